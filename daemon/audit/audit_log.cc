@@ -1,0 +1,44 @@
+#include "daemon/audit/audit_log.h"
+
+#include <utility>
+
+namespace tokend::audit {
+
+void AuditLog::AppendIntent(Record record, Done<IntentReceipt> done) {
+  record.set_event(event::kTokenIntended);
+  Append(std::move(record), [done = std::move(done)](Result<std::uint64_t> sequence) mutable {
+    if (!sequence.ok()) return done(sequence.status());
+    done(IntentReceipt(Passkey<AuditLog>(), *sequence));
+  });
+}
+
+void AuditLog::AppendIssued(IntentReceipt intent, Record record, const Token& token,
+                            Done<IssuedReceipt> done) {
+  record.set_event(event::kTokenIssued);
+  record.set_intent(intent.sequence());
+  Describe(token, record);
+  AppendReserved(std::move(record), [done = std::move(done)](Result<std::uint64_t> sequence) mutable {
+    if (!sequence.ok()) return done(sequence.status());
+    done(IssuedReceipt(Passkey<AuditLog>(), *sequence));
+  });
+}
+
+void AuditLog::AppendEnd(IntentReceipt intent, Record record, const Token* withheld,
+                         Done<std::uint64_t> done) {
+  record.set_intent(intent.sequence());
+  if (withheld != nullptr) Describe(*withheld, record);
+  AppendReserved(std::move(record), std::move(done));
+}
+
+void AuditLog::AppendReplayed(std::uint64_t intent, Record record, const Token& token,
+                              Done<IssuedReceipt> done) {
+  record.set_event(event::kTokenReplayed);
+  record.set_intent(intent);
+  Describe(token, record);
+  Append(std::move(record), [done = std::move(done)](Result<std::uint64_t> sequence) mutable {
+    if (!sequence.ok()) return done(sequence.status());
+    done(IssuedReceipt(Passkey<AuditLog>(), *sequence));
+  });
+}
+
+}  // namespace tokend::audit

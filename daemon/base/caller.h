@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "daemon/base/passkey.h"
+
+namespace tokend {
+
+namespace identity {
+class Authenticator;
+}
+
+enum class Authentication { kNone, kUnix, kMtls, kJwt };
+
+// "none", "unix", "mtls" or "jwt".
+std::string_view Name(Authentication authentication);
+
+// Who calls, as identity/ established it. Immutable; copy freely.
+class Caller {
+ public:
+  Caller(Passkey<identity::Authenticator>, std::string name, Authentication authentication,
+         std::string listener, std::string peer)
+      : name_(std::move(name)),
+        listener_(std::move(listener)),
+        peer_(std::move(peer)),
+        authentication_(authentication) {}
+
+  const std::string& name() const { return name_; }
+  Authentication authentication() const { return authentication_; }
+  const std::string& listener() const { return listener_; }
+  // "ipv4:…", "ipv6:…" or "unix:uid=N".
+  const std::string& peer() const { return peer_; }
+
+ private:
+  std::string name_;
+  std::string listener_;
+  std::string peer_;
+  Authentication authentication_;
+};
+
+}  // namespace tokend

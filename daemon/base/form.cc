@@ -1,0 +1,113 @@
+#include "daemon/base/form.h"
+
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+
+namespace tokend {
+namespace {
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsHexDigit(char c) { return IsDigit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+bool IsAlphanumeric(char c) { return IsDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+constexpr std::string_view kUuidShape = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+// Bytes of the well-formed UTF-8 sequence that `text` begins with, 0 if it is ill-formed
+// (Unicode 15, table 3-7).
+std::size_t SequenceLength(std::string_view text) {
+  auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  auto continues = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xC2 && first <= 0xDF) return continues(1) ? 2 : 0;
+  if (first >= 0xE0 && first <= 0xEF) {
+    const unsigned low = first == 0xE0 ? 0xA0 : 0x80;
+    const unsigned high = first == 0xED ? 0x9F : 0xBF;
+    return byte(1) >= low && byte(1) <= high && continues(2) ? 3 : 0;
+  }
+  if (first >= 0xF0 && first <= 0xF4) {
+    const unsigned low = first == 0xF0 ? 0x90 : 0x80;
+    const unsigned high = first == 0xF4 ? 0x8F : 0xBF;
+    return byte(1) >= low && byte(1) <= high && continues(2) && continues(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+bool IsObjectId(std::string_view text) {
+  return text.size() == 24 && std::all_of(text.begin(), text.end(), IsHexDigit);
+}
+
+bool IsResourceName(std::string_view text) {
+  return text.size() >= 3 && text.size() <= 128 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return IsAlphanumeric(c) || c == '-'; });
+}
+
+bool IsScope(std::string_view text) {
+  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+    return IsAlphanumeric(c) || c == '.' || c == '_' || c == ':' || c == '-';
+  });
+}
+
+std::optional<std::string> ParseUuid(std::string_view text) {
+  if (text.size() != kUuidShape.size()) return std::nullopt;
+  std::string lower(text);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool fits = kUuidShape[i] == '-' ? text[i] == '-' : IsHexDigit(text[i]);
+    if (!fits) return std::nullopt;
+    lower[i] = Lower(text[i]);
+  }
+  return lower;
+}
+
+std::string MakeUuid() {
+  std::array<unsigned char, 16> bytes;
+  // A daemon without randomness must not go on: two requests would share an id.
+  if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) std::abort();
+  bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0F) | 0x40);
+  bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3F) | 0x80);
+  const std::string hex = Hex({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  std::string uuid(kUuidShape);
+  std::size_t next = 0;
+  for (char& c : uuid) {
+    if (c != '-') c = hex[next++];
+  }
+  return uuid;
+}
+
+std::optional<std::size_t> Utf16Length(std::string_view utf8) {
+  std::size_t units = 0;
+  while (!utf8.empty()) {
+    const std::size_t length = SequenceLength(utf8);
+    if (length == 0) return std::nullopt;
+    units += length == 4 ? 2 : 1;
+    utf8.remove_prefix(length);
+  }
+  return units;
+}
+
+std::string_view CutUtf8(std::string_view utf8, std::size_t bytes) {
+  if (utf8.size() <= bytes) return utf8;
+  while (bytes > 0 && (static_cast<unsigned char>(utf8[bytes]) & 0xC0U) == 0x80U) --bytes;
+  return utf8.substr(0, bytes);
+}
+
+std::string Hex(std::string_view bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string hex;
+  hex.reserve(bytes.size() * 2);
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    hex += kDigits[byte >> 4U];
+    hex += kDigits[byte & 0x0FU];
+  }
+  return hex;
+}
+
+}  // namespace tokend

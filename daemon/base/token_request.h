@@ -1,0 +1,43 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "daemon/base/passkey.h"
+
+namespace tokend {
+
+namespace rpc {
+class RequestParser;
+}
+
+enum class RequestIdOrigin { kCaller, kDaemon };
+
+// What a caller asks for, parsed and hence well-formed (base/form.h). Immutable; copy freely.
+class TokenRequest {
+ public:
+  struct Fields {
+    std::string organization;  // never empty: the default is resolved
+    std::string application;
+    std::string description;
+    std::vector<std::string> scopes;  // sorted, no two alike; empty: the grant's default_scopes
+    std::string request_id;           // a UUID in lower case
+    RequestIdOrigin request_id_origin = RequestIdOrigin::kDaemon;
+    bool validate_only = false;
+  };
+
+  TokenRequest(Passkey<rpc::RequestParser>, Fields fields) : fields_(std::move(fields)) {}
+
+  const std::string& organization() const { return fields_.organization; }
+  const std::string& application() const { return fields_.application; }
+  const std::string& description() const { return fields_.description; }
+  const std::vector<std::string>& scopes() const { return fields_.scopes; }
+  const std::string& request_id() const { return fields_.request_id; }
+  RequestIdOrigin request_id_origin() const { return fields_.request_id_origin; }
+  bool validate_only() const { return fields_.validate_only; }
+
+ private:
+  Fields fields_;
+};
+
+}  // namespace tokend

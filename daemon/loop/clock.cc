@@ -1,0 +1,19 @@
+#include "daemon/loop/event_loop.h"
+
+namespace tokend::loop {
+namespace {
+
+class ProcessClock final : public Clock {
+ public:
+  std::chrono::steady_clock::time_point Now() const override { return std::chrono::steady_clock::now(); }
+  std::chrono::system_clock::time_point WallNow() const override { return std::chrono::system_clock::now(); }
+};
+
+}  // namespace
+
+const Clock& SystemClock() {
+  static const ProcessClock clock;
+  return clock;
+}
+
+}  // namespace tokend::loop

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "absl/functional/any_invocable.h"
+
+namespace tokend::loop {
+
+using Task = absl::AnyInvocable<void()>;
+
+// Where time comes from: `Now` for intervals, `WallNow` for records. Thread-safe.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual std::chrono::steady_clock::time_point Now() const = 0;
+  virtual std::chrono::system_clock::time_point WallNow() const = 0;
+};
+
+// The process's own clocks.
+const Clock& SystemClock();
+
+enum class TimerId : std::uint64_t {};
+
+// One thread that runs tasks one after another and owns everything that they touch: stages need no locks.
+// A task must not block. Tasks posted by one thread run in the order of posting.
+class EventLoop {
+ public:
+  virtual ~EventLoop() = default;
+
+  // Runs the task on the loop thread, soon. Any thread. What is still queued when the loop has stopped is
+  // destroyed unrun.
+  virtual void Post(Task task) = 0;
+
+  // Runs the task on the loop thread once `delay` has passed, unless cancelled. Loop thread only.
+  virtual TimerId After(std::chrono::nanoseconds delay, Task task) = 0;
+
+  // Forgets a timer; one that has run or was cancelled is ignored. Loop thread only.
+  virtual void Cancel(TimerId timer) = 0;
+
+  virtual const Clock& clock() const = 0;
+};
+
+}  // namespace tokend::loop

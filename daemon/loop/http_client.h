@@ -1,0 +1,88 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/any_invocable.h"
+#include "daemon/base/secret.h"
+
+struct curl_slist;
+
+namespace tokend::loop {
+
+// Request headers. May hold secrets: move-only, never printed, wiped at the end.
+class HeaderList {
+ public:
+  HeaderList() = default;
+  ~HeaderList();
+  HeaderList(HeaderList&& other) noexcept;
+  HeaderList& operator=(HeaderList&& other) noexcept;
+  HeaderList(const HeaderList&) = delete;
+  HeaderList& operator=(const HeaderList&) = delete;
+
+  // Adds "name: value". The name and value must hold no control characters.
+  void Add(std::string_view name, std::string_view value);
+
+  // Libcurl's form of the list, owned by this.
+  curl_slist* get() const { return list_; }
+
+ private:
+  curl_slist* list_ = nullptr;
+};
+
+struct HttpPost {
+  std::string url;
+  std::shared_ptr<const HeaderList> headers;  // shared between requests with the same key
+  std::string body;                           // not empty
+};
+
+// Whether the server can have seen the request's body: decided by whether its first byte was asked for,
+// never by how the transfer ended.
+enum class Sent { kNo, kYes };
+
+enum class Ending {
+  kComplete,  // the whole answer is here
+  kTooLarge,  // `body` holds what fitted
+  kBroken,    // no connection, reset, time-out, malformed: `error` says which
+  kStopped,   // the client stopped first
+};
+
+struct HttpAnswer {
+  Sent sent = Sent::kNo;
+  Ending ending = Ending::kBroken;
+  int status = 0;  // of the final answer's header; 0: none came
+  std::optional<std::chrono::seconds> retry_after;
+  Secret body;
+  std::string error;  // libcurl's fixed words for the result code, for logs; empty when complete
+  std::chrono::microseconds latency{0};
+};
+
+struct HttpClientOptions {
+  std::string ca_file;  // empty: the system's
+  bool allow_http = false;
+  std::chrono::milliseconds connect_timeout{5000};
+  std::chrono::milliseconds timeout{30000};
+  std::chrono::milliseconds connection_max_idle{4000};
+  std::size_t max_response_size = 64 * 1024;
+  std::size_t max_connections = 256;  // HTTP/2 takes far fewer
+};
+
+// Sends each request at most once, whatever the connection does. Loop thread only.
+class HttpClient {
+ public:
+  using Done = absl::AnyInvocable<void(HttpAnswer)>;
+
+  virtual ~HttpClient() = default;
+
+  // Calls `done` exactly once, on the loop thread and never from within Post.
+  virtual void Post(HttpPost request, Done done) = 0;
+
+  // Ends every transfer that runs: each `done` is called with Ending::kStopped before this returns.
+  virtual void Stop() = 0;
+};
+
+}  // namespace tokend::loop

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "daemon/base/caller.h"
+#include "daemon/base/decision.h"
+#include "daemon/base/pattern.h"
+#include "daemon/base/token_request.h"
+#include "daemon/config/config.h"
+
+namespace tokend::policy {
+
+// Which caller may have which tokens: nothing but by a grant, and the first grant that matches decides.
+// Compiled once, immutable, pure: any thread, no I/O, no waiting.
+class Policy {
+ public:
+  explicit Policy(const std::vector<config::Grant>& grants);
+
+  Decision Decide(const Caller& caller, const TokenRequest& request) const;
+
+  // The grants that name this caller, in order. Valid as long as this is.
+  std::vector<const config::Grant*> GrantsOf(const Caller& caller) const;
+
+ private:
+  struct CompiledGrant {
+    config::Grant grant;
+    PatternSet callers;
+    PatternSet organizations;
+    PatternSet applications;
+  };
+
+  std::vector<CompiledGrant> grants_;
+};
+
+}  // namespace tokend::policy

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "daemon/base/mint_outcome.h"
+#include "daemon/base/receipts.h"
+
+namespace tokend::upstream {
+
+// What one POST asks for, all defaults resolved.
+struct MintRequest {
+  std::string organization;
+  std::string application;
+  std::string description;
+  std::vector<std::string> scopes;
+};
+
+// Whoever makes tokens: Applivery, or another tokend. Loop thread only.
+class Upstream {
+ public:
+  // Gets the receipt back, to end the intent with.
+  using Done = absl::AnyInvocable<void(IntentReceipt, MintOutcome)>;
+
+  virtual ~Upstream() = default;
+
+  // Sends at most one request, ever, for this receipt. Calls `done` exactly once, on the loop thread and
+  // never from within Mint.
+  virtual void Mint(IntentReceipt receipt, const MintRequest& request, Done done) = 0;
+
+  // Ends what still runs: each `done` is called before this returns.
+  virtual void Stop() = 0;
+};
+
+}  // namespace tokend::upstream
