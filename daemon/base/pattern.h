@@ -9,32 +9,32 @@
 namespace tokend {
 
 // A name with wildcards: "*" is one or more characters within a segment (between "/" or ":"), "**" is one or
-// more of any. Everything else stands for itself. Matching takes time linear in the name for each wildcard.
-// Immutable.
+// more of any. Everything else stands for itself. Matching takes time proportional to the name's length
+// times the pattern's, whatever either holds. Immutable.
 class Pattern {
  public:
-  // INVALID_ARGUMENT, with what is wrong: empty, three stars in a row, or no literal character.
+  // INVALID_ARGUMENT, with what is wrong: empty, three stars in a row, or nothing but wildcards and
+  // separators, which would match nearly every name.
   static Result<Pattern> Parse(std::string_view text);
 
   bool Matches(std::string_view name) const;
 
  private:
-  enum class Wildcard { kNone, kSegment, kAny };
-  // A wildcard, then a literal.
-  struct Part {
-    Wildcard wildcard;
-    std::string literal;
+  struct Token {
+    enum class Kind : char { kLiteral, kSegment, kAny } kind;
+    char literal;
+
+    bool Takes(char c) const;
   };
 
-  static bool MatchFrom(const Part* part, const Part* end, std::string_view name);
-
-  std::vector<Part> parts_;
+  std::string prefix_;         // what stands before the first wildcard
+  std::vector<Token> tokens_;  // the rest; empty where the pattern is a literal
 };
 
 // Several patterns, any of which may match. Immutable.
 class PatternSet {
  public:
-  // Patterns that Parse accepts, or a lone "*", which is any.
+  // Patterns that Parse accepts, or a lone "*", which is any name.
   explicit PatternSet(const std::vector<std::string>& patterns);
 
   bool Matches(std::string_view name) const;

@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 
+#include <concepts>
 #include <cstddef>
 #include <memory>
 #include <ostream>
@@ -55,13 +56,17 @@ class Secret {
   std::size_t capacity() const { return bytes_.capacity(); }
   void Append(std::string_view bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
 
-  // What a failing test prints instead of the bytes.
-  friend void PrintTo(const Secret&, std::ostream* out) { *out << "[redacted]"; }
-
  private:
   using Buffer = std::vector<char, WipingAllocator<char>>;
   Buffer bytes_;
 };
+
+// What a failing test prints instead of the bytes. A template, since for a derived type GoogleTest would take
+// its own printer of bytes before a conversion.
+template <std::derived_from<Secret> T>
+void PrintTo(const T&, std::ostream* out) {
+  *out << "[redacted]";
+}
 
 // An organization's Applivery API key. Only upstream/ ever holds one.
 class ApiKey : public Secret {
