@@ -24,7 +24,9 @@ class FixedAuthenticator final : public identity::Authenticator {
 }  // namespace
 
 Caller CallerNamed(const std::string& name, const std::string& listener) {
-  return FixedAuthenticator(name, listener).Authenticate({.peer = "unix:uid=1000"}).value();
+  identity::Evidence evidence;
+  evidence.peer = "unix:uid=1000";
+  return FixedAuthenticator(name, listener).Authenticate(evidence).value();
 }
 
 TokenRequest RequestFor(const Request& request) {
