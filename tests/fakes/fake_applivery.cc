@@ -310,6 +310,7 @@ class FakeApplivery::Impl : public Handler {
     reply.action = fault.action;
     reply.delay = fault.delay;
     reply.http2_error = fault.http2_error;
+    reply.reset_after_answer = fault.reset_after_answer;
     return reply;
   }
 

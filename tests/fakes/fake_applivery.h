@@ -41,10 +41,14 @@ struct Fault {
   std::chrono::milliseconds delay{0};
   std::uint32_t http2_error = 0;
   bool early = false;
+  bool reset_after_answer = false;
   std::optional<bool> minting;
 
   Fault After(std::chrono::milliseconds wait) const;  // from the request's last byte
   Fault BeforeBody() const;                           // acts on the header; the body is not looked at
+  // As nginx does it: on HTTP/2 an RST_STREAM with NO_ERROR follows the answer. libcurl 7.88 then loses the
+  // answer as often as not, and ends in CURLE_HTTP2_STREAM.
+  Fault BeforeBodyThenReset() const;
   Fault Minting(bool yes) const;
   Fault WithHeader(std::string name, std::string value) const;
   Fault WithAction(Action does) const;

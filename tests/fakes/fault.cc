@@ -81,9 +81,10 @@ std::optional<Fault> WithNumber(std::string_view text) {
   return number ? std::optional(Make(*number)) : std::nullopt;
 }
 
-constexpr std::array<Numbered, 10> kNumbered = {{
+constexpr std::array<Numbered, 11> kNumbered = {{
     {"status", "STATUS", WithStatus<Usual>},
     {"early", "STATUS", WithStatus<[](int status) { return Usual(status).BeforeBody(); }>},
+    {"early-reset", "STATUS", WithStatus<[](int status) { return Usual(status).BeforeBodyThenReset(); }>},
     {"echo-authorization", "STATUS", WithStatus<Fault::EchoAuthorization>},
     {"redirect", "STATUS", WithStatus<Fault::Redirect>},
     {"code", "CODE", WithNumber<[](int code) { return Fault::Error(200, code); }>},
@@ -108,6 +109,12 @@ Fault Fault::After(std::chrono::milliseconds wait) const {
 Fault Fault::BeforeBody() const {
   Fault fault = *this;
   fault.early = true;
+  return fault;
+}
+
+Fault Fault::BeforeBodyThenReset() const {
+  Fault fault = BeforeBody();
+  fault.reset_after_answer = true;
   return fault;
 }
 

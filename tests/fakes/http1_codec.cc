@@ -41,12 +41,11 @@ class Http1Codec : public Codec {
     Advance();
   }
 
-  void Perform(std::int32_t, Reply reply, BodySeen body_seen) override {
+  void Perform(std::int32_t, Reply reply) override {
     if (state_ != State::kWaiting) return;
     switch (reply.action) {
       case Action::kAnswer:
-        Answer(reply, reply.body,
-               body_seen == BodySeen::kNo || close_asked_ ? Connection::kClose : Connection::kKeep);
+        Answer(reply, reply.body, early_ || close_asked_ ? Connection::kClose : Connection::kKeep);
         return;
       case Action::kAnswerThenClose:
         Answer(reply, reply.body, Connection::kClose);
@@ -101,7 +100,7 @@ class Http1Codec : public Codec {
 
   // `body` is what is sent; the reply's own body is what the header promises.
   void Answer(const Reply& reply, std::string_view body, Connection connection) {
-    out_ += "HTTP/1.1 " + std::to_string(reply.status) + " \r\n";
+    out_ += "HTTP/1.1 " + std::to_string(reply.status) + (reply.status < 300 ? " OK\r\n" : " Refused\r\n");
     for (const auto& [name, value] : reply.headers) out_ += name + ": " + value + "\r\n";
     const bool has_body = reply.status != 204 && reply.status != 304;
     if (has_body) out_ += "content-length: " + std::to_string(reply.body.size()) + "\r\n";
@@ -159,9 +158,10 @@ class Http1Codec : public Codec {
       return false;
     }
     std::optional<Reply> early = host_.HeaderRead(request_);
+    early_ = early.has_value();
     if (early) {
       state_ = State::kWaiting;
-      Perform(kOnlyStream, std::move(*early), BodySeen::kNo);
+      Perform(kOnlyStream, std::move(*early));
     }
     return true;
   }
@@ -248,6 +248,7 @@ class Http1Codec : public Codec {
   State state_ = State::kHeader;
   Request request_;
   bool close_asked_ = false;
+  bool early_ = false;  // answered before its body: what comes next on the connection is no request
   bool advancing_ = false;
   std::size_t expected_ = 0;  // bytes of the body, or of the chunk
   std::string in_;

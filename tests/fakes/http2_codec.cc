@@ -55,13 +55,12 @@ class Http2Codec : public Codec {
     if (taken < 0 || over) host_.EndAfterWriting(Ending::kPolite);
   }
 
-  void Perform(std::int32_t id, Reply reply, BodySeen body_seen) override {
+  void Perform(std::int32_t id, Reply reply) override {
     const auto found = streams_.find(id);
     if (found == streams_.end()) return;
     Stream& stream = found->second;
     stream.reply = std::move(reply);
     stream.limit = stream.reply.body.size();
-    stream.reset_after_answer = body_seen == BodySeen::kNo;
     switch (stream.reply.action) {
       case Action::kAnswer:
         Answer(id, stream);
@@ -119,7 +118,6 @@ class Http2Codec : public Codec {
   struct Stream {
     Request request;
     bool ignored = false;  // answered before its body
-    bool reset_after_answer = false;
     Reply reply;
     std::size_t sent = 0;   // of the reply's body
     std::size_t limit = 0;  // bytes of the reply's body that may be sent
@@ -203,7 +201,7 @@ class Http2Codec : public Codec {
       std::optional<Reply> early = self->host_.HeaderRead(stream->request);
       if (early) {
         stream->ignored = true;
-        self->Perform(id, std::move(*early), BodySeen::kNo);
+        self->Perform(id, std::move(*early));
       }
     }
     const bool ends = (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
@@ -212,12 +210,11 @@ class Http2Codec : public Codec {
     return 0;
   }
 
-  // RFC 9113, 8.1: after a whole answer that did not wait for the request's body.
   static int OnFrameSent(nghttp2_session* session, const nghttp2_frame* frame, void* self) {
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     const Stream* stream = static_cast<Http2Codec*>(self)->Find(frame->hd.stream_id);
-    if (stream == nullptr || !stream->reset_after_answer) return 0;
+    if (stream == nullptr || !stream->reply.reset_after_answer) return 0;
     return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
   }
 

@@ -34,8 +34,6 @@ class CodecHost {
   virtual void EndAfterWriting(Ending ending) = 0;
 };
 
-enum class BodySeen { kNo, kYes };
-
 // One connection's HTTP, between bytes and requests. Server thread only.
 class Codec {
  public:
@@ -46,7 +44,7 @@ class Codec {
 
   // Does what the reply says. A stream that is gone is ignored. kListenerGone is the host's matter and acts
   // as kDrop here.
-  virtual void Perform(std::int32_t stream, Reply reply, BodySeen body_seen) = 0;
+  virtual void Perform(std::int32_t stream, Reply reply) = 0;
 
   // Appends bytes to be written; nothing if there is none. Bounded at each call.
   virtual void Produce(std::string& out) = 0;

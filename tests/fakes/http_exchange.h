@@ -52,6 +52,8 @@ struct Reply {
   std::string body;
   std::chrono::milliseconds delay{0};
   std::uint32_t http2_error = 0;
+  // HTTP/2: RST_STREAM with NO_ERROR after the answer (RFC 9113, 8.1). Only where the body was not looked at.
+  bool reset_after_answer = false;
 };
 
 // Answers requests. Called on the server's thread only, which it must not block.

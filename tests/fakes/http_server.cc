@@ -304,7 +304,7 @@ class HttpServer::Impl::Connection : public CodecHost {
 
   void Perform(std::int32_t stream, Reply reply) {
     if (reply.action == Action::kListenerGone) server_.listener_.Close();
-    if (codec_ != nullptr) codec_->Perform(stream, std::move(reply), BodySeen::kYes);
+    if (codec_ != nullptr) codec_->Perform(stream, std::move(reply));
     Touch();
   }
 
