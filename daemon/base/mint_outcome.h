@@ -25,7 +25,7 @@ struct Token {
 // What upstream was asked, and how that went: for the audit record.
 struct UpstreamExchange {
   int http_status = 0;  // 0: no answer
-  std::optional<std::int64_t> error_code;
+  std::optional<std::int64_t> error_code = std::nullopt;
   std::chrono::microseconds latency{0};
   std::uint64_t key_generation = 0;
 };

@@ -1,1 +1,293 @@
-namespace tokend {}
+#include "daemon/issue/issuance.h"
+
+#include <string>
+#include <utility>
+
+#include "daemon/base/form.h"
+#include "daemon/issue/records.h"
+
+namespace tokend::issue {
+namespace {
+
+// When a caller whose record could not be written may ask again.
+constexpr std::chrono::milliseconds kAuditRetryAfter{1000};
+
+Failure AuditUnavailable(const char* detail) {
+  return {.reason = Reason::kAuditUnavailable, .detail = detail, .retry_after = kAuditRetryAfter};
+}
+
+std::optional<Failure> DescriptionTooLong(const Permitted& permitted) {
+  const std::optional<std::size_t> length = Utf16Length(permitted.description());
+  if (length && *length <= kMaxDescriptionUtf16) return std::nullopt;
+  return Failure{.reason = Reason::kInvalidRequest,
+                 .detail = "description: too long once the grant's template is applied",
+                 .fields = {{"description",
+                             "must be at most 1000 UTF-16 code units once the grant's template is applied"}}};
+}
+
+}  // namespace
+
+Issuance::Issuance(const Stages& stages, Caller caller, TokenRequest request, ReplyCallback reply)
+    : stages_(stages),
+      caller_(std::move(caller)),
+      request_(std::move(request)),
+      reply_(std::move(reply)),
+      ticket_(std::in_place, stages.live) {}
+
+void Issuance::Start() {
+  Decision decision = stages_.policy.Decide(caller_, request_);
+  if (const auto* denied = std::get_if<Denied>(&decision)) {
+    return Fail({.reason = Reason::kNotPermitted, .detail = denied->missing});
+  }
+  permitted_ = std::get<Permitted>(std::move(decision));
+  if (const std::optional<Failure> too_long = DescriptionTooLong(*permitted_)) return Fail(*too_long);
+  stages_.loop.Post([self = shared_from_this()] { self->Claim(); });
+}
+
+void Issuance::Claim() {
+  if (request_.validate_only()) return Validate();
+  stage_ = Stage::kJoined;
+  stages_.ledger.ClaimRequest(
+      request_.request_id(),
+      state::DigestOf(caller_.name(), request_.organization(), request_.application(), permitted_->scopes(),
+                      permitted_->description()),
+      [self = shared_from_this()](state::Claim claim) { self->OnClaimed(std::move(claim)); });
+}
+
+void Issuance::OnClaimed(state::Claim claim) {
+  if (stage_ == Stage::kEnded) {  // called off while it was joined
+    if (std::holds_alternative<state::Fresh>(claim)) stages_.ledger.Abandon(request_.request_id());
+    return;
+  }
+  if (auto* answered = std::get_if<state::Answered>(&claim)) return Replay(std::move(*answered));
+  if (const auto* failure = std::get_if<Failure>(&claim)) return Fail(*failure);
+  stage_ = Stage::kQueued;
+  place_ = stages_.slots.Acquire([self = shared_from_this()](Turn turn) { self->OnAdmitted(turn); });
+}
+
+void Issuance::OnAdmitted(Turn turn) {
+  place_.reset();
+  if (turn == Turn::kClosed) {
+    const Failure draining{.reason = Reason::kShuttingDown,
+                           .detail = "the daemon stopped before its turn came"};
+    stages_.ledger.Refuse(request_.request_id(), draining);
+    return Fail(draining);
+  }
+  stage_ = Stage::kIntending;
+  intended_at_ = stages_.loop.clock().Now();
+  WaitForRecord([self = shared_from_this()] { self->OnIntentLost(); });
+  stages_.audit.AppendIntent(NewRecord(), [self = shared_from_this()](Result<IntentReceipt> intent) {
+    self->OnIntentDurable(std::move(intent));
+  });
+}
+
+void Issuance::OnIntentDurable(Result<IntentReceipt> intent) {
+  StopWaiting();
+  if (stage_ != Stage::kIntending) {  // too late: the call has failed
+    if (intent.ok()) RecordUnsent(*std::move(intent));
+    return;
+  }
+  if (!intent.ok()) return OnIntentLost();
+  stage_ = Stage::kMinting;
+  intent_ = intent->sequence();
+  stages_.upstream.Mint(
+      *std::move(intent),
+      {request_.organization(), request_.application(), permitted_->description(), permitted_->scopes()},
+      [self = shared_from_this()](IntentReceipt receipt, MintOutcome outcome) {
+        self->OnMinted(std::move(receipt), std::move(outcome));
+      });
+}
+
+void Issuance::OnMinted(IntentReceipt intent, MintOutcome outcome) {
+  stage_ = Stage::kRecording;
+  audit::Record record = NewRecord();
+  Describe(outcome.exchange, record);
+  result_ = std::move(outcome.result);
+  WaitForRecord([self = shared_from_this()] { self->OnOutcomeOverdue(); });
+  auto ended = [self = shared_from_this()](Result<std::uint64_t> sequence) {
+    self->OnOutcomeDurable(std::move(sequence));
+  };
+
+  if (const auto* minted = std::get_if<Minted>(&result_)) {
+    if (caller_is_ == CallerIs::kGone && request_.request_id_origin() == RequestIdOrigin::kDaemon) {
+      record.set_detail("the caller left, and only it could have learned the request_id");
+      record.set_event(audit::event::kTokenWithheld);
+      stages_.audit.AppendEnd(std::move(intent), std::move(record), minted->token.get(), std::move(ended));
+    } else {
+      stages_.audit.AppendIssued(std::move(intent), std::move(record), *minted->token,
+                                 [self = shared_from_this()](Result<IssuedReceipt> issued) {
+                                   self->OnOutcomeDurable(std::move(issued));
+                                 });
+    }
+  } else if (const auto* refused = std::get_if<Refused>(&result_)) {
+    Describe(refused->failure, record);
+    record.set_event(audit::event::kTokenRefused);
+    stages_.audit.AppendEnd(std::move(intent), std::move(record), nullptr, std::move(ended));
+  } else {
+    const auto& unclear = std::get<Indeterminate>(result_);
+    Describe(unclear.failure, record);
+    record.set_event(unclear.withheld ? audit::event::kTokenWithheld : audit::event::kTokenUnknown);
+    stages_.audit.AppendEnd(std::move(intent), std::move(record), unclear.withheld.get(), std::move(ended));
+  }
+  stages_.slots.Release();
+}
+
+void Issuance::OnOutcomeDurable(Result<IssuedReceipt> issued) {
+  StopWaiting();
+  if (!issued.ok()) return OnOutcomeOverdue();
+  auto token = std::get<Minted>(result_).token;
+  state::Answered answered{token, intent_};
+  if (known_ == Ledger::kRunning) {
+    stages_.ledger.Settle(request_.request_id(), std::move(answered), intended_at_);
+  } else {
+    stages_.ledger.Amend(request_.request_id(), std::move(answered), intended_at_);
+  }
+  EndMint("issued");
+  End(Released{*std::move(issued), std::move(token), Released::Kind::kIssued});
+}
+
+void Issuance::OnOutcomeDurable(Result<std::uint64_t> sequence) {
+  StopWaiting();
+  if (!sequence.ok()) return OnOutcomeOverdue();
+  if (const auto* refused = std::get_if<Refused>(&result_)) {
+    Failure failure = refused->failure;
+    failure.audit_sequence = *sequence;
+    if (known_ == Ledger::kRunning) {
+      stages_.ledger.Refuse(request_.request_id(), failure);
+    } else {
+      stages_.ledger.Amend(request_.request_id(), std::nullopt, intended_at_);
+    }
+    EndMint("refused");
+    return End(std::move(failure));
+  }
+  const auto* unclear = std::get_if<Indeterminate>(&result_);
+  Failure failure = unclear != nullptr ? unclear->failure : Failure{.reason = Reason::kOutcomeUnknown};
+  failure.audit_sequence = *sequence;
+  if (known_ == Ledger::kRunning) stages_.ledger.Settle(request_.request_id(), failure, intended_at_);
+  EndMint(unclear != nullptr && !unclear->withheld ? "unknown" : "withheld");
+  End(std::move(failure));
+}
+
+void Issuance::Cancel() {
+  stages_.loop.Post([self = shared_from_this()] { self->OnCancelled(); });
+}
+
+void Issuance::OnCancelled() {
+  caller_is_ = CallerIs::kGone;
+  if (stage_ != Stage::kJoined && stage_ != Stage::kQueued) return;
+  if (stage_ == Stage::kQueued) {
+    if (place_) stages_.slots.Leave(*std::exchange(place_, std::nullopt));
+    stages_.ledger.Abandon(request_.request_id());
+  }
+  audit::Record record = NewRecord();
+  record.set_event(audit::event::kRequestFailed);
+  record.set_detail("the caller cancelled, or its deadline passed, before the intent");
+  stages_.audit.Note(std::move(record));
+  End(Abandoned{});
+}
+
+// The intent is not durable in time. Should it become so later, it is ended as refused: nothing was sent.
+void Issuance::OnIntentLost() {
+  StopWaiting();
+  stage_ = Stage::kRecording;
+  stages_.slots.Release();
+  const Failure failure = AuditUnavailable("the intent's record could not be made durable in time");
+  stages_.ledger.Refuse(request_.request_id(), failure);
+  Fail(failure);
+}
+
+void Issuance::RecordUnsent(IntentReceipt intent) {
+  audit::Record record = NewRecord();
+  Describe(AuditUnavailable("the intent became durable only after the call had failed; nothing was sent"),
+           record);
+  record.set_event(audit::event::kTokenRefused);
+  auto ticket = std::make_shared<LiveCalls::Ticket>(stages_.live);
+  stages_.audit.AppendEnd(std::move(intent), std::move(record), nullptr,
+                          [self = shared_from_this(), ticket](Result<std::uint64_t> sequence) {
+                            if (sequence.ok()) self->EndMint("refused");
+                          });
+}
+
+// The outcome's record is not durable in time: the caller is told that nobody knows, and the record, whenever
+// it becomes durable, amends the ledger.
+void Issuance::OnOutcomeOverdue() {
+  overdue_.reset();
+  Failure failure{.reason = Reason::kOutcomeUnknown,
+                  .detail = "the outcome's record could not be made durable in time",
+                  .audit_sequence = intent_};
+  if (known_ == Ledger::kRunning) {
+    known_ = Ledger::kSettledAsUnknown;
+    stages_.ledger.Settle(request_.request_id(), failure, intended_at_);
+  }
+  Answer(std::move(failure));
+}
+
+void Issuance::Validate() {
+  stage_ = Stage::kRecording;
+  audit::Record record = NewRecord();
+  record.set_event(audit::event::kRequestValidated);
+  WaitForRecord([self = shared_from_this()] {
+    self->Answer(AuditUnavailable("the record could not be made durable in time"));
+  });
+  stages_.audit.Append(std::move(record), [self = shared_from_this()](Result<std::uint64_t> sequence) {
+    self->StopWaiting();
+    if (!sequence.ok()) return self->End(AuditUnavailable("the record could not be made durable"));
+    auto token = std::make_shared<Token>();
+    token->organization = IsObjectId(self->request_.organization()) ? self->request_.organization() : "";
+    token->application = IsObjectId(self->request_.application()) ? self->request_.application() : "";
+    token->description = self->permitted_->description();
+    token->scopes = self->permitted_->scopes();
+    self->End(Validated{std::move(token), *sequence});
+  });
+}
+
+void Issuance::Replay(state::Answered answered) {
+  stage_ = Stage::kRecording;
+  WaitForRecord([self = shared_from_this()] {
+    self->Answer(AuditUnavailable("the record of the replay could not be made durable in time"));
+  });
+  const Token& token = *answered.token;
+  stages_.audit.AppendReplayed(
+      answered.intent, NewRecord(), token,
+      [self = shared_from_this(), token = answered.token](Result<IssuedReceipt> replayed) {
+        self->StopWaiting();
+        if (!replayed.ok())
+          return self->End(AuditUnavailable("the record of the replay could not be made durable"));
+        self->EndMint("replayed");
+        self->End(Released{*std::move(replayed), token, Released::Kind::kReplayed});
+      });
+}
+
+void Issuance::Fail(const Failure& failure) {
+  audit::Record record = NewRecord();
+  record.set_event(EventOf(failure.reason));
+  Describe(failure, record);
+  stages_.audit.Note(std::move(record));
+  End(failure);
+}
+
+void Issuance::EndMint(const char* outcome) { stages_.metrics.TokenEnded(outcome); }
+
+void Issuance::End(Reply reply) {
+  stage_ = Stage::kEnded;
+  Answer(std::move(reply));
+  ticket_.reset();
+}
+
+void Issuance::Answer(Reply reply) {
+  if (reply_) std::exchange(reply_, nullptr)(std::move(reply));
+}
+
+void Issuance::WaitForRecord(loop::Task overdue) {
+  overdue_ = stages_.loop.After(stages_.audit_deadline, std::move(overdue));
+}
+
+void Issuance::StopWaiting() {
+  if (overdue_) stages_.loop.Cancel(*std::exchange(overdue_, std::nullopt));
+}
+
+audit::Record Issuance::NewRecord() const {
+  return permitted_ ? RecordOf(caller_, request_, *permitted_) : RecordOf(caller_, request_);
+}
+
+}  // namespace tokend::issue

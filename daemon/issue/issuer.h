@@ -36,8 +36,6 @@ using Reply = std::variant<Released, Validated, Failure, Abandoned>;
 // Called exactly once for each request, on any thread.
 using ReplyCallback = absl::AnyInvocable<void(Reply)>;
 
-class Issuance;
-
 // A call under way, for its caller to give up on. Any thread.
 class Call {
  public:

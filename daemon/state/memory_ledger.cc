@@ -1,0 +1,132 @@
+#include "daemon/state/memory_ledger.h"
+
+#include <algorithm>
+
+namespace tokend::state {
+namespace {
+
+// Expired outcomes are forgotten together, at most this long after their time, so that a busy ledger does not
+// wake for each.
+constexpr std::chrono::milliseconds kExpiryResolution{100};
+
+Claim ToClaim(const RequestLedger::Outcome& outcome) {
+  return std::visit([](const auto& value) { return Claim(value); }, outcome);
+}
+
+}  // namespace
+
+MemoryRequestLedger::MemoryRequestLedger(loop::EventLoop& loop, const config::Requests& options)
+    : loop_(loop), options_(options) {}
+
+MemoryRequestLedger::~MemoryRequestLedger() {
+  if (timer_) loop_.Cancel(*timer_);
+}
+
+void MemoryRequestLedger::ClaimRequest(const std::string& request_id, const RequestDigest& digest,
+                                       ClaimDone done) {
+  ForgetExpired();
+  if (auto known = entries_.find(request_id); known != entries_.end()) {
+    Entry& entry = known->second;
+    if (entry.digest != digest) {
+      return done(Failure{Reason::kRequestIdReused, "this request_id was used for another request"});
+    }
+    if (entry.outcome) return done(ToClaim(*entry.outcome));
+    entry.joined.push_back(std::move(done));
+    return;
+  }
+  if (entries_.size() >= options_.max_entries) {
+    Failure full{Reason::kOverloaded, "the request ledger is full (requests.max_entries)"};
+    if (!expiries_.empty()) {
+      full.retry_after =
+          std::chrono::ceil<std::chrono::milliseconds>(expiries_.begin()->first - loop_.clock().Now());
+    }
+    return done(std::move(full));
+  }
+  entries_.emplace(request_id, Entry{digest, std::nullopt, {}, {}});
+  done(Fresh{});
+}
+
+void MemoryRequestLedger::Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) {
+  auto known = entries_.find(request_id);
+  if (known == entries_.end()) return;
+  std::vector<ClaimDone> joined = std::move(known->second.joined);
+  const Claim claim = ToClaim(outcome);
+  Keep(request_id, known->second, std::move(outcome), intended_at);
+  ForgetExpired();
+  for (ClaimDone& done : joined) done(claim);
+}
+
+void MemoryRequestLedger::Refuse(const std::string& request_id, const Failure& failure) {
+  auto known = entries_.find(request_id);
+  if (known == entries_.end()) return;
+  std::vector<ClaimDone> joined = std::move(known->second.joined);
+  entries_.erase(known);
+  for (ClaimDone& done : joined) done(failure);
+}
+
+void MemoryRequestLedger::Amend(const std::string& request_id, std::optional<Answered> answered,
+                                TimePoint intended_at) {
+  auto known = entries_.find(request_id);
+  // The same id may have been claimed anew since: only its own intent's outcome is amended.
+  if (known == entries_.end() || !known->second.outcome ||
+      known->second.expires_at != intended_at + options_.remember) {
+    return;
+  }
+  if (answered) {
+    known->second.outcome = *std::move(answered);
+  } else {
+    expiries_.erase({known->second.expires_at, request_id});
+    entries_.erase(known);
+  }
+}
+
+void MemoryRequestLedger::Abandon(const std::string& request_id) {
+  auto known = entries_.find(request_id);
+  if (known == entries_.end()) return;
+  std::vector<ClaimDone>& joined = known->second.joined;
+  if (joined.empty()) {
+    entries_.erase(known);
+    return;
+  }
+  ClaimDone heir = std::move(joined.front());
+  joined.erase(joined.begin());
+  heir(Fresh{});
+}
+
+void MemoryRequestLedger::Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
+                                  TimePoint intended_at) {
+  // Past max_entries as well: to forget one would be to mint it twice.
+  Entry& entry = entries_[request_id];
+  if (entry.outcome) expiries_.erase({entry.expires_at, request_id});
+  entry.digest = digest;
+  Keep(request_id, entry, std::move(outcome), intended_at);
+}
+
+void MemoryRequestLedger::Keep(const std::string& request_id, Entry& entry, Outcome outcome,
+                               TimePoint intended_at) {
+  entry.outcome = std::move(outcome);
+  entry.expires_at = intended_at + options_.remember;
+  expiries_.emplace(entry.expires_at, request_id);
+  ArmExpiry();
+}
+
+void MemoryRequestLedger::ForgetExpired() {
+  const TimePoint now = loop_.clock().Now();
+  while (!expiries_.empty() && expiries_.begin()->first <= now) {
+    entries_.erase(expiries_.begin()->second);
+    expiries_.erase(expiries_.begin());
+  }
+}
+
+void MemoryRequestLedger::ArmExpiry() {
+  if (timer_ || expiries_.empty()) return;
+  const auto delay = std::max<std::chrono::nanoseconds>(expiries_.begin()->first - loop_.clock().Now(),
+                                                        std::chrono::nanoseconds(0));
+  timer_ = loop_.After(delay + kExpiryResolution, [this] {
+    timer_.reset();
+    ForgetExpired();
+    ArmExpiry();
+  });
+}
+
+}  // namespace tokend::state

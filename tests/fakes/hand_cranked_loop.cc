@@ -1,0 +1,90 @@
+#include "tests/fakes/hand_cranked_loop.h"
+
+#include <algorithm>
+
+namespace tokend::fakes {
+
+std::chrono::steady_clock::time_point FakeClock::Now() const {
+  const std::lock_guard lock(mutex_);
+  return now_;
+}
+
+std::chrono::system_clock::time_point FakeClock::WallNow() const {
+  const std::lock_guard lock(mutex_);
+  return wall_;
+}
+
+void FakeClock::Advance(std::chrono::nanoseconds by) {
+  const std::lock_guard lock(mutex_);
+  now_ += by;
+  wall_ += by;
+}
+
+void FakeClock::StepWall(std::chrono::nanoseconds by) {
+  const std::lock_guard lock(mutex_);
+  wall_ += by;
+}
+
+void HandCrankedLoop::Post(loop::Task task) {
+  // Notified under the lock: once RunUntil has seen the task, the test may end this loop.
+  const std::lock_guard lock(mutex_);
+  tasks_.push_back(std::move(task));
+  posted_.notify_one();
+}
+
+loop::TimerId HandCrankedLoop::After(std::chrono::nanoseconds delay, loop::Task task) {
+  const std::uint64_t id = ++last_timer_;
+  timers_.emplace(std::pair(clock_.Now() + delay, id), std::move(task));
+  return loop::TimerId{id};
+}
+
+void HandCrankedLoop::Cancel(loop::TimerId timer) {
+  const auto id = static_cast<std::uint64_t>(timer);
+  const auto found = std::find_if(timers_.begin(), timers_.end(),
+                                  [id](const auto& entry) { return entry.first.second == id; });
+  if (found != timers_.end()) timers_.erase(found);
+}
+
+bool HandCrankedLoop::RunOne() {
+  loop::Task task;
+  {
+    const std::lock_guard lock(mutex_);
+    if (tasks_.empty()) return false;
+    task = std::move(tasks_.front());
+    tasks_.pop_front();
+  }
+  task();
+  return true;
+}
+
+std::size_t HandCrankedLoop::RunPending() {
+  std::size_t ran = 0;
+  while (RunOne()) ++ran;
+  return ran;
+}
+
+bool HandCrankedLoop::RunUntil(absl::FunctionRef<bool()> done, std::chrono::seconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!done()) {
+    if (RunOne()) continue;
+    std::unique_lock lock(mutex_);
+    if (!posted_.wait_until(lock, deadline, [this] { return !tasks_.empty(); })) return false;
+  }
+  return true;
+}
+
+void HandCrankedLoop::Advance(std::chrono::nanoseconds by) {
+  const auto end = clock_.Now() + by;
+  RunPending();
+  while (!timers_.empty() && timers_.begin()->first.first <= end) {
+    auto timer = timers_.extract(timers_.begin());
+    const auto due = timer.key().first;
+    // A task may itself have let time pass.
+    if (due > clock_.Now()) clock_.Advance(due - clock_.Now());
+    timer.mapped()();
+    RunPending();
+  }
+  if (end > clock_.Now()) clock_.Advance(end - clock_.Now());
+}
+
+}  // namespace tokend::fakes

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "daemon/base/caller.h"
+#include "daemon/base/token_request.h"
+
+// Callers and requests for tests, made by the one way there is: authentication and parsing.
+namespace tokend::fakes {
+
+Caller CallerNamed(const std::string& name, const std::string& listener = "test");
+
+struct Request {
+  std::string organization = "acme";
+  std::string application = "ios-app";
+  std::string description = {};
+  std::vector<std::string> scopes = {};
+  std::string request_id = {};
+  bool validate_only = false;
+};
+
+// The request, parsed. Aborts if it is not well-formed.
+TokenRequest RequestFor(const Request& request);
+
+}  // namespace tokend::fakes

@@ -1,0 +1,98 @@
+#include "daemon/policy/policy.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/fakes/requests.h"
+
+namespace tokend::policy {
+namespace {
+
+using fakes::CallerNamed;
+using fakes::Request;
+using fakes::RequestFor;
+
+config::Grant MobileCi() {
+  config::Grant grant;
+  grant.name = "mobile-ci";
+  grant.callers = {"system:serviceaccount:ci:*"};
+  grant.organizations = {"acme"};
+  grant.applications = {"ios-app", "android-*"};
+  grant.scopes = {"sdk", "beta", "alpha"};
+  grant.default_scopes = {"sdk"};
+  return grant;
+}
+
+const Caller kBuilder = CallerNamed("system:serviceaccount:ci:builder");
+
+Request Android() { return {.organization = "acme", .application = "android-beta"}; }
+
+std::string Missing(const Decision& decision) { return std::get<Denied>(decision).missing; }
+
+TEST(Policy, PermitsNothingWithoutAGrant) {
+  EXPECT_TRUE(std::holds_alternative<Denied>(Policy({}).Decide(kBuilder, RequestFor(Android()))));
+}
+
+TEST(Policy, PermitsWhatAGrantCoversWithItsDefaultScopes) {
+  const Decision decision = Policy({MobileCi()}).Decide(kBuilder, RequestFor(Android()));
+  const auto& permitted = std::get<Permitted>(decision);
+  EXPECT_EQ(permitted.grant(), "mobile-ci");
+  EXPECT_EQ(permitted.scopes(), std::vector<std::string>{"sdk"});
+  EXPECT_EQ(permitted.description(), "");
+}
+
+TEST(Policy, PermitsAnySetOfTheGrantsScopes) {
+  Request request = Android();
+  request.scopes = {"sdk", "alpha"};
+  const Decision decision = Policy({MobileCi()}).Decide(kBuilder, RequestFor(request));
+  EXPECT_EQ(std::get<Permitted>(decision).scopes(), (std::vector<std::string>{"alpha", "sdk"}));
+}
+
+TEST(Policy, DenialSaysTheFirstConditionThatTheNearestGrantLacked) {
+  const Policy policy({MobileCi()});
+  EXPECT_EQ(Missing(policy.Decide(CallerNamed("unix:other"), RequestFor(Android()))),
+            "no grant names this caller");
+  Request request = Android();
+  request.organization = "other";
+  EXPECT_EQ(Missing(policy.Decide(kBuilder, RequestFor(request))),
+            "no grant that names this caller covers this organization");
+  request = Android();
+  request.application = "web";
+  EXPECT_EQ(Missing(policy.Decide(kBuilder, RequestFor(request))),
+            "no grant that names this caller covers this application");
+  request = Android();
+  request.scopes = {"sdk", "admin"};
+  EXPECT_EQ(Missing(policy.Decide(kBuilder, RequestFor(request))),
+            "no grant that names this caller covers these scopes");
+}
+
+TEST(Policy, FirstGrantThatMatchesDecides) {
+  config::Grant wide = MobileCi();
+  wide.name = "wide";
+  wide.applications = {"*"};
+  EXPECT_EQ(std::get<Permitted>(Policy({wide, MobileCi()}).Decide(kBuilder, RequestFor(Android()))).grant(),
+            "wide");
+  EXPECT_EQ(std::get<Permitted>(Policy({MobileCi(), wide}).Decide(kBuilder, RequestFor(Android()))).grant(),
+            "mobile-ci");
+}
+
+TEST(Policy, TemplateIsFilledOnceSoThatTextOfACallerStaysText) {
+  config::Grant grant = MobileCi();
+  grant.description_template = "{description} [{caller} {request_id}]";
+  Request request = Android();
+  request.description = "{caller}{request_id}";
+  request.request_id = "018f3b2a-0000-7000-8000-0123456789ab";
+  EXPECT_EQ(std::get<Permitted>(Policy({grant}).Decide(kBuilder, RequestFor(request))).description(),
+            "{caller}{request_id} [system:serviceaccount:ci:builder 018f3b2a-0000-7000-8000-0123456789ab]");
+}
+
+TEST(Policy, ShowsACallerItsGrantsAlone) {
+  config::Grant other = MobileCi();
+  other.callers = {"unix:other"};
+  const Policy policy({other, MobileCi()});
+  const auto grants = policy.GrantsOf(kBuilder);
+  ASSERT_EQ(grants.size(), 1U);
+  EXPECT_EQ(grants[0]->name, "mobile-ci");
+}
+
+}  // namespace
+}  // namespace tokend::policy

@@ -1,0 +1,184 @@
+#include "daemon/state/memory_ledger.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tests/fakes/hand_cranked_loop.h"
+
+namespace tokend::state {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+
+RequestDigest DigestFor(const std::string& caller) {
+  return DigestOf(caller, "acme", "ios-app", {"sdk"}, "");
+}
+
+Answered AnswerOf(const std::string& bearer) {
+  auto token = std::make_shared<Token>();
+  token->bearer = Bearer(bearer);
+  return {std::move(token), 7};
+}
+
+class MemoryLedger : public testing::Test {
+ protected:
+  // What the claim came to; empty while it is joined.
+  using Seen = std::optional<Claim>;
+
+  Seen& ClaimFor(const std::string& id, const std::string& caller = "ci") {
+    Seen& seen = seen_.emplace_back();
+    ledger_.ClaimRequest(id, DigestFor(caller), [&seen](Claim claim) { seen = std::move(claim); });
+    return seen;
+  }
+
+  static bool IsFresh(const Seen& seen) { return seen && std::holds_alternative<Fresh>(*seen); }
+  static std::string BearerIn(const Seen& seen) {
+    return std::string(std::get<Answered>(seen.value()).token->bearer.Expose());
+  }
+  static Reason ReasonIn(const Seen& seen) { return std::get<Failure>(seen.value()).reason; }
+
+  RequestLedger::TimePoint Now() { return loop_.clock().Now(); }
+
+  fakes::HandCrankedLoop loop_;
+  std::deque<Seen> seen_;
+  MemoryRequestLedger ledger_{loop_, {.remember = minutes(10), .max_entries = 3}};
+};
+
+TEST_F(MemoryLedger, GivesARequestIdToOneClaimant) {
+  EXPECT_TRUE(IsFresh(ClaimFor("a")));
+  EXPECT_EQ(ClaimFor("a"), std::nullopt);
+  EXPECT_TRUE(IsFresh(ClaimFor("b")));
+}
+
+TEST_F(MemoryLedger, AnswersTheSameRequestIdWithItsFirstOutcome) {
+  ClaimFor("a");
+  ledger_.Settle("a", AnswerOf("bearer-a"), Now());
+  EXPECT_EQ(BearerIn(ClaimFor("a")), "bearer-a");
+  EXPECT_EQ(BearerIn(ClaimFor("a")), "bearer-a");
+}
+
+TEST_F(MemoryLedger, AnswersWhoJoinedARunningCall) {
+  ClaimFor("a");
+  Seen& joined = ClaimFor("a");
+  Seen& joined_too = ClaimFor("a");
+  ledger_.Settle("a", AnswerOf("bearer-a"), Now());
+  EXPECT_EQ(BearerIn(joined), "bearer-a");
+  EXPECT_EQ(BearerIn(joined_too), "bearer-a");
+}
+
+TEST_F(MemoryLedger, RefusesAnotherRequestUnderAKnownId) {
+  ClaimFor("a", "ci");
+  EXPECT_EQ(ReasonIn(ClaimFor("a", "other")), Reason::kRequestIdReused);
+  ledger_.Settle("a", AnswerOf("bearer-a"), Now());
+  EXPECT_EQ(ReasonIn(ClaimFor("a", "other")), Reason::kRequestIdReused);
+}
+
+TEST_F(MemoryLedger, ForgetsARefusalAtOnce) {
+  ClaimFor("a");
+  Seen& joined = ClaimFor("a");
+  ledger_.Refuse("a", {.reason = Reason::kUpstreamRejected});
+  EXPECT_EQ(ReasonIn(joined), Reason::kUpstreamRejected);
+  EXPECT_TRUE(IsFresh(ClaimFor("a", "other")));
+}
+
+TEST_F(MemoryLedger, KeepsAnUnknownOutcomeUnknown) {
+  ClaimFor("a");
+  ledger_.Settle("a", Failure{.reason = Reason::kOutcomeUnknown, .audit_sequence = 9}, Now());
+  Seen& again = ClaimFor("a");
+  EXPECT_EQ(ReasonIn(again), Reason::kOutcomeUnknown);
+  EXPECT_EQ(std::get<Failure>(*again).audit_sequence, 9U);
+}
+
+TEST_F(MemoryLedger, AmendsAnUnknownOutcomeOnceItIsKnown) {
+  const auto intended_at = Now();
+  ClaimFor("a");
+  ledger_.Settle("a", Failure{.reason = Reason::kOutcomeUnknown}, intended_at);
+  ledger_.Amend("a", AnswerOf("bearer-a"), intended_at);
+  EXPECT_EQ(BearerIn(ClaimFor("a")), "bearer-a");
+}
+
+TEST_F(MemoryLedger, AmendmentOfAForgottenOutcomeTouchesNoLaterClaim) {
+  const auto intended_at = Now();
+  ClaimFor("a");
+  ledger_.Settle("a", Failure{.reason = Reason::kOutcomeUnknown}, intended_at);
+  loop_.Advance(minutes(11));
+  ASSERT_TRUE(IsFresh(ClaimFor("a")));
+  ledger_.Amend("a", AnswerOf("bearer-old"), intended_at);
+  ledger_.Settle("a", AnswerOf("bearer-new"), Now());
+  ledger_.Amend("a", std::nullopt, intended_at);
+  EXPECT_EQ(BearerIn(ClaimFor("a")), "bearer-new");
+}
+
+TEST_F(MemoryLedger, FirstToJoinTakesTheAbandonersPlace) {
+  ClaimFor("a");
+  Seen& heir = ClaimFor("a");
+  Seen& joined = ClaimFor("a");
+  ledger_.Abandon("a");
+  EXPECT_TRUE(IsFresh(heir));
+  EXPECT_EQ(joined, std::nullopt);
+  ledger_.Settle("a", AnswerOf("bearer-a"), Now());
+  EXPECT_EQ(BearerIn(joined), "bearer-a");
+}
+
+TEST_F(MemoryLedger, RemembersFromTheIntentAndWipesTheBearerThen) {
+  const auto intended_at = Now();
+  ClaimFor("a");
+  loop_.Advance(minutes(1));
+  Answered answered = AnswerOf("bearer-a");
+  const std::weak_ptr<const Token> token = answered.token;
+  ledger_.Settle("a", std::move(answered), intended_at);
+  loop_.Advance(minutes(9) - milliseconds(1));
+  EXPECT_EQ(BearerIn(ClaimFor("a")), "bearer-a");
+  seen_.clear();
+  loop_.Advance(milliseconds(200));
+  EXPECT_TRUE(token.expired());
+  EXPECT_EQ(ledger_.size(), 0U);
+  EXPECT_TRUE(IsFresh(ClaimFor("a")));
+}
+
+TEST_F(MemoryLedger, NeverForgetsARunningCall) {
+  ClaimFor("a");
+  loop_.Advance(minutes(60));
+  EXPECT_EQ(ClaimFor("a"), std::nullopt);
+}
+
+TEST_F(MemoryLedger, FullOfUnexpiredEntriesIsOverloadedUntilTheFirstExpires) {
+  for (const char* id : {"a", "b", "c"}) {
+    ClaimFor(id);
+    ledger_.Settle(id, AnswerOf(id), Now());
+    loop_.Advance(minutes(1));
+  }
+  Seen& refused = ClaimFor("d");
+  EXPECT_EQ(ReasonIn(refused), Reason::kOverloaded);
+  EXPECT_EQ(std::get<Failure>(*refused).retry_after, minutes(7));
+  EXPECT_EQ(BearerIn(ClaimFor("a")), "a");
+  loop_.Advance(minutes(7));
+  EXPECT_TRUE(IsFresh(ClaimFor("d")));
+}
+
+TEST_F(MemoryLedger, KnowsWhatAnEarlierRunIntended) {
+  ledger_.Restore("a", DigestFor("ci"), {.reason = Reason::kOutcomeUnknown, .audit_sequence = 3},
+                  Now() - minutes(4));
+  EXPECT_EQ(ReasonIn(ClaimFor("a")), Reason::kOutcomeUnknown);
+  EXPECT_EQ(ReasonIn(ClaimFor("a", "other")), Reason::kRequestIdReused);
+  loop_.Advance(minutes(7));
+  EXPECT_TRUE(IsFresh(ClaimFor("a")));
+}
+
+TEST(RequestDigest, TellsEveryParameterApart) {
+  const RequestDigest digest = DigestOf("ci", "acme", "app", {"a", "b"}, "text");
+  EXPECT_EQ(digest, DigestOf("ci", "acme", "app", {"a", "b"}, "text"));
+  EXPECT_NE(digest, DigestOf("c", "iacme", "app", {"a", "b"}, "text"));
+  EXPECT_NE(digest, DigestOf("ci", "acme2", "app", {"a", "b"}, "text"));
+  EXPECT_NE(digest, DigestOf("ci", "acme", "app", {"ab"}, "text"));
+  EXPECT_NE(digest, DigestOf("ci", "acme", "app", {"a"}, "text"));
+  EXPECT_NE(digest, DigestOf("ci", "acme", "app", {"a", "b"}, "text2"));
+}
+
+}  // namespace
+}  // namespace tokend::state
