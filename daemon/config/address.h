@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "daemon/base/result.h"
+#include "daemon/config/config.h"
+
+namespace tokend::config {
+
+// "unix:///absolute/path" or "host:port", the host a name, an IPv4 address or an IPv6 one in brackets.
+// INVALID_ARGUMENT says what is wrong.
+Result<Address> ParseAddress(std::string_view text);
+
+// "host" or "host:port" as in a URL; without a port it is 0.
+Result<TcpAddress> ParseAuthority(std::string_view text);
+
+// 127.0.0.0/8, ::1 or localhost: what is sent there does not leave the machine.
+bool IsLoopback(const TcpAddress& address);
+
+// A unix socket, or loopback.
+bool IsLocal(const Address& address);
+
+}  // namespace tokend::config

@@ -1,0 +1,118 @@
+#include "daemon/config/build.h"
+
+#include "daemon/config/address.h"
+
+namespace tokend::config {
+namespace {
+
+using std::chrono::milliseconds;
+
+template <class List>
+std::vector<std::string> Texts(const List& list) {
+  return {list.begin(), list.end()};
+}
+
+ListenerAuthentication BuildAuthentication(const v1::Authentication& schema) {
+  if (schema.has_none()) return NoAuthentication{.caller = schema.none().caller()};
+  return MtlsAuthentication{};
+}
+
+Listener BuildListener(const v1::Listener& schema) {
+  Listener listener;
+  listener.name = schema.name();
+  listener.address = *ParseAddress(schema.address());
+  if (schema.has_socket_mode()) listener.socket_mode = schema.socket_mode();
+  if (schema.has_tls()) {
+    listener.tls = ServerTls{.certificate_file = schema.tls().certificate_file(),
+                             .private_key_file = schema.tls().private_key_file(),
+                             .client_ca_file = schema.tls().client_ca_file()};
+  }
+  listener.authentication = BuildAuthentication(schema.authentication());
+  return listener;
+}
+
+KeySource BuildKeySource(const v1::ApiKeySource& schema) {
+  if (schema.has_file()) return KeyFile{.path = schema.file()};
+  if (schema.has_env()) return KeyEnvironment{.variable = schema.env()};
+  return KeyCredential{.name = schema.credential()};
+}
+
+Applivery BuildApplivery(const v1::Applivery& schema) {
+  Applivery applivery;
+  applivery.base_url = schema.base_url();
+  applivery.allow_http = schema.allow_http();
+  applivery.ca_file = schema.ca_file();
+  for (const v1::Organization& organization : schema.organizations()) {
+    applivery.organizations.push_back(
+        {.name = organization.name(), .api_key = BuildKeySource(organization.api_key())});
+  }
+  applivery.connect_timeout = milliseconds(schema.connect_timeout());
+  applivery.timeout = milliseconds(schema.timeout());
+  applivery.max_in_flight = schema.max_in_flight();
+  applivery.connection_max_idle = milliseconds(schema.connection_max_idle());
+  applivery.max_response_size = schema.max_response_size();
+  return applivery;
+}
+
+Grant BuildGrant(const v1::Grant& schema) {
+  return {.name = schema.name(),
+          .callers = Texts(schema.callers()),
+          .organizations = Texts(schema.organizations()),
+          .applications = Texts(schema.applications()),
+          .scopes = Texts(schema.scopes()),
+          .default_scopes = Texts(schema.default_scopes()),
+          .description_template = schema.description()};
+}
+
+Audit BuildAudit(const v1::Audit& schema) {
+  Audit audit;
+  if (schema.has_file()) {
+    audit.file = AuditFile{
+        .path = schema.file().path(), .max_size = schema.file().max_size(), .keep = schema.file().keep()};
+  }
+  audit.to_stdout = schema.has_stdout();
+  audit.deadline = milliseconds(schema.deadline());
+  audit.fingerprint_key_file = schema.fingerprint_key_file();
+  return audit;
+}
+
+Log BuildLog(const v1::Log& schema) {
+  Log log;
+  switch (schema.level()) {
+    case v1::Log::LEVEL_TRACE:
+      log.level = LogLevel::kTrace;
+      break;
+    case v1::Log::LEVEL_DEBUG:
+      log.level = LogLevel::kDebug;
+      break;
+    case v1::Log::LEVEL_WARNING:
+      log.level = LogLevel::kWarning;
+      break;
+    case v1::Log::LEVEL_ERROR:
+      log.level = LogLevel::kError;
+      break;
+    default:
+      log.level = LogLevel::kInfo;
+  }
+  log.format = schema.format() == v1::Log::FORMAT_TEXT ? LogFormat::kText : LogFormat::kJson;
+  return log;
+}
+
+}  // namespace
+
+Config Build(const v1::Config& schema) {
+  Config config;
+  for (const v1::Listener& listener : schema.listeners()) config.listeners.push_back(BuildListener(listener));
+  config.applivery = BuildApplivery(schema.upstream().applivery());
+  for (const v1::Grant& grant : schema.policy().grants()) config.grants.push_back(BuildGrant(grant));
+  config.requests.remember = milliseconds(schema.requests().remember());
+  config.requests.max_entries = schema.requests().max_entries();
+  config.audit = BuildAudit(schema.audit());
+  config.server.max_in_flight = schema.server().max_in_flight();
+  config.server.drain = milliseconds(schema.server().drain());
+  if (schema.has_admin()) config.admin = std::get<TcpAddress>(*ParseAddress(schema.admin().address()));
+  config.log = BuildLog(schema.log());
+  return config;
+}
+
+}  // namespace tokend::config

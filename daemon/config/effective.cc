@@ -1,0 +1,116 @@
+#include "daemon/config/effective.h"
+
+#include <google/protobuf/message.h>
+#include <openssl/sha.h>
+
+#include <array>
+#include <string_view>
+#include <vector>
+
+#include "daemon/base/form.h"
+#include "daemon/config/form.h"
+#include "daemon/config/schema.h"
+#include "daemon/config/text.h"
+
+namespace tokend::config {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+constexpr std::size_t kIndent = 2;
+
+// No text holds a control character, so only these two need escaping.
+std::string Quote(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + '"';
+}
+
+std::string ScalarText(const Message& message, const FieldDescriptor& field) {
+  const auto& reflection = *message.GetReflection();
+  const v1::Form form = OptionsOf(field).form();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return reflection.GetBool(message, &field) ? "true" : "false";
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return WordOf(*reflection.GetEnum(message, &field));
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return FormatQuantity(form, reflection.GetUInt32(message, &field));
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return FormatQuantity(form, reflection.GetUInt64(message, &field));
+    case FieldDescriptor::CPPTYPE_INT64:
+      return FormatQuantity(form, static_cast<std::uint64_t>(reflection.GetInt64(message, &field)));
+    default:
+      return Quote(reflection.GetString(message, &field));
+  }
+}
+
+std::string TextList(const Message& message, const FieldDescriptor& field) {
+  std::vector<std::string> quoted;
+  const auto& reflection = *message.GetReflection();
+  for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
+    quoted.push_back(Quote(reflection.GetRepeatedString(message, &field, i)));
+  }
+  return Concat({"[", Enumerate(quoted), "]"});
+}
+
+bool IsPrinted(const Message& message, const FieldDescriptor& field) {
+  if (!field.is_repeated()) return message.GetReflection()->HasField(message, &field);
+  return OptionsOf(field).required() || message.GetReflection()->FieldSize(message, &field) != 0;
+}
+
+void PrintMapping(const Message& message, std::size_t indent, std::string& out);
+
+// " {}", or the mapping on the lines below.
+void PrintNested(const Message& message, std::size_t indent, std::string& out) {
+  std::string nested;
+  PrintMapping(message, indent, nested);
+  out += (nested.empty() ? " {}\n" : "\n") + nested;
+}
+
+// "- " takes the place of the first key's indent.
+void PrintItems(const Message& message, const FieldDescriptor& field, std::size_t indent, std::string& out) {
+  for (int i = 0; i < message.GetReflection()->FieldSize(message, &field); ++i) {
+    std::string item;
+    PrintMapping(message.GetReflection()->GetRepeatedMessage(message, &field, i), indent + kIndent, item);
+    out += std::string(indent, ' ') + "- " + item.substr(indent + kIndent);
+  }
+}
+
+void PrintMapping(const Message& message, std::size_t indent, std::string& out) {
+  for (const FieldDescriptor* field : FieldsOf(*message.GetDescriptor())) {
+    if (!IsPrinted(message, *field)) continue;
+    out += std::string(indent, ' ') + field->name() + ":";
+    const bool is_message = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+    if (is_message && field->is_repeated() && message.GetReflection()->FieldSize(message, field) != 0) {
+      out += '\n';
+      PrintItems(message, *field, indent + kIndent, out);
+    } else if (is_message && !field->is_repeated()) {
+      PrintNested(message.GetReflection()->GetMessage(message, field), indent + kIndent, out);
+    } else if (is_message) {
+      out += " []\n";
+    } else {
+      out += " " + (field->is_repeated() ? TextList(message, *field) : ScalarText(message, *field)) + "\n";
+    }
+  }
+}
+
+}  // namespace
+
+std::string Effective(const v1::Config& schema) {
+  std::string text;
+  PrintMapping(schema, 0, text);
+  return text;
+}
+
+std::string Fingerprint(const std::string& effective) {
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
+  SHA256(reinterpret_cast<const unsigned char*>(effective.data()), effective.size(), digest.data());
+  return Hex({reinterpret_cast<const char*>(digest.data()), digest.size()}).substr(0, 16);
+}
+
+}  // namespace tokend::config

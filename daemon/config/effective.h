@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+#include "tokend/config/v1/config.pb.h"
+
+namespace tokend::config {
+
+// The configuration in effect, as YAML: every default filled in, keys in the schema's order, texts in quotes.
+// Loaded again it gives the same text. It holds no secret, since the configuration only says where those are.
+std::string Effective(const v1::Config& schema);
+
+// The first 16 hex digits of the text's SHA-256.
+std::string Fingerprint(const std::string& effective);
+
+}  // namespace tokend::config

@@ -1,0 +1,53 @@
+#include "daemon/config/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "daemon/config/text.h"
+#include "daemon/config/units.h"
+
+namespace tokend::config {
+namespace {
+
+std::string LastError() { return std::generic_category().message(errno); }
+
+// By opening it: access(2) would judge by the real user, not the effective one.
+bool CanBeRead(const std::string& file) {
+  const int opened = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (opened < 0) return false;
+  close(opened);
+  return true;
+}
+
+}  // namespace
+
+void CheckFile(const v1::KeyOptions& options, const std::string& file, const std::string& key,
+               Report& report) {
+  struct stat status {};
+  if (stat(file.c_str(), &status) != 0) {
+    return report.Error(key, Concat({"the file cannot be read: ", LastError()}));
+  }
+  if (!S_ISREG(status.st_mode)) return report.Error(key, "is not a regular file");
+  if (!CanBeRead(file)) return report.Error(key, Concat({"the file cannot be read: ", LastError()}));
+
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  if (size == 0) return report.Error(key, "the file is empty");
+  if (const auto least = ParseNumber(options.min()); least && size < *least) {
+    report.Error(key, Concat({"the file must hold at least ", std::to_string(*least), " bytes"}));
+  }
+  if (const auto most = ParseNumber(options.max()); most && size > *most) {
+    report.Error(key, Concat({"the file must hold at most ", std::to_string(*most), " bytes"}));
+  }
+  if ((status.st_mode & S_IROTH) == 0) return;
+  if (options.form() == v1::FORM_SECRET_FILE) {
+    report.Error(key, "others may read the file: chmod o-r it (0440 or 0400)");
+  } else if (options.form() == v1::FORM_PRIVATE_FILE) {
+    report.Warning(key, "others may read the file: chmod o-r it (0440 or 0400)");
+  }
+}
+
+}  // namespace tokend::config

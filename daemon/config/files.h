@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+#include "daemon/config/report.h"
+#include "tokend/config/v1/config.pb.h"
+
+namespace tokend::config {
+
+// Judges the file that the key at `key` names, as the key's options ask: there, regular, readable, not empty,
+// of the right size, and not readable by others. Its content is not read. Symbolic links are followed: that
+// is how Kubernetes mounts secrets.
+void CheckFile(const v1::KeyOptions& options, const std::string& file, const std::string& key,
+               Report& report);
+
+}  // namespace tokend::config

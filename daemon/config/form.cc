@@ -1,0 +1,160 @@
+#include "daemon/config/form.h"
+
+#include <algorithm>
+#include <array>
+
+#include "daemon/base/form.h"
+#include "daemon/base/pattern.h"
+#include "daemon/config/address.h"
+#include "daemon/config/base_url.h"
+#include "daemon/config/text.h"
+#include "daemon/config/units.h"
+
+namespace tokend::config {
+namespace {
+
+using Fault = std::optional<std::string>;
+
+constexpr std::size_t kMaxText = 4096;  // bytes; PATH_MAX too
+constexpr std::size_t kMaxCaller = 256;
+constexpr std::size_t kMaxFileName = 255;
+
+Fault Unless(bool right, std::string_view what) { return right ? Fault() : Fault(what); }
+
+template <class T>
+Fault FaultOf(const Result<T>& result) {
+  return result.ok() ? Fault() : Fault(std::string(result.status().message()));
+}
+
+bool IsCaller(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxCaller &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7F; });
+}
+
+Fault CheckResourcePattern(std::string_view text) {
+  if (text == "*") return std::nullopt;
+  if (!Contains(text, '*')) {
+    return Unless(IsResourceName(text), "must be 24 hex digits, or 3 to 128 of [A-Za-z0-9-]");
+  }
+  if (!ConsistsOf(text, 128, "-*")) return "no name matches this: names consist of 3 to 128 of [A-Za-z0-9-]";
+  return FaultOf(Pattern::Parse(text));
+}
+
+Fault CheckDescription(std::string_view text) {
+  static constexpr std::array<std::string_view, 3> kPlaceholders = {"{description}", "{caller}",
+                                                                    "{request_id}"};
+  std::string literal;
+  while (!text.empty()) {
+    const auto* placeholder = std::find_if(kPlaceholders.begin(), kPlaceholders.end(),
+                                           [text](std::string_view p) { return text.starts_with(p); });
+    if (placeholder != kPlaceholders.end()) {
+      text.remove_prefix(placeholder->size());
+      continue;
+    }
+    if (text.front() == '{' || text.front() == '}') {
+      return "braces stand only in {description}, {caller} and {request_id}";
+    }
+    literal += text.front();
+    text.remove_prefix(1);
+  }
+  const auto length = Utf16Length(literal);
+  return Unless(length && *length <= kMaxDescriptionUtf16, "is longer than a token's description may be");
+}
+
+Fault CheckAddress(v1::Form form, std::string_view text) {
+  const Result<Address> address = ParseAddress(text);
+  if (!address.ok()) return FaultOf(address);
+  const auto* tcp = std::get_if<TcpAddress>(&*address);
+  if (form == v1::FORM_TCP_LISTEN_ADDRESS) return Unless(tcp != nullptr, "must be host:port");
+  if (form == v1::FORM_REMOTE_ADDRESS) {
+    return Unless(tcp == nullptr || tcp->port != 0, "the port must be a number from 1 to 65535");
+  }
+  return std::nullopt;
+}
+
+Fault CheckText(std::string_view text) {
+  if (text.empty()) return "must not be empty";
+  if (text.size() > kMaxText) return Concat({"is longer than ", std::to_string(kMaxText), " bytes"});
+  const bool control =
+      std::any_of(text.begin(), text.end(), [](char c) { return (c >= 0 && c < ' ') || c == 0x7F; });
+  return Unless(!control, "must not hold control characters");
+}
+
+}  // namespace
+
+std::optional<std::string> WhatIsWrong(v1::Form form, std::string_view text) {
+  if (Fault fault = CheckText(text)) return fault;
+  switch (form) {
+    case v1::FORM_NAME:
+      return Unless(ConsistsOf(text, 64, "._-"), "must be 1 to 64 of [A-Za-z0-9._-]");
+    case v1::FORM_RESOURCE_NAME:
+      return Unless(IsResourceName(text), "must be 24 hex digits, or 3 to 128 of [A-Za-z0-9-]");
+    case v1::FORM_RESOURCE_PATTERN:
+      return CheckResourcePattern(text);
+    case v1::FORM_SCOPE:
+      return Unless(IsScope(text), "must be 1 to 64 of [A-Za-z0-9._:-]");
+    case v1::FORM_CALLER:
+      return Unless(IsCaller(text), "must be 1 to 256 printable ASCII characters without spaces");
+    case v1::FORM_CALLER_PATTERN:
+      return FaultOf(Pattern::Parse(text));
+    case v1::FORM_DESCRIPTION:
+      return CheckDescription(text);
+    case v1::FORM_LISTEN_ADDRESS:
+    case v1::FORM_TCP_LISTEN_ADDRESS:
+    case v1::FORM_REMOTE_ADDRESS:
+      return CheckAddress(form, text);
+    case v1::FORM_BASE_URL:
+      return FaultOf(ParseBaseUrl(text));
+    case v1::FORM_ENVIRONMENT_VARIABLE:
+      return Unless(ConsistsOf(text, kMaxFileName, "_") && !IsDigit(text[0]),
+                    "must be a variable's name, [A-Za-z_][A-Za-z0-9_]*");
+    case v1::FORM_CREDENTIAL:
+      return Unless(ConsistsOf(text, kMaxFileName, "._-") && text != "." && text != "..",
+                    "must be a file name of [A-Za-z0-9._-]");
+    case v1::FORM_PATH:
+      return Unless(text.back() != '/', "must name a file, not a folder");
+    default:
+      return std::nullopt;
+  }
+}
+
+std::optional<std::uint64_t> ParseQuantity(v1::Form form, std::string_view text) {
+  switch (form) {
+    case v1::FORM_DURATION:
+      return ParseDuration(text);
+    case v1::FORM_SIZE:
+      return ParseSize(text);
+    case v1::FORM_MODE:
+      return ParseMode(text);
+    default:
+      return ParseNumber(text);
+  }
+}
+
+std::string FormatQuantity(v1::Form form, std::uint64_t value) {
+  switch (form) {
+    case v1::FORM_DURATION:
+      return FormatDuration(value);
+    case v1::FORM_SIZE:
+      return FormatSize(value);
+    case v1::FORM_MODE:
+      return Concat({"\"", FormatMode(value), "\""});
+    default:
+      return std::to_string(value);
+  }
+}
+
+std::string_view ExpectedQuantity(v1::Form form) {
+  switch (form) {
+    case v1::FORM_DURATION:
+      return "must be a duration such as 250ms, 30s, 10m or 24h";
+    case v1::FORM_SIZE:
+      return "must be a size such as 64KiB, 256MiB or 1GiB";
+    case v1::FORM_MODE:
+      return "must be four octal digits that begin with 0, such as \"0660\"";
+    default:
+      return "must be a whole number, without quotes";
+  }
+}
+
+}  // namespace tokend::config

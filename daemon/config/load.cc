@@ -1,0 +1,69 @@
+#include "daemon/config/load.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "absl/cleanup/cleanup.h"
+#include "daemon/config/build.h"
+#include "daemon/config/effective.h"
+#include "daemon/config/reader.h"
+#include "daemon/config/report.h"
+#include "daemon/config/rules.h"
+#include "daemon/config/yaml.h"
+
+namespace tokend::config {
+namespace {
+
+LoadResult Unreadable(const std::string& path, const std::string& why) {
+  Report report(path);
+  report.ErrorAt(Position{}, why);
+  return {.config = std::nullopt, .errors = report.Errors(), .warnings = {}};
+}
+
+}  // namespace
+
+LoadResult Load(const std::string& path) {
+  // Non-blocking, so that a pipe without a writer cannot hold the start up.
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) return Unreadable(path, "cannot be opened: " + std::generic_category().message(errno));
+  const absl::Cleanup close_file = [file] { close(file); };
+  struct stat status {};
+  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) return Unreadable(path, "is not a regular file");
+
+  std::string text(kMaxFileSize + 1, '\0');
+  std::size_t size = 0;
+  while (size < text.size()) {
+    const ssize_t count = read(file, text.data() + size, text.size() - size);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return Unreadable(path, "cannot be read: " + std::generic_category().message(errno));
+    if (count == 0) break;
+    size += static_cast<std::size_t>(count);
+  }
+  text.resize(size);
+  return Parse(text, path);
+}
+
+LoadResult Parse(std::string_view text, std::string_view filename) {
+  Report report{std::string(filename)};
+  v1::Config schema;
+  if (text.size() > kMaxFileSize) {
+    report.ErrorAt(Position{}, "is larger than 1 MiB");
+  } else if (const auto document = ParseYaml(text, report)) {
+    Read(*document, report, schema);
+    ApplyRules(schema, report);
+  }
+
+  LoadResult result{.config = std::nullopt, .errors = report.Errors(), .warnings = report.Warnings()};
+  if (!result.errors.empty()) return result;
+  result.config = Build(schema);
+  result.config->effective = Effective(schema);
+  result.config->fingerprint = Fingerprint(result.config->effective);
+  result.config->warnings = result.warnings;
+  return result;
+}
+
+}  // namespace tokend::config

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/config/config.h"
+
+namespace tokend::config {
+
+inline constexpr std::size_t kMaxFileSize = 1 << 20;  // bytes
+
+// What came of a configuration. Errors and warnings are whole lines, "FILE:LINE:COLUMN: error: …", in the
+// order of the file; they quote no value.
+struct LoadResult {
+  std::optional<Config> config;  // there exactly where there are no errors
+  std::vector<std::string> errors;
+  std::vector<std::string> warnings;
+};
+
+// Reads and judges a configuration file, and the presence and mode of the files that it names. Blocks on the
+// file system; any thread.
+LoadResult Load(const std::string& path);
+
+// The same for a text that is at hand; `filename` is what errors call it.
+LoadResult Parse(std::string_view text, std::string_view filename);
+
+}  // namespace tokend::config

@@ -1,0 +1,282 @@
+#include "daemon/config/reader.h"
+
+#include <google/protobuf/message.h>
+
+#include <algorithm>
+#include <cassert>
+#include <map>
+#include <set>
+#include <variant>
+
+#include "daemon/config/files.h"
+#include "daemon/config/form.h"
+#include "daemon/config/nearest.h"
+#include "daemon/config/schema.h"
+#include "daemon/config/text.h"
+#include "daemon/config/units.h"
+
+namespace tokend::config {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::EnumValueDescriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::OneofDescriptor;
+using Kind = YamlNode::Kind;
+
+using Scalar = std::variant<bool, std::uint64_t, std::string, const EnumValueDescriptor*>;
+
+// Sets the field, or adds to it if it is a list.
+void Store(Message& message, const FieldDescriptor& field, const Scalar& value) {
+  const auto& reflection = *message.GetReflection();
+  const bool add = field.is_repeated();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return reflection.SetBool(&message, &field, std::get<bool>(value));
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return reflection.SetUInt32(&message, &field,
+                                  static_cast<std::uint32_t>(std::get<std::uint64_t>(value)));
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return reflection.SetUInt64(&message, &field, std::get<std::uint64_t>(value));
+    case FieldDescriptor::CPPTYPE_INT64:
+      return reflection.SetInt64(&message, &field, static_cast<std::int64_t>(std::get<std::uint64_t>(value)));
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return reflection.SetEnum(&message, &field, std::get<const EnumValueDescriptor*>(value));
+    default:
+      if (add) return reflection.AddString(&message, &field, std::get<std::string>(value));
+      return reflection.SetString(&message, &field, std::get<std::string>(value));
+  }
+}
+
+// A key in an error's text. One that does not look like a key may be a value in the wrong place, even a
+// secret.
+std::string Quote(const std::string& key) {
+  constexpr std::size_t kLongestQuoted = 32;
+  const bool plausible = key.size() <= kLongestQuoted && std::all_of(key.begin(), key.end(), [](char c) {
+                           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                                  (c >= '0' && c <= '9') || c == '_' || c == '-';
+                         });
+  return plausible ? Concat({" \"", key, "\""}) : "";
+}
+
+class Reader {
+ public:
+  explicit Reader(Report& report) : report_(report) {}
+
+  void ReadMapping(const YamlNode& node, const std::string& path, Message& message) {
+    if (node.kind != Kind::kMapping) return report_.ErrorAt(node.position, Expected(path, "a mapping"));
+    const Descriptor& type = *message.GetDescriptor();
+    std::map<const FieldDescriptor*, Position> given;
+    for (const YamlEntry& entry : node.entries) {
+      const FieldDescriptor* field = type.FindFieldByName(entry.key);
+      if (field == nullptr) {
+        given.insert({ReportUnknown(entry, path, type), entry.position});
+        continue;
+      }
+      const auto [first, is_first] = given.insert({field, entry.position});
+      if (!is_first) {
+        report_.ErrorAt(entry.position, Concat({Under(path, entry.key), ": is given twice, first on line ",
+                                                std::to_string(first->second.line)}));
+        continue;
+      }
+      ReadEntry(entry, Under(path, entry.key), message, *field);
+    }
+    for (const FieldDescriptor* field : FieldsOf(type)) {
+      if (given.count(field) == 0) ReadAbsent(path, message, *field);
+    }
+    for (int i = 0; i < type.real_oneof_decl_count(); ++i) CheckOneof(*type.oneof_decl(i), path, given);
+  }
+
+ private:
+  static std::string Expected(const std::string& path, std::string_view what) {
+    return path.empty() ? Concat({"must be ", what}) : Concat({path, ": must be ", what});
+  }
+
+  // Answers the field that was probably meant: it then is not missing as well.
+  const FieldDescriptor* ReportUnknown(const YamlEntry& entry, const std::string& path,
+                                       const Descriptor& type) {
+    if (entry.key == "<<") {
+      report_.ErrorAt(entry.position, "merge keys are not accepted: write the keys out");
+      return nullptr;
+    }
+    std::vector<std::string> known;
+    for (const FieldDescriptor* field : FieldsOf(type)) known.push_back(field->name());
+    const auto nearest = Nearest(entry.key, known);
+    const std::string what = Concat(
+        {"unknown key", Quote(entry.key), nearest ? Concat({"; did you mean \"", *nearest, "\"?"}) : ""});
+    report_.ErrorAt(entry.position, path.empty() ? what : Concat({path, ": ", what}));
+    return nearest ? type.FindFieldByName(*nearest) : nullptr;
+  }
+
+  void ReadEntry(const YamlEntry& entry, const std::string& path, Message& message,
+                 const FieldDescriptor& field) {
+    const bool scalar = entry.value.kind == Kind::kScalar;
+    report_.Locate(path, scalar ? entry.value.position : entry.position);
+    if (entry.value.kind == Kind::kNull) {
+      return report_.ErrorAt(entry.position, Concat({path, ": has no value"}));
+    }
+    const bool asks_for_nothing =
+        field.is_repeated() && entry.value.kind == Kind::kSequence && entry.value.items.empty();
+    const bool unsupported = OptionsOf(field).unsupported() && !asks_for_nothing;
+    if (unsupported && unsupported_depth_ == 0) {
+      report_.ErrorAt(entry.position, Concat({path, ": not supported in this version"}));
+    }
+    unsupported_depth_ += unsupported ? 1 : 0;
+    ReadValue(entry.value, path, message, field);
+    unsupported_depth_ -= unsupported ? 1 : 0;
+  }
+
+  void ReadValue(const YamlNode& node, const std::string& path, Message& message,
+                 const FieldDescriptor& field) {
+    if (field.is_repeated()) return ReadList(node, path, message, field);
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      return ReadMapping(node, path, *message.GetReflection()->MutableMessage(&message, &field));
+    }
+    ReadScalar(node, path, message, field);
+  }
+
+  void ReadList(const YamlNode& node, const std::string& path, Message& message,
+                const FieldDescriptor& field) {
+    if (node.kind != Kind::kSequence) return report_.ErrorAt(node.position, Expected(path, "a list"));
+    const v1::KeyOptions& options = OptionsOf(field);
+    if (node.items.size() < options.min_items()) report_.Error(path, "must not be empty");
+    if (options.max_items() != 0 && node.items.size() > options.max_items()) {
+      report_.Error(path, Concat({"has more than ", std::to_string(options.max_items()), " items"}));
+    }
+    for (std::size_t i = 0; i < node.items.size(); ++i) {
+      const YamlNode& item = node.items[i];
+      const std::string item_path = Item(path, i);
+      report_.Locate(item_path, item.position);
+      if (item.kind == Kind::kNull) {
+        report_.Error(item_path, "has no value");
+      } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+        ReadMapping(item, item_path, *message.GetReflection()->AddMessage(&message, &field));
+      } else {
+        ReadScalar(item, item_path, message, field);
+      }
+    }
+    CheckUnique(node, path, field);
+  }
+
+  // By what is written: equal values of these forms are written alike.
+  void CheckUnique(const YamlNode& list, const std::string& path, const FieldDescriptor& field) {
+    if (OptionsOf(field).unique()) {
+      std::map<std::string, std::string> first;
+      for (std::size_t i = 0; i < list.items.size(); ++i) ReportIfTaken(list.items[i], Item(path, i), first);
+    }
+    if (field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) return;
+    for (const FieldDescriptor* key : FieldsOf(*field.message_type())) {
+      if (!OptionsOf(*key).unique() || key->is_repeated()) continue;
+      std::map<std::string, std::string> first;
+      for (std::size_t i = 0; i < list.items.size(); ++i) {
+        for (const YamlEntry& entry : list.items[i].entries) {
+          if (entry.key == key->name()) ReportIfTaken(entry.value, Under(Item(path, i), key->name()), first);
+        }
+      }
+    }
+  }
+
+  void ReportIfTaken(const YamlNode& value, const std::string& path,
+                     std::map<std::string, std::string>& first) {
+    if (value.kind != Kind::kScalar) return;
+    const auto [taken, is_first] = first.insert({value.text, path});
+    if (!is_first) report_.Error(path, Concat({"is the same as ", taken->second}));
+  }
+
+  void ReadAbsent(const std::string& path, Message& message, const FieldDescriptor& field) {
+    const v1::KeyOptions& options = OptionsOf(field);
+    if (options.required()) return report_.Error(Under(path, field.name()), "is required");
+    if (options.default_value().empty()) return;
+    // Default texts are ours, so what this report would say is a fault of the schema. It also keeps the
+    // places in them apart from those of the file.
+    Report own("default");
+    const auto value = ParseYaml(options.default_value(), own);
+    assert(value);
+    Reader(own).ReadValue(*value, field.name(), message, field);
+    assert(own.Errors().empty());
+  }
+
+  void CheckOneof(const OneofDescriptor& oneof, const std::string& path,
+                  const std::map<const FieldDescriptor*, Position>& given) {
+    std::vector<std::string> choices;
+    const FieldDescriptor* chosen = nullptr;
+    for (int i = 0; i < oneof.field_count(); ++i) {
+      const FieldDescriptor* field = oneof.field(i);
+      if (!OptionsOf(*field).unsupported()) choices.push_back(field->name());
+      if (given.count(field) == 0) continue;
+      if (chosen != nullptr) {
+        report_.ErrorAt(given.at(field), Concat({Under(path, field->name()), ": cannot stand beside ",
+                                                 chosen->name(), ": give one of them"}));
+      }
+      chosen = field;
+    }
+    if (chosen != nullptr) return;
+    report_.Error(path,
+                  Concat({choices.size() == 1 ? "needs " : "needs exactly one of ", Enumerate(choices)}));
+  }
+
+  void ReadScalar(const YamlNode& node, const std::string& path, Message& message,
+                  const FieldDescriptor& field) {
+    if (node.kind != Kind::kScalar) return report_.ErrorAt(node.position, Expected(path, "a single value"));
+    switch (field.cpp_type()) {
+      case FieldDescriptor::CPPTYPE_STRING:
+        return ReadText(node, path, message, field);
+      case FieldDescriptor::CPPTYPE_ENUM:
+        return ReadWord(node, path, message, field);
+      case FieldDescriptor::CPPTYPE_BOOL:
+        if (node.quoted || (node.text != "true" && node.text != "false")) {
+          return report_.Error(path, "must be true or false, without quotes");
+        }
+        return Store(message, field, node.text == "true");
+      default:
+        return ReadQuantity(node, path, message, field);
+    }
+  }
+
+  void ReadText(const YamlNode& node, const std::string& path, Message& message,
+                const FieldDescriptor& field) {
+    const v1::KeyOptions& options = OptionsOf(field);
+    if (const auto fault = WhatIsWrong(options.form(), node.text)) return report_.Error(path, *fault);
+    if (IsFile(options.form()) && unsupported_depth_ == 0) CheckFile(options, node.text, path, report_);
+    Store(message, field, node.text);
+  }
+
+  void ReadWord(const YamlNode& node, const std::string& path, Message& message,
+                const FieldDescriptor& field) {
+    std::vector<std::string> words;
+    for (const EnumValueDescriptor* value : ValuesOf(*field.enum_type())) {
+      words.push_back(WordOf(*value));
+      if (words.back() == node.text) return Store(message, field, value);
+    }
+    const auto nearest = Nearest(node.text, words);
+    report_.Error(path, Concat({"must be one of ", Enumerate(words),
+                                nearest ? Concat({"; did you mean \"", *nearest, "\"?"}) : ""}));
+  }
+
+  void ReadQuantity(const YamlNode& node, const std::string& path, Message& message,
+                    const FieldDescriptor& field) {
+    const v1::KeyOptions& options = OptionsOf(field);
+    const v1::Form form = options.form();
+    const auto value = ParseQuantity(form, node.text);
+    if (!value || (form == v1::FORM_UNSPECIFIED && node.quoted))
+      return report_.Error(path, ExpectedQuantity(form));
+    const auto least = ParseQuantity(form, options.min());
+    const auto most = ParseQuantity(form, options.max());
+    if ((least && *value < *least) || (most && *value > *most)) {
+      return report_.Error(path, Concat({"must be from ", options.min(), " to ", options.max()}));
+    }
+    Store(message, field, *value);
+  }
+
+  Report& report_;
+  int unsupported_depth_ = 0;  // how many unsupported keys are around: only the outermost is reported
+};
+
+}  // namespace
+
+void Read(const YamlNode& document, Report& report, v1::Config& schema) {
+  Reader(report).ReadMapping(document, "", schema);
+}
+
+}  // namespace tokend::config

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace tokend::config {
+
+// Counted from 1, columns in bytes.
+struct Position {
+  int line = 1;
+  int column = 1;
+};
+
+// "a.b" for "a" and "b", "b" for "" and "b".
+std::string Under(std::string_view path, std::string_view key);
+// "a[3]"
+std::string Item(std::string_view path, std::size_t index);
+
+// Collects what is wrong with one file, and where each of its keys stands. Paths are as in
+// "listeners[0].tls.certificate_file". Owned by one thread.
+class Report {
+ public:
+  explicit Report(std::string filename) : filename_(std::move(filename)) {}
+
+  void Locate(std::string path, Position position) { places_.insert_or_assign(std::move(path), position); }
+  // Whether the file gives this key; one that only a default gave is not located.
+  bool Has(const std::string& path) const { return places_.count(path) != 0; }
+
+  // "PATH: text" at the key's place, or at the nearest place above it.
+  void Error(const std::string& path, std::string_view text);
+  void Warning(const std::string& path, std::string_view text);
+  void ErrorAt(Position position, std::string_view text);
+
+  // Whole lines, by position. At most kMaxLines, and then one that says how many more there are.
+  std::vector<std::string> Errors() const { return Lines(errors_, "error"); }
+  std::vector<std::string> Warnings() const { return Lines(warnings_, "warning"); }
+
+  static constexpr std::size_t kMaxLines = 1000;
+
+ private:
+  struct Finding {
+    Position position;
+    std::string text;
+  };
+
+  Position PlaceOf(std::string_view path) const;
+  std::vector<std::string> Lines(std::vector<Finding> findings, std::string_view severity) const;
+
+  std::string filename_;
+  std::unordered_map<std::string, Position> places_;
+  std::vector<Finding> errors_;
+  std::vector<Finding> warnings_;
+};
+
+}  // namespace tokend::config

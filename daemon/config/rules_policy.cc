@@ -1,0 +1,65 @@
+#include <algorithm>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "daemon/base/pattern.h"
+#include "daemon/config/rules.h"
+#include "daemon/config/text.h"
+
+namespace tokend::config {
+namespace {
+
+// Nothing where not all are known, as then no grant can be held to them.
+std::set<std::string> OrganizationsOf(const v1::Upstream& upstream) {
+  std::set<std::string> names;
+  for (const v1::Organization& organization : upstream.applivery().organizations()) {
+    if (!organization.has_name()) return {};
+    names.insert(organization.name());
+  }
+  return names;
+}
+
+void CheckOrganizations(const v1::Grant& grant, const std::set<std::string>& configured,
+                        const std::string& path, Report& report) {
+  for (int i = 0; i < grant.organizations_size(); ++i) {
+    const std::string& text = grant.organizations(i);
+    const std::string item = Item(Under(path, "organizations"), static_cast<std::size_t>(i));
+    if (!Contains(text, '*')) {
+      if (configured.count(text) == 0) report.Error(item, "is not a configured organization");
+      continue;
+    }
+    const PatternSet pattern({text});
+    if (std::none_of(configured.begin(), configured.end(),
+                     [&](const std::string& name) { return pattern.Matches(name); })) {
+      report.Warning(item, "matches no configured organization");
+    }
+  }
+}
+
+void CheckDefaultScopes(v1::Grant& grant, const std::string& path, Report& report) {
+  const std::string key = Under(path, "default_scopes");
+  if (!report.Has(key)) *grant.mutable_default_scopes() = grant.scopes();
+  for (int i = 0; i < grant.default_scopes_size(); ++i) {
+    const auto& scopes = grant.scopes();
+    if (std::find(scopes.begin(), scopes.end(), grant.default_scopes(i)) != scopes.end()) continue;
+    report.Error(Item(key, static_cast<std::size_t>(i)), "is not one of the grant's scopes");
+  }
+}
+
+}  // namespace
+
+void ApplyPolicyRules(v1::Config& schema, Report& report) {
+  const std::set<std::string> configured = OrganizationsOf(schema.upstream());
+  v1::Policy& policy = *schema.mutable_policy();
+  for (int i = 0; i < policy.grants_size(); ++i) {
+    const std::string path = Item("policy.grants", static_cast<std::size_t>(i));
+    if (!configured.empty()) CheckOrganizations(policy.grants(i), configured, path, report);
+    CheckDefaultScopes(*policy.mutable_grants(i), path, report);
+  }
+  if (report.Has("policy.grants") && policy.grants_size() == 0) {
+    report.Warning("policy.grants", "is empty: every request is denied");
+  }
+}
+
+}  // namespace tokend::config

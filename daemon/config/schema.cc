@@ -1,0 +1,40 @@
+#include "daemon/config/schema.h"
+
+#include <string_view>
+
+#include "daemon/config/text.h"
+
+namespace tokend::config {
+
+using google::protobuf::Descriptor;
+using google::protobuf::EnumDescriptor;
+using google::protobuf::EnumValueDescriptor;
+using google::protobuf::FieldDescriptor;
+
+const v1::KeyOptions& OptionsOf(const FieldDescriptor& field) {
+  return field.options().GetExtension(v1::key);
+}
+
+std::vector<const FieldDescriptor*> FieldsOf(const Descriptor& type) {
+  std::vector<const FieldDescriptor*> fields;
+  for (int i = 0; i < type.field_count(); ++i) fields.push_back(type.field(i));
+  return fields;
+}
+
+bool IsFile(v1::Form form) {
+  return form == v1::FORM_FILE || form == v1::FORM_PRIVATE_FILE || form == v1::FORM_SECRET_FILE;
+}
+
+std::string WordOf(const EnumValueDescriptor& value) {
+  constexpr std::string_view kUnspecified = "UNSPECIFIED";
+  const std::size_t prefix = value.type()->value(0)->name().size() - kUnspecified.size();
+  return Lower(value.name().substr(prefix));
+}
+
+std::vector<const EnumValueDescriptor*> ValuesOf(const EnumDescriptor& type) {
+  std::vector<const EnumValueDescriptor*> values;
+  for (int i = 1; i < type.value_count(); ++i) values.push_back(type.value(i));
+  return values;
+}
+
+}  // namespace tokend::config

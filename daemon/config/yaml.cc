@@ -1,0 +1,167 @@
+#include "daemon/config/yaml.h"
+
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/parser.h>
+
+#include <array>
+#include <sstream>
+#include <utility>
+
+#include "daemon/base/form.h"
+
+namespace tokend::config {
+namespace {
+
+// Ends parsing: yaml-cpp offers no other way out of its events. Never leaves this file.
+struct Stop {
+  Position position;
+  const char* why;
+};
+
+Position PositionOf(const YAML::Mark& mark) {
+  if (mark.is_null()) return {};
+  return {mark.line + 1, mark.column + 1};
+}
+
+// yaml-cpp's tree keeps the first of two equal keys silently and expands aliases; its events do neither.
+class TreeBuilder : public YAML::EventHandler {
+ public:
+  YamlNode Take() { return std::move(root_); }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (std::exchange(started_, true)) throw Stop{PositionOf(mark), "only one YAML document is accepted"};
+  }
+  void OnDocumentEnd() override {}
+
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    Place({.kind = YamlNode::Kind::kNull, .position = PositionOf(mark)}, anchor, "");
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    throw Stop{PositionOf(mark), "aliases are not accepted: write the value out"};
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    Place({.kind = YamlNode::Kind::kScalar,
+           .position = PositionOf(mark),
+           .quoted = tag == kQuoted,
+           .text = value},
+          anchor, tag);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    Open({.kind = YamlNode::Kind::kSequence, .position = PositionOf(mark)}, anchor, tag);
+  }
+  void OnSequenceEnd() override { open_.pop_back(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    Open({.kind = YamlNode::Kind::kMapping, .position = PositionOf(mark)}, anchor, tag);
+  }
+  void OnMapEnd() override { open_.pop_back(); }
+
+ private:
+  // Only the innermost container grows, so the pointers to those around it stay good.
+  struct Container {
+    YamlNode* node;
+    bool value_is_next = false;  // of a mapping: its last entry has a key and no value yet
+  };
+
+  static constexpr std::string_view kPlain = "?";
+  static constexpr std::string_view kQuoted = "!";
+
+  void Open(YamlNode node, YAML::anchor_t anchor, const std::string& tag) {
+    const Position position = node.position;
+    YamlNode* placed = Place(std::move(node), anchor, tag);
+    if (open_.size() == kMaxDepth) throw Stop{position, "is nested too deeply"};
+    open_.push_back({placed});
+  }
+
+  YamlNode* Place(YamlNode node, YAML::anchor_t anchor, std::string_view tag) {
+    if (anchor != 0)
+      throw Stop{node.position, "anchors are not accepted: write the value out where it is needed"};
+    if (!tag.empty() && tag != kPlain && tag != kQuoted) {
+      throw Stop{node.position, "tags are not accepted: each key has its own type"};
+    }
+    if (open_.empty()) return &(root_ = std::move(node));
+    Container& container = open_.back();
+    if (container.node->kind == YamlNode::Kind::kSequence) {
+      return &container.node->items.emplace_back(std::move(node));
+    }
+    if (std::exchange(container.value_is_next, !container.value_is_next)) {
+      return &(container.node->entries.back().value = std::move(node));
+    }
+    if (node.kind != YamlNode::Kind::kScalar) throw Stop{node.position, "a key must be a word"};
+    container.node->entries.push_back({std::move(node.text), node.position, {}});
+    return nullptr;
+  }
+
+  YamlNode root_;
+  std::vector<Container> open_;
+  bool started_ = false;
+};
+
+// yaml-cpp's messages may quote the document, so they are not passed on: only known ones are, in our words.
+std::string_view Explain(const std::string& message) {
+  using Explanation = std::pair<std::string_view, std::string_view>;
+  static constexpr std::array<Explanation, 9> kExplanations = {{
+      {YAML::ErrorMsg::TAB_IN_INDENTATION, "is not valid YAML: a tab indents; use spaces"},
+      {YAML::ErrorMsg::END_OF_MAP,
+       "is not valid YAML: expected the mapping's next key, indented as its first"},
+      {YAML::ErrorMsg::END_OF_SEQ,
+       "is not valid YAML: expected the list's next \"- \", indented as its first"},
+      {YAML::ErrorMsg::END_OF_MAP_FLOW, "is not valid YAML: expected \",\" or \"}\""},
+      {YAML::ErrorMsg::END_OF_SEQ_FLOW, "is not valid YAML: expected \",\" or \"]\""},
+      {YAML::ErrorMsg::EOF_IN_SCALAR, "is not valid YAML: a quoted text does not end"},
+      {YAML::ErrorMsg::MAP_VALUE, "is not valid YAML: no key may stand here; quote a text that holds \": \""},
+      {YAML::ErrorMsg::MAP_KEY, "is not valid YAML: no key may stand here"},
+      {YAML::ErrorMsg::BLOCK_ENTRY, "is not valid YAML: no list item may stand here"},
+  }};
+  for (const auto& [known, words] : kExplanations) {
+    if (message == known) return words;
+  }
+  return "is not valid YAML";
+}
+
+// YAML forbids these, and yaml-cpp takes 0x04 for the end of the file.
+bool IsForbidden(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return (byte < 0x20 && c != '\t' && c != '\n' && c != '\r') || byte == 0x7F;
+}
+
+}  // namespace
+
+std::optional<YamlNode> ParseYaml(std::string_view text, Report& report) {
+  Position here;
+  for (const char c : text) {
+    if (IsForbidden(c)) {
+      report.ErrorAt(here, "holds a control character, which YAML does not allow");
+      return std::nullopt;
+    }
+    here = c == '\n' ? Position{here.line + 1, 1} : Position{here.line, here.column + 1};
+  }
+  if (!Utf16Length(text)) {
+    report.ErrorAt({}, "is not UTF-8");
+    return std::nullopt;
+  }
+  TreeBuilder builder;
+  try {
+    std::istringstream in{std::string(text)};
+    YAML::Parser parser(in);
+    while (parser.HandleNextDocument(builder)) {
+    }
+  } catch (const Stop& stop) {
+    report.ErrorAt(stop.position, stop.why);
+    return std::nullopt;
+  } catch (const YAML::Exception& error) {
+    report.ErrorAt(PositionOf(error.mark), Explain(error.msg));
+    return std::nullopt;
+  }
+  YamlNode document = builder.Take();
+  if (document.kind == YamlNode::Kind::kNull) {
+    report.ErrorAt({}, "is empty");
+    return std::nullopt;
+  }
+  return document;
+}
+
+}  // namespace tokend::config

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/config/report.h"
+
+namespace tokend::config {
+
+struct YamlEntry;
+
+// A YAML document as it was written: repeated keys, order and places are all still there.
+struct YamlNode {
+  enum class Kind { kNull, kScalar, kSequence, kMapping };
+  Kind kind = Kind::kNull;
+  Position position;
+  bool quoted = false;                  // of a scalar
+  std::string text = {};                // of a scalar
+  std::vector<YamlNode> items = {};     // of a sequence
+  std::vector<YamlEntry> entries = {};  // of a mapping
+};
+
+struct YamlEntry {
+  std::string key;
+  Position position;
+  YamlNode value;
+};
+
+// Reads one document. Nothing, and one error that says why, where the text is not UTF-8 YAML, is empty, holds
+// more than one document, nests deeper than kMaxDepth, or uses anchors, aliases or tags.
+std::optional<YamlNode> ParseYaml(std::string_view text, Report& report);
+
+inline constexpr std::size_t kMaxDepth = 16;
+
+}  // namespace tokend::config

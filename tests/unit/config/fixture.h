@@ -1,0 +1,138 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "daemon/config/load.h"
+
+namespace tokend::config {
+
+// A folder with the files that the configurations below name. Gone at the end of the test.
+class Folder {
+ public:
+  Folder() {
+    std::string path = std::filesystem::temp_directory_path() / "tokend-config-XXXXXX";
+    if (mkdtemp(path.data()) == nullptr) throw std::runtime_error("no temporary folder");
+    path_ = path;
+    Write("cert.pem", "certificate", 0644);
+    Write("key.pem", "key", 0600);
+    Write("ca.pem", "certificate", 0644);
+    Write("api_key", "abc", 0440);
+    Write("fingerprint_key", std::string(32, 'k'), 0400);
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  std::string Path(std::string_view name) const { return path_ + "/" + std::string(name); }
+
+  void Write(std::string_view name, std::string_view content, mode_t mode) const {
+    std::ofstream(Path(name)) << content;
+    if (chmod(Path(name).c_str(), mode) != 0) throw std::runtime_error("chmod");
+  }
+
+  // The text with this folder's path for each $DIR.
+  std::string Fill(std::string_view text) const { return Replace(std::string(text), "$DIR", path_); }
+
+  LoadResult Parse(std::string_view text) const { return config::Parse(Fill(text), "t.yaml"); }
+
+  static std::string Replace(std::string text, std::string_view what, std::string_view with) {
+    for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size())) {
+      text.replace(at, what.size(), with);
+    }
+    return text;
+  }
+
+ private:
+  std::string path_;
+};
+
+// The least that is accepted.
+inline constexpr std::string_view kMinimal = R"(listeners:
+  - name: edge
+    address: unix:///run/t.sock
+    authentication: {none: {caller: dev}}
+upstream:
+  applivery:
+    organizations:
+      - name: acme
+        api_key: {file: $DIR/api_key}
+policy:
+  grants:
+    - name: ci
+      callers: [dev]
+      applications: [ios-app]
+      scopes: [sdk]
+audit:
+  stdout: {}
+)";
+
+// Every key that this version supports, none at its default.
+inline constexpr std::string_view kFull = R"(listeners:
+  - name: pod
+    address: unix:///run/tokend/tokend.sock
+    socket_mode: "0600"
+    authentication:
+      none: {caller: dev}
+  - name: cluster
+    address: 127.0.0.1:8443
+    tls:
+      certificate_file: $DIR/cert.pem
+      private_key_file: $DIR/key.pem
+      client_ca_file: $DIR/ca.pem
+    authentication:
+      mtls: {}
+upstream:
+  applivery:
+    base_url: http://[::1]:8080/api/
+    allow_http: true
+    ca_file: $DIR/ca.pem
+    organizations:
+      - name: acme
+        api_key: {file: $DIR/api_key}
+      - name: 5e1000000000000000000001
+        api_key: {env: APPLIVERY_API_KEY}
+      - name: other
+        api_key: {credential: other-key}
+        limits: []
+    connect_timeout: 250ms
+    timeout: 45s
+    max_in_flight: 99
+    connection_max_idle: 3s
+    max_response_size: 128KiB
+policy:
+  grants:
+    - name: mobile-ci
+      callers: ["spiffe://example.org/ci/*"]
+      organizations: [acme, "oth*"]
+      applications: [ios-app, "android-*"]
+      scopes: [sdk, "other:scope"]
+      default_scopes: [sdk]
+      description: "{description} [{caller} {request_id}]"
+      limits: []
+      shared_limits: []
+requests:
+  remember: 24h
+  max_entries: 5000
+state:
+  memory: {}
+audit:
+  file: {path: /var/log/tokend/audit.jsonl, max_size: 1MiB, keep: 7}
+  stdout: {}
+  deadline: 1500ms
+  fingerprint_key_file: $DIR/fingerprint_key
+server:
+  max_in_flight: 64
+  drain: 90s
+admin:
+  address: "127.0.0.1:9464"
+log: {level: warning, format: text}
+)";
+
+}  // namespace tokend::config

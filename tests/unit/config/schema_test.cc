@@ -1,0 +1,232 @@
+#include "daemon/config/schema.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "daemon/config/form.h"
+#include "tests/unit/config/fixture.h"
+
+// The schema as a whole: no key without a bound, none that does nothing, none that is silently ignored.
+namespace tokend::config {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using testing::Contains;
+using testing::EndsWith;
+using testing::IsEmpty;
+
+enum class Support { kHere, kNotHere };
+using Visit = std::function<void(const std::string& path, const FieldDescriptor&, Support)>;
+
+// Every key, once, by its path without indexes.
+void Walk(const Descriptor& type, const std::string& above, Support support, const Visit& visit) {
+  for (const FieldDescriptor* field : FieldsOf(type)) {
+    const std::string path = above.empty() ? field->name() : above + "." + field->name();
+    const Support here = OptionsOf(*field).unsupported() ? Support::kNotHere : support;
+    visit(path, *field, here);
+    if (field->message_type() != nullptr) Walk(*field->message_type(), path, here, visit);
+  }
+}
+void Walk(const Visit& visit) { Walk(*v1::Config::descriptor(), "", Support::kHere, visit); }
+
+bool IsNumber(const FieldDescriptor& field) {
+  return field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32 ||
+         field.cpp_type() == FieldDescriptor::CPPTYPE_UINT64 ||
+         field.cpp_type() == FieldDescriptor::CPPTYPE_INT64;
+}
+
+TEST(Schema, BoundsEveryNumber) {
+  Walk([](const std::string& path, const FieldDescriptor& field, Support) {
+    const v1::KeyOptions& options = OptionsOf(field);
+    if (!IsNumber(field) || options.form() == v1::FORM_MODE) return;
+    const auto least = ParseQuantity(options.form(), options.min());
+    const auto most = ParseQuantity(options.form(), options.max());
+    ASSERT_TRUE(least && most) << path;
+    EXPECT_LT(*least, *most) << path;
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32) EXPECT_LE(*most, 0xFFFFFFFFU) << path;
+  });
+}
+
+TEST(Schema, BoundsEveryList) {
+  Walk([](const std::string& path, const FieldDescriptor& field, Support) {
+    if (field.is_repeated()) EXPECT_GT(OptionsOf(field).max_items(), 0U) << path;
+  });
+}
+
+TEST(Schema, TellsPresenceOfEveryKey) {
+  Walk([](const std::string& path, const FieldDescriptor& field, Support) {
+    EXPECT_TRUE(field.is_repeated() || field.has_presence()) << path;
+  });
+}
+
+TEST(Schema, RequiresNoKeyThatHasADefault) {
+  Walk([](const std::string& path, const FieldDescriptor& field, Support) {
+    EXPECT_FALSE(OptionsOf(field).required() && !OptionsOf(field).default_value().empty()) << path;
+  });
+}
+
+// What the parts of the daemon get, in full.
+std::string Describe(const Config& config) {
+  std::ostringstream out;
+  const auto list = [&](const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) out << text << ",";
+    out << ";";
+  };
+  for (const Listener& listener : config.listeners) {
+    out << listener.name << ";" << ToString(listener.address) << ";" << listener.socket_mode << ";";
+    const ServerTls tls = listener.tls.value_or(ServerTls{});
+    out << listener.tls.has_value() << tls.certificate_file << ";" << tls.private_key_file << ";"
+        << tls.client_ca_file << ";";
+    const auto* none = std::get_if<NoAuthentication>(&listener.authentication);
+    out << (none != nullptr ? "none " + none->caller : "mtls") << "\n";
+  }
+  const Applivery& applivery = config.applivery;
+  out << applivery.base_url << ";" << applivery.allow_http << ";" << applivery.ca_file << ";"
+      << applivery.connect_timeout.count() << ";" << applivery.timeout.count() << ";"
+      << applivery.max_in_flight << ";" << applivery.connection_max_idle.count() << ";"
+      << applivery.max_response_size << "\n";
+  for (const Organization& organization : applivery.organizations) {
+    out << organization.name << ";" << organization.api_key.index();
+    if (const auto* file = std::get_if<KeyFile>(&organization.api_key)) out << file->path;
+    if (const auto* env = std::get_if<KeyEnvironment>(&organization.api_key)) out << env->variable;
+    if (const auto* credential = std::get_if<KeyCredential>(&organization.api_key)) out << credential->name;
+    out << "\n";
+  }
+  for (const Grant& grant : config.grants) {
+    out << grant.name << ";" << grant.description_template << ";";
+    list(grant.callers);
+    list(grant.organizations);
+    list(grant.applications);
+    list(grant.scopes);
+    list(grant.default_scopes);
+  }
+  out << config.requests.remember.count() << ";" << config.requests.max_entries << "\n";
+  const AuditFile file = config.audit.file.value_or(AuditFile{});
+  out << config.audit.file.has_value() << file.path << ";" << file.max_size << ";" << file.keep << ";"
+      << config.audit.to_stdout << ";" << config.audit.deadline.count() << ";"
+      << config.audit.fingerprint_key_file << "\n";
+  out << config.server.max_in_flight << ";" << config.server.drain.count() << "\n";
+  out << (config.admin ? ToString(*config.admin) : "") << "\n";
+  out << static_cast<int>(config.log.level) << ";" << static_cast<int>(config.log.format);
+  return out.str();
+}
+
+// For each key that holds a value: an edit of kFull that changes it alone.
+const std::map<std::string, std::pair<std::string, std::string>>& Edits() {
+  static const std::map<std::string, std::pair<std::string, std::string>> kEdits = {
+      {"listeners.name", {"name: pod", "name: pod2"}},
+      {"listeners.address", {"tokend.sock", "other.sock"}},
+      {"listeners.socket_mode", {"0600", "0666"}},
+      {"listeners.tls.certificate_file",
+       {"certificate_file: $DIR/cert.pem", "certificate_file: $DIR/ca.pem"}},
+      {"listeners.tls.private_key_file",
+       {"private_key_file: $DIR/key.pem", "private_key_file: $DIR/api_key"}},
+      {"listeners.tls.client_ca_file", {"client_ca_file: $DIR/ca.pem", "client_ca_file: $DIR/cert.pem"}},
+      {"listeners.authentication.mtls", {"mtls: {}", "none: {caller: dev}"}},
+      {"listeners.authentication.none.caller", {"caller: dev", "caller: other"}},
+      {"upstream.applivery.base_url", {":8080", ":8081"}},
+      {"upstream.applivery.allow_http",
+       {"http://[::1]:8080/api/\n    allow_http: true", "https://[::1]:8080/api/\n    allow_http: false"}},
+      {"upstream.applivery.ca_file", {"    ca_file: $DIR/ca.pem\n", "    ca_file: $DIR/cert.pem\n"}},
+      {"upstream.applivery.organizations.name", {"name: other", "name: other2"}},
+      {"upstream.applivery.organizations.api_key.file", {"$DIR/api_key", "$DIR/key.pem"}},
+      {"upstream.applivery.organizations.api_key.env", {"APPLIVERY_API_KEY", "OTHER"}},
+      {"upstream.applivery.organizations.api_key.credential", {"other-key", "another-key"}},
+      {"upstream.applivery.connect_timeout", {"250ms", "251ms"}},
+      {"upstream.applivery.timeout", {"45s", "46s"}},
+      {"upstream.applivery.max_in_flight", {"max_in_flight: 99", "max_in_flight: 98"}},
+      {"upstream.applivery.connection_max_idle", {"3s", "2s"}},
+      {"upstream.applivery.max_response_size", {"128KiB", "129KiB"}},
+      {"policy.grants.name", {"mobile-ci", "mobile"}},
+      {"policy.grants.callers", {"ci/*", "ci/**"}},
+      {"policy.grants.organizations", {"[acme, \"oth*\"]", "[acme]"}},
+      {"policy.grants.applications", {"android-*", "droid-*"}},
+      {"policy.grants.scopes", {"other:scope", "other"}},
+      {"policy.grants.default_scopes", {"default_scopes: [sdk]", "default_scopes: [\"other:scope\"]"}},
+      {"policy.grants.description", {"} [{caller}", "} ({caller}"}},
+      {"requests.remember", {"24h", "23h"}},
+      {"requests.max_entries", {"5000", "5001"}},
+      {"audit.file.path", {"audit.jsonl", "a.jsonl"}},
+      {"audit.file.max_size", {"1MiB", "2MiB"}},
+      {"audit.file.keep", {"keep: 7", "keep: 8"}},
+      {"audit.stdout", {"  stdout: {}\n", ""}},
+      {"audit.deadline", {"1500ms", "1501ms"}},
+      {"audit.fingerprint_key_file", {"  fingerprint_key_file: $DIR/fingerprint_key\n", ""}},
+      {"server.max_in_flight", {"max_in_flight: 64", "max_in_flight: 65"}},
+      {"server.drain", {"90s", "91s"}},
+      {"admin.address", {"9464", "9465"}},
+      {"log.level", {"level: warning", "level: error"}},
+      {"log.format", {"format: text", "format: json"}},
+  };
+  return kEdits;
+}
+
+// A value of its own, or a message whose presence is its value.
+bool IsLeaf(const FieldDescriptor& field) {
+  return field.message_type() == nullptr || field.message_type()->field_count() == 0;
+}
+
+TEST(Schema, HasNoSupportedKeyThatDoesNothing) {
+  const Folder folder;
+  const LoadResult before = folder.Parse(kFull);
+  ASSERT_THAT(before.errors, IsEmpty());
+  Walk([&](const std::string& path, const FieldDescriptor& field, Support support) {
+    // The one home that state has in this version: there is nothing to choose.
+    if (!IsLeaf(field) || support == Support::kNotHere || path == "state.memory") return;
+    ASSERT_EQ(Edits().count(path), 1U) << path << " is supported, but no edit shows what it does";
+    const auto& [find, replace] = Edits().at(path);
+    const std::string edited = Folder::Replace(std::string(kFull), find, replace);
+    ASSERT_NE(edited, kFull) << path;
+    const LoadResult after = folder.Parse(edited);
+    ASSERT_THAT(after.errors, IsEmpty()) << path;
+    EXPECT_NE(Describe(*after.config), Describe(*before.config)) << path << " does nothing";
+    EXPECT_NE(after.config->fingerprint, before.config->fingerprint) << path << " is not printed";
+  });
+}
+
+// For each key that is not supported: an edit of kMinimal that asks for it.
+TEST(Schema, RefusesEveryKeyThatItDoesNotSupport) {
+  const std::string limit = "{name: hour, tokens: 10, per: 1h, burst: 2}";
+  const std::map<std::string, std::pair<std::string, std::string>> edits = {
+      {"listeners.authentication.unix",
+       {"none: {caller: dev}", "unix: {callers: [{uid: 7, name: \"unix:a\"}]}"}},
+      {"listeners.authentication.jwt",
+       {"none: {caller: dev}", "jwt: {issuer: \"https://i\", audience: a, jwks_file: /keys.json}"}},
+      {"upstream.tokend",
+       {"    organizations:\n      - name: acme\n        api_key: {file: $DIR/api_key}",
+        "    address: central:8443"}},
+      {"upstream.applivery.organizations.limits",
+       {"{file: $DIR/api_key}", "{file: $DIR/api_key}\n        limits: [" + limit + "]"}},
+      {"policy.grants.limits", {"scopes: [sdk]", "scopes: [sdk]\n      limits: [" + limit + "]"}},
+      {"policy.grants.shared_limits",
+       {"scopes: [sdk]", "scopes: [sdk]\n      shared_limits: [" + limit + "]"}},
+      {"policy.grants.max_in_flight", {"scopes: [sdk]", "scopes: [sdk]\n      max_in_flight: 8"}},
+      {"state.redis",
+       {"audit:", "state: {redis: {address: \"redis:6379\", encryption_key_file: /key}}\naudit:"}},
+      {"audit.signing_key_file", {"stdout: {}", "stdout: {}\n  signing_key_file: /signing.pem"}},
+  };
+  const Folder folder;
+  std::set<std::string> outermost;
+  Walk([&](const std::string& path, const FieldDescriptor& field, Support) {
+    if (!OptionsOf(field).unsupported()) return;
+    outermost.insert(path);
+    ASSERT_EQ(edits.count(path), 1U) << path << " is not supported, but no edit asks for it";
+    const auto& [find, replace] = edits.at(path);
+    std::string text = Folder::Replace(std::string(kMinimal), find, replace);
+    if (path == "upstream.tokend") text = Folder::Replace(text, "applivery:", "tokend:");
+    const LoadResult result = folder.Parse(text);
+    ASSERT_EQ(result.errors.size(), 1U) << testing::PrintToString(result.errors);
+    const std::string key = path.substr(path.rfind('.') + 1);
+    EXPECT_THAT(result.errors[0], EndsWith(key + ": not supported in this version"));
+  });
+  EXPECT_EQ(outermost.size(), edits.size());
+}
+
+}  // namespace
+}  // namespace tokend::config

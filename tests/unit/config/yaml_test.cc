@@ -1,0 +1,104 @@
+#include "daemon/config/yaml.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "daemon/config/load.h"
+
+namespace tokend::config {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+std::vector<std::string> ErrorsOf(std::string_view text) {
+  Report report("t");
+  const auto document = ParseYaml(text, report);
+  EXPECT_EQ(document.has_value(), report.Errors().empty()) << text;
+  return report.Errors();
+}
+
+TEST(ParseYaml, KeepsRepeatedKeysOrderAndPlaces) {
+  Report report("t");
+  const auto document = ParseYaml("a: 1\nb: [x,\n  \"y\"]\na: ~\n", report);
+  ASSERT_TRUE(document);
+  ASSERT_EQ(document->entries.size(), 3U);
+  EXPECT_EQ(document->entries[0].key, "a");
+  EXPECT_EQ(document->entries[0].value.text, "1");
+  EXPECT_FALSE(document->entries[0].value.quoted);
+  EXPECT_EQ(document->entries[1].value.items[1].text, "y");
+  EXPECT_TRUE(document->entries[1].value.items[1].quoted);
+  EXPECT_EQ(document->entries[1].value.items[1].position.line, 3);
+  EXPECT_EQ(document->entries[1].value.items[1].position.column, 3);
+  EXPECT_EQ(document->entries[2].key, "a");
+  EXPECT_EQ(document->entries[2].position.line, 4);
+  EXPECT_EQ(document->entries[2].value.kind, YamlNode::Kind::kNull);
+}
+
+TEST(ParseYaml, TakesAByteOrderMarkAndWindowsLineEnds) {
+  Report report("t");
+  const auto document = ParseYaml(
+      "\xEF\xBB\xBF"
+      "a: 1\r\nb: 2\r\n",
+      report);
+  ASSERT_TRUE(document);
+  ASSERT_EQ(document->entries.size(), 2U);
+  EXPECT_EQ(document->entries[0].key, "a");
+  EXPECT_EQ(document->entries[1].value.text, "2");
+}
+
+TEST(ParseYaml, RefusesAnEmptyDocument) {
+  for (const std::string_view text : {"", "\n", "# only a comment\n", "---\n", "~\n"}) {
+    EXPECT_THAT(ErrorsOf(text), ElementsAre("t:1:1: error: is empty")) << text;
+  }
+}
+
+TEST(ParseYaml, RefusesASecondDocument) {
+  EXPECT_THAT(ErrorsOf("a: 1\n---\nb: 1\n"), ElementsAre("t:2:1: error: only one YAML document is accepted"));
+}
+
+TEST(ParseYaml, RefusesAnchorsAliasesAndTags) {
+  EXPECT_THAT(ErrorsOf("a: &x 1\nb: *x\n"),
+              ElementsAre("t:1:4: error: anchors are not accepted: write the value out where it is needed"));
+  EXPECT_THAT(ErrorsOf("a: !!str 1\n"),
+              ElementsAre("t:1:4: error: tags are not accepted: each key has its own type"));
+  EXPECT_THAT(ErrorsOf("a: !other {b: 1}\n"),
+              ElementsAre("t:1:4: error: tags are not accepted: each key has its own type"));
+}
+
+TEST(ParseYaml, RefusesKeysThatAreNoWords) {
+  EXPECT_THAT(ErrorsOf("? [a]\n: 1\n"), ElementsAre("t:1:3: error: a key must be a word"));
+  EXPECT_THAT(ErrorsOf("{a: 1}: 1\n"), ElementsAre("t:1:1: error: a key must be a word"));
+  EXPECT_THAT(ErrorsOf("~: 1\n"), ElementsAre("t:1:1: error: a key must be a word"));
+}
+
+TEST(ParseYaml, RefusesDeepNestingHoweverDeep) {
+  EXPECT_THAT(ErrorsOf(std::string(16, '[') + std::string(16, ']')), IsEmpty());
+  EXPECT_THAT(ErrorsOf(std::string(17, '[') + std::string(17, ']')),
+              ElementsAre("t:1:17: error: is nested too deeply"));
+  EXPECT_THAT(ErrorsOf(std::string(kMaxFileSize, '[')), ElementsAre("t:1:17: error: is nested too deeply"));
+  EXPECT_THAT(ErrorsOf(std::string(kMaxFileSize, '{')).size(), 1U);
+}
+
+TEST(ParseYaml, RefusesWhatIsNotUtf8Text) {
+  EXPECT_THAT(ErrorsOf("a: \xFF\n"), ElementsAre("t:1:1: error: is not UTF-8"));
+  EXPECT_THAT(ErrorsOf(std::string_view("a: 1\nb: \0\n", 10)),
+              ElementsAre("t:2:4: error: holds a control character, which YAML does not allow"));
+  // yaml-cpp takes this one for the end of the file: what follows would not count.
+  EXPECT_THAT(ErrorsOf("a: 1\n\x04\nb: 2\n"),
+              ElementsAre("t:2:1: error: holds a control character, which YAML does not allow"));
+}
+
+TEST(ParseYaml, SaysInItsOwnWordsWhatIsNotYaml) {
+  EXPECT_THAT(ErrorsOf("a: 1\n\tb: 2\n").size(), 1U);
+  EXPECT_THAT(ErrorsOf("a: [1, 2\n"),
+              ElementsAre("t:2:1: error: is not valid YAML: expected \",\" or \"]\""));
+  EXPECT_THAT(ErrorsOf("a: {b: 1\n"),
+              ElementsAre("t:2:1: error: is not valid YAML: expected \",\" or \"}\""));
+  EXPECT_THAT(ErrorsOf("a: \"x\n").size(), 1U);
+  EXPECT_THAT(ErrorsOf("a: b: c\n").size(), 1U);
+  EXPECT_THAT(ErrorsOf("a: \"\\qsecret\"\n"), ElementsAre("t:1:6: error: is not valid YAML"));
+}
+
+}  // namespace
+}  // namespace tokend::config
