@@ -17,10 +17,10 @@ struct Options {
   // "unix:///path" or "host:port". host:port is TLS, but plaintext where the host is loopback (localhost,
   // 127.0.0.0/8, [::1]) and none of the files below is given. The files are for TLS alone.
   std::string address = "unix:///run/tokend/tokend.sock";
-  std::string ca_file;           // PEM; empty: the system's CAs
-  std::string certificate_file;  // PEM, with private_key_file: the client's own, for mutual TLS
-  std::string private_key_file;
-  std::string token_file;  // read anew for each attempt, sent as "authorization: Bearer …"
+  std::string ca_file = {};           // PEM; empty: the system's CAs
+  std::string certificate_file = {};  // PEM, with private_key_file: the client's own, for mutual TLS
+  std::string private_key_file = {};
+  std::string token_file = {};  // read anew for each attempt, sent as "authorization: Bearer …"
   // Of a whole call: every attempt and every wait between them. From 1 ms to kMaxTimeout.
   std::chrono::milliseconds timeout = std::chrono::seconds(60);
 };
@@ -28,28 +28,28 @@ struct Options {
 inline constexpr std::chrono::hours kMaxTimeout{24};
 
 struct CreateRequest {
-  std::string application;
-  std::string organization;  // empty: the only one configured
-  std::string description;
-  std::vector<std::string> scopes;  // empty: the grant's default scopes
-  std::string request_id;           // empty: the client makes one
-  bool validate_only = false;       // decide everything, create nothing
+  std::string application = {};
+  std::string organization = {};  // empty: the only one configured
+  std::string description = {};
+  std::vector<std::string> scopes = {};  // empty: the grant's default scopes
+  std::string request_id = {};           // empty: the client makes one
+  bool validate_only = false;            // decide everything, create nothing
 };
 
 struct Token {
-  std::string id;  // empty with validate_only, and so is the bearer
-  std::string organization;
-  std::string application;
-  std::string description;
-  std::vector<std::string> scopes;
-  Bearer bearer;
-  std::string request_id;
+  std::string id = {};  // empty with validate_only, and so is the bearer
+  std::string organization = {};
+  std::string application = {};
+  std::string description = {};
+  std::vector<std::string> scopes = {};
+  Bearer bearer = {};
+  std::string request_id = {};
   bool replayed = false;  // an earlier attempt or call with this request_id created it
   std::uint64_t audit_sequence = 0;
 };
 
 struct Limit {
-  std::string name;
+  std::string name = {};
   std::int64_t tokens = 0;  // per window
   std::chrono::nanoseconds window{0};
   std::int64_t burst = 0;
@@ -58,19 +58,19 @@ struct Limit {
 };
 
 struct Grant {
-  std::string name;
-  std::vector<std::string> organizations;
-  std::vector<std::string> applications;
-  std::vector<std::string> scopes;
-  std::vector<Limit> limits;
+  std::string name = {};
+  std::vector<std::string> organizations = {};
+  std::vector<std::string> applications = {};
+  std::vector<std::string> scopes = {};
+  std::vector<Limit> limits = {};
 };
 
 // Who the daemon takes this client for, and what it may.
 struct CallerInfo {
-  std::string caller;
-  std::string authentication;  // "mtls", "jwt", "unix" or "none"
-  std::string listener;
-  std::vector<Grant> grants;
+  std::string caller = {};
+  std::string authentication = {};  // "mtls", "jwt", "unix" or "none"
+  std::string listener = {};
+  std::vector<Grant> grants = {};
 };
 
 // grpc.health.v1.HealthCheckResponse.ServingStatus
@@ -78,13 +78,13 @@ enum class Health { kUnknown = 0, kServing = 1, kNotServing = 2, kServiceUnknown
 
 // What an error says beside its code and message.
 struct ErrorDetails {
-  std::string reason;      // an ErrorReason without its prefix; empty where the error is not tokend's own
-  std::string request_id;  // what to repeat to get this call's token; empty but for CreateToken
-  std::vector<FieldViolation> fields;
-  std::vector<QuotaViolation> quotas;
-  std::optional<std::chrono::nanoseconds> retry_after;
-  std::optional<std::int64_t> upstream_code;
-  std::optional<std::uint64_t> audit_sequence;
+  std::string reason = {};  // an ErrorReason without its prefix; empty where the error is not tokend's own
+  std::string request_id = {};  // what to repeat to get this call's token; empty but for CreateToken
+  std::vector<FieldViolation> fields = {};
+  std::vector<QuotaViolation> quotas = {};
+  std::optional<std::chrono::nanoseconds> retry_after = {};
+  std::optional<std::int64_t> upstream_code = {};
+  std::optional<std::uint64_t> audit_sequence = {};
 };
 
 // Of a status that a Client returned; empty for any other.

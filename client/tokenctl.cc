@@ -84,10 +84,10 @@ int Create(Client& client, const Arguments& arguments) {
   const Result<Token> token = client.CreateToken(arguments.create);
   if (!token.ok()) {
     const int exit = Fail(token.status());
-    const std::string request_id = DetailsOf(token.status()).request_id;
-    if ((exit == kOutcomeUnknown || exit == kRetryLater) && !request_id.empty()) {
-      PrintError(
-          "to ask again, repeat --request-id with this request_id: a new one could make a second token\n");
+    const ErrorDetails details = DetailsOf(token.status());
+    const bool may_exist = exit == kOutcomeUnknown || (exit == kRetryLater && details.reason.empty());
+    if (may_exist && !details.request_id.empty()) {
+      PrintError("a token may exist; to get it, ask again with this --request-id, not with a new one\n");
     }
     return exit;
   }
@@ -169,6 +169,10 @@ int Main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("Asks a tokend for Applivery integration tokens.", "tokenctl");
   app.set_version_flag("--version", "tokenctl " TOKEND_VERSION);
+  app.footer(
+      "Exit: 0 done; 1 failed; 2 usage or configuration; 3 invalid request; 4 not authenticated;\n"
+      "5 not permitted or not found; 6 limited or unavailable, retry later (health: not SERVING);\n"
+      "7 outcome unknown, do not retry with a new request_id");
   app.require_subcommand(1);
   app.fallthrough();  // inherited by the commands: global options may follow them
   AddGlobalOptions(app, arguments);
