@@ -69,7 +69,6 @@ void SetTransport(CURL* handle, const HttpClientOptions& options) {
   // Without it a transfer that ends while its name resolves waits, on the loop thread, for getaddrinfo.
   Set(handle, CURLOPT_QUICK_EXIT, 1L);
   Set(handle, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
-  Set(handle, CURLOPT_PIPEWAIT, 1L);
   Set(handle, CURLOPT_TCP_KEEPALIVE, 1L);
   Set(handle, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
   Set(handle, CURLOPT_CONNECTTIMEOUT_MS, AtLeastOneMs(options.connect_timeout));
@@ -100,6 +99,8 @@ class CurlPost final : public CurlTransfer {
   void Start(HttpPost request, HttpClient::Done done);
   void Stop();
   void Finish(CURLcode code) override;
+  // How it gets a connection, as long as it has none.
+  void Expect(CurlHttpClient::Protocol protocol);
 
  private:
   static std::size_t OnRead(char* to, std::size_t size, std::size_t count, void* self);
@@ -146,7 +147,14 @@ void CurlPost::Start(HttpPost request, HttpClient::Done done) {
   Set(handle_, CURLOPT_URL, request_.url.c_str());
   Set(handle_, CURLOPT_HTTPHEADER, request_.headers ? request_.headers->get() : nullptr);
   Set(handle_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
+  Expect(client_.protocol_);
   client_.loop_.Add(handle_);
+}
+
+// PIPEWAIT waits for a connection that is being made, to share it. Where none can be shared, connections
+// would only be made one after another.
+void CurlPost::Expect(CurlHttpClient::Protocol protocol) {
+  Set(handle_, CURLOPT_PIPEWAIT, protocol == CurlHttpClient::Protocol::kHttp2 ? 1L : 0L);
 }
 
 void CurlPost::Stop() {
@@ -190,7 +198,7 @@ std::size_t CurlPost::OnRead(char* to, std::size_t size, std::size_t count, void
   if (post.body_sent_ == body.size()) return CURL_READFUNC_ABORT;
   if (post.body_sent_ == 0) {
     using Protocol = CurlHttpClient::Protocol;
-    post.client_.OnProtocol(SpeaksHttp2(post.handle_) ? Protocol::kHttp2 : Protocol::kHttp1);
+    post.client_.SetProtocol(SpeaksHttp2(post.handle_) ? Protocol::kHttp2 : Protocol::kHttp1);
   }
   const std::size_t piece = body.copy(to, size * count, post.body_sent_);
   post.body_sent_ += piece;
@@ -219,7 +227,7 @@ CurlHttpClient::CurlHttpClient(CurlLoop& loop, HttpClientOptions options)
     : loop_(loop), options_(std::move(options)) {
   // Fails here, at the start, if this libcurl cannot do what is asked of it.
   idle_.push_back(std::make_unique<CurlPost>(*this));
-  OnProtocol(Protocol::kHttp2);
+  SetProtocol(protocol_);
 }
 
 CurlHttpClient::~CurlHttpClient() {
@@ -232,7 +240,7 @@ void CurlHttpClient::Post(HttpPost request, Done done) {
   if (request.body.empty() || request.body.size() > kMaxRequestBody) {
     return Decline(std::move(done), Ending::kBroken, "Request body empty or too large");
   }
-  if (std::string_view(request.url).substr(0, 5) == "http:") OnProtocol(Protocol::kHttp1);
+  if (std::string_view(request.url).substr(0, 5) == "http:") SetProtocol(Protocol::kHttp1);
   std::unique_ptr<CurlPost> post;
   if (idle_.empty()) {
     post = std::make_unique<CurlPost>(*this);
@@ -252,13 +260,15 @@ void CurlHttpClient::Stop() {
 
 // HTTP/1.1 needs a connection for each request under way. HTTP/2 does not, yet libcurl opens nearly as many
 // where it may. Until the first connection has said what it speaks, the others wait for it.
-void CurlHttpClient::OnProtocol(Protocol protocol) {
+void CurlHttpClient::SetProtocol(Protocol protocol) {
   std::size_t connections = options_.max_connections;
   if (protocol == Protocol::kHttp2) {
     const std::size_t full = (connections + kStreamsPerConnection - 1) / kStreamsPerConnection;
     connections = std::min(connections, std::max(full, kMinHttp2Connections));
   }
   loop_.SetHostConnections(this, std::max<std::size_t>(connections, 1));
+  if (std::exchange(protocol_, protocol) == protocol) return;
+  for (const auto& [post, owned] : running_) post->Expect(protocol);
 }
 
 void CurlHttpClient::Release(CurlPost* post) {

@@ -35,14 +35,15 @@ class CurlHttpClient final : public HttpClient {
 
   enum class Protocol { kHttp1, kHttp2 };
 
-  // A connection speaks it: how many there may be follows.
-  void OnProtocol(Protocol protocol);
+  // What the server speaks: how many connections there may be follows.
+  void SetProtocol(Protocol protocol);
   // The exchange is over; it may be gone when this returns.
   void Release(CurlPost* post);
   void Decline(Done done, Ending ending, const char* error);
 
   CurlLoop& loop_;
   const HttpClientOptions options_;
+  Protocol protocol_ = Protocol::kHttp2;
   bool stopped_ = false;
   std::unordered_map<CurlPost*, std::unique_ptr<CurlPost>> running_;
   std::vector<std::unique_ptr<CurlPost>> idle_;
