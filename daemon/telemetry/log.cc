@@ -30,7 +30,7 @@ constexpr std::size_t kMaxQueuedLines = 2048;
 // A longer value is cut.
 constexpr std::size_t kMaxValueBytes = 1024;
 // How long StopLog waits for what is queued to be written.
-constexpr std::chrono::seconds kStopWait{1};
+constexpr std::chrono::seconds kStopWait{2};
 
 std::string_view Name(config::LogLevel level) {
   switch (level) {
