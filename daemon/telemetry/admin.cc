@@ -114,7 +114,7 @@ void Connect(const config::TcpAddress& address) {
   if (getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found) != 0) return;
   const int connection = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (connection >= 0) {
-    connect(connection, found->ai_addr, found->ai_addrlen);
+    static_cast<void>(connect(connection, found->ai_addr, found->ai_addrlen));
     close(connection);
   }
   freeaddrinfo(found);
@@ -142,7 +142,6 @@ Result<std::unique_ptr<AdminServer>> AdminServer::Start(AdminOptions options, co
   callbacks.begin_request = &AdminServer::OnRequest;
   callbacks.http_error = &OnUnreadable;
   callbacks.log_message = &OnMessage;
-  callbacks.log_access = &OnMessage;
 
   server->server_ = mg_start(&callbacks, server.get(), settings.data());
   mg_server_port port{};

@@ -30,7 +30,7 @@ constexpr std::size_t kMaxQueuedLines = 2048;
 // A longer value is cut.
 constexpr std::size_t kMaxValueBytes = 1024;
 // How long StopLog waits for what is queued to be written.
-constexpr std::chrono::seconds kStopWait{1};
+constexpr std::chrono::seconds kStopWait{2};
 
 std::string_view Name(config::LogLevel level) {
   switch (level) {
@@ -217,19 +217,21 @@ void StartLog(const config::Log& options) {
 void StopLog() {
   State& state = TheState();
   std::shared_ptr<spdlog::details::thread_pool> queue;
+  std::shared_ptr<spdlog::async_logger> logger;
   {
     const std::lock_guard lock(state.mutex);
     queue.swap(state.queue);
-    state.logger.reset();
+    logger.swap(state.logger);
   }
   if (queue == nullptr) return;
 
   // The queue's destructor writes out all lines. Where nobody reads them it would take forever, so that is
   // left to a thread that ends with the process.
   const auto written = std::make_shared<std::promise<void>>();
-  std::future<void> done = written->get_future();
-  std::thread([queue = std::move(queue), written]() mutable {
+  const std::future<void> done = written->get_future();
+  std::thread([queue = std::move(queue), logger = std::move(logger), written]() mutable {
     queue.reset();
+    logger.reset();
     written->set_value();
   }).detach();
   done.wait_for(kStopWait);

@@ -20,8 +20,8 @@ struct LogField {
 // Before, it writes JSON at level info.
 void StartLog(const config::Log& options);
 
-// Writes out what is queued and ends the log's thread. Returns within about a second even where nobody reads
-// standard error; what is queued then is lost.
+// Writes out what is queued and ends the log's thread. Returns within about two seconds even where nobody
+// reads standard error; what is queued then is lost.
 void StopLog();
 
 // Queues one line: {"time":…,"level":…,"event":event, fields…}. Any thread; never blocks: where standard

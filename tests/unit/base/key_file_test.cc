@@ -28,7 +28,7 @@ class KeyFile : public ::testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   std::string Write(const std::string& bytes, mode_t mode = 0440) {
-    const std::string path = folder_ / "key";
+    std::string path = folder_ / "key";
     std::ofstream(path, std::ios::binary) << bytes;
     EXPECT_EQ(chmod(path.c_str(), mode), 0);
     return path;

@@ -97,6 +97,7 @@ TEST(Metrics, LoseNoCountBetweenThreads) {
   constexpr int kThreads = 4;
   constexpr int kCalls = 500;
   std::vector<std::jthread> threads;
+  threads.reserve(kThreads);
   for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([&metrics] {
       for (int call = 0; call < kCalls; ++call) {
