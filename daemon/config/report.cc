@@ -1,7 +1,6 @@
 #include "daemon/config/report.h"
 
 #include <algorithm>
-#include <tuple>
 
 #include "daemon/config/text.h"
 
@@ -38,10 +37,8 @@ Position Report::PlaceOf(std::string_view path) const {
 }
 
 std::vector<std::string> Report::Lines(std::vector<Finding> findings, std::string_view severity) const {
-  std::stable_sort(findings.begin(), findings.end(), [](const Finding& left, const Finding& right) {
-    return std::tie(left.position.line, left.position.column) <
-           std::tie(right.position.line, right.position.column);
-  });
+  std::stable_sort(findings.begin(), findings.end(),
+                   [](const Finding& left, const Finding& right) { return left.position < right.position; });
   std::vector<std::string> lines;
   for (const Finding& finding : findings) {
     const auto& [line, column] = finding.position;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -11,6 +12,8 @@ namespace tokend::config {
 struct Position {
   int line = 1;
   int column = 1;
+
+  auto operator<=>(const Position&) const = default;
 };
 
 // "a.b" for "a" and "b", "b" for "" and "b".

@@ -4,11 +4,13 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <array>
 #include <sstream>
 #include <utility>
 
 #include "daemon/base/form.h"
+#include "daemon/config/text.h"
 
 namespace tokend::config {
 namespace {
@@ -145,7 +147,9 @@ std::optional<YamlNode> ParseYaml(std::string_view text, Report& report) {
   }
   TreeBuilder builder;
   try {
-    std::istringstream in{std::string(text)};
+    // yaml-cpp accepts a quote that never closes if the file ends with a newline. A comment at the end makes
+    // it an error and changes nothing else.
+    std::istringstream in(Concat({text, "\n#"}));
     YAML::Parser parser(in);
     while (parser.HandleNextDocument(builder)) {
     }
@@ -153,7 +157,7 @@ std::optional<YamlNode> ParseYaml(std::string_view text, Report& report) {
     report.ErrorAt(stop.position, stop.why);
     return std::nullopt;
   } catch (const YAML::Exception& error) {
-    report.ErrorAt(PositionOf(error.mark), Explain(error.msg));
+    report.ErrorAt(std::min(PositionOf(error.mark), here), Explain(error.msg));
     return std::nullopt;
   }
   YamlNode document = builder.Take();

@@ -16,6 +16,8 @@ struct Case {
   std::string find;
   std::string replace;
   std::vector<std::string> errors;  // without "t.yaml:"; LINE:COLUMN: error: …
+
+  friend void PrintTo(const Case& edit, std::ostream* out) { *out << edit.name; }
 };
 
 class ConfigErrorTest : public testing::TestWithParam<Case> {};
@@ -193,7 +195,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"TwoKeySources",
              kKey,
              "{env: A, credential: b}",
-             {"9:28: error: upstream.applivery.organizations[0].api_key.credential: cannot stand beside env: "
+             {"9:27: error: upstream.applivery.organizations[0].api_key.credential: cannot stand beside env: "
               "give one "
               "of them"}},
         Case{"NoAudit",

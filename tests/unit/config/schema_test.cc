@@ -49,13 +49,16 @@ TEST(Schema, BoundsEveryNumber) {
     const auto most = ParseQuantity(options.form(), options.max());
     ASSERT_TRUE(least && most) << path;
     EXPECT_LT(*least, *most) << path;
-    if (field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32) EXPECT_LE(*most, 0xFFFFFFFFU) << path;
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32) {
+      EXPECT_LE(*most, 0xFFFFFFFFU) << path;
+    }
   });
 }
 
 TEST(Schema, BoundsEveryList) {
   Walk([](const std::string& path, const FieldDescriptor& field, Support) {
-    if (field.is_repeated()) EXPECT_GT(OptionsOf(field).max_items(), 0U) << path;
+    if (!field.is_repeated()) return;
+    EXPECT_GT(OptionsOf(field).max_items(), 0U) << path;
   });
 }
 
