@@ -151,9 +151,9 @@ Client::Client(Client&&) noexcept = default;
 Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
-Result<Client> Client::Connect(Options options) { return Connect(std::move(options), SteadyClock()); }
+Result<Client> Client::Connect(const Options& options) { return Connect(options, SteadyClock()); }
 
-Result<Client> Client::Connect(Options options, Clock& clock) {
+Result<Client> Client::Connect(const Options& options, Clock& clock) {
   if (options.timeout < std::chrono::milliseconds(1) || options.timeout > kMaxTimeout) {
     return absl::InvalidArgumentError("timeout: from 1ms to 24h");
   }

@@ -123,9 +123,9 @@ class Client {
 
   // Judges the options and reads the files; the first call opens the connection. The TLS files are read
   // here only. INVALID_ARGUMENT says which option is wrong and how.
-  static Result<Client> Connect(Options options);
+  static Result<Client> Connect(const Options& options);
   // The same with another's time between attempts. `clock` outlives the client.
-  static Result<Client> Connect(Options options, Clock& clock);
+  static Result<Client> Connect(const Options& options, Clock& clock);
 
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;

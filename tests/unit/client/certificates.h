@@ -42,7 +42,7 @@ struct Identity {
 // A certificate with a fresh key, valid for an hour: signed by `issuer`, or by itself as a CA.
 // `san` is OpenSSL's: "DNS:localhost", "URI:spiffe://…".
 inline Identity MakeIdentity(const std::string& san, const Identity* issuer = nullptr) {
-  const Identity made{{X509_new(), &X509_free}, {EVP_EC_gen("P-256"), &EVP_PKEY_free}};
+  Identity made{{X509_new(), &X509_free}, {EVP_EC_gen("P-256"), &EVP_PKEY_free}};
   X509* certificate = made.certificate.get();
   static long serial = 0;
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++serial);

@@ -170,6 +170,7 @@ TEST_F(ClientTest, TellsWhetherTheDaemonServes) {
 
 TEST_F(ClientTest, ServesSeveralThreadsAtOnce) {
   std::vector<std::future<bool>> results;
+  results.reserve(16);
   for (int i = 0; i < 16; ++i) {
     results.push_back(
         std::async(std::launch::async, [&] { return client_.CreateToken({.application = "ios-app"}).ok(); }));

@@ -82,8 +82,9 @@ class FakeTokend final : public v1::TokenService::Service {
   };
 
   // Listens on `address`: "unix:…", or "127.0.0.1:0".
-  explicit FakeTokend(const std::string& address, std::shared_ptr<grpc::ServerCredentials> credentials =
-                                                      grpc::InsecureServerCredentials()) {
+  explicit FakeTokend(
+      const std::string& address,
+      const std::shared_ptr<grpc::ServerCredentials>& credentials = grpc::InsecureServerCredentials()) {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address, credentials, &port_);
@@ -148,7 +149,7 @@ class FakeTokend final : public v1::TokenService::Service {
       call.peer_identity = {identity.begin(), identity.end()};
     }
     if (script_.empty()) return {};
-    const Failing next = script_.front();
+    Failing next = script_.front();
     script_.pop_front();
     if (next.pushback) context.AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
     return next;

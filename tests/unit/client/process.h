@@ -26,6 +26,7 @@ inline Ended RunProgram(std::vector<std::string> command, std::vector<std::strin
                         const std::string& out = "") {
   const auto pointers = [](std::vector<std::string>& strings) {
     std::vector<char*> result;
+    result.reserve(strings.size() + 1);
     for (std::string& string : strings) result.push_back(string.data());
     result.push_back(nullptr);
     return result;
