@@ -47,6 +47,10 @@ Status SystemError(const char* what, const std::string& address) {
   return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", what, " ", address));
 }
 
+Status InUse(const std::string& address) {
+  return absl::AlreadyExistsError(absl::StrCat("another process listens on ", address, "; end it first"));
+}
+
 Descriptor OpenSocket(int family) {
   return Descriptor(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
@@ -101,7 +105,7 @@ Status CheckReplaceable(const std::string& path, const sockaddr_un& name) {
     return absl::OkStatus();
   }
   // EAGAIN, too, says that somebody listens: the queue of connections is full.
-  return absl::AlreadyExistsError(absl::StrCat("another process listens on ", path, "; end it first"));
+  return InUse(path);
 }
 
 std::string TcpText(const std::string& host, std::uint16_t port) {
@@ -188,7 +192,9 @@ Result<ListeningSocket> ListeningSocket::OpenTcp(const config::TcpAddress& addre
   if (setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0) {
     return SystemError("set up a socket for", wanted);
   }
-  if (bind(fd.get(), addresses->ai_addr, addresses->ai_addrlen) != 0) return SystemError("bind", wanted);
+  if (bind(fd.get(), addresses->ai_addr, addresses->ai_addrlen) != 0) {
+    return errno == EADDRINUSE ? InUse(wanted) : SystemError("bind", wanted);
+  }
   if (listen(fd.get(), SOMAXCONN) != 0) return SystemError("listen on", wanted);
   const Result<std::uint16_t> port = BoundPort(fd.get());
   if (!port.ok()) return port.status();

@@ -8,8 +8,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -24,6 +22,7 @@
 #include "daemon/rpc/listening_socket.h"
 #include "daemon/rpc/reflection_service.h"
 #include "daemon/rpc/request_parser.h"
+#include "daemon/rpc/tls_files.h"
 #include "daemon/rpc/token_service.h"
 #include "daemon/telemetry/log.h"
 
@@ -47,37 +46,21 @@ constexpr int kKeepaliveTimeoutMs = 20 * 1000;
 // Clients may ping this often, calls or none.
 constexpr int kMinPingIntervalMs = 10 * 1000;
 
-constexpr std::size_t kMaxPemBytes = std::size_t{1} << 20U;
-
 constexpr char kServiceName[] = "tokend.v1.TokenService";
-
-Result<std::string> ReadPem(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string pem{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file || pem.empty()) return absl::InvalidArgumentError(absl::StrCat("cannot read ", path));
-  if (pem.size() > kMaxPemBytes) return absl::InvalidArgumentError(absl::StrCat(path, " is too large"));
-  return pem;
-}
 
 Result<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
     const std::optional<config::ServerTls>& tls) {
   if (!tls) return grpc::InsecureServerCredentials();
-  const Result<std::string> certificate = ReadPem(tls->certificate_file);
-  if (!certificate.ok()) return certificate.status();
-  Result<std::string> key = ReadPem(tls->private_key_file);
-  if (!key.ok()) return key.status();
-  grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-  if (!tls->client_ca_file.empty()) {
-    Result<std::string> ca = ReadPem(tls->client_ca_file);
-    if (!ca.ok()) return ca.status();
-    options.pem_root_certs = *std::move(ca);
-    options.client_certificate_request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
-  }
-  options.pem_key_cert_pairs.push_back({*key, *certificate});
+  Result<TlsFiles> files = ReadTlsFiles(*tls);
+  if (!files.ok()) return files.status();
+  const bool asks = !files->client_ca.empty();
+  grpc::SslServerCredentialsOptions options(asks ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                                 : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  options.pem_root_certs = files->client_ca;
+  options.pem_key_cert_pairs.push_back({std::string(files->private_key.Expose()), files->certificate_chain});
   auto credentials = grpc::SslServerCredentials(options);
-  OPENSSL_cleanse(key->data(), key->size());
-  std::string& copy = options.pem_key_cert_pairs.front().private_key;
-  OPENSSL_cleanse(copy.data(), copy.size());
+  std::string& key = options.pem_key_cert_pairs.front().private_key;
+  OPENSSL_cleanse(key.data(), key.size());
   return credentials;
 }
 
@@ -236,10 +219,7 @@ Result<Endpoint> GrpcServer::MakeEndpoint(const Entrance& entrance, std::string 
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, entrance.credentials);
   endpoint.server = builder.BuildAndStart();
   if (!endpoint.server) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "listener ", entrance.listener,
-        ": no server starts with its TLS files; check that they are PEM, and that the private key "
-        "is the certificate's"));
+    return absl::InternalError(absl::StrCat("listener ", entrance.listener, ": gRPC cannot start a server"));
   }
   endpoint.SetServing(serving_);
   return endpoint;
