@@ -18,6 +18,7 @@
 #include "daemon/rpc/acceptor.h"
 #include "daemon/rpc/call_gate.h"
 #include "daemon/rpc/call_timer.h"
+#include "daemon/rpc/connection_limit.h"
 #include "daemon/rpc/door.h"
 #include "daemon/rpc/listening_socket.h"
 #include "daemon/rpc/reflection_service.h"
@@ -134,11 +135,12 @@ class GrpcServer final : public Server {
     bool is_unix;
     std::shared_ptr<const identity::Authenticator> authenticator;
     std::shared_ptr<grpc::ServerCredentials> credentials;
+    ConnectionLimit limit;             // the acceptor's thread alone
     std::map<uid_t, Endpoint> by_uid;  // unix alone
     std::optional<Endpoint> endpoint;  // TCP alone
   };
 
-  Status AddEntrance(const config::Listener& listener);
+  Status AddEntrance(const config::Listener& listener, std::size_t max_connections);
   Result<Endpoint> MakeEndpoint(const Entrance& entrance, std::string unix_peer) const;
   void TakeConnection(Entrance& entrance, int fd);
   const Endpoint* EndpointFor(Entrance& entrance, int fd);
@@ -169,7 +171,7 @@ Status GrpcServer::Listen(const std::vector<config::Listener>& listeners) {
     }
     addresses_.push_back(socket->address());
     sockets.push_back(*std::move(socket));
-    if (Status status = AddEntrance(listener); !status.ok()) return status;
+    if (Status status = AddEntrance(listener, MaxConnections(listeners.size())); !status.ok()) return status;
   }
   acceptor_ = std::make_unique<Acceptor>(
       std::move(sockets), [this](std::size_t listener, int fd) { TakeConnection(entrances_[listener], fd); });
@@ -180,7 +182,7 @@ Status GrpcServer::Listen(const std::vector<config::Listener>& listeners) {
   return absl::OkStatus();
 }
 
-Status GrpcServer::AddEntrance(const config::Listener& listener) {
+Status GrpcServer::AddEntrance(const config::Listener& listener, std::size_t max_connections) {
   auto credentials = MakeCredentials(listener.tls);
   if (!credentials.ok()) {
     return {credentials.status().code(),
@@ -190,6 +192,7 @@ Status GrpcServer::AddEntrance(const config::Listener& listener) {
                     std::holds_alternative<config::UnixAddress>(listener.address),
                     identity::MakeAuthenticator(listener),
                     *std::move(credentials),
+                    ConnectionLimit(max_connections),
                     {},
                     {}};
   if (!entrance.is_unix) {
@@ -226,7 +229,13 @@ Result<Endpoint> GrpcServer::MakeEndpoint(const Entrance& entrance, std::string 
 }
 
 void GrpcServer::TakeConnection(Entrance& entrance, int fd) {
-  const Endpoint* endpoint = EndpointFor(entrance, fd);
+  const Endpoint* endpoint = nullptr;
+  if (entrance.limit.Admit(fd)) {
+    endpoint = EndpointFor(entrance, fd);
+  } else {
+    telemetry::Log(config::LogLevel::kWarning, "connection_refused",
+                   {{"listener", entrance.listener}, {"detail", "as many connections as may be are open"}});
+  }
   if (endpoint == nullptr) {
     close(fd);
     return;

@@ -11,8 +11,11 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "daemon/base/form.h"
+#include "daemon/base/secret.h"
 #include "daemon/rpc/status.h"
 #include "daemon/telemetry/log.h"
 #include "tokend/v1/token_service.grpc.pb.h"
@@ -47,10 +50,10 @@ grpc::ByteBuffer Release(const issue::Released& released, const std::string& req
   v1::Token& token = *response.mutable_token();
   Describe(*released.token, token);
   token.set_id(released.token->id);
-  const std::string_view bearer = released.token->bearer.Expose();
-  token.set_bearer(bearer.data(), bearer.size());
+  std::string& bearer = *token.mutable_bearer();
+  bearer.assign(released.token->bearer.Expose());  // set_bearer leaves another copy behind
   grpc::ByteBuffer bytes = Serialize(response);
-  OPENSSL_cleanse(token.mutable_bearer()->data(), token.bearer().size());
+  OPENSSL_cleanse(bearer.data(), bearer.size());
   return bytes;
 }
 

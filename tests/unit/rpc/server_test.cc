@@ -608,12 +608,19 @@ TEST_F(ServerTest, StopsWithHealthWatchersConnected) {
   queue.Next(&tag, &ok);
   EXPECT_TRUE(ok);
 
+  grpc::ByteBuffer next;
+  stream->Read(&next, nullptr);
+  std::thread watcher([&] {
+    while (queue.Next(&tag, &ok) && ok) stream->Read(&next, nullptr);
+  });
   const auto start = steady_clock::now();
   server_->Stop(milliseconds(50));
-  EXPECT_LT(steady_clock::now() - start, kPatience);
+  watcher.join();
+  EXPECT_LT(steady_clock::now() - start, kPatience / 2);
   grpc::Status status;
   stream->Finish(&status, nullptr);
   queue.Next(&tag, &ok);
+  EXPECT_FALSE(status.ok());
 }
 
 TEST_F(ServerTest, IsNotServingUntilToldSo) {
