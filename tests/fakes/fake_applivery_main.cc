@@ -40,11 +40,14 @@ void Declare(CLI::App& app, Flags& flags) {
   auto* private_key = app.add_option("--private-key-file", flags.private_key_file)->check(CLI::ExistingFile);
   certificate->needs(private_key)->excludes(ca_out);
   private_key->needs(certificate);
-  app.add_flag("--plain", flags.plain, "http://, HTTP/1.1")->excludes(ca_out)->excludes(certificate);
   const std::map<std::string, Protocol> names = {{"h2", Protocol::kHttp2}, {"http/1.1", Protocol::kHttp1}};
-  app.add_option("--protocols", flags.protocols, "h2,http/1.1: offered, the preferred one first")
-      ->delimiter(',')
-      ->transform(CLI::CheckedTransformer(names));
+  auto* protocols =
+      app.add_option("--protocols", flags.protocols, "h2,http/1.1: offered, the preferred one first");
+  protocols->delimiter(',')->transform(CLI::CheckedTransformer(names));
+  app.add_flag("--plain", flags.plain, "http://, HTTP/1.1")
+      ->excludes(ca_out)
+      ->excludes(certificate)
+      ->excludes(protocols);
   app.add_option("--max-concurrent-streams", flags.max_concurrent_streams, "Of one HTTP/2 connection");
   app.add_option("--delay-ms", flags.delay_ms, "Before every answer without a fault");
   app.add_option("--fault", flags.faults, "APP=KIND[:ARG]: what every request for the application meets");

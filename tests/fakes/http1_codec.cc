@@ -100,8 +100,11 @@ class Http1Codec : public Codec {
 
   // `body` is what is sent; the reply's own body is what the header promises.
   void Answer(const Reply& reply, std::string_view body, Connection connection) {
-    out_ += "HTTP/1.1 " + std::to_string(reply.status) + (reply.status < 300 ? " OK\r\n" : " Refused\r\n");
-    for (const auto& [name, value] : reply.headers) out_ += name + ": " + value + "\r\n";
+    out_ += "HTTP/1.1 ";
+    out_ += std::to_string(reply.status);
+    out_ += reply.status < 300 ? " OK\r\n" : " Refused\r\n";
+    for (const auto& [name, value] : reply.headers)
+      out_.append(name).append(": ").append(value).append("\r\n");
     const bool has_body = reply.status != 204 && reply.status != 304;
     if (has_body) out_ += "content-length: " + std::to_string(reply.body.size()) + "\r\n";
     if (connection == Connection::kClose) out_ += "connection: close\r\n";

@@ -26,7 +26,7 @@ using Extension = std::unique_ptr<X509_EXTENSION, Deleter<X509_EXTENSION_free>>;
 using Bio = std::unique_ptr<BIO, Deleter<BIO_free>>;
 
 constexpr long kHour = 60L * 60;
-constexpr long kYear = 365 * 24 * kHour;
+constexpr long kYear = 365L * 24 * kHour;
 
 void Check(bool done) {
   if (!done) throw std::runtime_error("OpenSSL could not make a test certificate");

@@ -45,6 +45,7 @@ class FakeAppliveryProgram : public testing::Test {
   void Spawn(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), {FAKE_APPLIVERY_PROGRAM, "--key-file", (folder_ / "key").string()});
     std::vector<char*> argv;
+    argv.reserve(arguments.size() + 1);
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
     std::array<int, 2> ends = {};
