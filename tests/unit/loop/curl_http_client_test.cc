@@ -120,6 +120,13 @@ class Client {
     return future;
   }
 
+  std::vector<std::future<HttpAnswer>> BeginMany(int count, const std::string& url) {
+    std::vector<std::future<HttpAnswer>> answers;
+    answers.reserve(static_cast<std::size_t>(count));
+    for (int i = 0; i < count; ++i) answers.push_back(Begin(url));
+    return answers;
+  }
+
   HttpAnswer Ask(const std::string& url, std::string body = kBody) {
     std::future<HttpAnswer> answer = Begin(url, std::move(body));
     if (answer.wait_for(kPatience) == std::future_status::ready) return answer.get();
@@ -294,9 +301,7 @@ TEST(CurlHttpClient, SendsOnceOnEachOfManyConnectionsThatDrop) {
   });
   Client client;
   for (int round = 0; round < 2; ++round) {
-    std::vector<std::future<HttpAnswer>> answers;
-    for (int i = 0; i < 30; ++i) answers.push_back(client.Begin(server.Url()));
-    for (auto& answer : answers) EXPECT_EQ(answer.get().sent, Sent::kYes);
+    for (auto& answer : client.BeginMany(30, server.Url())) EXPECT_EQ(answer.get().sent, Sent::kYes);
   }
   EXPECT_EQ(server.posts(), 60);
 }
@@ -427,7 +432,7 @@ TEST(CurlHttpClient, HasNoStatusWhereOnlyAnInterimAnswerCame) {
 }
 
 TEST(CurlHttpClient, TakesABodyOfTheMostThatIsAllowed) {
-  const std::string body(64 * 1024, 'b');
+  const std::string body(65536, 'b');
   ScriptedServer server([&](Connection& c) {
     c.ReadRequest();
     c.Send(HttpAnswerText(200, body));
@@ -442,7 +447,7 @@ TEST(CurlHttpClient, CutsOffABodyThatIsTooLarge) {
   for (const bool chunked : {false, true}) {
     ScriptedServer server([&](Connection& c) {
       c.ReadRequest();
-      const std::string body(64 * 1024 + 1, 'b');
+      const std::string body(65536 + 1, 'b');
       if (!chunked) c.Send(HttpAnswerText(200, body));
       if (!chunked || !c.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")) return;
       while (c.Send("1000\r\n" + std::string(4096, 'b') + "\r\n")) {
@@ -452,7 +457,7 @@ TEST(CurlHttpClient, CutsOffABodyThatIsTooLarge) {
     const HttpAnswer answer = client.Ask(server.Url());
     EXPECT_EQ(answer.ending, Ending::kTooLarge);
     EXPECT_EQ(answer.status, 200);
-    EXPECT_EQ(answer.body.size(), 64u * 1024u);
+    EXPECT_EQ(answer.body.size(), 65536u);
     EXPECT_EQ(answer.sent, Sent::kYes);
     EXPECT_EQ(server.posts(), 1);
   }
@@ -584,9 +589,7 @@ TEST(CurlHttpClient, BoundsItsConnections) {
   HttpClientOptions options = Options();
   options.max_connections = kConnections;
   Client client(options);
-  std::vector<std::future<HttpAnswer>> answers;
-  for (int i = 0; i < 100; ++i) answers.push_back(client.Begin(server.Url()));
-  for (auto& answer : answers) EXPECT_EQ(answer.get().status, 200);
+  for (auto& answer : client.BeginMany(100, server.Url())) EXPECT_EQ(answer.get().status, 200);
   EXPECT_EQ(server.posts(), 100);
   EXPECT_LE(most, kConnections);
 }
@@ -610,9 +613,7 @@ TEST(CurlHttpClient, HasAConnectionForEachRequestOfHttp1) {
   HttpClientOptions options = Options();
   options.max_connections = kRequests;
   Client client(options);
-  std::vector<std::future<HttpAnswer>> answers;
-  for (int i = 0; i < kRequests; ++i) answers.push_back(client.Begin(server.Url()));
-  for (auto& answer : answers) EXPECT_EQ(answer.get().status, 200);
+  for (auto& answer : client.BeginMany(kRequests, server.Url())) EXPECT_EQ(answer.get().status, 200);
 }
 
 // Names and stopping.
