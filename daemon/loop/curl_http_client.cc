@@ -18,7 +18,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMaxHeaderBytes = 64 * 1024;  // of one answer, 1xx and trailers included
+constexpr std::size_t kMaxHeaderBytes = 65536;  // of one answer, 1xx and trailers included
 constexpr std::size_t kMaxHeaderLines = 256;
 constexpr std::size_t kMaxIdleHandles = 64;
 constexpr std::size_t kStreamsPerConnection = 100;  // libcurl's CURLMOPT_MAX_CONCURRENT_STREAMS

@@ -28,7 +28,7 @@ class CurlHttpClient final : public HttpClient {
 
   // Libcurl announces larger bodies with "Expect: 100-continue", which doubles the ways in which a server can
   // answer early.
-  static constexpr std::size_t kMaxRequestBody = 1024 * 1024;
+  static constexpr std::size_t kMaxRequestBody = 1048576;
 
  private:
   friend class CurlPost;

@@ -67,7 +67,7 @@ struct HttpClientOptions {
   std::chrono::milliseconds connect_timeout{5000};
   std::chrono::milliseconds timeout{30000};
   std::chrono::milliseconds connection_max_idle{4000};
-  std::size_t max_response_size = 64 * 1024;
+  std::size_t max_response_size = 65536;
   std::size_t max_connections = 256;  // HTTP/2 takes far fewer
 };
 

@@ -114,8 +114,8 @@ std::variant<Minted, Refused, Indeterminate> JudgeSuccess(const HttpAnswer& answ
                                                           const MintRequest& request) {
   const std::string_view fault = FaultOf(answer, body, request);
   if (fault.empty()) return Minted{MakeToken(std::move(body), request)};
-  const std::string detail = Answered(answer.status).append(" ").append(fault);
-  Indeterminate result{MakeFailure(Reason::kUpstreamInvalidResponse, detail, body), nullptr};
+  std::string detail = Answered(answer.status).append(" ").append(fault);
+  Indeterminate result{MakeFailure(Reason::kUpstreamInvalidResponse, std::move(detail), body), nullptr};
   if (body.bearer.has_value()) result.withheld = MakeToken(std::move(body), request);
   return result;
 }

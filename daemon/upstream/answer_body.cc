@@ -155,7 +155,7 @@ class Reader {
   bool ForEachElement(json::array& array, Visit visit) {
     for (auto each : array) {
       json::value value;
-      if (std::move(each).get(value) != simdjson::SUCCESS || !visit(value)) return false;
+      if (each.get(value) != simdjson::SUCCESS || !visit(value)) return false;
     }
     return true;
   }

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "daemon/loop/curl_loop.h"
+#include "tests/unit/loop/asking_client.h"
 #include "tests/unit/loop/scripted_server.h"
 
 namespace {
@@ -71,68 +72,6 @@ namespace tokend::loop {
 namespace {
 
 using std::chrono::milliseconds;
-
-constexpr std::chrono::seconds kPatience{30};
-constexpr char kBody[] = R"({"scopes":["sdk"]})";
-
-HttpClientOptions Options() {
-  HttpClientOptions options;
-  options.allow_http = true;
-  return options;
-}
-
-// A client on a loop of its own, asked from the test's thread.
-class Client {
- public:
-  explicit Client(HttpClientOptions options = Options()) : client_(loop_.NewHttpClient(std::move(options))) {
-    loop_.Start();
-  }
-  ~Client() {
-    Run([this] { client_.reset(); });
-    loop_.Stop();
-  }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
-
-  void Run(std::function<void()> what) {
-    std::promise<void> ran;
-    loop_.Post([&] {
-      what();
-      ran.set_value();
-    });
-    ran.get_future().wait();
-  }
-
-  std::future<HttpAnswer> Begin(const std::string& url, std::string body = kBody) {
-    auto answered = std::make_shared<std::promise<HttpAnswer>>();
-    auto future = answered->get_future();
-    Run([&] {
-      HttpPost post;
-      post.url = url;
-      auto headers = std::make_shared<HeaderList>();
-      headers->Add("Content-Type", "application/json");
-      headers->Add("Authorization", "Bearer key");
-      post.headers = std::move(headers);
-      post.body = std::move(body);
-      client_->Post(std::move(post),
-                    [answered](HttpAnswer answer) { answered->set_value(std::move(answer)); });
-    });
-    return future;
-  }
-
-  HttpAnswer Ask(const std::string& url, std::string body = kBody) {
-    std::future<HttpAnswer> answer = Begin(url, std::move(body));
-    if (answer.wait_for(kPatience) == std::future_status::ready) return answer.get();
-    ADD_FAILURE() << "no answer";
-    return {};
-  }
-
-  HttpClient& http() { return *client_; }
-
- private:
-  CurlLoop loop_;
-  std::unique_ptr<HttpClient> client_;
-};
 
 std::string Text(const HttpAnswer& answer) { return std::string(answer.body.Expose()); }
 
@@ -294,9 +233,7 @@ TEST(CurlHttpClient, SendsOnceOnEachOfManyConnectionsThatDrop) {
   });
   Client client;
   for (int round = 0; round < 2; ++round) {
-    std::vector<std::future<HttpAnswer>> answers;
-    for (int i = 0; i < 30; ++i) answers.push_back(client.Begin(server.Url()));
-    for (auto& answer : answers) EXPECT_EQ(answer.get().sent, Sent::kYes);
+    for (auto& answer : client.BeginMany(30, server.Url())) EXPECT_EQ(answer.get().sent, Sent::kYes);
   }
   EXPECT_EQ(server.posts(), 60);
 }
@@ -427,7 +364,7 @@ TEST(CurlHttpClient, HasNoStatusWhereOnlyAnInterimAnswerCame) {
 }
 
 TEST(CurlHttpClient, TakesABodyOfTheMostThatIsAllowed) {
-  const std::string body(64 * 1024, 'b');
+  const std::string body(65536, 'b');
   ScriptedServer server([&](Connection& c) {
     c.ReadRequest();
     c.Send(HttpAnswerText(200, body));
@@ -442,7 +379,7 @@ TEST(CurlHttpClient, CutsOffABodyThatIsTooLarge) {
   for (const bool chunked : {false, true}) {
     ScriptedServer server([&](Connection& c) {
       c.ReadRequest();
-      const std::string body(64 * 1024 + 1, 'b');
+      const std::string body(65536 + 1, 'b');
       if (!chunked) c.Send(HttpAnswerText(200, body));
       if (!chunked || !c.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")) return;
       while (c.Send("1000\r\n" + std::string(4096, 'b') + "\r\n")) {
@@ -452,7 +389,7 @@ TEST(CurlHttpClient, CutsOffABodyThatIsTooLarge) {
     const HttpAnswer answer = client.Ask(server.Url());
     EXPECT_EQ(answer.ending, Ending::kTooLarge);
     EXPECT_EQ(answer.status, 200);
-    EXPECT_EQ(answer.body.size(), 64u * 1024u);
+    EXPECT_EQ(answer.body.size(), 65536u);
     EXPECT_EQ(answer.sent, Sent::kYes);
     EXPECT_EQ(server.posts(), 1);
   }
@@ -584,9 +521,7 @@ TEST(CurlHttpClient, BoundsItsConnections) {
   HttpClientOptions options = Options();
   options.max_connections = kConnections;
   Client client(options);
-  std::vector<std::future<HttpAnswer>> answers;
-  for (int i = 0; i < 100; ++i) answers.push_back(client.Begin(server.Url()));
-  for (auto& answer : answers) EXPECT_EQ(answer.get().status, 200);
+  for (auto& answer : client.BeginMany(100, server.Url())) EXPECT_EQ(answer.get().status, 200);
   EXPECT_EQ(server.posts(), 100);
   EXPECT_LE(most, kConnections);
 }
@@ -610,9 +545,7 @@ TEST(CurlHttpClient, HasAConnectionForEachRequestOfHttp1) {
   HttpClientOptions options = Options();
   options.max_connections = kRequests;
   Client client(options);
-  std::vector<std::future<HttpAnswer>> answers;
-  for (int i = 0; i < kRequests; ++i) answers.push_back(client.Begin(server.Url()));
-  for (auto& answer : answers) EXPECT_EQ(answer.get().status, 200);
+  for (auto& answer : client.BeginMany(kRequests, server.Url())) EXPECT_EQ(answer.get().status, 200);
 }
 
 // Names and stopping.

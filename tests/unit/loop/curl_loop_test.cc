@@ -48,6 +48,7 @@ TEST(CurlLoop, LosesNoTaskOfManyThreads) {
   int ran = 0;
   std::promise<void> all_ran;
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&, thread] {
       for (int i = 0; i < kTasks; ++i) {

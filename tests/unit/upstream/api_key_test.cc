@@ -25,7 +25,7 @@ class ApiKeyFrom : public testing::Test {
   }
 
   std::string Write(const std::string& name, const std::string& text) {
-    const std::string path = folder_ + "/" + name;
+    std::string path = folder_ + "/" + name;
     std::ofstream(path) << text;
     chmod(path.c_str(), 0440);
     return path;

@@ -68,7 +68,7 @@ class AppliveryTest : public testing::Test {
     return keys;
   }
 
-  void Mint(MintRequest request) {
+  void Mint(const MintRequest& request) {
     upstream_.Mint(audit::AuditLog::Receipt(7), request, [this](IntentReceipt receipt, MintOutcome outcome) {
       receipts_.push_back(receipt.sequence());
       outcomes_.push_back(std::move(outcome));

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "daemon/loop/curl_loop.h"
+#include "daemon/loop/http_client.h"
+
+namespace tokend::loop {
+
+inline constexpr std::chrono::seconds kPatience{30};
+inline constexpr char kBody[] = R"({"scopes":["sdk"]})";
+
+inline HttpClientOptions Options() {
+  HttpClientOptions options;
+  options.allow_http = true;
+  return options;
+}
+
+// A client on a loop of its own, asked from the test's thread.
+class Client {
+ public:
+  explicit Client(HttpClientOptions options = Options()) : client_(loop_.NewHttpClient(std::move(options))) {
+    loop_.Start();
+  }
+  ~Client() {
+    Run([this] { client_.reset(); });
+    loop_.Stop();
+  }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  void Run(std::function<void()> what) {
+    std::promise<void> ran;
+    loop_.Post([&] {
+      what();
+      ran.set_value();
+    });
+    ran.get_future().wait();
+  }
+
+  std::future<HttpAnswer> Begin(const std::string& url, std::string body = kBody) {
+    auto answered = std::make_shared<std::promise<HttpAnswer>>();
+    auto future = answered->get_future();
+    Run([&] {
+      HttpPost post;
+      post.url = url;
+      auto headers = std::make_shared<HeaderList>();
+      headers->Add("Content-Type", "application/json");
+      headers->Add("Authorization", "Bearer key");
+      post.headers = std::move(headers);
+      post.body = std::move(body);
+      client_->Post(std::move(post),
+                    [answered](HttpAnswer answer) { answered->set_value(std::move(answer)); });
+    });
+    return future;
+  }
+
+  std::vector<std::future<HttpAnswer>> BeginMany(int count, const std::string& url) {
+    std::vector<std::future<HttpAnswer>> answers;
+    answers.reserve(static_cast<std::size_t>(count));
+    for (int i = 0; i < count; ++i) answers.push_back(Begin(url));
+    return answers;
+  }
+
+  HttpAnswer Ask(const std::string& url, std::string body = kBody) {
+    std::future<HttpAnswer> answer = Begin(url, std::move(body));
+    if (answer.wait_for(kPatience) == std::future_status::ready) return answer.get();
+    ADD_FAILURE() << "no answer";
+    return {};
+  }
+
+  HttpClient& http() { return *client_; }
+
+ private:
+  CurlLoop loop_;
+  std::unique_ptr<HttpClient> client_;
+};
+
+}  // namespace tokend::loop

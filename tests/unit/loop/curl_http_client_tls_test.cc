@@ -1,0 +1,226 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <fstream>
+#include <future>
+#include <ostream>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "daemon/loop/curl_http_client.h"
+#include "tests/fakes/fake_applivery.h"
+#include "tests/unit/loop/asking_client.h"
+
+// The HTTP client against a server that speaks TLS, and what libcurl makes of HTTP/2's ways to fail.
+namespace tokend::loop {
+namespace {
+
+using fakes::Action;
+using fakes::FakeApplivery;
+using fakes::FakeAppliveryOptions;
+using fakes::Fault;
+using fakes::Protocol;
+using std::chrono::milliseconds;
+
+constexpr char kApplication[] = "ios-app";
+
+std::string WriteCa(const FakeApplivery& server) {
+  std::string path = testing::TempDir() + "ca_" + std::to_string(getpid()) + ".pem";
+  std::ofstream(path) << server.ca_pem();
+  return path;
+}
+
+HttpClientOptions TlsOptions(const FakeApplivery& server) {
+  HttpClientOptions options;
+  options.ca_file = WriteCa(server);
+  options.timeout = milliseconds(20000);
+  return options;
+}
+
+std::string Url(const FakeApplivery& server) {
+  return server.base_url() + "/v1/organizations/acme/apps/" + kApplication + "/tokens";
+}
+
+FakeAppliveryOptions Speaking(Protocol protocol) {
+  FakeAppliveryOptions options;
+  options.api_keys = {"key"};
+  if (protocol == Protocol::kHttp1) options.protocols = {Protocol::kHttp1};
+  return options;
+}
+
+std::size_t Begun(const FakeApplivery& server) {
+  const fakes::Counts counts = server.counts();
+  return counts.posts + counts.unread_posts;
+}
+
+struct Case {
+  std::string name;
+  Fault fault;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+class Unanswered : public testing::TestWithParam<std::tuple<Protocol, Case>> {
+ protected:
+  void ExpectOnePostEach(std::vector<std::future<HttpAnswer>> answers, std::size_t posts_before) {
+    const std::size_t count = answers.size();
+    for (std::future<HttpAnswer>& pending : answers) {
+      ASSERT_EQ(pending.wait_for(kPatience), std::future_status::ready);
+      const HttpAnswer answer = pending.get();
+      EXPECT_EQ(answer.sent, Sent::kYes) << answer.error;
+      EXPECT_EQ(answer.ending, Ending::kBroken) << answer.error;
+    }
+    EXPECT_EQ(Begun(server_), posts_before + count);
+    EXPECT_EQ(server_.counts().stray_requests, 0u);
+  }
+
+  void Script(std::size_t count) {
+    server_.Script(kApplication, std::vector<Fault>(count, std::get<1>(GetParam()).fault));
+  }
+
+  FakeApplivery server_{Speaking(std::get<0>(GetParam()))};
+  Client client_{TlsOptions(server_)};
+};
+
+TEST_P(Unanswered, OnAFreshConnectionIsOnePost) {
+  Script(1);
+  ExpectOnePostEach(client_.BeginMany(1, Url(server_)), 0);
+}
+
+TEST_P(Unanswered, OnAReusedConnectionIsOnePost) {
+  ASSERT_EQ(client_.Ask(Url(server_)).status, 200);
+  Script(1);
+  ExpectOnePostEach(client_.BeginMany(1, Url(server_)), 1);
+}
+
+TEST_P(Unanswered, AmongTenAtOnceIsOnePostEach) {
+  ASSERT_EQ(client_.Ask(Url(server_)).status, 200);
+  Script(10);
+  ExpectOnePostEach(client_.BeginMany(10, Url(server_)), 1);
+}
+
+// With a delay, so that all ten are read before the first fails.
+Fault Late(Fault fault) { return fault.After(milliseconds(100)); }
+
+std::vector<Case> ConnectionFaults() {
+  return {
+      {"Drop", Late(Fault::Of(Action::kDrop))},
+      {"Cut", Late(Fault::Of(Action::kCut))},
+      {"Reset", Late(Fault::Of(Action::kReset))},
+      {"GoAwayBelow", Late(Fault::Of(Action::kGoAwayBelow))},
+      {"Malformed", Late(Fault::Of(Action::kMalformed))},
+      {"HeaderThenDrop", Late(Fault::Of(Action::kHeaderThenDrop))},
+      {"HalfBodyThenDrop", Late(Fault::Of(Action::kHalfBodyThenDrop))},
+  };
+}
+
+std::vector<Case> StreamFaults() {
+  std::vector<Case> cases;
+  for (std::uint32_t error = 0; error <= 13; ++error) {
+    cases.push_back({"StreamReset" + std::to_string(error), Late(Fault::StreamReset(error))});
+  }
+  return cases;
+}
+
+std::string CaseName(const testing::TestParamInfo<std::tuple<Protocol, Case>>& test) {
+  const auto& [protocol, fault] = test.param;
+  return (protocol == Protocol::kHttp2 ? "Http2" : "Http1") + fault.name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Connection, Unanswered,
+                         testing::Combine(testing::Values(Protocol::kHttp2, Protocol::kHttp1),
+                                          testing::ValuesIn(ConnectionFaults())),
+                         CaseName);
+INSTANTIATE_TEST_SUITE_P(Stream, Unanswered,
+                         testing::Combine(testing::Values(Protocol::kHttp2),
+                                          testing::ValuesIn(StreamFaults())),
+                         CaseName);
+
+TEST(CurlHttpClientTls, SpeaksHttp2WhereOffered) {
+  FakeApplivery server(Speaking(Protocol::kHttp2));
+  Client client(TlsOptions(server));
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  ASSERT_EQ(server.posts().size(), 1u);
+  EXPECT_EQ(server.posts()[0].protocol, Protocol::kHttp2);
+  EXPECT_EQ(server.posts()[0].body, kBody);
+}
+
+TEST(CurlHttpClientTls, KnowsThatItSentWhereTheConnectionDropsAndNobodyListensAnyMore) {
+  for (const Protocol protocol : {Protocol::kHttp1, Protocol::kHttp2}) {
+    FakeApplivery server(Speaking(protocol));
+    Client client(TlsOptions(server));
+    EXPECT_EQ(client.Ask(Url(server)).status, 200);
+    server.Script(kApplication, {Fault::Of(Action::kListenerGone)});
+    EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kYes);
+    EXPECT_EQ(Begun(server), 2u);
+    EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kNo);
+  }
+}
+
+TEST(CurlHttpClientTls, SendsNothingToAServerOfAnotherCa) {
+  FakeApplivery server;
+  FakeApplivery other;
+  HttpClientOptions options = TlsOptions(other);
+  Client client(options);
+  const HttpAnswer answer = client.Ask(Url(server));
+  EXPECT_EQ(answer.sent, Sent::kNo);
+  EXPECT_EQ(Begun(server), 0u);
+}
+
+TEST(CurlHttpClientTls, SendsNothingToAServerOfAnotherName) {
+  FakeAppliveryOptions server_options;
+  server_options.certificate_hosts = {"elsewhere.test"};
+  FakeApplivery server(server_options);
+  Client client(TlsOptions(server));
+  EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kNo);
+  EXPECT_EQ(Begun(server), 0u);
+}
+
+TEST(CurlHttpClientTls, SendsNothingWithoutAReadableCa) {
+  FakeApplivery server;
+  HttpClientOptions options = TlsOptions(server);
+  options.ca_file = "/absent/ca.pem";
+  Client client(options);
+  EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kNo);
+}
+
+// How many connections so many requests at once take, from a standing start, and whether all are under way
+// together.
+struct Burst {
+  std::size_t connections;
+  std::size_t together;
+};
+
+Burst MeasureBurst(Protocol protocol, std::size_t requests, std::size_t max_connections) {
+  FakeAppliveryOptions server_options = Speaking(protocol);
+  server_options.delay = milliseconds(3000);
+  FakeApplivery server(server_options);
+  HttpClientOptions options = TlsOptions(server);
+  options.max_connections = max_connections;
+  Client client(options);
+  for (auto& answer : client.BeginMany(static_cast<int>(requests), Url(server))) {
+    EXPECT_EQ(answer.get().status, 200);
+  }
+  EXPECT_EQ(server.counts().posts, requests);
+  return {server.counts().connections, server.peak_delayed()};
+}
+
+TEST(CurlHttpClientTls, TakesFewConnectionsOfHttp2ForManyRequests) {
+  const Burst burst = MeasureBurst(Protocol::kHttp2, 256, 256);
+  EXPECT_LE(burst.connections, 3u);
+  EXPECT_EQ(burst.together, 256u);
+}
+
+TEST(CurlHttpClientTls, TakesAConnectionOfHttp1ForEachRequest) {
+  const Burst burst = MeasureBurst(Protocol::kHttp1, 64, 64);
+  EXPECT_EQ(burst.connections, 64u);
+  EXPECT_EQ(burst.together, 64u);
+}
+
+}  // namespace
+}  // namespace tokend::loop
