@@ -79,7 +79,7 @@ enum class Health { kUnknown = 0, kServing = 1, kNotServing = 2, kServiceUnknown
 // What an error says beside its code and message.
 struct ErrorDetails {
   std::string reason = {};  // an ErrorReason without its prefix; empty where the error is not tokend's own
-  std::string request_id = {};  // what to repeat to get this call's token; empty but for CreateToken
+  std::string request_id = {};  // to ask again for the same token
   std::vector<FieldViolation> fields = {};
   std::vector<QuotaViolation> quotas = {};
   std::optional<std::chrono::nanoseconds> retry_after = {};

@@ -1,7 +1,10 @@
 #include <absl/time/time.h>
+#include <fcntl.h>
 #include <openssl/crypto.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -165,6 +168,15 @@ CLI::App* AddCreate(CLI::App& app, CreateRequest& request) {
   return create;
 }
 
+// A closed standard output would become gRPC's next socket, and the bearer its traffic.
+void OccupyClosedStandardFiles() {
+  int fd = 0;
+  do {
+    fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) close(fd);
+}
+
 int Main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("Asks a tokend for Applivery integration tokens.", "tokenctl");
@@ -193,6 +205,9 @@ int Main(int argc, char** argv) {
 }  // namespace tokend::client
 
 int main(int argc, char** argv) {
+  tokend::client::OccupyClosedStandardFiles();
+  // A reader that has gone is an error to report: the token exists.
+  std::signal(SIGPIPE, SIG_IGN);
   // gRPC's own log lines would stand between the errors. Whoever sets the variable wants them.
   setenv("GRPC_VERBOSITY", "NONE", 0);
   return tokend::client::Main(argc, argv);

@@ -260,6 +260,14 @@ TEST_F(Tokenctl, SaysThatTheTokenExistsWhereItsOutputIsLost) {
               AllOf(HasSubstr("could not be written"), HasSubstr(kId), Not(HasSubstr("the-bearer"))));
 }
 
+TEST_F(Tokenctl, WritesTheBearerNowhereElseWhereItsOutputIsClosed) {
+  const Ended ended = RunProgram(
+      {"/bin/sh", "-c", "exec \"$0\" create --app ios-app --address \"$1\" >&-", TOKENCTL, address_});
+  EXPECT_EQ(ended.exit, 1);
+  EXPECT_THAT(ended.err, HasSubstr("could not be written"));
+  EXPECT_EQ(tokend_.calls().size(), 1U);
+}
+
 TEST_F(Tokenctl, TellsItsVersionAndUsageOnStandardOutput) {
   EXPECT_EQ(Run({"--version"}).out, "tokenctl " TOKEND_VERSION "\n");
   const Ended help = Run({"create", "--help"});
