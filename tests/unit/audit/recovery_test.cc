@@ -387,9 +387,9 @@ TEST_F(CrashTest, KeepsItsPromisesThroughFaultsAndCrashes) {
   SCOPED_TRACE("TOKEND_TEST_SEED=" + std::to_string(seed));
   RecordProperty("seed", std::to_string(seed));
   random_.seed(seed);
-  options_.timing.stop_bound = std::chrono::milliseconds(20);
+  options_.timing.stop_bound = std::chrono::milliseconds(5);
   file_.keep = 100'000;
-  for (int log = 0; log < 15 && !HasFailure(); ++log) {
+  for (int log = 0; log < 6 && !HasFailure(); ++log) {
     disk_ = FakeDisk();
     file_.max_size = 1000 + Dice(30'000);
     Open();
