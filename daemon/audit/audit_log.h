@@ -16,6 +16,7 @@ using v1::Record;
 namespace event {
 inline constexpr char kDaemonStarted[] = "daemon.started";
 inline constexpr char kDaemonStopped[] = "daemon.stopped";
+inline constexpr char kAuditRecovered[] = "audit.recovered";
 inline constexpr char kRequestInvalid[] = "request.invalid";
 inline constexpr char kRequestUnauthenticated[] = "request.unauthenticated";
 inline constexpr char kRequestDenied[] = "request.denied";

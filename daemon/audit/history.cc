@@ -1,0 +1,192 @@
+#include "daemon/audit/history.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "daemon/audit/audit_log.h"
+#include "daemon/audit/log_reader.h"
+
+namespace tokend::audit {
+namespace {
+
+struct Ending {
+  std::string event;
+  std::uint64_t sequence = 0;
+};
+
+bool EndsIntent(const v1::Record& record) {
+  return record.event() == event::kTokenIssued || record.event() == event::kTokenRefused ||
+         record.event() == event::kTokenWithheld || record.event() == event::kTokenUnknown;
+}
+
+PastRequest::End EndOf(const std::string& event) {
+  if (event == event::kTokenIssued) return PastRequest::End::kIssued;
+  if (event == event::kTokenWithheld) return PastRequest::End::kWithheld;
+  return PastRequest::End::kUnknown;
+}
+
+// What one file says of itself.
+struct FileReport {
+  std::uint64_t first = 0;  // 0: no line
+  RecordTime first_time{};
+  Head last;
+  std::uint64_t size = 0;
+  std::string damage;
+  bool started = false;  // holds a daemon.started
+};
+
+void CheckLink(const v1::Record& record, FileReport& report) {
+  if (report.first == 0 || !report.damage.empty()) return;
+  if (record.seq() == report.last.sequence + 1 && record.prev() == report.last.hash) return;
+  report.damage = "is no chain after seq " + std::to_string(report.last.sequence);
+}
+
+// Goes through the files from the newest to the oldest, each from its beginning: an end stands in its
+// intent's file or in a newer one.
+class HistoryReader {
+ public:
+  HistoryReader(LogStore& store, RecordTime since) : store_(store), since_(since) {}
+
+  Result<FileReport> ReadOne(const std::string& name);
+  void MoveFindings(History& to);
+
+ private:
+  void Take(v1::Record record, FileReport& report);
+  void End(const v1::Record& intent, const Ending& ending);
+  void CloseFile(FileReport& report);
+
+  LogStore& store_;
+  const RecordTime since_;
+  LineParser parser_;
+  // The first sequence number of the files read so far: what an older file has from there on does not count.
+  std::uint64_t limit_ = std::numeric_limits<std::uint64_t>::max();
+  std::map<std::uint64_t, v1::Record> running_;  // this file's intents without an end so far
+  std::map<std::uint64_t, Ending> endings_;      // of intents in older files, by intent
+  std::vector<v1::Record> open_;
+  std::vector<PastRequest> past_;
+};
+
+Result<FileReport> HistoryReader::ReadOne(const std::string& name) {
+  Result<std::unique_ptr<ReadFile>> file = store_.Read(name);
+  if (!file.ok()) return file.status();
+  LineReader lines(**file);
+  FileReport report;
+  while (true) {
+    const Result<std::optional<LineReader::Line>> line = lines.Next();
+    if (!line.ok()) return line.status();
+    if (!line->has_value()) break;
+    const auto& [text, whole] = **line;
+    report.size += text.size() + (whole ? 1 : 0);
+    std::optional<v1::Record> record = whole ? parser_.Parse(text) : std::nullopt;
+    if (!record) {
+      if (report.damage.empty()) {
+        report.damage = "has an unreadable line after seq " + std::to_string(report.last.sequence);
+      }
+      continue;
+    }
+    if (record->seq() >= limit_) continue;
+    CheckLink(*record, report);
+    if (record->seq() <= report.last.sequence) continue;
+    if (report.first == 0) {
+      report.first = record->seq();
+      report.first_time = TimeOf(*record);
+    }
+    report.last = Head{record->seq(), Sha256(text), std::max(report.last.time, TimeOf(*record))};
+    Take(*std::move(record), report);
+  }
+  CloseFile(report);
+  return report;
+}
+
+void HistoryReader::Take(v1::Record record, FileReport& report) {
+  if (record.event() == event::kDaemonStarted) report.started = true;
+  if (record.event() == event::kTokenIntended) {
+    const std::uint64_t sequence = record.seq();
+    running_.emplace(sequence, std::move(record));
+  } else if (EndsIntent(record)) {
+    const Ending ending{record.event(), record.seq()};
+    const auto intent = running_.find(record.intent());
+    if (intent == running_.end()) {
+      endings_.emplace(record.intent(), ending);
+    } else {
+      End(intent->second, ending);
+      running_.erase(intent);
+    }
+  }
+}
+
+void HistoryReader::End(const v1::Record& intent, const Ending& ending) {
+  if (ending.event == event::kTokenRefused || TimeOf(intent) < since_) return;
+  past_.push_back(MakePastRequest(intent, EndOf(ending.event), ending.sequence));
+}
+
+void HistoryReader::CloseFile(FileReport& report) {
+  for (auto& [sequence, intent] : running_) {
+    const auto ending = endings_.find(sequence);
+    if (ending == endings_.end()) {
+      open_.push_back(std::move(intent));
+    } else {
+      End(intent, ending->second);
+      endings_.erase(ending);
+    }
+  }
+  running_.clear();
+  if (report.first != 0) limit_ = std::min(limit_, report.first);
+}
+
+void HistoryReader::MoveFindings(History& to) {
+  to.open_intents = std::move(open_);
+  to.past = std::move(past_);
+  std::sort(to.open_intents.begin(), to.open_intents.end(),
+            [](const v1::Record& a, const v1::Record& b) { return a.seq() < b.seq(); });
+  std::sort(to.past.begin(), to.past.end(),
+            [](const PastRequest& a, const PastRequest& b) { return a.intent < b.intent; });
+}
+
+}  // namespace
+
+PastRequest MakePastRequest(const v1::Record& intent, PastRequest::End end, std::uint64_t ended_by) {
+  return PastRequest{intent.request_id(),
+                     intent.caller().name(),
+                     intent.target().organization(),
+                     intent.target().application(),
+                     {intent.target().scopes().begin(), intent.target().scopes().end()},
+                     intent.target().description(),
+                     TimeOf(intent),
+                     intent.seq(),
+                     end,
+                     ended_by};
+}
+
+Result<History> ReadHistory(LogStore& store, const LogNames& names, RecordTime since) {
+  const Result<std::vector<std::string>> listed = store.List();
+  if (!listed.ok()) return listed.status();
+  std::vector<std::string> files;
+  for (LogNames::Closed& closed : names.FindClosed(*listed)) files.push_back(std::move(closed.name));
+  History history;
+  history.open_exists = std::find(listed->begin(), listed->end(), names.open()) != listed->end();
+  if (history.open_exists) files.push_back(names.open());
+
+  HistoryReader reader(store, since);
+  for (auto name = files.rbegin(); name != files.rend(); ++name) {
+    const Result<FileReport> report = reader.ReadOne(*name);
+    if (!report.ok()) return report.status();
+    if (*name == names.open()) {
+      history.open_first = report->first;
+      history.open_size = report->size;
+    }
+    if (history.head.sequence == 0) {
+      if (history.damage.empty() && !report->damage.empty()) history.damage = *name + " " + report->damage;
+      history.head = report->last;
+    }
+    if (report->started && report->first_time < since) break;
+  }
+  reader.MoveFindings(history);
+  return history;
+}
+
+}  // namespace tokend::audit

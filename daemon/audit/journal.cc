@@ -1,0 +1,141 @@
+#include "daemon/audit/journal.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "daemon/audit/stream.h"
+
+namespace tokend::audit {
+namespace {
+
+Status WriteAll(AppendFile& file, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const Result<std::size_t> wrote = file.Write(bytes);
+    if (!wrote.ok()) return wrote.status();
+    bytes.remove_prefix(*wrote);
+  }
+  return absl::OkStatus();
+}
+
+Status UnlessMissing(Status status) { return absl::IsNotFound(status) ? absl::OkStatus() : status; }
+
+}  // namespace
+
+FileJournal::FileJournal(LogStore& store, LogNames names, std::uint64_t max_size, std::size_t keep)
+    : store_(store), names_(std::move(names)), max_size_(max_size), keep_(keep) {}
+
+Status FileJournal::Continue(std::uint64_t first_sequence, std::uint64_t size) {
+  Result<std::unique_ptr<AppendFile>> file = store_.Open(names_.open());
+  if (!file.ok()) return file.status();
+  // The process that wrote the last lines may have ended before it could sync them.
+  if (Status synced = (*file)->Sync(); !synced.ok()) return synced;
+  if (Status synced = store_.SyncFolder(); !synced.ok()) return synced;
+  file_ = *std::move(file);
+  first_sequence_ = first_sequence;
+  size_ = size;
+  prune_due_ = true;
+  return absl::OkStatus();
+}
+
+void FileJournal::Distrust(std::string damage, std::uint64_t first_sequence, std::uint64_t size) {
+  damage_ = std::move(damage);
+  first_sequence_ = first_sequence;
+  out_of_the_way_ = size == 0;
+}
+
+Status FileJournal::Append(std::string_view lines, std::uint64_t first_sequence, GiveUp) {
+  Status status = Write(lines, first_sequence);
+  if (!status.ok()) {
+    if (damage_.empty()) damage_ = "writing " + names_.open() + " failed";
+    return status;
+  }
+  if (prune_due_) Prune();
+  return status;
+}
+
+Status FileJournal::Write(std::string_view lines, std::uint64_t first_sequence) {
+  if (size_ > 0 && size_ + lines.size() > max_size_) {
+    if (Status chosen = ChooseClosedName(); !chosen.ok()) return chosen;
+    if (Status rotated = Install({}, first_sequence); !rotated.ok()) return rotated;
+  }
+  if (Status written = WriteAll(*file_, lines); !written.ok()) return written;
+  if (Status synced = file_->Sync(); !synced.ok()) return synced;
+  // A file that was removed or renamed takes writes as ever, and nobody would find them.
+  if (!store_.Names(names_.open(), *file_)) {
+    damage_ = names_.open() + " was removed or replaced";
+    return absl::NotFoundError("the audit log's file was removed or replaced");
+  }
+  size_ += lines.size();
+  return absl::OkStatus();
+}
+
+Status FileJournal::Replace(MakeRecovered line, std::uint64_t sequence, GiveUp) {
+  if (Status chosen = ChooseClosedName(); !chosen.ok()) return chosen;
+  std::string detail = damage_;
+  if (!closed_name_.empty()) detail += "; set aside as " + closed_name_;
+  return Install(line(detail), sequence);
+}
+
+Status FileJournal::ChooseClosedName() {
+  if (!closed_name_.empty() || out_of_the_way_) return absl::OkStatus();
+  const Result<std::vector<std::string>> names = store_.List();
+  if (!names.ok()) return names.status();
+  const bool exists = std::find(names->begin(), names->end(), names_.open()) != names->end();
+  if (exists) closed_name_ = names_.CloseAs(first_sequence_, *names);
+  return absl::OkStatus();
+}
+
+// The new file is made under a name that nobody reads and takes the open one's place when it is complete: an
+// attempt that fails halfway leaves no file behind that counts, however often it is made.
+Status FileJournal::Install(std::string_view line, std::uint64_t first_sequence) {
+  if (Status locked = store_.Lock(); !locked.ok()) return locked;
+  if (Status removed = UnlessMissing(store_.Remove(names_.next())); !removed.ok()) return removed;
+  Result<std::unique_ptr<AppendFile>> file = store_.Create(names_.next());
+  if (!file.ok()) return file.status();
+  if (!line.empty()) {
+    if (Status written = WriteAll(**file, line); !written.ok()) return written;
+    if (Status synced = (*file)->Sync(); !synced.ok()) return synced;
+  }
+  if (!closed_name_.empty() && !out_of_the_way_) {
+    if (Status renamed = UnlessMissing(store_.Rename(names_.open(), closed_name_)); !renamed.ok())
+      return renamed;
+  }
+  out_of_the_way_ = true;
+  if (Status renamed = store_.Rename(names_.next(), names_.open()); !renamed.ok()) return renamed;
+  if (Status synced = store_.SyncFolder(); !synced.ok()) return synced;
+
+  file_ = *std::move(file);
+  first_sequence_ = first_sequence;
+  size_ = line.size();
+  prune_due_ = true;
+  damage_.clear();
+  closed_name_.clear();
+  out_of_the_way_ = false;
+  return absl::OkStatus();
+}
+
+void FileJournal::Prune() {
+  const Result<std::vector<std::string>> names = store_.List();
+  if (!names.ok()) return;
+  const std::vector<LogNames::Closed> closed = names_.FindClosed(*names);
+  prune_due_ = false;
+  for (std::size_t i = 0; i + keep_ < closed.size(); ++i) {
+    if (!store_.Remove(closed[i].name).ok()) prune_due_ = true;
+  }
+}
+
+Status StreamJournal::Append(std::string_view lines, std::uint64_t, GiveUp give_up) {
+  std::string_view rest = lines;
+  Status status = WriteStream(descriptor_, rest, give_up);
+  const std::size_t wrote = lines.size() - rest.size();
+  if (wrote > 0) within_line_ = lines[wrote - 1] != '\n';
+  return status;
+}
+
+Status StreamJournal::Replace(MakeRecovered line, std::uint64_t sequence, GiveUp give_up) {
+  // What was cut off gets a line of its own, which no reader takes for a record.
+  return Append((within_line_ ? "\n" : "") + line("writing to standard output failed"), sequence, give_up);
+}
+
+}  // namespace tokend::audit

@@ -1,0 +1,130 @@
+#include "daemon/audit/log_reader.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "daemon/audit/record_line.h"
+
+namespace tokend::audit {
+namespace {
+
+constexpr std::size_t kBuffer = 16 * kMaxLine;
+// Past it a JSON reader that knows only doubles is wrong, and the next one must still be a number.
+constexpr std::uint64_t kMaxSequence = std::uint64_t{1} << 53U;
+
+using simdjson::dom::element;
+using simdjson::dom::object;
+
+// Readers of one member: absent is fine, another type is not.
+bool ReadText(const object& from, std::string_view key, std::string* to) {
+  element value;
+  if (from.at_key(key).get(value) != simdjson::SUCCESS) return true;
+  std::string_view text;
+  if (value.get_string().get(text) != simdjson::SUCCESS) return false;
+  to->assign(text);
+  return true;
+}
+
+bool ReadNumber(const object& from, std::string_view key, std::uint64_t* to) {
+  element value;
+  if (from.at_key(key).get(value) != simdjson::SUCCESS) return true;
+  return value.get_uint64().get(*to) == simdjson::SUCCESS;
+}
+
+bool ReadCaller(const object& from, v1::Record& record) {
+  object caller;
+  if (from.at_key("caller").get(caller) != simdjson::SUCCESS) return true;
+  v1::Caller& to = *record.mutable_caller();
+  return ReadText(caller, "name", to.mutable_name()) &&
+         ReadText(caller, "authentication", to.mutable_authentication()) &&
+         ReadText(caller, "listener", to.mutable_listener()) && ReadText(caller, "peer", to.mutable_peer());
+}
+
+bool ReadTarget(const object& from, v1::Record& record) {
+  object target;
+  if (from.at_key("target").get(target) != simdjson::SUCCESS) return true;
+  v1::Target& to = *record.mutable_target();
+  simdjson::dom::array scopes;
+  if (target.at_key("scopes").get(scopes) == simdjson::SUCCESS) {
+    for (const element scope : scopes) {
+      std::string_view text;
+      if (scope.get_string().get(text) != simdjson::SUCCESS) return false;
+      to.add_scopes(std::string(text));
+    }
+  }
+  return ReadText(target, "organization", to.mutable_organization()) &&
+         ReadText(target, "application", to.mutable_application()) &&
+         ReadText(target, "description", to.mutable_description());
+}
+
+bool IsHash(std::string_view text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+}  // namespace
+
+LineReader::LineReader(ReadFile& file) : file_(file), buffer_(kBuffer + simdjson::SIMDJSON_PADDING) {}
+
+Result<bool> LineReader::Fill() {
+  std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+  end_ -= begin_;
+  begin_ = 0;
+  const Result<std::size_t> got = file_.Read(buffer_.data() + end_, kBuffer - end_);
+  if (!got.ok()) return got.status();
+  end_ += *got;
+  return *got > 0;
+}
+
+Result<std::optional<LineReader::Line>> LineReader::Next() {
+  bool oversized = false;
+  while (true) {
+    const std::string_view held(buffer_.data() + begin_, end_ - begin_);
+    const std::size_t newline = held.find('\n');
+    if (newline != std::string_view::npos) {
+      begin_ += newline + 1;
+      return Line{held.substr(0, newline), !oversized && newline < kMaxLine};
+    }
+    if (held.size() >= kMaxLine) {
+      oversized = true;
+      begin_ = end_;
+    }
+    const Result<bool> more = Fill();
+    if (!more.ok()) return more.status();
+    if (*more) continue;
+    const std::string_view rest(buffer_.data() + begin_, end_ - begin_);
+    begin_ = end_;
+    if (rest.empty() && !oversized) return std::nullopt;
+    return Line{rest, false};
+  }
+}
+
+std::optional<v1::Record> LineParser::Parse(std::string_view line) {
+  element root;
+  object from;
+  if (parser_.parse(line.data(), line.size(), false).get(root) != simdjson::SUCCESS) return std::nullopt;
+  if (root.get_object().get(from) != simdjson::SUCCESS) return std::nullopt;
+
+  v1::Record record;
+  std::uint64_t sequence = 0;
+  std::uint64_t intent = 0;
+  std::string time;
+  const bool read = ReadNumber(from, "seq", &sequence) && ReadText(from, "time", &time) &&
+                    ReadText(from, "event", record.mutable_event()) &&
+                    ReadText(from, "request_id", record.mutable_request_id()) &&
+                    ReadNumber(from, "intent", &intent) && ReadCaller(from, record) &&
+                    ReadTarget(from, record) && ReadText(from, "grant", record.mutable_grant()) &&
+                    ReadText(from, "prev", record.mutable_prev());
+  const std::optional<RecordTime> parsed_time = ParseTime(time);
+  if (!read || sequence == 0 || sequence > kMaxSequence || !parsed_time || record.event().empty() ||
+      !IsHash(record.prev())) {
+    return std::nullopt;
+  }
+  record.set_seq(sequence);
+  record.set_intent(intent);
+  SetTime(*parsed_time, record);
+  return record;
+}
+
+}  // namespace tokend::audit

@@ -1,0 +1,194 @@
+#include "daemon/audit/log_store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <utility>
+
+namespace tokend::audit {
+namespace {
+
+constexpr mode_t kFileMode = 0640;
+constexpr char kLockedByAnother[] = "another process is writing this audit log";
+
+// Owns a file descriptor.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+Status LockDescriptor(const Descriptor& file) {
+  if (flock(file.get(), LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
+  if (errno == EWOULDBLOCK) return absl::FailedPreconditionError(kLockedByAnother);
+  return absl::ErrnoToStatus(errno, "the audit log cannot be locked");
+}
+
+bool SameFile(const Descriptor& file, const std::string& path) {
+  struct stat open = {};
+  struct stat named = {};
+  return fstat(file.get(), &open) == 0 && lstat(path.c_str(), &named) == 0 && open.st_dev == named.st_dev &&
+         open.st_ino == named.st_ino;
+}
+
+class PosixAppendFile final : public AppendFile {
+ public:
+  explicit PosixAppendFile(Descriptor file) : file_(std::move(file)) {}
+
+  Result<std::size_t> Write(std::string_view bytes) override {
+    while (true) {
+      const ssize_t wrote = write(file_.get(), bytes.data(), bytes.size());
+      if (wrote > 0) return static_cast<std::size_t>(wrote);
+      if (wrote == 0) return absl::DataLossError("writing the audit log made no progress");
+      if (errno != EINTR) return absl::ErrnoToStatus(errno, "writing the audit log failed");
+    }
+  }
+
+  Status Sync() override {
+    while (fdatasync(file_.get()) != 0) {
+      if (errno != EINTR) return absl::ErrnoToStatus(errno, "syncing the audit log failed");
+    }
+    return absl::OkStatus();
+  }
+
+  const Descriptor& descriptor() const { return file_; }
+
+ private:
+  Descriptor file_;
+};
+
+class PosixReadFile final : public ReadFile {
+ public:
+  explicit PosixReadFile(Descriptor file) : file_(std::move(file)) {}
+
+  Result<std::size_t> Read(char* buffer, std::size_t size) override {
+    while (true) {
+      const ssize_t got = read(file_.get(), buffer, size);
+      if (got >= 0) return static_cast<std::size_t>(got);
+      if (errno != EINTR) return absl::ErrnoToStatus(errno, "reading the audit log failed");
+    }
+  }
+
+ private:
+  Descriptor file_;
+};
+
+class PosixLogStore final : public LogStore {
+ public:
+  PosixLogStore(std::string folder, const std::string& name)
+      : folder_(std::move(folder)), lock_path_(Path(name + ".lock")) {}
+
+  Status Lock() override {
+    if (lock_ && SameFile(lock_, lock_path_)) return absl::OkStatus();
+    Descriptor lock(open(lock_path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kFileMode));
+    if (!lock) return absl::ErrnoToStatus(errno, "the audit log's lock file cannot be opened");
+    if (const Status locked = LockDescriptor(lock); !locked.ok()) return locked;
+    lock_ = std::move(lock);
+    return absl::OkStatus();
+  }
+
+  Result<std::vector<std::string>> List() override {
+    DIR* folder = opendir(folder_.c_str());
+    if (folder == nullptr) return absl::ErrnoToStatus(errno, "the audit log's folder cannot be read");
+    std::vector<std::string> names;
+    int error = 0;
+    while (true) {
+      errno = 0;
+      const dirent* entry = readdir(folder);
+      error = errno;
+      if (entry == nullptr) break;
+      names.emplace_back(entry->d_name);
+    }
+    closedir(folder);
+    if (error != 0) return absl::ErrnoToStatus(error, "the audit log's folder cannot be read");
+    return names;
+  }
+
+  Result<std::unique_ptr<ReadFile>> Read(const std::string& name) override {
+    Descriptor file(open(Path(name).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!file) return absl::ErrnoToStatus(errno, "the audit log cannot be opened for reading");
+    return std::make_unique<PosixReadFile>(std::move(file));
+  }
+
+  Result<std::unique_ptr<AppendFile>> Create(const std::string& name) override {
+    return OpenToAppend(name, O_CREAT | O_EXCL);
+  }
+
+  Result<std::unique_ptr<AppendFile>> Open(const std::string& name) override { return OpenToAppend(name, 0); }
+
+  Status Rename(const std::string& from, const std::string& to) override {
+    if (rename(Path(from).c_str(), Path(to).c_str()) == 0) return absl::OkStatus();
+    return absl::ErrnoToStatus(errno, "renaming a file of the audit log failed");
+  }
+
+  Status Remove(const std::string& name) override {
+    if (unlink(Path(name).c_str()) == 0) return absl::OkStatus();
+    return absl::ErrnoToStatus(errno, "removing a file of the audit log failed");
+  }
+
+  Status SyncFolder() override {
+    const Descriptor folder(open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (folder && fsync(folder.get()) == 0) return absl::OkStatus();
+    return absl::ErrnoToStatus(errno, "syncing the audit log's folder failed");
+  }
+
+  bool Names(const std::string& name, const AppendFile& file) override {
+    return SameFile(static_cast<const PosixAppendFile&>(file).descriptor(), Path(name));
+  }
+
+ private:
+  std::string Path(const std::string& name) const { return folder_ + "/" + name; }
+
+  Result<std::unique_ptr<AppendFile>> OpenToAppend(const std::string& name, int flags) const {
+    // Nonblocking so that a FIFO under the name is an error, not a hang.
+    const int all = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags;
+    Descriptor file(open(Path(name).c_str(), all, kFileMode));
+    if (!file) return absl::ErrnoToStatus(errno, "the audit log cannot be opened for writing");
+    struct stat status = {};
+    if (fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+      return absl::FailedPreconditionError("the audit log is not a regular file");
+    }
+    if (const Status locked = LockDescriptor(file); !locked.ok()) return locked;
+    return std::make_unique<PosixAppendFile>(std::move(file));
+  }
+
+  const std::string folder_;
+  const std::string lock_path_;
+  Descriptor lock_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<LogStore>> OpenFolder(const std::string& folder, const std::string& name) {
+  struct stat status = {};
+  if (stat(folder.c_str(), &status) != 0) {
+    return absl::ErrnoToStatus(errno, "the folder of audit.file.path cannot be opened; make it first");
+  }
+  if (!S_ISDIR(status.st_mode)) {
+    return absl::FailedPreconditionError("the folder of audit.file.path is not a folder");
+  }
+  return std::make_unique<PosixLogStore>(folder, name);
+}
+
+}  // namespace tokend::audit

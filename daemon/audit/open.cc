@@ -1,0 +1,126 @@
+#include "daemon/audit/open.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+namespace tokend::audit {
+namespace {
+
+constexpr char kDaemonStopped[] = "daemon_stopped";
+
+bool KeepWaiting() { return false; }
+
+// Takes up what the files hold: the journal can be appended to when this returns OK.
+Status TakeUp(const History& history, FileJournal& journal, Chain& chain, StreamCopy* copy) {
+  const std::uint64_t next = history.head.sequence + 1;
+  const std::uint64_t first = history.open_first != 0 ? history.open_first : next;
+  if (history.damage.empty()) {
+    return history.open_exists ? journal.Continue(first, history.open_size) : journal.Start(next);
+  }
+  journal.Distrust(history.damage, first, history.open_size);
+  const auto make_line = [&](std::string_view damage) {
+    Record record;
+    record.set_event(event::kAuditRecovered);
+    record.set_detail(std::string(damage));
+    std::string line = chain.Add(record) + "\n";
+    if (copy != nullptr) copy->Offer(line);
+    return line;
+  };
+  return journal.Replace(make_line, next, KeepWaiting);
+}
+
+Record MakeEnd(const Record& intent) {
+  Record end;
+  end.set_event(event::kTokenUnknown);
+  end.set_request_id(intent.request_id());
+  end.set_intent(intent.seq());
+  *end.mutable_caller() = intent.caller();
+  *end.mutable_target() = intent.target();
+  end.set_grant(intent.grant());
+  end.set_reason(kDaemonStopped);
+  return end;
+}
+
+// Ends what the last process left open, and adds it to what is past.
+Status EndOpenIntents(History& history, RecordTime since, Journal& journal, Chain& chain, StreamCopy* copy) {
+  std::string lines;
+  std::uint64_t first = chain.head().sequence + 1;
+  const auto flush = [&]() -> Status {
+    if (lines.empty()) return absl::OkStatus();
+    if (Status written = journal.Append(lines, first, KeepWaiting); !written.ok()) return written;
+    if (copy != nullptr) copy->Offer(lines);
+    lines.clear();
+    first = chain.head().sequence + 1;
+    return absl::OkStatus();
+  };
+  for (const Record& intent : history.open_intents) {
+    Record end = MakeEnd(intent);
+    lines += chain.Add(end);
+    lines += '\n';
+    if (TimeOf(intent) >= since) {
+      history.past.push_back(MakePastRequest(intent, PastRequest::End::kUnknown, end.seq()));
+    }
+    if (lines.size() < QueuedAuditLog::kMaxBatchBytes) continue;
+    if (Status flushed = flush(); !flushed.ok()) return flushed;
+  }
+  std::sort(history.past.begin(), history.past.end(),
+            [](const PastRequest& a, const PastRequest& b) { return a.intent < b.intent; });
+  return flush();
+}
+
+}  // namespace
+
+Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditFile& file,
+                           std::unique_ptr<StreamCopy> copy, Fingerprinter fingerprinter, OpenOptions options,
+                           loop::EventLoop& loop) {
+  const LogNames names(file.path.substr(file.path.rfind('/') + 1));
+  if (Status locked = store->Lock(); !locked.ok()) return locked;
+  if (Status removed = store->Remove(names.next()); !removed.ok() && !absl::IsNotFound(removed))
+    return removed;
+
+  const RecordTime since =
+      std::chrono::floor<std::chrono::microseconds>(loop.clock().WallNow() - options.remember);
+  Result<History> history = ReadHistory(*store, names, since);
+  if (!history.ok()) return history.status();
+
+  auto journal = std::make_unique<FileJournal>(*store, names, file.max_size, file.keep);
+  Chain chain(history->head, options.config, loop.clock());
+  if (Status taken = TakeUp(*history, *journal, chain, copy.get()); !taken.ok()) return taken;
+  if (Status ended = EndOpenIntents(*history, since, *journal, chain, copy.get()); !ended.ok()) return ended;
+
+  QueuedAuditLog::Parts parts{
+      std::move(store),         std::move(journal),
+      std::move(copy),          std::move(chain),
+      std::move(fingerprinter), std::min<std::uint64_t>(QueuedAuditLog::kMaxBatchBytes, file.max_size)};
+  return Opened{
+      std::make_unique<QueuedAuditLog>(std::move(parts), loop, std::move(options.hooks), options.timing),
+      std::move(history->past)};
+}
+
+Result<Opened> OpenAuditLog(const config::Audit& config, OpenOptions options, loop::EventLoop& loop) {
+  Result<Fingerprinter> fingerprinter = config.fingerprint_key_file.empty()
+                                            ? Fingerprinter::WithNewKey()
+                                            : Fingerprinter::FromFile(config.fingerprint_key_file);
+  if (!fingerprinter.ok()) return fingerprinter.status();
+  if (!config.file) {
+    QueuedAuditLog::Parts parts{nullptr, std::make_unique<StreamJournal>(STDOUT_FILENO), nullptr,
+                                Chain(Head{}, options.config, loop.clock()), *std::move(fingerprinter)};
+    return Opened{
+        std::make_unique<QueuedAuditLog>(std::move(parts), loop, std::move(options.hooks), options.timing),
+        {}};
+  }
+  const std::size_t slash = config.file->path.rfind('/');
+  std::string folder = slash == std::string::npos ? "." : config.file->path.substr(0, slash);
+  if (folder.empty()) folder = "/";
+  Result<std::unique_ptr<LogStore>> store = OpenFolder(folder, config.file->path.substr(slash + 1));
+  if (!store.ok()) return store.status();
+  std::unique_ptr<StreamCopy> copy;
+  if (config.to_stdout) copy = std::make_unique<StreamCopy>(STDOUT_FILENO);
+  return OpenFileLog(*std::move(store), *config.file, std::move(copy), *std::move(fingerprinter),
+                     std::move(options), loop);
+}
+
+}  // namespace tokend::audit

@@ -1,0 +1,242 @@
+#include "daemon/audit/queued_audit_log.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace tokend::audit {
+namespace {
+
+Status NotDurable() { return absl::UnavailableError("the audit record cannot be made durable"); }
+
+}  // namespace
+
+QueuedAuditLog::QueuedAuditLog(Parts parts, loop::EventLoop& loop, Hooks hooks, Timing timing)
+    : parts_(std::move(parts)),
+      loop_(loop),
+      hooks_(std::move(hooks)),
+      timing_(timing),
+      notes_(timing.note_window),
+      thread_([this] { Run(); }) {}
+
+QueuedAuditLog::~QueuedAuditLog() { Stop(); }
+
+void QueuedAuditLog::Note(Record record) {
+  const std::lock_guard lock(mutex_);
+  if (finished_) return;
+  const bool first = !notes_.due();
+  notes_.Add(std::move(record), std::chrono::steady_clock::now());
+  if (first) work_.notify_one();
+}
+
+void QueuedAuditLog::Append(Record record, Done<std::uint64_t> done) {
+  const Kind kind = record.event() == event::kTokenIntended ? Kind::kIntent : Kind::kOther;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!finished_ && healthy_ && places_ + PlacesOf(kind) <= kMaxPlaces) {
+      places_ += PlacesOf(kind);
+      inbox_.push_back(Entry{kind, std::move(record), std::move(done)});
+      work_.notify_one();
+      return;
+    }
+  }
+  Refuse(std::move(done));
+}
+
+void QueuedAuditLog::AppendReserved(Record record, Done<std::uint64_t> done) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!finished_) {
+      inbox_.push_back(Entry{Kind::kEnd, std::move(record), std::move(done)});
+      work_.notify_one();
+      return;
+    }
+  }
+  Refuse(std::move(done));
+}
+
+void QueuedAuditLog::Describe(const Token& token, Record& record) const {
+  record.mutable_token()->set_id(token.id);
+  record.mutable_token()->set_fingerprint(parts_.fingerprinter.Of(token.bearer));
+}
+
+void QueuedAuditLog::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!stop_by_) stop_by_ = std::chrono::steady_clock::now() + timing_.stop_bound;
+    work_.notify_one();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+// An intent takes its own place and its end's.
+std::size_t QueuedAuditLog::PlacesOf(Kind kind) {
+  switch (kind) {
+    case Kind::kIntent:
+      return 2;
+    case Kind::kEnd:
+    case Kind::kOther:
+      return 1;
+    case Kind::kNote:
+      return 0;
+  }
+  return 0;
+}
+
+void QueuedAuditLog::Refuse(Done<std::uint64_t> done) {
+  loop_.Post([done = std::move(done)]() mutable { done(NotDurable()); });
+}
+
+void QueuedAuditLog::Reply(std::vector<Answer> answers, std::size_t places) {
+  {
+    const std::lock_guard lock(mutex_);
+    places_ -= places;
+  }
+  if (answers.empty()) return;
+  loop_.Post([answers = std::move(answers)]() mutable {
+    for (Answer& answer : answers) answer.done(std::move(answer.result));
+  });
+}
+
+void QueuedAuditLog::Run() {
+  BlockSignals();
+  while (Wait()) {
+    if (!healthy_ && !Repair()) continue;
+    Take();
+    if (!taken_.empty()) WriteBatch();
+  }
+  Finish();
+}
+
+// Until there is something to do; false when all is done or time is up.
+bool QueuedAuditLog::Wait() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const SteadyTime now = std::chrono::steady_clock::now();
+    const bool queued = !taken_.empty() || !inbox_.empty();
+    if (stop_by_ && (now >= *stop_by_ || (!queued && !notes_.due()))) return false;
+    if (healthy_ && (queued || stop_by_)) return true;
+    std::optional<SteadyTime> until = healthy_ ? notes_.due() : std::optional(retry_at_);
+    if (until && *until <= now) return true;
+    if (stop_by_) until = std::min(*stop_by_, until.value_or(SteadyTime::max()));
+    if (until) {
+      work_.wait_until(lock, *until);
+    } else {
+      work_.wait(lock);
+    }
+  }
+}
+
+void QueuedAuditLog::Take() {
+  const std::lock_guard lock(mutex_);
+  while (!inbox_.empty() && taken_.size() < kMaxBatchRecords) {
+    taken_.push_back(std::move(inbox_.front()));
+    inbox_.pop_front();
+  }
+  std::vector<Record> notes = stop_by_ ? notes_.TakeAll() : notes_.TakeDue(std::chrono::steady_clock::now());
+  for (Record& note : notes) taken_.push_back(Entry{Kind::kNote, std::move(note), nullptr});
+}
+
+void QueuedAuditLog::WriteBatch() {
+  const Head before = parts_.chain.head();
+  std::string lines;
+  std::size_t batch = 0;
+  while (batch < taken_.size() && batch < kMaxBatchRecords && lines.size() < parts_.max_batch_bytes) {
+    lines += parts_.chain.Add(taken_[batch++].record);
+    lines += '\n';
+  }
+  const SteadyTime start = std::chrono::steady_clock::now();
+  const Status status = parts_.journal->Append(lines, before.sequence + 1, [this] { return OutOfTime(); });
+  if (!status.ok()) {
+    parts_.chain.Rewind(before);
+    return Break(status);
+  }
+  if (hooks_.on_durable) hooks_.on_durable(std::chrono::steady_clock::now() - start);
+  if (parts_.copy) parts_.copy->Offer(lines);
+
+  std::vector<Answer> answers;
+  std::size_t places = 0;
+  for (std::size_t i = 0; i < batch; ++i) {
+    Entry& entry = taken_[i];
+    if (entry.kind == Kind::kNote) continue;
+    answers.push_back(Answer{std::move(entry.done), entry.record.seq()});
+    ++places;
+  }
+  taken_.erase(taken_.begin(), taken_.begin() + static_cast<std::ptrdiff_t>(batch));
+  Reply(std::move(answers), places);
+}
+
+// An intent must end once, whatever the disk does, so ends stay; nobody has promised anything of the others.
+void QueuedAuditLog::Break(const Status& status) {
+  {
+    const std::lock_guard lock(mutex_);
+    healthy_ = false;
+    std::move(inbox_.begin(), inbox_.end(), std::back_inserter(taken_));
+    inbox_.clear();
+  }
+  if (hooks_.on_health) hooks_.on_health(Health::kFaulted, std::string(status.message()));
+  std::deque<Entry> kept;
+  std::vector<Answer> failed;
+  std::size_t places = 0;
+  for (Entry& entry : taken_) {
+    if (entry.kind == Kind::kEnd || entry.kind == Kind::kNote) {
+      kept.push_back(std::move(entry));
+    } else {
+      failed.push_back(Answer{std::move(entry.done), NotDurable()});
+      places += PlacesOf(entry.kind);
+    }
+  }
+  taken_ = std::move(kept);
+  // First, so that what is told failed is no part of the log wherever the disk allows that at all.
+  Repair();
+  Reply(std::move(failed), places);
+}
+
+bool QueuedAuditLog::Repair() {
+  const Head before = parts_.chain.head();
+  std::string line;
+  const auto make_line = [&](std::string_view damage) {
+    Record record;
+    record.set_event(event::kAuditRecovered);
+    record.set_detail(std::string(damage));
+    line = parts_.chain.Add(record) + "\n";
+    return line;
+  };
+  const Status status =
+      parts_.journal->Replace(make_line, before.sequence + 1, [this] { return OutOfTime(); });
+  if (!status.ok()) {
+    parts_.chain.Rewind(before);
+    retry_at_ = std::chrono::steady_clock::now() + timing_.retry;
+    return false;
+  }
+  if (parts_.copy) parts_.copy->Offer(line);
+  {
+    const std::lock_guard lock(mutex_);
+    healthy_ = true;
+  }
+  if (hooks_.on_health) hooks_.on_health(Health::kWritable, "the audit log is writable again");
+  return true;
+}
+
+void QueuedAuditLog::Finish() {
+  std::vector<Answer> failed;
+  {
+    const std::lock_guard lock(mutex_);
+    finished_ = true;
+    healthy_ = false;
+    std::move(inbox_.begin(), inbox_.end(), std::back_inserter(taken_));
+    inbox_.clear();
+  }
+  for (Entry& entry : taken_) {
+    if (entry.kind != Kind::kNote) failed.push_back(Answer{std::move(entry.done), NotDurable()});
+  }
+  taken_.clear();
+  Reply(std::move(failed), 0);
+}
+
+bool QueuedAuditLog::OutOfTime() {
+  const std::lock_guard lock(mutex_);
+  return stop_by_ && std::chrono::steady_clock::now() >= *stop_by_;
+}
+
+}  // namespace tokend::audit

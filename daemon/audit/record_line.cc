@@ -1,0 +1,281 @@
+#include "daemon/audit/record_line.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdint>
+
+#include "daemon/base/form.h"
+
+namespace tokend::audit {
+namespace {
+
+constexpr std::string_view kTimeShape = "dddd-dd-ddTdd:dd:dd.ddddddZ";
+constexpr std::size_t kUncut = std::string_view::npos;
+
+// How long texts may be: what a record needs if it is to fit its line.
+struct TextLimits {
+  std::size_t caller;
+  std::size_t target;
+  std::size_t detail;
+};
+
+bool IsRequest(const v1::Record& record) { return record.event().rfind("request.", 0) == 0; }
+
+// The well-formed UTF-8 sequence that `text` begins with, empty if it is ill-formed.
+std::string_view FirstCharacter(std::string_view text) {
+  for (std::size_t length = 1; length <= 4 && length <= text.size(); ++length) {
+    if (Utf16Length(text.substr(0, length))) return text.substr(0, length);
+  }
+  return {};
+}
+
+void AppendEscape(unsigned code, std::string& out) {
+  const std::array<char, 2> bytes = {static_cast<char>(code >> 8U), static_cast<char>(code & 0xFFU)};
+  out += "\\u";
+  out += Hex({bytes.data(), bytes.size()});
+}
+
+void AppendAscii(char c, std::string& out) {
+  const auto code = static_cast<unsigned char>(c);
+  if (c == '"' || c == '\\') {
+    out += '\\';
+    out += c;
+  } else if (code < 0x20 || code == 0x7F) {
+    AppendEscape(code, out);
+  } else {
+    out += c;
+  }
+}
+
+// U+0080 to U+009F, U+2028 and U+2029 end a line for some readers, so they are escaped like ASCII's controls.
+void AppendOther(std::string_view character, std::string& out) {
+  const auto last = static_cast<unsigned char>(character.back());
+  if (character[0] == '\xC2' && last < 0xA0) {
+    AppendEscape(last, out);
+  } else if (character == "\xE2\x80\xA8" || character == "\xE2\x80\xA9") {
+    AppendEscape(0x2000U + (last & 0x3FU), out);
+  } else {
+    out += character;
+  }
+}
+
+void AppendString(std::string_view text, std::string& out) {
+  out += '"';
+  while (!text.empty()) {
+    if (static_cast<unsigned char>(text[0]) < 0x80) {
+      AppendAscii(text[0], out);
+      text.remove_prefix(1);
+      continue;
+    }
+    const std::string_view character = FirstCharacter(text);
+    if (character.empty()) {
+      out += "\uFFFD";
+      text.remove_prefix(1);
+    } else {
+      AppendOther(character, out);
+      text.remove_prefix(character.size());
+    }
+  }
+  out += '"';
+}
+
+// Writes one object's members; those that have nothing to say are left out.
+class ObjectWriter {
+ public:
+  explicit ObjectWriter(std::string& out) : out_(out) { out_ += '{'; }
+  void End() { out_ += '}'; }
+
+  void Text(std::string_view key, std::string_view value, std::size_t limit = kUncut) {
+    if (value.empty()) return;
+    Key(key);
+    AppendString(CutUtf8(value, limit), out_);
+  }
+
+  template <class Integer>
+  void Number(std::string_view key, Integer value) {
+    if (value == 0) return;
+    Key(key);
+    out_ += std::to_string(value);
+  }
+
+  void Raw(std::string_view key, std::string_view json) {
+    if (json.empty() || json == "{}" || json == "[]") return;
+    Key(key);
+    out_ += json;
+  }
+
+ private:
+  void Key(std::string_view key) {
+    if (out_.back() != '{') out_ += ',';
+    out_ += '"';
+    out_ += key;
+    out_ += "\":";
+  }
+
+  std::string& out_;
+};
+
+std::string TimeText(RecordTime time) {
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(time - day);
+  const std::array<std::int64_t, 7> numbers = {
+      static_cast<int>(date.year()),     static_cast<unsigned>(date.month()),
+      static_cast<unsigned>(date.day()), clock.hours().count(),
+      clock.minutes().count(),           clock.seconds().count(),
+      clock.subseconds().count()};
+  std::string text(kTimeShape);
+  std::size_t end = text.size();
+  for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
+    end = text.find_last_of('d', end - 1) + 1;
+    std::int64_t rest = *number;
+    for (; end > 0 && kTimeShape[end - 1] == 'd'; --end, rest /= 10) {
+      text[end - 1] = static_cast<char>('0' + rest % 10);
+    }
+  }
+  return text;
+}
+
+std::string CallerJson(const v1::Caller& caller, std::size_t limit) {
+  std::string out;
+  ObjectWriter object(out);
+  object.Text("name", caller.name(), limit);
+  object.Text("authentication", caller.authentication());
+  object.Text("listener", caller.listener(), limit);
+  object.Text("peer", caller.peer(), limit);
+  object.End();
+  return out;
+}
+
+std::string TargetJson(const v1::Target& target, std::size_t limit) {
+  std::string scopes = "[";
+  std::size_t room = limit;
+  for (const std::string& scope : target.scopes()) {
+    if (room == 0) break;
+    const std::string_view cut = CutUtf8(scope, room);
+    if (limit != kUncut) room -= std::max<std::size_t>(cut.size(), 1);
+    if (scopes.size() > 1) scopes += ',';
+    AppendString(cut, scopes);
+  }
+  scopes += ']';
+
+  std::string out;
+  ObjectWriter object(out);
+  object.Text("organization", target.organization(), limit);
+  object.Text("application", target.application(), limit);
+  object.Raw("scopes", scopes);
+  object.Text("description", target.description(), limit);
+  object.End();
+  return out;
+}
+
+std::string UpstreamJson(const v1::Upstream& upstream) {
+  std::string out;
+  ObjectWriter object(out);
+  object.Number("http_status", upstream.http_status());
+  object.Number("error_code", upstream.error_code());
+  object.Number("latency_us", upstream.latency_us());
+  object.Number("key_generation", upstream.key_generation());
+  object.End();
+  return out;
+}
+
+std::string TokenJson(const v1::Token& token) {
+  std::string out;
+  ObjectWriter object(out);
+  object.Text("id", token.id());
+  object.Text("fingerprint", token.fingerprint());
+  object.End();
+  return out;
+}
+
+std::string ToLine(const v1::Record& record, const TextLimits& limits) {
+  std::string out;
+  out.reserve(1024);
+  ObjectWriter object(out);
+  object.Number("seq", record.seq());
+  if (record.has_time()) object.Text("time", TimeText(TimeOf(record)));
+  object.Text("event", record.event());
+  object.Text("request_id", record.request_id(), limits.detail);
+  object.Number("intent", record.intent());
+  object.Raw("caller", CallerJson(record.caller(), limits.caller));
+  object.Raw("target", TargetJson(record.target(), limits.target));
+  object.Text("grant", record.grant(), limits.detail);
+  object.Text("config", record.config());
+  object.Raw("upstream", UpstreamJson(record.upstream()));
+  object.Raw("token", TokenJson(record.token()));
+  object.Text("reason", record.reason());
+  object.Text("detail", record.detail(), limits.detail);
+  object.Number("count", record.count());
+  object.Text("signature", record.signature());
+  object.Text("prev", record.prev());
+  object.End();
+  return out;
+}
+
+}  // namespace
+
+RecordTime TimeOf(const v1::Record& record) {
+  return RecordTime(std::chrono::seconds(record.time().seconds()) +
+                    std::chrono::microseconds(record.time().nanos() / 1000));
+}
+
+void SetTime(RecordTime time, v1::Record& record) {
+  const auto second = std::chrono::floor<std::chrono::seconds>(time);
+  record.mutable_time()->set_seconds(second.time_since_epoch().count());
+  record.mutable_time()->set_nanos(static_cast<std::int32_t>((time - second).count() * 1000));
+}
+
+std::optional<RecordTime> ParseTime(std::string_view text) {
+  if (text.size() != kTimeShape.size()) return std::nullopt;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool fits = kTimeShape[i] == 'd' ? text[i] >= '0' && text[i] <= '9' : text[i] == kTimeShape[i];
+    if (!fits) return std::nullopt;
+  }
+  const auto number = [text](std::size_t from, std::size_t length) {
+    int value = 0;
+    std::from_chars(text.data() + from, text.data() + from + length, value);
+    return value;
+  };
+  const std::chrono::year_month_day date(std::chrono::year(number(0, 4)),
+                                         std::chrono::month(static_cast<unsigned>(number(5, 2))),
+                                         std::chrono::day(static_cast<unsigned>(number(8, 2))));
+  if (!date.ok() || number(11, 2) > 23 || number(14, 2) > 59 || number(17, 2) > 59) return std::nullopt;
+  return std::chrono::sys_days(date) + std::chrono::hours(number(11, 2)) +
+         std::chrono::minutes(number(14, 2)) + std::chrono::seconds(number(17, 2)) +
+         std::chrono::microseconds(number(20, 6));
+}
+
+void CutRequestTexts(v1::Record& record) {
+  if (!IsRequest(record) || !record.has_target()) return;
+  v1::Target& target = *record.mutable_target();
+  for (std::string* text :
+       {target.mutable_organization(), target.mutable_application(), target.mutable_description()}) {
+    text->resize(CutUtf8(*text, kMaxRequestText).size());
+  }
+  std::size_t room = kMaxRequestText;
+  int kept = 0;
+  while (kept < target.scopes_size() && room > 0) {
+    std::string& scope = *target.mutable_scopes(kept++);
+    scope.resize(CutUtf8(scope, room).size());
+    room -= std::max<std::size_t>(scope.size(), 1);
+  }
+  target.mutable_scopes()->DeleteSubrange(kept, target.scopes_size() - kept);
+}
+
+std::string ToLine(const v1::Record& record) {
+  // What needs escaping grows six times: the later limits are for that. No legal target reaches the third.
+  const bool request = IsRequest(record);
+  const std::array<TextLimits, 3> attempts = {
+      TextLimits{kMaxCallerName, request ? kMaxRequestText : kUncut, kMaxDetail},
+      TextLimits{256, request ? 256 : kUncut, 256}, TextLimits{128, 128, 128}};
+  std::string line;
+  for (const TextLimits& limits : attempts) {
+    line = ToLine(record, limits);
+    if (line.size() < kMaxLine) break;
+  }
+  return line;
+}
+
+}  // namespace tokend::audit

@@ -1,0 +1,83 @@
+#include "daemon/audit/stream.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <utility>
+
+namespace tokend::audit {
+namespace {
+
+constexpr int kPollMs = 100;
+constexpr std::chrono::seconds kStopBound(1);
+
+}  // namespace
+
+Status WriteStream(int descriptor, std::string_view& rest, absl::FunctionRef<bool()> give_up) {
+  while (!rest.empty()) {
+    if (give_up()) return absl::UnavailableError("standard output is not read fast enough");
+    pollfd ready = {descriptor, POLLOUT, 0};
+    const int polled = poll(&ready, 1, kPollMs);
+    if (polled < 0 && errno != EINTR) return absl::ErrnoToStatus(errno, "writing to standard output failed");
+    if (polled <= 0) continue;
+    // A pipe that is ready has room for this much, so the write does not block.
+    const ssize_t wrote = write(descriptor, rest.data(), std::min<std::size_t>(rest.size(), PIPE_BUF));
+    if (wrote > 0) {
+      rest.remove_prefix(static_cast<std::size_t>(wrote));
+    } else if (wrote == 0 || (errno != EINTR && errno != EAGAIN)) {
+      return absl::ErrnoToStatus(wrote == 0 ? EIO : errno, "writing to standard output failed");
+    }
+  }
+  return absl::OkStatus();
+}
+
+void BlockSignals() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
+StreamCopy::StreamCopy(int descriptor) : descriptor_(descriptor), thread_([this] { Run(); }) {}
+
+StreamCopy::~StreamCopy() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_by_ = std::chrono::steady_clock::now() + kStopBound;
+    offered_.notify_one();
+  }
+  thread_.join();
+}
+
+void StreamCopy::Offer(std::string_view lines) {
+  const std::lock_guard lock(mutex_);
+  if (waiting_.size() + lines.size() > kMaxWaiting) return;
+  waiting_ += lines;
+  offered_.notify_one();
+}
+
+bool StreamCopy::OutOfTime() {
+  const std::lock_guard lock(mutex_);
+  return stop_by_ && std::chrono::steady_clock::now() >= *stop_by_;
+}
+
+void StreamCopy::Run() {
+  BlockSignals();
+  while (true) {
+    std::string lines;
+    {
+      std::unique_lock lock(mutex_);
+      offered_.wait(lock, [this] { return stop_by_ || !waiting_.empty(); });
+      if (waiting_.empty()) return;
+      lines = std::exchange(waiting_, {});
+    }
+    std::string_view rest = lines;
+    // Without a reader there is nothing to be done: the file is the log.
+    WriteStream(descriptor_, rest, [this] { return OutOfTime(); }).IgnoreError();
+  }
+}
+
+}  // namespace tokend::audit

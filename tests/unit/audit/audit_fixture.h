@@ -1,0 +1,117 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "daemon/audit/open.h"
+#include "tests/fakes/hand_cranked_loop.h"
+#include "tests/unit/audit/fake_disk.h"
+#include "tests/unit/audit/log_check.h"
+
+namespace tokend::audit {
+
+inline Record IntentOf(const std::string& request_id) {
+  Record record;
+  record.set_request_id(request_id);
+  record.set_grant("mobile-ci");
+  record.mutable_caller()->set_name("dev");
+  record.mutable_caller()->set_listener("pod");
+  record.mutable_target()->set_organization("acme");
+  record.mutable_target()->set_application("ios-app");
+  record.mutable_target()->add_scopes("sdk");
+  record.mutable_target()->set_description("for \"" + request_id + "\"");
+  return record;
+}
+
+inline Record EventOf(const std::string& event) {
+  Record record;
+  record.set_event(event);
+  return record;
+}
+
+inline Token TokenOf(const std::string& bearer) {
+  return Token{"5f0c1a2b3c4d5e6f7a8b9c0d", "", "", "", {"sdk"}, Bearer(bearer)};
+}
+
+// A log on a fake disk, driven from the test's thread.
+class AuditFixture : public testing::Test {
+ protected:
+  AuditFixture() {
+    file_.path = "/var/log/tokend/audit.jsonl";
+    options_.config = "0123456789abcdef";
+    options_.remember = std::chrono::minutes(10);
+    options_.timing.note_window = std::chrono::milliseconds(1);
+    options_.timing.retry = std::chrono::milliseconds(1);
+  }
+
+  Status TryOpen() {
+    Result<Opened> opened =
+        OpenFileLog(disk_.Mount(), file_, nullptr, Fingerprinter::WithNewKey(), options_, loop_);
+    if (!opened.ok()) return opened.status();
+    log_ = std::move(opened->log);
+    past_ = std::move(opened->past);
+    return absl::OkStatus();
+  }
+  void Open() {
+    const Status opened = TryOpen();
+    ASSERT_TRUE(opened.ok()) << opened;
+  }
+  void Close() {
+    log_.reset();
+    loop_.RunPending();
+  }
+  // Ends the process without a word: what the log does from here on reaches no disk.
+  void Kill(std::mt19937_64& random) {
+    disk_.Kill();
+    log_.reset();
+    loop_.RunPending();
+    disk_.Crash(random);
+  }
+
+  // Until the answer comes.
+  template <class T, class Call>
+  Result<T> Wait(Call call) {
+    std::optional<Result<T>> answer;
+    call([&answer](Result<T> result) { answer.emplace(std::move(result)); });
+    EXPECT_FALSE(answer) << "answered from within the call";
+    if (!loop_.RunUntil([&answer] { return answer.has_value(); })) return absl::UnknownError("no answer");
+    return *std::move(answer);
+  }
+  Result<std::uint64_t> Append(Record record) {
+    return Wait<std::uint64_t>([&](auto done) { log_->Append(std::move(record), std::move(done)); });
+  }
+  Result<IntentReceipt> Intend(const std::string& request_id) {
+    return Wait<IntentReceipt>([&](auto done) { log_->AppendIntent(IntentOf(request_id), std::move(done)); });
+  }
+  Result<std::uint64_t> End(IntentReceipt intent, const std::string& request_id, const char* event) {
+    Record record = IntentOf(request_id);
+    record.set_event(event);
+    return Wait<std::uint64_t>(
+        [&](auto done) { log_->AppendEnd(std::move(intent), std::move(record), nullptr, std::move(done)); });
+  }
+  // Until it works again.
+  Status AppendUntilWritable() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (true) {
+      Status status = Append(EventOf("config.reloaded")).status();
+      if (status.ok() || std::chrono::steady_clock::now() > deadline) return status;
+    }
+  }
+
+  std::vector<CheckedLine> Log() { return ReadLog(disk_.Files()); }
+  std::vector<std::string> LogEvents() { return Events(Log()); }
+
+  fakes::HandCrankedLoop loop_;
+  FakeDisk disk_;
+  config::AuditFile file_;
+  OpenOptions options_;
+  std::unique_ptr<QueuedAuditLog> log_;
+  std::vector<PastRequest> past_;
+};
+
+}  // namespace tokend::audit

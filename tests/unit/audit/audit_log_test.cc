@@ -1,0 +1,399 @@
+#include "daemon/audit/audit_log.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <future>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/unit/audit/audit_fixture.h"
+
+namespace tokend::audit {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using Operation = FakeDisk::Operation;
+
+class AuditLogTest : public AuditFixture {};
+
+TEST_F(AuditLogTest, NumbersTimesAndChainsEveryRecord) {
+  Open();
+  EXPECT_EQ(*Append(EventOf(event::kDaemonStarted)), 1U);
+  Result<IntentReceipt> intent = Intend("r1");
+  ASSERT_TRUE(intent.ok());
+  EXPECT_EQ(intent->sequence(), 2U);
+  EXPECT_EQ(*End(*std::move(intent), "r1", event::kTokenRefused), 3U);
+  Close();
+
+  const auto lines = Log();
+  ExpectChained(lines);
+  EXPECT_THAT(Events(lines), ElementsAre("daemon.started", "token.intended", "token.refused"));
+  EXPECT_EQ(lines[0].record.prev(), std::string(64, '0'));
+  EXPECT_EQ(lines[2].record.intent(), 2U);
+  EXPECT_THAT(lines[0].text, HasSubstr(R"("time":"2026-01-01T00:00:00.000000Z")"));
+  for (const CheckedLine& line : lines) EXPECT_EQ(line.record.config(), "0123456789abcdef");
+}
+
+TEST_F(AuditLogTest, AnswersOnlyWhatIsDurable) {
+  Open();
+  std::atomic<bool> let_sync = false;
+  std::promise<void> syncing;
+  disk_.SetFaults([&](Operation operation) {
+    if (operation == Operation::kSync && !let_sync) {
+      syncing.set_value();
+      while (!let_sync) std::this_thread::yield();
+    }
+    return false;
+  });
+  bool answered = false;
+  log_->Append(EventOf("x"), [&](const Result<std::uint64_t>&) { answered = true; });
+  syncing.get_future().wait();
+  loop_.RunPending();
+  EXPECT_FALSE(answered);
+  let_sync = true;
+  EXPECT_TRUE(loop_.RunUntil([&] { return answered; }));
+}
+
+TEST_F(AuditLogTest, SyncsAndAnswersABatchAtOnce) {
+  Open();
+  std::atomic<bool> let_sync = false;
+  std::promise<void> syncing;
+  std::atomic<bool> first = true;
+  disk_.SetFaults([&](Operation operation) {
+    if (operation == Operation::kSync && first.exchange(false)) {
+      syncing.set_value();
+      while (!let_sync) std::this_thread::yield();
+    }
+    return false;
+  });
+  int answered = 0;
+  const auto count = [&](const Result<std::uint64_t>& result) { answered += result.ok() ? 1 : 0; };
+  log_->Append(EventOf("x"), count);
+  syncing.get_future().wait();
+  const std::size_t syncs = disk_.syncs();
+  for (int i = 0; i < 500; ++i) log_->Append(EventOf("x"), count);
+  let_sync = true;
+  EXPECT_TRUE(loop_.RunUntil([&] { return answered == 501; }));
+  EXPECT_EQ(disk_.syncs(), syncs + 1);
+  ExpectChained(Log());
+}
+
+TEST_F(AuditLogTest, NamesATokenByItsFingerprintAlone) {
+  Open();
+  const Token token = TokenOf("very-secret-bearer");
+  const auto issue = [&](const std::string& id) {
+    Result<IntentReceipt> intent = Intend(id);
+    const Result<IssuedReceipt> issued = Wait<IssuedReceipt>(
+        [&](auto done) { log_->AppendIssued(*std::move(intent), IntentOf(id), token, std::move(done)); });
+    EXPECT_TRUE(issued.ok());
+    return issued->sequence();
+  };
+  EXPECT_EQ(issue("r1"), 2U);
+  const auto replayed = Wait<IssuedReceipt>(
+      [&](auto done) { log_->AppendReplayed(1, IntentOf("r1"), token, std::move(done)); });
+  EXPECT_EQ(replayed->sequence(), 3U);
+  Close();
+  const auto lines = Log();
+  EXPECT_EQ(lines[1].record.token().id(), token.id);
+  EXPECT_THAT(lines[1].record.token().fingerprint(), testing::MatchesRegex("hmac-sha256:[0-9a-f]{64}"));
+  EXPECT_EQ(lines[2].record.event(), "token.replayed");
+  EXPECT_EQ(lines[2].record.intent(), 1U);
+  EXPECT_EQ(lines[2].record.token().fingerprint(), lines[1].record.token().fingerprint());
+  for (const auto& [name, bytes] : disk_.Files()) EXPECT_THAT(bytes, testing::Not(HasSubstr("very-secret")));
+}
+
+TEST_F(AuditLogTest, CountsAlikeNotesAndWritesThemUnasked) {
+  options_.timing.note_window = std::chrono::milliseconds(200);
+  Open();
+  Record denial = IntentOf("r1");
+  denial.set_event(event::kRequestDenied);
+  for (int i = 0; i < 50; ++i) log_->Note(denial);
+  EXPECT_TRUE(loop_.RunUntil([&] {
+    std::this_thread::yield();
+    loop_.Post([] {});
+    return !Log().empty();
+  }));
+  const auto lines = Log();
+  std::uint64_t total = 0;
+  for (const CheckedLine& line : lines) total += line.record.count();
+  EXPECT_EQ(total, 50U);
+  EXPECT_EQ(lines[0].record.request_id(), "");
+}
+
+TEST_F(AuditLogTest, WritesWhatWaitsWhenItStops) {
+  options_.timing.note_window = std::chrono::hours(1);
+  Open();
+  Record denial = IntentOf("r1");
+  denial.set_event(event::kRequestDenied);
+  log_->Note(denial);
+  int answered = 0;
+  for (int i = 0; i < 3000; ++i) {
+    log_->Append(EventOf("x"), [&](const Result<std::uint64_t>& result) { answered += result.ok() ? 1 : 0; });
+  }
+  log_->Stop();
+  loop_.RunPending();
+  EXPECT_EQ(answered, 3000);
+  EXPECT_EQ(Log().size(), 3001U);
+  ExpectChained(Log());
+  EXPECT_TRUE(absl::IsUnavailable(Append(EventOf("late")).status()));
+}
+
+TEST_F(AuditLogTest, TimeNeverGoesBack) {
+  Open();
+  ASSERT_TRUE(Append(EventOf("x")).ok());
+  loop_.fake_clock().StepWall(-std::chrono::hours(1));
+  ASSERT_TRUE(Append(EventOf("x")).ok());
+  Close();
+  Open();
+  ASSERT_TRUE(Append(EventOf("x")).ok());
+  loop_.fake_clock().StepWall(std::chrono::hours(2));
+  ASSERT_TRUE(Append(EventOf("x")).ok());
+  Close();
+  ExpectChained(Log());
+  EXPECT_EQ(Log()[2].record.time().seconds(), Log()[0].record.time().seconds());
+  EXPECT_EQ(Log()[3].record.time().seconds(), Log()[0].record.time().seconds() + 3600);
+}
+
+TEST_F(AuditLogTest, RefusesAtOnceWhatItHasNoRoomForAndNeverAnEnd) {
+  Open();
+  std::atomic<bool> let_sync = false;
+  std::promise<void> syncing;
+  std::atomic<bool> first = true;
+  disk_.SetFaults([&](Operation operation) {
+    if (operation == Operation::kSync && first.exchange(false)) {
+      syncing.set_value();
+      while (!let_sync) std::this_thread::yield();
+    }
+    return false;
+  });
+  std::vector<IntentReceipt> receipts;
+  std::size_t refused = 0;
+  const std::size_t most = QueuedAuditLog::kMaxPlaces / 2;
+  const auto intend = [&] {
+    log_->AppendIntent(IntentOf("r"), [&](Result<IntentReceipt> intent) {
+      if (intent.ok()) {
+        receipts.push_back(*std::move(intent));
+      } else {
+        ++refused;
+      }
+    });
+  };
+  intend();
+  syncing.get_future().wait();
+  for (std::size_t i = 1; i < most; ++i) intend();
+  loop_.RunPending();
+  EXPECT_EQ(refused, 0U);
+  for (int i = 0; i < 10; ++i) intend();
+  loop_.RunPending();
+  EXPECT_EQ(refused, 10U);
+
+  let_sync = true;
+  EXPECT_TRUE(loop_.RunUntil([&] { return receipts.size() == most; }));
+  // The intents are through, their ends' places are still taken.
+  std::size_t ended = 0;
+  for (IntentReceipt& receipt : receipts) {
+    log_->AppendEnd(std::move(receipt), EventOf(event::kTokenRefused), nullptr,
+                    [&](const Result<std::uint64_t>& end) { ended += end.ok() ? 1 : 0; });
+  }
+  EXPECT_TRUE(loop_.RunUntil([&] { return ended == most; }));
+  receipts.clear();
+  intend();
+  EXPECT_TRUE(loop_.RunUntil([&] { return receipts.size() == 1; }));
+}
+
+TEST_F(AuditLogTest, GoesOnInANewFileAfterAFault) {
+  for (const Operation broken : {Operation::kWrite, Operation::kSync}) {
+    SCOPED_TRACE(static_cast<int>(broken));
+    disk_ = FakeDisk();
+    Open();
+    ASSERT_TRUE(Append(EventOf(event::kDaemonStarted)).ok());
+    std::atomic<int> faults = 1;
+    disk_.SetFaults([&](Operation operation) { return operation == broken && faults-- > 0; });
+    EXPECT_TRUE(absl::IsUnavailable(Intend("failed").status()));
+    const std::string old = disk_.Files().at("audit-00000000000000000001.jsonl");
+    ASSERT_TRUE(AppendUntilWritable().ok());
+    Close();
+
+    const auto lines = Log();
+    ExpectChained(lines);
+    EXPECT_THAT(Events(lines), ElementsAre("daemon.started", "audit.recovered", "config.reloaded"));
+    EXPECT_THAT(lines[1].record.detail(), HasSubstr("audit-00000000000000000001.jsonl"));
+    EXPECT_EQ(disk_.Files().at("audit-00000000000000000001.jsonl"), old);
+  }
+}
+
+TEST_F(AuditLogTest, EndsAnIntentLateRatherThanNever) {
+  Open();
+  Result<IntentReceipt> intent = Intend("r1");
+  ASSERT_TRUE(intent.ok());
+  disk_.SetSpace(100);
+  std::optional<Result<std::uint64_t>> end;
+  log_->AppendEnd(*std::move(intent), EventOf(event::kTokenUnknown), nullptr,
+                  [&](Result<std::uint64_t> result) { end = std::move(result); });
+  EXPECT_TRUE(loop_.RunUntil([&] {
+    loop_.Post([] {});
+    return !log_->healthy();
+  }));
+  EXPECT_TRUE(absl::IsUnavailable(Append(EventOf("x")).status()));
+  EXPECT_FALSE(end);
+  disk_.SetSpace({});
+  EXPECT_TRUE(loop_.RunUntil([&] { return end.has_value(); }));
+  ASSERT_TRUE(end->ok()) << end->status();
+  EXPECT_TRUE(log_->healthy());
+  Close();
+  ExpectChained(Log());
+  ExpectEachIntentEndedOnce(Log());
+  EXPECT_THAT(LogEvents(), ElementsAre("token.intended", "audit.recovered", "token.unknown"));
+  EXPECT_EQ(Log().back().record.seq(), **end);
+}
+
+TEST_F(AuditLogTest, AFullDiskLeavesNoHeapOfFiles) {
+  std::vector<std::string> told;
+  options_.hooks.on_health = [&](Health health, std::string_view) {
+    told.emplace_back(health == Health::kFaulted ? "faulted" : "writable");
+  };
+  Open();
+  ASSERT_TRUE(Append(EventOf("x")).ok());
+  disk_.SetSpace(150);
+  EXPECT_TRUE(absl::IsUnavailable(Append(EventOf("x")).status()));
+  std::atomic<int> attempts = 0;
+  disk_.SetFaults([&](Operation operation) {
+    if (operation == Operation::kCreate) ++attempts;
+    return false;
+  });
+  EXPECT_TRUE(loop_.RunUntil([&] {
+    loop_.Post([] {});
+    return attempts > 20;
+  }));
+  EXPECT_LE(disk_.Files().size(), 2U);
+  EXPECT_EQ(disk_.Files().count("audit.jsonl"), 1U);
+  disk_.SetSpace({});
+  ASSERT_TRUE(AppendUntilWritable().ok());
+  Close();
+  EXPECT_EQ(disk_.Files().size(), 2U);
+  ExpectChained(Log());
+  EXPECT_THAT(told, ElementsAre("faulted", "writable"));
+}
+
+TEST_F(AuditLogTest, RecoversWhereverReplacingTheFileFails) {
+  for (const Operation broken : {Operation::kList, Operation::kCreate, Operation::kRename, Operation::kRemove,
+                                 Operation::kSyncFolder}) {
+    for (int at = 1; at <= 2; ++at) {
+      SCOPED_TRACE(std::to_string(static_cast<int>(broken)) + " at " + std::to_string(at));
+      disk_ = FakeDisk();
+      Open();
+      ASSERT_TRUE(Append(EventOf("x")).ok());
+      std::atomic<int> writes = 1;
+      std::atomic<int> seen = 0;
+      disk_.SetFaults([&](Operation operation) {
+        if (operation == Operation::kWrite) return writes-- > 0;
+        return operation == broken && ++seen == at;
+      });
+      EXPECT_FALSE(Append(EventOf("failed")).ok());
+      ASSERT_TRUE(AppendUntilWritable().ok());
+      Close();
+      ExpectChained(Log());
+      EXPECT_THAT(LogEvents(), ElementsAre("x", "audit.recovered", "config.reloaded"));
+      EXPECT_EQ(disk_.Files().size(), 2U);
+    }
+  }
+}
+
+TEST_F(AuditLogTest, NoticesAFileThatWasRemoved) {
+  Open();
+  ASSERT_TRUE(Append(EventOf("x")).ok());
+  disk_.Erase("audit.jsonl");
+  EXPECT_TRUE(absl::IsUnavailable(Append(EventOf("x")).status()));
+  ASSERT_TRUE(AppendUntilWritable().ok());
+  Close();
+  const auto lines = Log();
+  ExpectChained(lines);
+  EXPECT_EQ(lines.front().record.seq(), 2U);
+  EXPECT_THAT(lines.front().record.detail(), HasSubstr("removed"));
+}
+
+TEST_F(AuditLogTest, StopsWhileTheDiskIsBrokenAndAnswersEverything) {
+  options_.timing.stop_bound = std::chrono::milliseconds(50);
+  Open();
+  Result<IntentReceipt> intent = Intend("r1");
+  disk_.SetFaults([](Operation) { return true; });
+  std::optional<Result<std::uint64_t>> end;
+  log_->AppendEnd(*std::move(intent), EventOf(event::kTokenUnknown), nullptr,
+                  [&](Result<std::uint64_t> result) { end = std::move(result); });
+  log_->Stop();
+  loop_.RunPending();
+  ASSERT_TRUE(end);
+  EXPECT_TRUE(absl::IsUnavailable(end->status()));
+}
+
+TEST_F(AuditLogTest, RotatesAndKeepsTheChain) {
+  file_.max_size = 2000;
+  file_.keep = 3;
+  Open();
+  for (int i = 0; i < 60; ++i) ASSERT_TRUE(Append(EventOf("x")).ok());
+  Close();
+  const Files files = disk_.Files();
+  EXPECT_EQ(files.size(), 4U);
+  for (const auto& [name, bytes] : files) EXPECT_LE(bytes.size(), 2000U) << name;
+  const auto lines = Log();
+  ExpectChained(lines);
+  EXPECT_EQ(lines.back().record.seq(), 60U);
+  const auto& [name, bytes] = *files.begin();
+  const std::string first = std::to_string(LinesOf(bytes).front().record.seq());
+  EXPECT_EQ(name, "audit-" + std::string(20 - first.size(), '0') + first + ".jsonl");
+
+  Open();
+  EXPECT_EQ(*Append(EventOf("x")), 61U);
+  Close();
+  ExpectChained(Log());
+}
+
+TEST_F(AuditLogTest, TakesShortWrites) {
+  disk_.SetLongestWrite(7);
+  Open();
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Append(EventOf("x")).ok());
+  Close();
+  EXPECT_EQ(Log().size(), 3U);
+  ExpectChained(Log());
+}
+
+TEST_F(AuditLogTest, TakesRecordsFromManyThreads) {
+  file_.max_size = 100'000;
+  file_.keep = 1000;
+  Open();
+  std::atomic<int> answered = 0;
+  std::vector<std::thread> threads;
+  threads.reserve(4);
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 500; ++i) {
+        log_->Append(EventOf("x"),
+                     [&](const Result<std::uint64_t>& result) { answered += result.ok() ? 1 : 0; });
+        Record denial = IntentOf("r");
+        denial.set_event(event::kRequestDenied);
+        denial.mutable_caller()->set_name(std::to_string(t));
+        log_->Note(denial);
+      }
+    });
+  }
+  EXPECT_TRUE(loop_.RunUntil([&] { return answered == 2000; }));
+  for (std::thread& thread : threads) thread.join();
+  Close();
+  const auto lines = Log();
+  ExpectChained(lines);
+  std::uint64_t noted = 0;
+  for (const CheckedLine& line : lines) {
+    if (line.record.event() == "request.denied") noted += std::max<std::uint64_t>(line.record.count(), 1);
+  }
+  EXPECT_EQ(noted, 2000U);
+}
+
+}  // namespace
+}  // namespace tokend::audit

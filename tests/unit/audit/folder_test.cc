@@ -1,0 +1,147 @@
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+
+#include "daemon/audit/open.h"
+#include "tests/fakes/hand_cranked_loop.h"
+#include "tests/unit/audit/audit_fixture.h"
+#include "tests/unit/audit/log_check.h"
+
+namespace tokend::audit {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// The log in a real folder.
+class FolderTest : public testing::Test {
+ protected:
+  FolderTest() {
+    std::string name = testing::TempDir() + "audit_XXXXXX";
+    folder_ = mkdtemp(name.data());
+    config_.file.emplace().path = (folder_ / "audit.jsonl").string();
+  }
+  ~FolderTest() override {
+    log_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  Status TryOpen() {
+    OpenOptions options;
+    options.config = "0123456789abcdef";
+    options.timing.retry = std::chrono::milliseconds(1);
+    Result<Opened> opened = OpenAuditLog(config_, std::move(options), loop_);
+    if (!opened.ok()) return opened.status();
+    log_ = std::move(opened->log);
+    return absl::OkStatus();
+  }
+  Result<std::uint64_t> Append(const std::string& event) {
+    std::optional<Result<std::uint64_t>> answer;
+    log_->Append(EventOf(event), [&](Result<std::uint64_t> result) { answer = std::move(result); });
+    if (!loop_.RunUntil([&] { return answer.has_value(); })) return absl::UnknownError("no answer");
+    return *answer;
+  }
+  Status AppendUntilWritable() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (true) {
+      Status status = Append("again").status();
+      if (status.ok() || std::chrono::steady_clock::now() > deadline) return status;
+    }
+  }
+  std::vector<CheckedLine> Log() const { return ReadLog(ReadFiles(folder_)); }
+
+  std::filesystem::path folder_;
+  config::Audit config_;
+  fakes::HandCrankedLoop loop_;
+  std::unique_ptr<QueuedAuditLog> log_;
+};
+
+TEST_F(FolderTest, WritesAFileThatOthersCannotRead) {
+  const mode_t old = umask(0);
+  ASSERT_TRUE(TryOpen().ok());
+  umask(old);
+  ASSERT_TRUE(Append("x").ok());
+  struct stat status = {};
+  ASSERT_EQ(stat(config_.file->path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777U, 0640U);
+  ExpectChained(Log());
+}
+
+TEST_F(FolderTest, GoesOnAfterARestart) {
+  for (std::uint64_t start = 1; start <= 3; ++start) {
+    ASSERT_TRUE(TryOpen().ok());
+    EXPECT_EQ(*Append("x"), start);
+    log_.reset();
+  }
+  ExpectChained(Log());
+}
+
+TEST_F(FolderTest, RotatesAndKeepsNoMoreThanTold) {
+  config_.file->max_size = 3000;
+  config_.file->keep = 2;
+  ASSERT_TRUE(TryOpen().ok());
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(Append("x").ok());
+  log_.reset();
+  EXPECT_EQ(ReadFiles(folder_).size(), 4U);  // with the lock
+  ExpectChained(Log());
+  EXPECT_EQ(Log().back().record.seq(), 100U);
+}
+
+TEST_F(FolderTest, LetsNoSecondWriterInEvenAfterARotationOrWithoutTheLockFile) {
+  config_.file->max_size = 1000;
+  ASSERT_TRUE(TryOpen().ok());
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(Append("x").ok());
+  const auto first = std::move(log_);
+  const Status second = TryOpen();
+  EXPECT_TRUE(absl::IsFailedPrecondition(second));
+  EXPECT_THAT(std::string(second.message()), HasSubstr("another process"));
+  std::filesystem::remove(folder_ / "audit.jsonl.lock");
+  EXPECT_TRUE(absl::IsFailedPrecondition(TryOpen()));
+}
+
+TEST_F(FolderTest, SaysWhatIsWrongWithThePath) {
+  config_.file->path = (folder_ / "missing" / "audit.jsonl").string();
+  EXPECT_TRUE(absl::IsNotFound(TryOpen()));
+  config_.file->path = (folder_ / "audit.jsonl").string();
+  std::ofstream(folder_ / "elsewhere") << "";
+  std::filesystem::create_symlink(folder_ / "elsewhere", config_.file->path);
+  EXPECT_FALSE(TryOpen().ok());
+  std::filesystem::remove(config_.file->path);
+  ASSERT_EQ(mkfifo(config_.file->path.c_str(), 0600), 0);
+  EXPECT_FALSE(TryOpen().ok());
+}
+
+TEST_F(FolderTest, ComesBackWhenItsFolderDoes) {
+  ASSERT_TRUE(TryOpen().ok());
+  ASSERT_TRUE(Append("x").ok());
+  std::filesystem::remove_all(folder_);
+  EXPECT_TRUE(absl::IsUnavailable(Append("x").status()));
+  EXPECT_FALSE(log_->healthy());
+  std::filesystem::create_directory(folder_);
+  ASSERT_TRUE(AppendUntilWritable().ok());
+  EXPECT_THAT(Events(Log()), ElementsAre("audit.recovered", "again"));
+  EXPECT_EQ(Log().front().record.seq(), 2U);
+  const auto first = std::move(log_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(TryOpen())) << "the new folder is not locked";
+}
+
+TEST_F(FolderTest, GoesOnBesideAFileThatSomebodyRotatedAway) {
+  ASSERT_TRUE(TryOpen().ok());
+  ASSERT_TRUE(Append("x").ok());
+  std::filesystem::rename(folder_ / "audit.jsonl", folder_ / "audit.jsonl.1");
+  EXPECT_TRUE(absl::IsUnavailable(Append("x").status()));
+  ASSERT_TRUE(AppendUntilWritable().ok());
+  EXPECT_THAT(Events(Log()), ElementsAre("audit.recovered", "again"));
+  EXPECT_EQ(Log().front().record.seq(), 2U);
+}
+
+}  // namespace
+}  // namespace tokend::audit
