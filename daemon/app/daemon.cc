@@ -1,1 +1,198 @@
-namespace tokend {}
+#include "daemon/app/daemon.h"
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "daemon/audit/open.h"
+#include "daemon/issue/loop_issuer.h"
+#include "daemon/loop/curl_loop.h"
+#include "daemon/policy/policy.h"
+#include "daemon/rpc/server.h"
+#include "daemon/state/memory_ledger.h"
+#include "daemon/telemetry/admin.h"
+#include "daemon/telemetry/log.h"
+#include "daemon/telemetry/metrics.h"
+
+namespace tokend::app {
+namespace {
+
+using config::LogLevel;
+using std::chrono::seconds;
+using telemetry::Log;
+
+// How long the record of a start or a stop may take.
+constexpr seconds kOwnRecordDeadline{10};
+// How long calls that were stopped may take to write their last record.
+constexpr seconds kLastRecords{5};
+// How long connections whose calls are all answered may take to close.
+constexpr seconds kConnectionGrace{1};
+
+audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics& metrics) {
+  audit::OpenOptions options;
+  options.config = config.fingerprint;
+  options.remember = config.requests.remember;
+  options.hooks.on_health = [](audit::Health health, std::string_view words) {
+    const bool writable = health == audit::Health::kWritable;
+    Log(writable ? LogLevel::kInfo : LogLevel::kError, writable ? "audit.recovered" : "audit.failed",
+        {{"detail", words}});
+  };
+  options.hooks.on_durable = [&metrics](std::chrono::nanoseconds took) { metrics.AuditAppended(took); };
+  return options;
+}
+
+// What the log knows of earlier runs, the ledger knows again: those ids never lead to a second POST.
+void Restore(const std::vector<audit::PastRequest>& past, const loop::Clock& clock,
+             state::RequestLedger& ledger) {
+  for (const audit::PastRequest& request : past) {
+    const auto age = std::chrono::ceil<std::chrono::nanoseconds>(clock.WallNow() - request.time);
+    ledger.Restore(request.request_id,
+                   state::DigestOf(request.caller, request.organization, request.application, request.scopes,
+                                   request.description),
+                   {.reason = Reason::kOutcomeUnknown,
+                    .detail = "its token may have been created before a restart that lost the bearer",
+                    .audit_sequence = request.ended_by},
+                   clock.Now() - age);
+  }
+}
+
+// Writes a record of the daemon's own and waits until it is durable.
+Status WriteRecord(audit::AuditLog& audit, const char* event) {
+  audit::Record record;
+  record.set_event(event);
+  auto durable = std::make_shared<std::promise<Status>>();
+  std::future<Status> written = durable->get_future();
+  audit.Append(std::move(record),
+               [durable](Result<std::uint64_t> sequence) { durable->set_value(sequence.status()); });
+  if (written.wait_for(kOwnRecordDeadline) != std::future_status::ready) {
+    return absl::DeadlineExceededError(
+        "audit: the record of the daemon's start or stop is not durable in time");
+  }
+  return written.get();
+}
+
+// The loop turns for as long as this lives.
+class RunningLoop {
+ public:
+  explicit RunningLoop(loop::CurlLoop& loop) : loop_(loop) { loop_.Start(); }
+  ~RunningLoop() { loop_.Stop(); }
+  RunningLoop(const RunningLoop&) = delete;
+  RunningLoop& operator=(const RunningLoop&) = delete;
+
+ private:
+  loop::CurlLoop& loop_;
+};
+
+std::vector<telemetry::Check> Checks(const std::atomic<bool>& serving, const audit::QueuedAuditLog& audit) {
+  return {
+      {"serving",
+       [&serving]() -> Status {
+         return serving ? absl::OkStatus() : absl::UnavailableError("starting or draining");
+       }},
+      {"audit",
+       [&audit]() -> Status {
+         return audit.healthy() ? absl::OkStatus() : absl::UnavailableError("records cannot be made durable");
+       }},
+  };
+}
+
+Result<std::unique_ptr<telemetry::AdminServer>> StartAdmin(const config::Config& config,
+                                                           std::vector<telemetry::Check> checks,
+                                                           const telemetry::Metrics& metrics) {
+  if (!config.admin) return nullptr;
+  auto admin = telemetry::AdminServer::Start({*config.admin, config.fingerprint, std::move(checks)}, metrics);
+  if (!admin.ok()) return admin;
+  const std::string address = ToString(config::TcpAddress{config.admin->host, (*admin)->port()});
+  Log(LogLevel::kInfo, "listening", {{"listener", "admin"}, {"address", address}});
+  return admin;
+}
+
+sigset_t StopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  return signals;
+}
+
+void WaitForStop() {
+  const sigset_t signals = StopSignals();
+  while (true) {
+    int signal = 0;
+    if (sigwait(&signals, &signal) != 0) continue;
+    if (signal != SIGHUP) return;
+    Log(LogLevel::kWarning, "reload.unsupported",
+        {{"detail", "this version reads its configuration at start: restart it to change anything"}});
+  }
+}
+
+}  // namespace
+
+void BlockSignals() {
+  const sigset_t signals = StopSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+Status Run(const config::Config& config, upstream::AppliveryUpstream::Keys keys) {
+  for (const std::string& warning : config.warnings) {
+    Log(LogLevel::kWarning, "config.warning", {{"detail", warning}});
+  }
+  telemetry::Metrics metrics;
+  loop::CurlLoop loop;
+
+  Result<audit::Opened> opened = audit::OpenAuditLog(config.audit, AuditOptions(config, metrics), loop);
+  if (!opened.ok()) return opened.status();
+  audit::QueuedAuditLog& audit = *opened->log;
+
+  const policy::Policy policy(config.grants);
+  state::MemoryRequestLedger ledger(loop, config.requests);
+  Restore(opened->past, loop.clock(), ledger);
+
+  const std::unique_ptr<loop::HttpClient> http = loop.NewHttpClient(upstream::HttpOptions(config.applivery));
+  upstream::AppliveryUpstream upstream(config.applivery, std::move(keys), loop, *http,
+                                       [&metrics](int status, std::chrono::nanoseconds latency) {
+                                         metrics.UpstreamAnswered(status, latency);
+                                       });
+
+  issue::UpstreamSlots slots(config.applivery.max_in_flight);
+  issue::LiveCalls live;
+  issue::LoopIssuer issuer(
+      {loop, policy, ledger, slots, audit, upstream, metrics, live, config.audit.deadline});
+
+  const RunningLoop running(loop);
+  if (Status started = WriteRecord(audit, audit::event::kDaemonStarted); !started.ok()) return started;
+
+  std::atomic<bool> serving = false;
+  auto admin = StartAdmin(config, Checks(serving, audit), metrics);
+  if (!admin.ok()) return admin.status();
+  auto server = rpc::Server::Start(config, issuer, policy, metrics);
+  if (!server.ok()) return server.status();
+
+  (*server)->SetServing(rpc::Serving::kYes);
+  serving = true;
+  Log(LogLevel::kInfo, "serving", {{"version", TOKEND_VERSION}, {"config", config.fingerprint}});
+  WaitForStop();
+
+  Log(LogLevel::kInfo, "draining", {});
+  serving = false;
+  (*server)->Drain();
+  if (!live.WaitNone(config.server.drain)) {
+    Log(LogLevel::kWarning, "drain.overdue", {{"detail", "ending the calls that still run"}});
+    loop.Post([&] {
+      slots.Close();
+      upstream.Stop();
+    });
+    live.WaitNone(kLastRecords);
+  }
+  (*server)->Stop(kConnectionGrace);
+  const Status stopped = WriteRecord(audit, audit::event::kDaemonStopped);
+  audit.Stop();
+  Log(LogLevel::kInfo, "stopped", {});
+  return stopped;
+}
+
+}  // namespace tokend::app

@@ -1,0 +1,89 @@
+// tokend: flags, then configuration, then app::Run.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "daemon/app/daemon.h"
+#include "daemon/base/process.h"
+#include "daemon/config/load.h"
+#include "daemon/telemetry/log.h"
+#include "daemon/upstream/api_key.h"
+
+namespace {
+
+using namespace tokend;  // NOLINT: this is the program, not a header
+
+constexpr int kDone = 0;
+constexpr int kFailed = 1;
+constexpr int kBadUsage = 2;
+
+// The configuration, or nothing once every error has been said.
+std::optional<config::Config> LoadOrExplain(const std::string& path) {
+  config::LoadResult loaded = config::Load(path);
+  for (const std::string& error : loaded.errors) std::cerr << error << "\n";
+  return std::move(loaded.config);
+}
+
+int Check(const std::string& path, bool print) {
+  const std::optional<config::Config> config = LoadOrExplain(path);
+  if (!config) return kBadUsage;
+  for (const std::string& warning : config->warnings) std::cerr << warning << "\n";
+  if (print) std::cout << config->effective << std::flush;
+  return std::cout.good() ? kDone : kFailed;
+}
+
+int Serve(const std::string& path) {
+  if (Status hardened = HardenProcess(); !hardened.ok()) {
+    std::cerr << "tokend: " << hardened.message() << "\n";
+    return kFailed;
+  }
+  const std::optional<config::Config> config = LoadOrExplain(path);
+  if (!config) return kBadUsage;
+
+  // Before there are other threads: reading a key from the environment overwrites it there.
+  upstream::AppliveryUpstream::Keys keys;
+  for (const config::Organization& organization : config->applivery.organizations) {
+    Result<ApiKey> key = upstream::LoadApiKey(organization.api_key);
+    if (!key.ok()) {
+      std::cerr << "tokend: organization " << organization.name << ": " << key.status().message() << "\n";
+      return kBadUsage;
+    }
+    keys.emplace(organization.name, *std::move(key));
+  }
+
+  app::BlockSignals();
+  telemetry::StartLog(config->log);
+  const Status status = app::Run(*config, std::move(keys));
+  if (!status.ok())
+    telemetry::Log(config::LogLevel::kError, "failed", {{"detail", std::string(status.message())}});
+  telemetry::StopLog();
+  return status.ok() ? kDone : kFailed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App cli("Mints Applivery integration tokens for callers that never see the API key.", "tokend");
+  cli.set_version_flag("--version", "tokend " TOKEND_VERSION);
+  std::string path;
+  auto* serve_config = cli.add_option("--config", path, "the configuration to serve by")->type_name("FILE");
+  cli.require_subcommand(0, 1);
+
+  CLI::App* check = cli.add_subcommand("check", "judge a configuration without starting");
+  bool print = false;
+  check->add_option("--config", path, "the configuration to judge")->type_name("FILE")->required();
+  check->add_flag("--print", print, "print the effective configuration, without secrets");
+
+  try {
+    cli.parse(argc, argv);
+    if (check->parsed()) return Check(path, print);
+    if (serve_config->empty()) throw CLI::RequiredError("--config");
+    return Serve(path);
+  } catch (const CLI::ParseError& error) {
+    return cli.exit(error) == 0 ? kDone : kBadUsage;
+  }
+}

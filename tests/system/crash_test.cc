@@ -1,0 +1,124 @@
+// The real binary under SIGKILL: what it may have created stands in its log, and is never created again.
+#include <gmock/gmock.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "tests/system/fixture.h"
+
+namespace tokend::system {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class Crash : public SystemTest {
+ protected:
+  void Kill() {
+    tokend_->process().Signal(SIGKILL);
+    ASSERT_EQ(tokend_->process().Wait(), -SIGKILL);
+  }
+};
+
+TEST_F(Crash, IntentLeftOpenIsEndedAsUnknownBeforeTheNextStartServes) {
+  Start();
+  applivery_->Script("ios-app", {fakes::Fault::Of(fakes::Action::kBlackHole)});
+  std::jthread call([&] { Create("ios-app", kRequestId); });
+  ASSERT_TRUE(applivery_->WaitForPosts(1, std::chrono::seconds(10)));
+  Kill();
+  call.join();
+  tokend_->Restart();
+  EXPECT_THAT(tokend_->events(),
+              ElementsAre("daemon.started", "token.intended", "token.unknown", "daemon.started"));
+  const std::string unknown = LastRecord("token.unknown");
+  EXPECT_EQ(Field(unknown, "reason"), "daemon_stopped");
+  EXPECT_EQ(Field(unknown, "request_id"), kRequestId);
+  EXPECT_THAT(unknown, HasSubstr("\"intent\":2,"));
+}
+
+TEST_F(Crash, RequestIdThatWasIntendedBeforeIsNeverSentAgain) {
+  Start();
+  ASSERT_EQ(Create("ios-app", kRequestId).code, 0);
+  Kill();
+  tokend_->Restart();
+  const RawClient client(tokend_->address());
+  const Answered again = client.Create(RequestFor("ios-app", kRequestId));
+  EXPECT_EQ(again.reason, "OUTCOME_UNKNOWN");
+  EXPECT_EQ(again.audit_sequence, "3");
+  EXPECT_EQ(again.pushback, "-1");
+  EXPECT_EQ(client.Create(RequestFor("other-app", kRequestId)).reason, "REQUEST_ID_REUSED");
+  EXPECT_EQ(applivery_->counts().posts, 1U);
+}
+
+// Kills the daemon at random moments under load. Afterwards every token that the upstream minted is issued,
+// unknown or withheld in the log, every bearer that a caller got has its durable record, and no request_id
+// was sent twice.
+TEST_F(Crash, EveryTokenIsAccountedForAfterKillsAtRandomMoments) {
+  const int kills = std::getenv("TOKEND_LONG_TESTS") != nullptr ? 500 : 12;
+  const unsigned seed = std::random_device()();
+  std::cout << "seed " << seed << ", " << kills << " kills\n";
+  std::mt19937 random(seed);
+  fakes::FakeAppliveryOptions slow;
+  slow.delay = milliseconds(5);
+  Tokend::Options options;
+  options.grant = "      description: \"{request_id}\"\n";
+  Start(options, slow);
+
+  std::map<std::string, std::string> released;  // id by request_id
+  std::size_t ambiguous = 0;
+  for (int kill = 0; kill < kills; ++kill) {
+    const RawClient client(tokend_->address());
+    std::jthread killer([&, wait = milliseconds(random() % 150)] {
+      const auto until = std::chrono::steady_clock::now() + wait;
+      while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+      tokend_->process().Signal(SIGKILL);
+    });
+    const auto answered = client.CreateMany(400, 16, [](std::size_t) { return RequestFor("ios-app"); });
+    killer.join();
+    tokend_->process().Wait();
+    for (const Answered& one : answered) {
+      if (one.code == 0) {
+        released[one.response.request_id()] = one.response.token().id();
+      } else {
+        ++ambiguous;
+      }
+    }
+    tokend_->Restart();
+  }
+  tokend_->process().Signal(SIGTERM);
+  ASSERT_EQ(tokend_->process().Wait(), 0);
+
+  std::set<std::string> ended_maybe;          // request_ids that may have a token, by the log
+  std::map<std::string, std::string> issued;  // token id by request_id
+  std::map<std::string, int> intents;
+  for (const std::string& line : Lines(tokend_->audit())) {
+    const std::string event = Field(line, "event");
+    const std::string request_id = Field(line, "request_id");
+    if (event == "token.intended") ++intents[request_id];
+    if (event == "token.issued" || event == "token.unknown" || event == "token.withheld") {
+      ended_maybe.insert(request_id);
+    }
+    if (event == "token.issued") issued[request_id] = Field(line, "id");
+  }
+  for (const auto& [request_id, count] : intents) EXPECT_EQ(count, 1) << request_id;
+  for (const auto& [request_id, id] : released)
+    EXPECT_EQ(issued[request_id], id) << "released without its record";
+  std::map<std::string, int> minted;
+  for (const auto& token : applivery_->tokens()) {
+    ++minted[token.description];
+    EXPECT_TRUE(ended_maybe.contains(token.description)) << "a token that the log does not know";
+  }
+  for (const auto& [request_id, count] : minted) EXPECT_EQ(count, 1) << "minted twice: " << request_id;
+  std::cout << "kills " << kills << ", minted " << minted.size() << ", released " << released.size()
+            << ", issued " << issued.size() << ", failed calls " << ambiguous << "\n";
+  EXPECT_GT(released.size(), 0U);
+}
+
+}  // namespace
+}  // namespace tokend::system

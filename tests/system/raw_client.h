@@ -1,0 +1,58 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tokend/v1/token_service.pb.h"
+
+namespace tokend::system {
+
+// What one call came to, with its google.rpc details taken apart.
+struct Answered {
+  int code = -1;  // grpc::StatusCode
+  std::string message;
+  std::string reason;  // ErrorInfo.reason
+  std::string domain;
+  std::string request_id;  // ErrorInfo.metadata
+  std::string upstream_code;
+  std::string audit_sequence;
+  std::optional<std::chrono::milliseconds> retry_after;
+  std::vector<std::string> fields;  // BadRequest
+  std::string pushback;             // the trailer grpc-retry-pushback-ms
+  std::string bytes;                // the whole error, to search
+  v1::CreateTokenResponse response;
+};
+
+struct TlsFiles {
+  std::string ca_pem;
+  std::string certificate_pem;
+  std::string key_pem;
+};
+
+// gRPC with nothing between: no retries, no judgement. Any thread.
+class RawClient {
+ public:
+  // Plaintext, or TLS with what is not empty of `tls`.
+  explicit RawClient(const std::string& address, const std::optional<TlsFiles>& tls = std::nullopt);
+  ~RawClient();
+
+  Answered Create(const v1::CreateTokenRequest& request,
+                  std::chrono::milliseconds deadline = std::chrono::seconds(30)) const;
+
+  // Sends `count` calls, `parallel` at a time, and waits for all.
+  std::vector<Answered> CreateMany(std::size_t count, std::size_t parallel,
+                                   const std::function<v1::CreateTokenRequest(std::size_t)>& request) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+v1::CreateTokenRequest RequestFor(const std::string& application, const std::string& request_id = "");
+
+}  // namespace tokend::system

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tokend::system {
+
+// A folder that ends with its owner.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::string ReadFile(const std::string& path);
+void WriteFile(const std::string& path, const std::string& text, mode_t mode = 0600);
+
+// Asks until it holds. False if `limit` passes first.
+bool Eventually(const std::function<bool()>& holds, std::chrono::seconds limit = std::chrono::seconds(20));
+
+// A program that a test started. Ended with SIGKILL if it still runs at the end.
+class Process {
+ public:
+  // Standard output and error go to files; the environment is `environment` alone.
+  Process(std::vector<std::string> command, const std::map<std::string, std::string>& environment,
+          std::string out_file, std::string err_file);
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  pid_t pid() const { return pid_; }
+  std::string out() const { return ReadFile(out_file_); }
+  std::string err() const { return ReadFile(err_file_); }
+
+  void Signal(int signal) const;
+  // The exit code, or minus the signal that ended it; nothing if `limit` passes first.
+  std::optional<int> Wait(std::chrono::seconds limit = std::chrono::seconds(30));
+  bool running() { return !Poll(); }
+
+ private:
+  std::optional<int> Poll();
+
+  std::string out_file_;
+  std::string err_file_;
+  pid_t pid_ = -1;
+  std::optional<int> exit_;
+};
+
+// A program run to its end.
+struct Ended {
+  int exit = -1;
+  std::string out;
+  std::string err;
+};
+Ended RunProgram(std::vector<std::string> command, const std::map<std::string, std::string>& environment = {},
+                 std::chrono::seconds limit = std::chrono::seconds(60));
+
+// The path of a program of this build.
+std::string Program(const std::string& name);
+
+// The first line of the JSON log that holds all of the words, or "".
+std::string LineWith(const std::string& log, const std::vector<std::string>& words);
+// A string field's value in a line of JSON, as written.
+std::string Field(const std::string& line, const std::string& name);
+std::vector<std::string> Lines(const std::string& text);
+
+// The real daemon, on a configuration whose parts a test may replace. All its files are in `folder`.
+class Tokend {
+ public:
+  struct Options {
+    std::string base_url;
+    std::string ca_file;
+    std::string listeners;      // YAML; empty: one unix socket, caller "ci"
+    std::string upstream = {};  // further keys of upstream.applivery, YAML at four spaces
+    std::string api_key = "{file: KEYFILE}";
+    std::string grant = {};  // further keys of the one grant, YAML at six spaces
+    std::string more = {};   // further top-level keys
+    std::map<std::string, std::string> environment = {};
+    std::string key = "fake-api-key";
+  };
+
+  // Starts it and waits until it serves.
+  Tokend(const TemporaryFolder& folder, const Options& options);
+
+  // Stops being the owner of a process that ended; starts another on the same files.
+  void Restart();
+
+  Process& process() { return *process_; }
+  std::string log() const { return process_->err(); }
+  std::string audit() const;
+  std::vector<std::string> events() const;
+  // "unix:///…" or "127.0.0.1:PORT".
+  std::string address(const std::string& listener = "local") const;
+  std::string Get(const std::string& path) const;  // the admin page's answer, header and all
+  const std::string& config_file() const { return config_file_; }
+
+ private:
+  void Start();
+
+  const TemporaryFolder& folder_;
+  const std::map<std::string, std::string> environment_;
+  std::string config_file_;
+  int run_ = 0;
+  std::unique_ptr<Process> process_;
+};
+
+}  // namespace tokend::system
