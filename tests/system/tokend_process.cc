@@ -158,7 +158,8 @@ Tokend::Tokend(const TemporaryFolder& folder, const Options& options)
 }
 
 void Tokend::Start() {
-  const std::string run = std::to_string(++run_);
+  static int starts = 0;  // so that each start has a log of its own
+  const std::string run = std::to_string(++starts);
   process_ = std::make_unique<Process>(std::vector<std::string>{Program("tokend"), "--config", config_file_},
                                        environment_, folder_ / ("out" + run), folder_ / ("err" + run));
   const bool serves = Eventually(

@@ -115,7 +115,6 @@ class Tokend {
   const TemporaryFolder& folder_;
   const std::map<std::string, std::string> environment_;
   std::string config_file_;
-  int run_ = 0;
   std::unique_ptr<Process> process_;
 };
 
