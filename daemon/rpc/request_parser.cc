@@ -1,1 +1,100 @@
-namespace tokend {}
+#include "daemon/rpc/request_parser.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/base/form.h"
+
+namespace tokend::rpc {
+namespace {
+
+constexpr char kResourceNameForm[] = "must be 24 hex digits, or a slug of 3 to 128 of [A-Za-z0-9-]";
+
+using Violations = std::vector<FieldViolation>;
+
+void CheckScopes(const v1::CreateTokenRequest& message, Violations& violations) {
+  const auto& scopes = message.scopes();
+  if (static_cast<std::size_t>(scopes.size()) > kMaxScopes) {
+    violations.push_back({"scopes", absl::StrCat("must be at most ", kMaxScopes)});
+    return;
+  }
+  for (auto scope = scopes.begin(); scope != scopes.end(); ++scope) {
+    const std::string field = absl::StrCat("scopes[", scope - scopes.begin(), "]");
+    if (!IsScope(*scope)) {
+      violations.push_back({field, "must be 1 to 64 of [A-Za-z0-9._:-]"});
+    } else if (std::find(scopes.begin(), scope, *scope) != scope) {
+      violations.push_back({field, "must not repeat a scope before it"});
+    }
+  }
+}
+
+void CheckDescription(const v1::CreateTokenRequest& message, Violations& violations) {
+  const std::optional<std::size_t> length = Utf16Length(message.description());
+  if (!length) {
+    violations.push_back({"description", "must be valid UTF-8"});
+  } else if (*length > kMaxDescriptionUtf16) {
+    violations.push_back(
+        {"description", absl::StrCat("must be at most ", kMaxDescriptionUtf16, " UTF-16 code units")});
+  }
+}
+
+Failure Invalid(Violations violations) {
+  Failure failure{Reason::kInvalidRequest};
+  for (const FieldViolation& violation : violations) {
+    absl::StrAppend(&failure.detail, failure.detail.empty() ? "" : "; ", violation.field, " ",
+                    violation.description);
+  }
+  failure.fields = std::move(violations);
+  return failure;
+}
+
+}  // namespace
+
+RequestParser::RequestParser(const std::vector<config::Organization>& organizations)
+    : default_organization_(organizations.size() == 1 ? organizations.front().name : "") {}
+
+RequestId RequestParser::IdOf(const v1::CreateTokenRequest& message) {
+  if (std::optional<std::string> id = ParseUuid(message.request_id())) {
+    return {*std::move(id), RequestIdOrigin::kCaller};
+  }
+  return {MakeUuid(), RequestIdOrigin::kDaemon};
+}
+
+std::variant<TokenRequest, Failure> RequestParser::Parse(const v1::CreateTokenRequest& message,
+                                                         const RequestId& id) const {
+  Violations violations;
+  std::string organization = message.organization();
+  if (organization.empty()) {
+    organization = default_organization_;
+    if (organization.empty()) {
+      violations.push_back({"organization", "must be given, as several organizations are configured"});
+    }
+  } else if (!IsResourceName(organization)) {
+    violations.push_back({"organization", kResourceNameForm});
+  }
+  if (!IsResourceName(message.application())) violations.push_back({"application", kResourceNameForm});
+  CheckDescription(message, violations);
+  CheckScopes(message, violations);
+  if (!message.request_id().empty() && id.origin != RequestIdOrigin::kCaller) {
+    violations.push_back({"request_id", "must be a UUID, 8-4-4-4-12 hex digits, or empty"});
+  }
+  if (!violations.empty()) return Invalid(std::move(violations));
+
+  TokenRequest::Fields fields;
+  fields.organization = std::move(organization);
+  fields.application = message.application();
+  fields.description = message.description();
+  fields.scopes.assign(message.scopes().begin(), message.scopes().end());
+  std::sort(fields.scopes.begin(), fields.scopes.end());
+  fields.request_id = id.value;
+  fields.request_id_origin = id.origin;
+  fields.validate_only = message.validate_only();
+  return TokenRequest(Passkey<RequestParser>(), std::move(fields));
+}
+
+Failure RequestParser::Unreadable() {
+  return Invalid({{"", "the message must be a tokend.v1.CreateTokenRequest with strings in UTF-8"}});
+}
+
+}  // namespace tokend::rpc

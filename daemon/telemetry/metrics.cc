@@ -1,1 +1,196 @@
-namespace tokend {}
+#include "daemon/telemetry/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <iterator>
+
+namespace tokend::telemetry {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Histogram;
+
+// The last of each list is what everything unknown is counted as.
+constexpr std::array<std::string_view, 3> kMethods = {"tokend.v1.TokenService/CreateToken",
+                                                      "tokend.v1.TokenService/GetCaller", "other"};
+constexpr std::array<std::string_view, 18> kStatuses = {"OK",
+                                                        "CANCELLED",
+                                                        "UNKNOWN",
+                                                        "INVALID_ARGUMENT",
+                                                        "DEADLINE_EXCEEDED",
+                                                        "NOT_FOUND",
+                                                        "ALREADY_EXISTS",
+                                                        "PERMISSION_DENIED",
+                                                        "RESOURCE_EXHAUSTED",
+                                                        "FAILED_PRECONDITION",
+                                                        "ABORTED",
+                                                        "OUT_OF_RANGE",
+                                                        "UNIMPLEMENTED",
+                                                        "INTERNAL",
+                                                        "UNAVAILABLE",
+                                                        "DATA_LOSS",
+                                                        "UNAUTHENTICATED",
+                                                        "other"};
+constexpr std::array<std::string_view, 6> kOutcomes = {"issued",   "replayed", "refused",
+                                                       "withheld", "unknown",  "other"};
+
+constexpr int kMinHttpStatus = 100;
+constexpr int kMaxHttpStatus = 599;
+
+// gRFC A66's latency buckets.
+const Histogram::BucketBoundaries& CallBuckets() {
+  static const Histogram::BucketBoundaries buckets = {
+      0,    0.00001, 0.00005, 0.0001, 0.0003, 0.0006, 0.0008, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008,
+      0.01, 0.013,   0.016,   0.02,   0.025,  0.03,   0.04,   0.05,  0.065, 0.08,  0.1,   0.13,  0.16,  0.2,
+      0.25, 0.3,     0.4,     0.5,    0.65,   0.8,    1,      2,     5,     10,    20,    50,    100};
+  return buckets;
+}
+
+// From a near upstream's answer to upstream.applivery.timeout and beyond.
+const Histogram::BucketBoundaries& UpstreamBuckets() {
+  static const Histogram::BucketBoundaries buckets = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
+                                                      2.5,  5,     10,   20,  30,   60};
+  return buckets;
+}
+
+// From one fdatasync on a good disk to audit.deadline and beyond.
+const Histogram::BucketBoundaries& AuditBuckets() {
+  static const Histogram::BucketBoundaries buckets = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
+                                                      0.025,  0.05,    0.1,    0.25,  0.5,    1,     2.5};
+  return buckets;
+}
+
+template <std::size_t kSize>
+std::size_t IndexOf(const std::array<std::string_view, kSize>& names, std::string_view name) {
+  const auto found = std::find(names.begin(), names.end() - 1, name);
+  return static_cast<std::size_t>(std::distance(names.begin(), found));
+}
+
+double Seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
+
+// A series that is made when it is first used, and found without its family's lock from then on.
+class LazyHistogram {
+ public:
+  Histogram& In(Family<Histogram>& family, const prometheus::Labels& labels,
+                const Histogram::BucketBoundaries& buckets) {
+    // Two threads may both get here: Add gives both the same series.
+    Histogram& histogram = family.Add(labels, buckets);
+    histogram_.store(&histogram, std::memory_order_release);
+    return histogram;
+  }
+  Histogram* get() const { return histogram_.load(std::memory_order_acquire); }
+
+ private:
+  std::atomic<Histogram*> histogram_{nullptr};
+};
+
+}  // namespace
+
+struct Metrics::Families {
+  Families() {
+    for (std::size_t method = 0; method + 1 < kMethods.size(); ++method)
+      Call(method, IndexOf(kStatuses, "OK"));
+    Upstream(200);
+    for (std::size_t outcome = 0; outcome < kOutcomes.size(); ++outcome) {
+      tokens[outcome] = &token_family.Add({{"outcome", std::string(kOutcomes[outcome])}});
+    }
+    prometheus::BuildGauge()
+        .Name("tokend_build_info")
+        .Help("Always 1; the version is in the label.")
+        .Register(registry)
+        .Add({{"version", TOKEND_VERSION}})
+        .Set(1);
+  }
+
+  Histogram& Call(std::size_t method, std::size_t status) {
+    LazyHistogram& series = calls[method][status];
+    if (Histogram* const known = series.get()) return *known;
+    return series.In(
+        call_family,
+        {{"grpc_method", std::string(kMethods[method])}, {"grpc_status", std::string(kStatuses[status])}},
+        CallBuckets());
+  }
+
+  Histogram& Upstream(int http_status) {
+    const bool none = http_status < kMinHttpStatus || http_status > kMaxHttpStatus;
+    LazyHistogram& series = upstream[none ? 0 : static_cast<std::size_t>(http_status - kMinHttpStatus + 1)];
+    if (Histogram* const known = series.get()) return *known;
+    return series.In(upstream_family, {{"http_status", none ? "none" : std::to_string(http_status)}},
+                     UpstreamBuckets());
+  }
+
+  prometheus::Registry registry;
+
+  Family<Histogram>& call_family =
+      prometheus::BuildHistogram()
+          .Name("grpc_server_call_duration_seconds")
+          .Help("Time from a call's arrival to its end, by method and status (gRFC A66).")
+          .Register(registry);
+  std::array<std::array<LazyHistogram, kStatuses.size()>, kMethods.size()> calls;
+
+  Family<Counter>& token_family = prometheus::BuildCounter()
+                                      .Name("tokend_tokens_total")
+                                      .Help("Requests for a token that ended, by what became of the token.")
+                                      .Register(registry);
+  std::array<Counter*, kOutcomes.size()> tokens{};
+
+  Family<Histogram>& upstream_family =
+      prometheus::BuildHistogram()
+          .Name("tokend_upstream_request_duration_seconds")
+          .Help("Time from a request to upstream to its answer, by HTTP status; none: no answer.")
+          .Register(registry);
+  std::array<LazyHistogram, kMaxHttpStatus - kMinHttpStatus + 2> upstream;  // [0]: none
+
+  Gauge& calls_in_flight = prometheus::BuildGauge()
+                               .Name("tokend_calls_in_flight")
+                               .Help("Calls that have arrived and not ended.")
+                               .Register(registry)
+                               .Add({});
+  Histogram& audit = prometheus::BuildHistogram()
+                         .Name("tokend_audit_append_duration_seconds")
+                         .Help("Time from handing a record to the audit log to its being durable.")
+                         .Register(registry)
+                         .Add({}, AuditBuckets());
+};
+
+Metrics::Metrics() : families_(std::make_unique<Families>()) {}
+Metrics::~Metrics() = default;
+
+void Metrics::CallEnded(std::string_view method, std::string_view status, std::chrono::nanoseconds duration) {
+  families_->Call(IndexOf(kMethods, method), IndexOf(kStatuses, status)).Observe(Seconds(duration));
+}
+
+void Metrics::SetCallsInFlight(std::size_t calls) {
+  families_->calls_in_flight.Set(static_cast<double>(calls));
+}
+
+std::size_t Metrics::calls_in_flight() const {
+  return static_cast<std::size_t>(families_->calls_in_flight.Value());
+}
+
+void Metrics::TokenEnded(std::string_view outcome) {
+  families_->tokens[IndexOf(kOutcomes, outcome)]->Increment();
+}
+
+void Metrics::UpstreamAnswered(int http_status, std::chrono::nanoseconds duration) {
+  families_->Upstream(http_status).Observe(Seconds(duration));
+}
+
+void Metrics::AuditAppended(std::chrono::nanoseconds duration) {
+  families_->audit.Observe(Seconds(duration));
+}
+
+std::string Metrics::Text() const {
+  return prometheus::TextSerializer().Serialize(families_->registry.Collect());
+}
+
+}  // namespace tokend::telemetry

@@ -1,18 +1,17 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
 
-namespace prometheus {
-class Registry;
-}
-
 namespace tokend::telemetry {
 
 // Every metric that the daemon has. No label that a caller controls: what is not a known method, status or
-// outcome is counted as "other". Thread-safe.
+// outcome is counted as "other". Thread-safe. Counters of tokens stand at 0 from the start, so that the first
+// of an outcome is seen as a change; a histogram of a rarer method and status, or HTTP status, comes with its
+// first use, as each has many buckets.
 class Metrics {
  public:
   Metrics();
@@ -26,18 +25,20 @@ class Metrics {
 
   // tokend_calls_in_flight.
   void SetCallsInFlight(std::size_t calls);
+  std::size_t calls_in_flight() const;
 
   // tokend_tokens_total{outcome}: "issued", "replayed", "refused", "withheld" or "unknown".
   void TokenEnded(std::string_view outcome);
 
-  // tokend_upstream_request_duration_seconds{http_status}; 0 is no answer, "none".
+  // tokend_upstream_request_duration_seconds{http_status}; 0 is no answer, "none", as is what is no HTTP
+  // status.
   void UpstreamAnswered(int http_status, std::chrono::nanoseconds duration);
 
   // tokend_audit_append_duration_seconds: from handing a record over to its being durable.
   void AuditAppended(std::chrono::nanoseconds duration);
 
-  // Serves /metrics.
-  const std::shared_ptr<prometheus::Registry>& registry() const;
+  // All of them in Prometheus's text format, 0.0.4.
+  std::string Text() const;
 
  private:
   struct Families;

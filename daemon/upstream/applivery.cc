@@ -1,1 +1,122 @@
-namespace tokend {}
+#include "daemon/upstream/applivery.h"
+
+#include <cstddef>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/base/form.h"
+#include "daemon/upstream/answer.h"
+
+namespace tokend::upstream {
+namespace {
+
+constexpr std::uint64_t kFirstKeyGeneration = 1;
+
+std::shared_ptr<const loop::HeaderList> MakeHeaders(const ApiKey& key) {
+  constexpr std::string_view kScheme = "Bearer ";
+  Secret authorization;
+  authorization.Reserve(kScheme.size() + key.size());
+  authorization.Append(kScheme);
+  authorization.Append(key.Expose());
+  auto headers = std::make_shared<loop::HeaderList>();
+  headers->Add("Authorization", authorization.Expose());
+  headers->Add("Content-Type", "application/json");
+  headers->Add("Accept", "application/json");
+  headers->Add("User-Agent", "tokend/" TOKEND_VERSION);
+  return headers;
+}
+
+// Appends valid UTF-8 as a JSON string.
+void AppendJsonString(std::string& json, std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  json.push_back('"');
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      json.push_back('\\');
+      json.push_back(c);
+    } else if (byte < 0x20) {
+      json.append("\\u00");
+      json.push_back(kHex[byte >> 4U]);
+      json.push_back(kHex[byte & 0xFU]);
+    } else {
+      json.push_back(c);
+    }
+  }
+  json.push_back('"');
+}
+
+std::string MakeBody(const MintRequest& request) {
+  std::string json = "{";
+  if (!request.description.empty()) {
+    json.append("\"description\":");
+    AppendJsonString(json, request.description);
+    json.push_back(',');
+  }
+  json.append("\"scopes\":[");
+  for (std::size_t i = 0; i < request.scopes.size(); ++i) {
+    if (i > 0) json.push_back(',');
+    AppendJsonString(json, request.scopes[i]);
+  }
+  json.append("]}");
+  return json;
+}
+
+MintOutcome NotSendable(Reason reason, std::string detail) {
+  MintOutcome outcome{Refused{Failure{.reason = reason, .detail = std::move(detail)}}, {}};
+  return outcome;
+}
+
+}  // namespace
+
+loop::HttpClientOptions HttpOptions(const config::Applivery& options) {
+  return {.ca_file = options.ca_file,
+          .allow_http = options.allow_http,
+          .connect_timeout = options.connect_timeout,
+          .timeout = options.timeout,
+          .connection_max_idle = options.connection_max_idle,
+          .max_response_size = options.max_response_size,
+          .max_connections = options.max_in_flight};
+}
+
+AppliveryUpstream::AppliveryUpstream(const config::Applivery& options, Keys keys, loop::EventLoop& loop,
+                                     loop::HttpClient& client, OnAnswer on_answer)
+    : base_url_(options.base_url), loop_(loop), client_(client), on_answer_(std::move(on_answer)) {
+  for (const auto& [name, key] : keys) {
+    organizations_.emplace(name, Organization{MakeHeaders(key), kFirstKeyGeneration});
+  }
+}
+
+void AppliveryUpstream::Mint(IntentReceipt receipt, const MintRequest& request, Done done) {
+  const auto organization = organizations_.find(request.organization);
+  const auto decline = [&](MintOutcome outcome) {
+    loop_.Post([receipt = std::move(receipt), outcome = std::move(outcome),
+                done = std::move(done)]() mutable { done(std::move(receipt), std::move(outcome)); });
+  };
+  if (organization == organizations_.end()) {
+    return decline(NotSendable(Reason::kUpstreamKeyRejected, "there is no API key for the organization"));
+  }
+  // Such names hold nothing that a URL would have to escape.
+  if (!IsResourceName(request.organization) || !IsResourceName(request.application)) {
+    return decline(NotSendable(Reason::kUpstreamRejected, "a name cannot stand in a URL"));
+  }
+
+  const Organization& by = organization->second;
+  loop::HttpPost post;
+  post.url = absl::StrCat(base_url_, "/v1/organizations/", request.organization, "/apps/",
+                          request.application, "/tokens");
+  post.headers = by.headers;
+  post.body = MakeBody(request);
+  client_.Post(std::move(post), [this, receipt = std::move(receipt), request, generation = by.key_generation,
+                                 done = std::move(done)](const loop::HttpAnswer& answer) mutable {
+    if (on_answer_) on_answer_(answer.status, answer.latency);
+    MintOutcome outcome = Judge(answer, request);
+    outcome.exchange.key_generation = generation;
+    done(std::move(receipt), std::move(outcome));
+  });
+}
+
+void AppliveryUpstream::Stop() { client_.Stop(); }
+
+}  // namespace tokend::upstream

@@ -1,0 +1,80 @@
+// Asks tokend for a token over stock gRPC. Before the first run: npm ci
+//
+//   node mint.mjs [--bearer] unix:///run/tokend/tokend.sock APPLICATION
+//   node mint.mjs [--bearer] 127.0.0.1:8443 APPLICATION
+//
+// Prints the token's id, or with --bearer the secret. The address is plaintext: a unix socket or loopback.
+import { randomUUID } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
+import grpc from '@grpc/grpc-js';
+import protoLoader from '@grpc/proto-loader';
+
+const TIMEOUT_MS = 30_000;
+const MAX_ATTEMPTS = 5;
+const FIRST_BACKOFF_MS = 200;
+const { UNAVAILABLE, RESOURCE_EXHAUSTED } = grpc.status;
+
+const definition = protoLoader.loadSync(
+  ['tokend/v1/token_service.proto', 'google/rpc/status.proto', 'google/rpc/error_details.proto'],
+  { includeDirs: [process.env.TOKEND_PROTO ?? fileURLToPath(new URL('../../../proto', import.meta.url))],
+    keepCase: true, longs: String, defaults: true });
+const { TokenService } = grpc.loadPackageDefinition(definition).tokend.v1;
+
+// The google.rpc messages in the trailer grpc-status-details-bin, by name: {ErrorInfo, RetryInfo, …}.
+function detailsOf(error) {
+  const [bytes] = error.metadata.get('grpc-status-details-bin');
+  if (!bytes) return undefined;
+  const details = {};
+  for (const { type_url, value } of definition['google.rpc.Status'].deserialize(bytes).details) {
+    const name = type_url.split('/').pop();
+    const type = definition[name];
+    if (type) details[name.split('.').pop()] = type.deserialize(value);
+  }
+  return details;
+}
+
+// Milliseconds to wait before the same request may be sent again; undefined where it must not be.
+function retryDelay(error, attempt) {
+  if (error.metadata.get('grpc-retry-pushback-ms').length > 0) return undefined;
+  if (error.code !== UNAVAILABLE && error.code !== RESOURCE_EXHAUSTED) return undefined;
+  const backoff = FIRST_BACKOFF_MS * 2 ** attempt * (0.5 + Math.random() / 2);
+  const details = detailsOf(error);
+  if (!details) return error.code === UNAVAILABLE ? backoff : undefined; // no connection, or a lost one
+  const delay = details.RetryInfo?.retry_delay;
+  return delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6 + backoff;
+}
+
+async function createToken(client, request) {
+  const deadline = Date.now() + TIMEOUT_MS;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await new Promise((resolve, reject) =>
+        client.CreateToken(request, { deadline }, (error, response) => (error ? reject(error) : resolve(response))));
+    } catch (error) {
+      const delay = attempt + 1 < MAX_ATTEMPTS ? retryDelay(error, attempt) : undefined;
+      if (delay === undefined || Date.now() + delay >= deadline) throw error;
+      await sleep(delay);
+    }
+  }
+}
+
+const showBearer = process.argv[2] === '--bearer';
+const [address, application] = process.argv.slice(showBearer ? 3 : 2);
+if (!application) {
+  console.error('usage: mint.mjs [--bearer] ADDRESS APPLICATION');
+  process.exit(2);
+}
+const client = new TokenService(address, grpc.credentials.createInsecure(), { 'grpc.enable_retries': 0 });
+// The same id on every attempt: tokend never creates two tokens for it.
+const request = { application, request_id: randomUUID() };
+try {
+  const { token } = await createToken(client, request);
+  console.log(showBearer ? token.bearer : token.id);
+} catch (error) {
+  const reason = detailsOf(error)?.ErrorInfo?.reason ?? 'no reason given';
+  console.error(`${grpc.status[error.code]} (${reason}): ${error.details}; request_id ${request.request_id}`);
+  process.exitCode = 1;
+} finally {
+  client.close();
+}

@@ -1,0 +1,11 @@
+#pragma once
+
+#include <string_view>
+
+namespace tokend::identity {
+
+// Whether the text is the SPIFFE ID of a workload: the SPIFFE-ID standard's form, with the path that the
+// X509-SVID standard demands of a leaf certificate. "spiffe://trust.domain/ns/shop/sa/checkout".
+bool IsWorkloadSpiffeId(std::string_view text);
+
+}  // namespace tokend::identity

@@ -1,0 +1,286 @@
+#include "daemon/loop/curl_http_client.h"
+
+#include <curl/curl.h>
+#include <openssl/ssl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+#include "daemon/loop/curl_loop.h"
+
+namespace tokend::loop {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t kMaxHeaderBytes = 64 * 1024;  // of one answer, 1xx and trailers included
+constexpr std::size_t kMaxHeaderLines = 256;
+constexpr std::size_t kMaxIdleHandles = 64;
+constexpr std::size_t kStreamsPerConnection = 100;  // libcurl's CURLMOPT_MAX_CONCURRENT_STREAMS
+constexpr std::size_t kMinHttp2Connections = 2;     // one may be draining after a GOAWAY
+
+constexpr char kHeaderTooLarge[] = "Answer header too large";
+
+template <class Value>
+void Set(CURL* handle, CURLoption option, Value value) {
+  const CURLcode code = curl_easy_setopt(handle, option, value);
+  if (code == CURLE_OUT_OF_MEMORY) throw std::bad_alloc();
+  if (code != CURLE_OK) throw std::runtime_error("libcurl lacks an option that tokend relies on");
+}
+
+long AtLeastOneMs(milliseconds duration) {
+  return static_cast<long>(std::max(duration, milliseconds(1)).count());
+}
+
+// Libcurl compares whole seconds of idling and reuses at up to a second more than it is told.
+void SetMaxIdle(CURL* handle, milliseconds max_idle) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(max_idle).count();
+  if (seconds < 1) {
+    Set(handle, CURLOPT_FORBID_REUSE, 1L);
+  } else {
+    Set(handle, CURLOPT_MAXAGE_CONN, static_cast<long>(seconds - 1));
+  }
+}
+
+void SetSecurity(CURL* handle, const HttpClientOptions& options) {
+  Set(handle, CURLOPT_PROTOCOLS_STR, options.allow_http ? "https,http" : "https");
+  Set(handle, CURLOPT_FOLLOWLOCATION, 0L);
+  Set(handle, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
+  // Not null but empty: the environment's http_proxy, https_proxy and all_proxy would otherwise be asked, and
+  // whoever sets them would be sent the connection that carries the key.
+  Set(handle, CURLOPT_PROXY, "");
+  Set(handle, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  Set(handle, CURLOPT_SSL_VERIFYPEER, 1L);
+  Set(handle, CURLOPT_SSL_VERIFYHOST, 2L);
+  if (!options.ca_file.empty()) {
+    Set(handle, CURLOPT_CAINFO, options.ca_file.c_str());
+    // Or the system's CAs would count as well.
+    Set(handle, CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+  }
+}
+
+void SetTransport(CURL* handle, const HttpClientOptions& options) {
+  Set(handle, CURLOPT_NOSIGNAL, 1L);
+  // Without it a transfer that ends while its name resolves waits, on the loop thread, for getaddrinfo.
+  Set(handle, CURLOPT_QUICK_EXIT, 1L);
+  Set(handle, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+  Set(handle, CURLOPT_TCP_KEEPALIVE, 1L);
+  Set(handle, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
+  Set(handle, CURLOPT_CONNECTTIMEOUT_MS, AtLeastOneMs(options.connect_timeout));
+  Set(handle, CURLOPT_TIMEOUT_MS, AtLeastOneMs(options.timeout));
+  SetMaxIdle(handle, options.connection_max_idle);
+}
+
+bool SpeaksHttp2(CURL* handle) {
+  curl_tlssessioninfo* tls = nullptr;
+  curl_easy_getinfo(handle, CURLINFO_TLS_SSL_PTR, &tls);
+  if (tls == nullptr || tls->internals == nullptr || tls->backend != CURLSSLBACKEND_OPENSSL) return false;
+  const unsigned char* name = nullptr;
+  unsigned int size = 0;
+  SSL_get0_alpn_selected(static_cast<const SSL*>(tls->internals), &name, &size);
+  return size == 2 && std::memcmp(name, "h2", 2) == 0;
+}
+
+}  // namespace
+
+// An easy handle with its one request. Used again for the next request of the same client.
+class CurlPost final : public CurlTransfer {
+ public:
+  explicit CurlPost(CurlHttpClient& client);
+  ~CurlPost() { curl_easy_cleanup(handle_); }
+  CurlPost(const CurlPost&) = delete;
+  CurlPost& operator=(const CurlPost&) = delete;
+
+  void Start(HttpPost request, HttpClient::Done done);
+  void Stop();
+  void Finish(CURLcode code) override;
+  // How it gets a connection, as long as it has none.
+  void Expect(CurlHttpClient::Protocol protocol);
+
+ private:
+  static std::size_t OnRead(char* to, std::size_t size, std::size_t count, void* self);
+  static std::size_t OnHeader(char* line, std::size_t size, std::size_t count, void* self);
+  static std::size_t OnWrite(char* bytes, std::size_t size, std::size_t count, void* self);
+
+  void Answer(Ending ending, const char* error);
+
+  CurlHttpClient& client_;
+  CURL* handle_;
+  HttpPost request_;
+  HttpClient::Done done_;
+  std::chrono::steady_clock::time_point started_;
+  std::size_t body_sent_ = 0;
+  std::size_t header_bytes_ = 0;
+  std::size_t header_lines_ = 0;
+  bool header_too_large_ = false;
+  bool body_too_large_ = false;
+  Secret body_;
+};
+
+CurlPost::CurlPost(CurlHttpClient& client) : client_(client), handle_(curl_easy_init()) {
+  if (handle_ == nullptr) throw std::bad_alloc();
+  SetSecurity(handle_, client.options_);
+  SetTransport(handle_, client.options_);
+  Set(handle_, CURLOPT_PRIVATE, static_cast<void*>(static_cast<CurlTransfer*>(this)));
+  Set(handle_, CURLOPT_POST, 1L);
+  // Neither POSTFIELDS nor a seek function: with either, libcurl sends a POST again by itself when a reused
+  // connection drops without an answer, and the server makes a second token.
+  Set(handle_, CURLOPT_READFUNCTION, &CurlPost::OnRead);
+  Set(handle_, CURLOPT_READDATA, static_cast<void*>(this));
+  Set(handle_, CURLOPT_HEADERFUNCTION, &CurlPost::OnHeader);
+  Set(handle_, CURLOPT_HEADERDATA, static_cast<void*>(this));
+  Set(handle_, CURLOPT_WRITEFUNCTION, &CurlPost::OnWrite);
+  Set(handle_, CURLOPT_WRITEDATA, static_cast<void*>(this));
+}
+
+void CurlPost::Start(HttpPost request, HttpClient::Done done) {
+  request_ = std::move(request);
+  done_ = std::move(done);
+  started_ = client_.loop_.clock().Now();
+  body_sent_ = header_bytes_ = header_lines_ = 0;
+  header_too_large_ = body_too_large_ = false;
+  Set(handle_, CURLOPT_URL, request_.url.c_str());
+  Set(handle_, CURLOPT_HTTPHEADER, request_.headers ? request_.headers->get() : nullptr);
+  Set(handle_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
+  Expect(client_.protocol_);
+  client_.loop_.Add(handle_);
+}
+
+// PIPEWAIT waits for a connection that is being made, to share it. Where none can be shared, connections
+// would only be made one after another.
+void CurlPost::Expect(CurlHttpClient::Protocol protocol) {
+  Set(handle_, CURLOPT_PIPEWAIT, protocol == CurlHttpClient::Protocol::kHttp2 ? 1L : 0L);
+}
+
+void CurlPost::Stop() {
+  client_.loop_.Remove(handle_);
+  Answer(Ending::kStopped, "Stopped");
+}
+
+void CurlPost::Finish(CURLcode code) {
+  if (code == CURLE_OK) return Answer(Ending::kComplete, "");
+  if (body_too_large_) return Answer(Ending::kTooLarge, "Answer body too large");
+  Answer(Ending::kBroken, header_too_large_ ? kHeaderTooLarge : curl_easy_strerror(code));
+}
+
+void CurlPost::Answer(Ending ending, const char* error) {
+  HttpAnswer answer;
+  answer.sent = body_sent_ > 0 ? Sent::kYes : Sent::kNo;
+  answer.ending = ending;
+  long status = 0;
+  curl_easy_getinfo(handle_, CURLINFO_RESPONSE_CODE, &status);
+  const bool interim = status < 200;
+  if (!interim) answer.status = static_cast<int>(status);
+  curl_off_t retry_after = 0;
+  curl_easy_getinfo(handle_, CURLINFO_RETRY_AFTER, &retry_after);
+  if (!interim && retry_after > 0) answer.retry_after = std::chrono::seconds(retry_after);
+  answer.body = std::move(body_);
+  answer.error = error;
+  answer.latency =
+      std::chrono::duration_cast<std::chrono::microseconds>(client_.loop_.clock().Now() - started_);
+
+  curl_easy_setopt(handle_, CURLOPT_HTTPHEADER, nullptr);
+  request_ = {};
+  HttpClient::Done done = std::exchange(done_, nullptr);
+  client_.Release(this);
+  done(std::move(answer));
+}
+
+std::size_t CurlPost::OnRead(char* to, std::size_t size, std::size_t count, void* self) {
+  auto& post = *static_cast<CurlPost*>(self);
+  const std::string& body = post.request_.body;
+  // Asked for more than there is: libcurl is about to send it all again.
+  if (post.body_sent_ == body.size()) return CURL_READFUNC_ABORT;
+  if (post.body_sent_ == 0) {
+    using Protocol = CurlHttpClient::Protocol;
+    post.client_.SetProtocol(SpeaksHttp2(post.handle_) ? Protocol::kHttp2 : Protocol::kHttp1);
+  }
+  const std::size_t piece = body.copy(to, size * count, post.body_sent_);
+  post.body_sent_ += piece;
+  return piece;
+}
+
+std::size_t CurlPost::OnHeader(char*, std::size_t size, std::size_t count, void* self) {
+  auto& post = *static_cast<CurlPost*>(self);
+  post.header_bytes_ += size * count;
+  post.header_lines_ += 1;
+  post.header_too_large_ = post.header_bytes_ > kMaxHeaderBytes || post.header_lines_ > kMaxHeaderLines;
+  return post.header_too_large_ ? 0 : size * count;
+}
+
+std::size_t CurlPost::OnWrite(char* bytes, std::size_t size, std::size_t count, void* self) {
+  auto& post = *static_cast<CurlPost*>(self);
+  const std::string_view piece(bytes, size * count);
+  const std::string_view fitting =
+      piece.substr(0, post.client_.options_.max_response_size - post.body_.size());
+  post.body_.Append(fitting);
+  post.body_too_large_ = fitting.size() < piece.size();
+  return fitting.size();
+}
+
+CurlHttpClient::CurlHttpClient(CurlLoop& loop, HttpClientOptions options)
+    : loop_(loop), options_(std::move(options)) {
+  // Fails here, at the start, if this libcurl cannot do what is asked of it.
+  idle_.push_back(std::make_unique<CurlPost>(*this));
+  SetProtocol(protocol_);
+}
+
+CurlHttpClient::~CurlHttpClient() {
+  Stop();
+  loop_.SetHostConnections(this, 0);
+}
+
+void CurlHttpClient::Post(HttpPost request, Done done) {
+  if (stopped_) return Decline(std::move(done), Ending::kStopped, "Stopped");
+  if (request.body.empty() || request.body.size() > kMaxRequestBody) {
+    return Decline(std::move(done), Ending::kBroken, "Request body empty or too large");
+  }
+  if (std::string_view(request.url).substr(0, 5) == "http:") SetProtocol(Protocol::kHttp1);
+  std::unique_ptr<CurlPost> post;
+  if (idle_.empty()) {
+    post = std::make_unique<CurlPost>(*this);
+  } else {
+    post = std::move(idle_.back());
+    idle_.pop_back();
+  }
+  CurlPost& started = *post;
+  running_.emplace(&started, std::move(post));
+  started.Start(std::move(request), std::move(done));
+}
+
+void CurlHttpClient::Stop() {
+  stopped_ = true;
+  while (!running_.empty()) running_.begin()->first->Stop();
+}
+
+// HTTP/1.1 needs a connection for each request under way. HTTP/2 does not, yet libcurl opens nearly as many
+// where it may. Until the first connection has said what it speaks, the others wait for it.
+void CurlHttpClient::SetProtocol(Protocol protocol) {
+  std::size_t connections = options_.max_connections;
+  if (protocol == Protocol::kHttp2) {
+    const std::size_t full = (connections + kStreamsPerConnection - 1) / kStreamsPerConnection;
+    connections = std::min(connections, std::max(full, kMinHttp2Connections));
+  }
+  loop_.SetHostConnections(this, std::max<std::size_t>(connections, 1));
+  if (std::exchange(protocol_, protocol) == protocol) return;
+  for (const auto& [post, owned] : running_) post->Expect(protocol);
+}
+
+void CurlHttpClient::Release(CurlPost* post) {
+  auto released = running_.extract(post);
+  if (idle_.size() < kMaxIdleHandles) idle_.push_back(std::move(released.mapped()));
+}
+
+void CurlHttpClient::Decline(Done done, Ending ending, const char* error) {
+  HttpAnswer answer;
+  answer.ending = ending;
+  answer.error = error;
+  loop_.Post([done = std::move(done), answer = std::move(answer)]() mutable { done(std::move(answer)); });
+}
+
+}  // namespace tokend::loop

@@ -1,0 +1,220 @@
+#include "daemon/loop/curl_loop.h"
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <csignal>
+#include <new>
+#include <stdexcept>
+
+#include "daemon/loop/curl_http_client.h"
+
+namespace tokend::loop {
+namespace {
+
+using std::chrono::milliseconds;
+
+// An idle loop looks around this often, for nothing but the rule that every wait has a bound.
+constexpr milliseconds kLongestWait{60000};
+
+// Idle connections kept, to all hosts together. Libcurl's own default follows the number of transfers that
+// run, and so closes nearly all of them when a burst is over.
+constexpr long kMaxIdleConnections = 1024;
+
+void PrepareProcess() {
+  static const bool ready = [] {
+    // With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE to us, and OpenSSL writes to sockets that may be gone.
+    std::signal(SIGPIPE, SIG_IGN);
+    return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+  }();
+  if (!ready) throw std::runtime_error("libcurl cannot start");
+  // Without it names resolve on the loop thread, and one dead name server stops everything.
+  const bool resolves_apart = (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_ASYNCHDNS) != 0;
+  if (!resolves_apart) throw std::runtime_error("libcurl is built without an asynchronous resolver");
+}
+
+// Signals are for the main thread; threads that libcurl starts inherit this.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+}  // namespace
+
+CurlLoop::CurlLoop() {
+  PrepareProcess();
+  multi_ = curl_multi_init();
+  if (multi_ == nullptr) throw std::bad_alloc();
+  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, kMaxIdleConnections);
+}
+
+CurlLoop::~CurlLoop() {
+  Stop();
+  timers_.clear();
+  curl_multi_cleanup(multi_);
+}
+
+void CurlLoop::Start() {
+  assert(!thread_.joinable());
+  const SignalsBlocked blocked;
+  thread_ = std::thread([this] { Run(); });
+}
+
+void CurlLoop::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  if (thread_.joinable()) {
+    curl_multi_wakeup(multi_);
+    thread_.join();
+    loop_thread_ = std::thread::id();
+  }
+  DiscardTasks();
+}
+
+std::unique_ptr<HttpClient> CurlLoop::NewHttpClient(HttpClientOptions options) {
+  return std::make_unique<CurlHttpClient>(*this, std::move(options));
+}
+
+void CurlLoop::Post(Task task) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    tasks_.push_back(std::move(task));
+    if (!waiting_) return;
+    waiting_ = false;
+  }
+  // A wake-up that comes before the wait begins ends that wait at once: none is lost.
+  curl_multi_wakeup(multi_);
+}
+
+TimerId CurlLoop::After(std::chrono::nanoseconds delay, Task task) {
+  assert(OnLoopThread());
+  const TimerId timer{++last_timer_};
+  const auto deadline = clock().Now() + std::max(delay, std::chrono::nanoseconds(0));
+  timers_.emplace(Deadline(deadline, timer), std::move(task));
+  deadlines_.emplace(timer, deadline);
+  return timer;
+}
+
+void CurlLoop::Cancel(TimerId timer) {
+  assert(OnLoopThread());
+  const auto found = deadlines_.find(timer);
+  if (found == deadlines_.end()) return;
+  timers_.erase(Deadline(found->second, timer));
+  deadlines_.erase(found);
+}
+
+void CurlLoop::Add(CURL* handle) {
+  if (curl_multi_add_handle(multi_, handle) != CURLM_OK) throw std::bad_alloc();
+  ++transfers_;
+}
+
+void CurlLoop::Remove(CURL* handle) {
+  curl_multi_remove_handle(multi_, handle);
+  --transfers_;
+}
+
+void CurlLoop::SetHostConnections(const HttpClient* client, std::size_t connections) {
+  if (connections == 0) {
+    host_connections_.erase(client);
+  } else {
+    host_connections_[client] = connections;
+  }
+}
+
+void CurlLoop::Run() {
+  loop_thread_ = std::this_thread::get_id();
+  while (RunTasks()) {
+    RunTimers();
+    RunTransfers();
+    Wait();
+  }
+}
+
+bool CurlLoop::RunTasks() {
+  std::vector<Task> tasks;
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_ = false;
+    if (stopping_) return false;
+    tasks.swap(tasks_);
+  }
+  for (Task& task : tasks) std::exchange(task, nullptr)();
+  return true;
+}
+
+void CurlLoop::RunTimers() {
+  if (timers_.empty()) return;
+  const auto now = clock().Now();
+  while (!timers_.empty() && timers_.begin()->first.first <= now) {
+    auto timer = timers_.extract(timers_.begin());
+    deadlines_.erase(timer.key().second);
+    timer.mapped()();
+  }
+}
+
+void CurlLoop::RunTransfers() {
+  if (transfers_ == 0) return;
+  std::size_t most = 0;
+  for (const auto& [client, connections] : host_connections_) most = std::max(most, connections);
+  if (most != host_connections_set_) {
+    curl_multi_setopt(multi_, CURLMOPT_MAX_HOST_CONNECTIONS, static_cast<long>(most));
+    host_connections_set_ = most;
+  }
+
+  int running = 0;
+  curl_multi_perform(multi_, &running);
+  int queued = 0;
+  while (const CURLMsg* message = curl_multi_info_read(multi_, &queued)) {
+    if (message->msg != CURLMSG_DONE) continue;
+    CURL* const handle = message->easy_handle;
+    const CURLcode code = message->data.result;  // Remove ends the message
+    CurlTransfer* transfer = nullptr;
+    curl_easy_getinfo(handle, CURLINFO_PRIVATE, &transfer);
+    Remove(handle);
+    transfer->Finish(code);
+  }
+}
+
+void CurlLoop::Wait() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_ || !tasks_.empty()) return;
+    waiting_ = true;
+  }
+  milliseconds wait = kLongestWait;
+  if (!timers_.empty()) {
+    const auto left = timers_.begin()->first.first - clock().Now();
+    wait = std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds(0), kLongestWait);
+  }
+  curl_multi_poll(multi_, nullptr, 0, static_cast<int>(wait.count()), nullptr);
+}
+
+// Outside the lock, since what a task owns may post as it ends.
+void CurlLoop::DiscardTasks() {
+  std::vector<Task> tasks;
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    tasks.swap(tasks_);
+  }
+}
+
+bool CurlLoop::OnLoopThread() const {
+  const std::thread::id loop_thread = loop_thread_;
+  return loop_thread == std::thread::id() || loop_thread == std::this_thread::get_id();
+}
+
+}  // namespace tokend::loop

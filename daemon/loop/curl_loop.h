@@ -1,0 +1,95 @@
+#pragma once
+
+#include <curl/curl.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "daemon/loop/event_loop.h"
+#include "daemon/loop/http_client.h"
+
+namespace tokend::loop {
+
+// One HTTP exchange on a CurlLoop, found again through CURLOPT_PRIVATE of its easy handle.
+class CurlTransfer {
+ public:
+  // Libcurl is done with it. The handle is out of the multi handle again. Loop thread.
+  virtual void Finish(CURLcode code) = 0;
+
+ protected:
+  ~CurlTransfer() = default;
+};
+
+// The event loop of the daemon: one thread, whose idle wait is curl_multi_poll. The queue of posted tasks has
+// no limit of its own: every poster bounds what it has under way (server.max_in_flight, the ports' inboxes).
+// Start, Stop and the end belong to the owner's thread. A process with one ignores SIGPIPE.
+class CurlLoop final : public EventLoop {
+ public:
+  CurlLoop();
+  ~CurlLoop() override;
+  CurlLoop(const CurlLoop&) = delete;
+  CurlLoop& operator=(const CurlLoop&) = delete;
+
+  // Begins to run what was posted. Once.
+  void Start();
+
+  // Ends the thread after its present turn and waits for that. Transfers that run are left where they are:
+  // stop their clients first. Idempotent.
+  void Stop();
+
+  // A client on this loop's connections. It ends on the loop thread, or before Start, or after Stop; and
+  // before the loop.
+  std::unique_ptr<HttpClient> NewHttpClient(HttpClientOptions options);
+
+  void Post(Task task) override;
+  TimerId After(std::chrono::nanoseconds delay, Task task) override;
+  void Cancel(TimerId timer) override;
+  const Clock& clock() const override { return SystemClock(); }
+
+  // For HTTP clients. Add and Remove take handles whose CURLOPT_PRIVATE is a CurlTransfer.
+  void Add(CURL* handle);
+  void Remove(CURL* handle);
+  // How many connections to one host a client can use; the most that any of them says holds. Zero withdraws
+  // it. May be called from within libcurl's callbacks.
+  void SetHostConnections(const HttpClient* client, std::size_t connections);
+
+ private:
+  using Deadline = std::pair<std::chrono::steady_clock::time_point, TimerId>;
+
+  void Run();
+  // False once the loop is to end.
+  bool RunTasks();
+  void RunTimers();
+  void RunTransfers();
+  void Wait();
+  void DiscardTasks();
+  bool OnLoopThread() const;
+
+  CURLM* multi_;
+  std::thread thread_;
+  std::atomic<std::thread::id> loop_thread_{};  // none while the loop does not run
+
+  std::mutex mutex_;  // guards the next four
+  std::vector<Task> tasks_;
+  bool waiting_ = false;  // whoever posts first must wake the loop
+  bool stopping_ = false;
+  bool stopped_ = false;
+
+  // Loop thread only.
+  std::map<Deadline, Task> timers_;
+  std::map<TimerId, std::chrono::steady_clock::time_point> deadlines_;
+  std::uint64_t last_timer_ = 0;
+  std::size_t transfers_ = 0;
+  std::map<const HttpClient*, std::size_t> host_connections_;
+  std::size_t host_connections_set_ = 0;
+};
+
+}  // namespace tokend::loop

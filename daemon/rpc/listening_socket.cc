@@ -1,0 +1,222 @@
+#include "daemon/rpc/listening_socket.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <variant>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+
+namespace tokend::rpc {
+namespace {
+
+// How long to wait for another process that sets up a socket in the same folder.
+constexpr int kFolderLockAttempts = 20;
+constexpr std::chrono::milliseconds kFolderLockPause{50};
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(Descriptor&& other) noexcept : fd_(other.Release()) {}
+  Descriptor& operator=(Descriptor&&) = delete;
+
+  int get() const { return fd_; }
+  int Release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+Status SystemError(const char* what, const std::string& address) {
+  return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", what, " ", address));
+}
+
+Status InUse(const std::string& address) {
+  return absl::AlreadyExistsError(absl::StrCat("another process listens on ", address, "; end it first"));
+}
+
+Descriptor OpenSocket(int family) {
+  return Descriptor(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+std::string FolderOf(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+Result<sockaddr_un> UnixName(const std::string& path) {
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(name.sun_path)) {
+    return absl::InvalidArgumentError(absl::StrCat("the socket path ", path,
+                                                   " is too long; the system takes at most ",
+                                                   sizeof(name.sun_path) - 1, " bytes"));
+  }
+  std::memcpy(name.sun_path, path.data(), path.size());
+  return name;
+}
+
+// Two daemons that find the same stale socket must not both replace it. The lock ends with the descriptor.
+Result<Descriptor> LockFolder(const std::string& folder) {
+  Descriptor lock(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (lock.get() < 0) return SystemError("open the socket's folder", folder);
+  for (int attempt = 0; attempt < kFolderLockAttempts; ++attempt) {
+    if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+    if (errno != EWOULDBLOCK) return SystemError("lock the socket's folder", folder);
+    std::this_thread::sleep_for(kFolderLockPause);
+  }
+  return absl::UnavailableError(
+      absl::StrCat("another process holds a lock on the socket's folder ", folder, "; end it first"));
+}
+
+// That nothing stands in the way but, at most, a socket of ours that nobody listens on.
+Status CheckReplaceable(const std::string& path, const sockaddr_un& name) {
+  struct stat found {};
+  if (lstat(path.c_str(), &found) != 0) {
+    return errno == ENOENT ? absl::OkStatus() : SystemError("examine", path);
+  }
+  if (!S_ISSOCK(found.st_mode)) {
+    return absl::AlreadyExistsError(absl::StrCat(path, " exists and is not a socket; remove it first"));
+  }
+  if (found.st_uid != geteuid()) {
+    return absl::PermissionDeniedError(absl::StrCat(path, " is another user's socket; remove it first"));
+  }
+  const Descriptor probe = OpenSocket(AF_UNIX);
+  if (probe.get() < 0) return SystemError("make a socket for", path);
+  if (connect(probe.get(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) != 0 &&
+      errno == ECONNREFUSED) {
+    return absl::OkStatus();
+  }
+  // EAGAIN, too, says that somebody listens: the queue of connections is full.
+  return InUse(path);
+}
+
+std::string TcpText(const std::string& host, std::uint16_t port) {
+  const bool ipv6 = host.find(':') != std::string::npos;
+  return absl::StrCat(ipv6 ? "[" : "", host, ipv6 ? "]" : "", ":", port);
+}
+
+Result<std::uint16_t> BoundPort(int fd) {
+  sockaddr_storage name{};
+  socklen_t size = sizeof(name);
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) {
+    return SystemError("ask for the port of", "a listener");
+  }
+  if (name.ss_family == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(&name)->sin6_port);
+  return ntohs(reinterpret_cast<const sockaddr_in*>(&name)->sin_port);
+}
+
+}  // namespace
+
+Result<ListeningSocket> ListeningSocket::Open(const config::Listener& listener) {
+  if (const auto* local = std::get_if<config::UnixAddress>(&listener.address)) {
+    return OpenUnix(local->path, listener.socket_mode);
+  }
+  return OpenTcp(std::get<config::TcpAddress>(listener.address));
+}
+
+// Binds beside the name and moves the listening socket there: whoever finds the name can connect, and no
+// moment passes in which it looks stale.
+Result<ListeningSocket> ListeningSocket::OpenUnix(const std::string& path, mode_t mode) {
+  const std::string folder = FolderOf(path);
+  const std::string fresh_path = absl::StrCat(folder, "/.tokend.new");
+  const Result<sockaddr_un> name = UnixName(path);
+  if (!name.ok()) return name.status();
+  const Result<sockaddr_un> fresh_name = UnixName(fresh_path);
+  if (!fresh_name.ok()) return fresh_name.status();
+
+  const Result<Descriptor> lock = LockFolder(folder);
+  if (!lock.ok()) return lock.status();
+  if (Status status = CheckReplaceable(path, *name); !status.ok()) return status;
+
+  Descriptor fd = OpenSocket(AF_UNIX);
+  if (fd.get() < 0) return SystemError("make a socket for", path);
+  if (unlink(fresh_path.c_str()) != 0 && errno != ENOENT) return SystemError("remove", fresh_path);
+
+  // Not chmod, which follows a link that someone may put there.
+  const mode_t mask = umask(~mode & 0777);
+  const int bound = bind(fd.get(), reinterpret_cast<const sockaddr*>(&*fresh_name), sizeof(*fresh_name));
+  const int bind_error = errno;
+  umask(mask);
+  errno = bind_error;
+  if (bound != 0) return SystemError("bind", fresh_path);
+  absl::Cleanup remove_fresh = [&] { unlink(fresh_path.c_str()); };
+
+  if (listen(fd.get(), SOMAXCONN) != 0) return SystemError("listen on", path);
+  struct stat self {};
+  if (lstat(fresh_path.c_str(), &self) != 0) return SystemError("examine", fresh_path);
+  if (rename(fresh_path.c_str(), path.c_str()) != 0) return SystemError("make", path);
+  std::move(remove_fresh).Cancel();
+
+  ListeningSocket socket(fd.Release(), absl::StrCat("unix://", path));
+  socket.path_ = path;
+  socket.device_ = self.st_dev;
+  socket.inode_ = self.st_ino;
+  return socket;
+}
+
+Result<ListeningSocket> ListeningSocket::OpenTcp(const config::TcpAddress& address) {
+  const std::string wanted = TcpText(address.host, address.port);
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot find the address of ", wanted, "; give an IP address of this machine"));
+  }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
+
+  Descriptor fd = OpenSocket(addresses->ai_family);
+  if (fd.get() < 0) return SystemError("make a socket for", wanted);
+  // Only what a former daemon's closed connections still hold: Linux lets no second listener in by this.
+  const int yes = 1;
+  if (setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0) {
+    return SystemError("set up a socket for", wanted);
+  }
+  if (bind(fd.get(), addresses->ai_addr, addresses->ai_addrlen) != 0) {
+    return errno == EADDRINUSE ? InUse(wanted) : SystemError("bind", wanted);
+  }
+  if (listen(fd.get(), SOMAXCONN) != 0) return SystemError("listen on", wanted);
+  const Result<std::uint16_t> port = BoundPort(fd.get());
+  if (!port.ok()) return port.status();
+  return ListeningSocket(fd.Release(), TcpText(address.host, *port));
+}
+
+ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)),
+      address_(std::move(other.address_)),
+      path_(std::move(other.path_)),
+      device_(other.device_),
+      inode_(other.inode_) {}
+
+void ListeningSocket::Close() {
+  if (fd_ < 0) return;
+  // While this still listens no other daemon takes the name, so what is checked here is what is removed.
+  struct stat found {};
+  if (!path_.empty() && lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ &&
+      found.st_ino == inode_) {
+    unlink(path_.c_str());
+  }
+  close(std::exchange(fd_, -1));
+}
+
+}  // namespace tokend::rpc

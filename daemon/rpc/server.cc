@@ -1,0 +1,311 @@
+#include "daemon/rpc/server.h"
+
+#include <grpc/support/log.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/service_type.h>
+#include <openssl/crypto.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/identity/make_authenticator.h"
+#include "daemon/rpc/acceptor.h"
+#include "daemon/rpc/call_gate.h"
+#include "daemon/rpc/call_timer.h"
+#include "daemon/rpc/connection_limit.h"
+#include "daemon/rpc/door.h"
+#include "daemon/rpc/listening_socket.h"
+#include "daemon/rpc/reflection_service.h"
+#include "daemon/rpc/request_parser.h"
+#include "daemon/rpc/tls_files.h"
+#include "daemon/rpc/token_service.h"
+#include "daemon/telemetry/log.h"
+
+namespace tokend::rpc {
+namespace {
+
+// What one client can make the daemon hold.
+constexpr int kMaxReceiveMessageBytes = 64 * 1024;
+constexpr int kMaxMetadataBytes = 16 * 1024;
+constexpr int kMaxConcurrentStreams = 1024;
+constexpr std::size_t kMaxTransportMemoryBytes = std::size_t{128} << 20U;
+
+// Distinct uids on one unix listener: each has a grpc::Server of its own.
+constexpr std::size_t kMaxUnixPeers = 32;
+
+// How long a client may take to be one, to be silent, and to leave a ping unanswered.
+constexpr int kHandshakeTimeoutMs = 10 * 1000;
+constexpr int kMaxConnectionIdleMs = 30 * 60 * 1000;
+constexpr int kKeepaliveTimeMs = 60 * 1000;
+constexpr int kKeepaliveTimeoutMs = 20 * 1000;
+// Clients may ping this often, calls or none.
+constexpr int kMinPingIntervalMs = 10 * 1000;
+
+constexpr char kServiceName[] = "tokend.v1.TokenService";
+
+Result<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
+    const std::optional<config::ServerTls>& tls) {
+  if (!tls) return grpc::InsecureServerCredentials();
+  Result<TlsFiles> files = ReadTlsFiles(*tls);
+  if (!files.ok()) return files.status();
+  const bool asks = !files->client_ca.empty();
+  grpc::SslServerCredentialsOptions options(asks ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                                 : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  options.pem_root_certs = files->client_ca;
+  options.pem_key_cert_pairs.push_back({std::string(files->private_key.Expose()), files->certificate_chain});
+  auto credentials = grpc::SslServerCredentials(options);
+  std::string& key = options.pem_key_cert_pairs.front().private_key;
+  OPENSSL_cleanse(key.data(), key.size());
+  return credentials;
+}
+
+// One grpc::Server and what it runs on; ends in the order that gRPC asks for.
+struct Endpoint {
+  std::unique_ptr<grpc::Service> tokens;
+  std::unique_ptr<grpc::Service> reflection;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections;
+  std::unique_ptr<grpc::Server> server;
+
+  void SetServing(Serving serving) const {
+    for (const char* service : {"", kServiceName}) {
+      server->GetHealthCheckService()->SetServingStatus(service, serving == Serving::kYes);
+    }
+  }
+};
+
+// gRPC's own words can quote what a client sent; where they come from is enough to look them up.
+void LogFromGrpc(gpr_log_func_args* args) {
+  const std::string_view file(args->file);
+  telemetry::Log(config::LogLevel::kWarning, "grpc",
+                 {{"file", file.substr(file.rfind('/') + 1)}, {"line", std::int64_t{args->line}}});
+}
+
+void SetUpGrpcOnce() {
+  static const bool done = [] {
+    gpr_set_log_function(&LogFromGrpc);
+    grpc::EnableDefaultHealthCheckService(true);
+    return true;
+  }();
+  static_cast<void>(done);
+}
+
+void SetLimits(grpc::ServerBuilder& builder, const grpc::ResourceQuota& quota) {
+  builder.SetResourceQuota(quota);
+  builder.SetMaxReceiveMessageSize(kMaxReceiveMessageBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMaxConnectionIdleMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
+}
+
+class GrpcServer final : public Server {
+ public:
+  GrpcServer(const config::Config& config, issue::Issuer& issuer, const policy::Policy& policy,
+             telemetry::Metrics& metrics)
+      : backend_{issuer, policy, RequestParser(config.applivery.organizations)},
+        metrics_(metrics),
+        gate_(std::make_shared<CallGate>(config.server.max_in_flight, metrics)) {
+    quota_.Resize(kMaxTransportMemoryBytes);
+  }
+
+  ~GrpcServer() override { Stop(std::chrono::milliseconds(0)); }
+
+  Status Listen(const std::vector<config::Listener>& listeners);
+
+  void SetServing(Serving serving) override;
+  void Drain() override;
+  std::size_t calls_in_flight() const override { return gate_->calls_in_flight(); }
+  bool WaitIdle(std::chrono::steady_clock::time_point deadline) override { return gate_->WaitIdle(deadline); }
+  void Stop(std::chrono::milliseconds grace) override;
+  std::vector<std::string> addresses() const override { return addresses_; }
+
+ private:
+  struct Entrance {
+    std::string listener;
+    bool is_unix;
+    std::shared_ptr<const identity::Authenticator> authenticator;
+    std::shared_ptr<grpc::ServerCredentials> credentials;
+    ConnectionLimit limit;             // the acceptor's thread alone
+    std::map<uid_t, Endpoint> by_uid;  // unix alone
+    std::optional<Endpoint> endpoint;  // TCP alone
+  };
+
+  Status AddEntrance(const config::Listener& listener, std::size_t max_connections);
+  Result<Endpoint> MakeEndpoint(const Entrance& entrance, std::string unix_peer) const;
+  void TakeConnection(Entrance& entrance, int fd);
+  const Endpoint* EndpointFor(Entrance& entrance, int fd);
+  std::vector<const Endpoint*> Endpoints() const;
+
+  Backend backend_;
+  telemetry::Metrics& metrics_;
+  std::shared_ptr<CallGate> gate_;
+  grpc::ResourceQuota quota_{"tokend"};
+  std::vector<std::string> addresses_;
+
+  // The acceptor's thread adds endpoints to `by_uid`, and no other takes any away while it runs.
+  mutable std::mutex mutex_;
+  Serving serving_ = Serving::kNo;
+  bool draining_ = false;
+  std::vector<Entrance> entrances_;
+
+  std::unique_ptr<Acceptor> acceptor_;
+};
+
+Status GrpcServer::Listen(const std::vector<config::Listener>& listeners) {
+  std::vector<ListeningSocket> sockets;
+  for (const config::Listener& listener : listeners) {
+    Result<ListeningSocket> socket = ListeningSocket::Open(listener);
+    if (!socket.ok()) {
+      return {socket.status().code(),
+              absl::StrCat("listener ", listener.name, ": ", socket.status().message())};
+    }
+    addresses_.push_back(socket->address());
+    sockets.push_back(*std::move(socket));
+    if (Status status = AddEntrance(listener, MaxConnections(listeners.size())); !status.ok()) return status;
+  }
+  acceptor_ = std::make_unique<Acceptor>(
+      std::move(sockets), [this](std::size_t listener, int fd) { TakeConnection(entrances_[listener], fd); });
+  for (std::size_t i = 0; i < listeners.size(); ++i) {
+    telemetry::Log(config::LogLevel::kInfo, "listening",
+                   {{"listener", listeners[i].name}, {"address", addresses_[i]}});
+  }
+  return absl::OkStatus();
+}
+
+Status GrpcServer::AddEntrance(const config::Listener& listener, std::size_t max_connections) {
+  auto credentials = MakeCredentials(listener.tls);
+  if (!credentials.ok()) {
+    return {credentials.status().code(),
+            absl::StrCat("listener ", listener.name, ": ", credentials.status().message())};
+  }
+  Entrance entrance{listener.name,
+                    std::holds_alternative<config::UnixAddress>(listener.address),
+                    identity::MakeAuthenticator(listener),
+                    *std::move(credentials),
+                    ConnectionLimit(max_connections),
+                    {},
+                    {}};
+  if (!entrance.is_unix) {
+    Result<Endpoint> endpoint = MakeEndpoint(entrance, "");
+    if (!endpoint.ok()) return endpoint.status();
+    entrance.endpoint = *std::move(endpoint);
+  }
+  entrances_.push_back(std::move(entrance));
+  return absl::OkStatus();
+}
+
+Result<Endpoint> GrpcServer::MakeEndpoint(const Entrance& entrance, std::string unix_peer) const {
+  auto door = std::make_shared<Door>(entrance.listener, entrance.authenticator, std::move(unix_peer), gate_,
+                                     backend_.issuer);
+  Endpoint endpoint;
+  endpoint.tokens = MakeTokenService(backend_, door);
+  endpoint.reflection = MakeReflectionService(door);
+
+  grpc::ServerBuilder builder;
+  SetLimits(builder, quota_);
+  builder.RegisterService(endpoint.tokens.get());
+  builder.RegisterService(endpoint.reflection.get());
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(MakeCallTimers(metrics_));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
+  endpoint.connections = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, entrance.credentials);
+  endpoint.server = builder.BuildAndStart();
+  if (!endpoint.server) {
+    return absl::InternalError(absl::StrCat("listener ", entrance.listener, ": gRPC cannot start a server"));
+  }
+  endpoint.SetServing(serving_);
+  return endpoint;
+}
+
+void GrpcServer::TakeConnection(Entrance& entrance, int fd) {
+  const Endpoint* endpoint = nullptr;
+  if (entrance.limit.Admit(fd)) {
+    endpoint = EndpointFor(entrance, fd);
+  } else {
+    telemetry::Log(config::LogLevel::kWarning, "connection_refused",
+                   {{"listener", entrance.listener}, {"detail", "as many connections as may be are open"}});
+  }
+  if (endpoint == nullptr) {
+    close(fd);
+    return;
+  }
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+  connection.fd = fd;
+  endpoint->connections->HandleNewConnection(&connection);
+}
+
+const Endpoint* GrpcServer::EndpointFor(Entrance& entrance, int fd) {
+  if (!entrance.is_unix) return &*entrance.endpoint;
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return nullptr;
+
+  const std::lock_guard lock(mutex_);
+  const auto known = entrance.by_uid.find(peer.uid);
+  if (known != entrance.by_uid.end()) return &known->second;
+  if (entrance.by_uid.size() >= kMaxUnixPeers) {
+    telemetry::Log(config::LogLevel::kWarning, "connection_refused",
+                   {{"listener", entrance.listener},
+                    {"uid", std::int64_t{peer.uid}},
+                    {"detail", "as many users as a unix listener can serve have connected since the start"}});
+    return nullptr;
+  }
+  Result<Endpoint> endpoint = MakeEndpoint(entrance, absl::StrCat("unix:uid=", peer.uid));
+  if (!endpoint.ok()) return nullptr;
+  return &entrance.by_uid.emplace(peer.uid, *std::move(endpoint)).first->second;
+}
+
+std::vector<const Endpoint*> GrpcServer::Endpoints() const {
+  std::vector<const Endpoint*> endpoints;
+  for (const Entrance& entrance : entrances_) {
+    if (entrance.endpoint) endpoints.push_back(&*entrance.endpoint);
+    for (const auto& [uid, endpoint] : entrance.by_uid) endpoints.push_back(&endpoint);
+  }
+  return endpoints;
+}
+
+void GrpcServer::SetServing(Serving serving) {
+  const std::lock_guard lock(mutex_);
+  serving_ = draining_ ? Serving::kNo : serving;
+  for (const Endpoint* endpoint : Endpoints()) endpoint->SetServing(serving_);
+}
+
+void GrpcServer::Drain() {
+  {
+    const std::lock_guard lock(mutex_);
+    draining_ = true;
+  }
+  SetServing(Serving::kNo);
+  gate_->Close();
+  // gRPC does not close a connection that it is given once its shutdown has begun.
+  if (acceptor_) acceptor_->Stop();
+}
+
+void GrpcServer::Stop(std::chrono::milliseconds grace) {
+  Drain();
+  const auto deadline = std::chrono::system_clock::now() + grace;
+  for (const Endpoint* endpoint : Endpoints()) endpoint->server->Shutdown(deadline);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, issue::Issuer& issuer,
+                                              const policy::Policy& policy, telemetry::Metrics& metrics) {
+  SetUpGrpcOnce();
+  auto server = std::make_unique<GrpcServer>(config, issuer, policy, metrics);
+  if (Status status = server->Listen(config.listeners); !status.ok()) return status;
+  return std::unique_ptr<Server>(std::move(server));
+}
+
+}  // namespace tokend::rpc

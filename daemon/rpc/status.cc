@@ -1,0 +1,224 @@
+#include "daemon/rpc/status.h"
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/status.h>
+
+#include <chrono>
+#include <string>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "tokend/v1/token_service.pb.h"
+
+namespace tokend::rpc {
+namespace {
+
+#define TOKEND_SAME_REASON(ours, theirs) \
+  static_assert(static_cast<int>(Reason::ours) == static_cast<int>(v1::ERROR_REASON_##theirs))
+TOKEND_SAME_REASON(kInvalidRequest, INVALID_REQUEST);
+TOKEND_SAME_REASON(kRequestIdReused, REQUEST_ID_REUSED);
+TOKEND_SAME_REASON(kCallerUnknown, CALLER_UNKNOWN);
+TOKEND_SAME_REASON(kNotPermitted, NOT_PERMITTED);
+TOKEND_SAME_REASON(kRateLimited, RATE_LIMITED);
+TOKEND_SAME_REASON(kOverloaded, OVERLOADED);
+TOKEND_SAME_REASON(kShuttingDown, SHUTTING_DOWN);
+TOKEND_SAME_REASON(kAuditUnavailable, AUDIT_UNAVAILABLE);
+TOKEND_SAME_REASON(kApplicationNotFound, APPLICATION_NOT_FOUND);
+TOKEND_SAME_REASON(kUpstreamUnavailable, UPSTREAM_UNAVAILABLE);
+TOKEND_SAME_REASON(kUpstreamRateLimited, UPSTREAM_RATE_LIMITED);
+TOKEND_SAME_REASON(kUpstreamKeyRejected, UPSTREAM_KEY_REJECTED);
+TOKEND_SAME_REASON(kUpstreamForbidden, UPSTREAM_FORBIDDEN);
+TOKEND_SAME_REASON(kUpstreamRejected, UPSTREAM_REJECTED);
+TOKEND_SAME_REASON(kUpstreamInvalidResponse, UPSTREAM_INVALID_RESPONSE);
+TOKEND_SAME_REASON(kOutcomeUnknown, OUTCOME_UNKNOWN);
+TOKEND_SAME_REASON(kLimitsUnavailable, LIMITS_UNAVAILABLE);
+#undef TOKEND_SAME_REASON
+static_assert(v1::ErrorReason_MAX == static_cast<int>(Reason::kLimitsUnavailable));
+
+constexpr char kErrorDomain[] = "tokend";
+constexpr char kTypeUrlPrefix[] = "type.googleapis.com/";
+
+// Told where RetryInfo is due and the failure itself names no time.
+constexpr std::chrono::milliseconds kDefaultRetryDelay{1000};
+
+enum class Retry { kNotByTime, kAfterDelay };
+
+struct Row {
+  grpc::StatusCode code;
+  Retry retry;
+  const char* message;
+};
+
+// NOLINTNEXTLINE(readability-function-size): a table
+Row RowOf(Reason reason) {
+  using grpc::StatusCode;
+  switch (reason) {
+    case Reason::kInvalidRequest:
+      return {StatusCode::INVALID_ARGUMENT, Retry::kNotByTime,
+              "the request has fields of the wrong form; correct those that the details name"};
+    case Reason::kRequestIdReused:
+      return {StatusCode::ALREADY_EXISTS, Retry::kNotByTime,
+              "this request_id belongs to another request; use a new one for new parameters"};
+    case Reason::kCallerUnknown:
+      return {StatusCode::UNAUTHENTICATED, Retry::kNotByTime,
+              "the caller is not known; connect with the credentials that this listener asks for"};
+    case Reason::kNotPermitted:
+      return {StatusCode::PERMISSION_DENIED, Retry::kNotByTime,
+              "no grant permits this; GetCaller shows what is permitted, tokend's operator can add a grant"};
+    case Reason::kRateLimited:
+      return {StatusCode::RESOURCE_EXHAUSTED, Retry::kAfterDelay,
+              "a limit is spent; retry after the delay that the details give"};
+    case Reason::kOverloaded:
+      return {StatusCode::UNAVAILABLE, Retry::kAfterDelay,
+              "too much is under way; retry after the delay that the details give"};
+    case Reason::kShuttingDown:
+      return {StatusCode::UNAVAILABLE, Retry::kAfterDelay, "tokend is shutting down; connect anew and retry"};
+    case Reason::kAuditUnavailable:
+      return {StatusCode::UNAVAILABLE, Retry::kAfterDelay,
+              "the audit log cannot be written, so no token was asked for; retry later"};
+    case Reason::kLimitsUnavailable:
+      return {StatusCode::UNAVAILABLE, Retry::kAfterDelay,
+              "the shared limits are out of reach, so no token was asked for; retry later"};
+    case Reason::kUpstreamUnavailable:
+      return {StatusCode::UNAVAILABLE, Retry::kAfterDelay,
+              "Applivery cannot be reached, and nothing was sent; retry later"};
+    case Reason::kUpstreamRateLimited:
+      return {StatusCode::RESOURCE_EXHAUSTED, Retry::kAfterDelay,
+              "Applivery limits the rate of requests; retry after the delay that the details give"};
+    case Reason::kUpstreamKeyRejected:
+      return {StatusCode::FAILED_PRECONDITION, Retry::kNotByTime,
+              "Applivery rejects tokend's API key; its operator must replace the key"};
+    case Reason::kUpstreamForbidden:
+      return {StatusCode::FAILED_PRECONDITION, Retry::kNotByTime,
+              "Applivery does not let tokend's API key do this; its operator must widen the key's rights"};
+    case Reason::kApplicationNotFound:
+      return {StatusCode::NOT_FOUND, Retry::kNotByTime,
+              "Applivery knows no such application in this organization; check both names"};
+    case Reason::kUpstreamRejected:
+      return {
+          StatusCode::FAILED_PRECONDITION, Retry::kNotByTime,
+          "Applivery refuses to create the token; upstream_code in the details says why where it is known"};
+    case Reason::kUpstreamInvalidResponse:
+      return {StatusCode::INTERNAL, Retry::kNotByTime,
+              "Applivery's answer is not a valid one, and a token may exist; do not retry with a new "
+              "request_id"};
+    case Reason::kOutcomeUnknown:
+      break;
+  }
+  return {StatusCode::UNKNOWN, Retry::kNotByTime,
+          "whether a token was created is not known; do not retry with a new request_id"};
+}
+
+template <class Detail>
+void AddDetail(const Detail& detail, google::rpc::Status& status) {
+  status.add_details()->PackFrom(detail, kTypeUrlPrefix);
+}
+
+google::rpc::ErrorInfo ErrorInfoOf(const Failure& failure, std::string_view request_id) {
+  google::rpc::ErrorInfo info;
+  info.set_domain(kErrorDomain);
+  info.set_reason(std::string(Name(failure.reason)));
+  auto& metadata = *info.mutable_metadata();
+  metadata["request_id"] = std::string(request_id);
+  if (failure.upstream_code) metadata["upstream_code"] = std::to_string(*failure.upstream_code);
+  if (failure.audit_sequence) metadata["audit_sequence"] = std::to_string(*failure.audit_sequence);
+  return info;
+}
+
+google::rpc::BadRequest BadRequestOf(const Failure& failure) {
+  google::rpc::BadRequest bad;
+  for (const FieldViolation& field : failure.fields) {
+    auto& violation = *bad.add_field_violations();
+    violation.set_field(field.field);
+    violation.set_description(field.description);
+  }
+  return bad;
+}
+
+google::rpc::RetryInfo RetryInfoOf(const Failure& failure) {
+  using std::chrono::duration_cast;
+  const std::chrono::milliseconds delay = failure.retry_after.value_or(kDefaultRetryDelay);
+  const auto seconds = duration_cast<std::chrono::seconds>(delay);
+  google::rpc::RetryInfo info;
+  info.mutable_retry_delay()->set_seconds(seconds.count());
+  info.mutable_retry_delay()->set_nanos(
+      static_cast<std::int32_t>(duration_cast<std::chrono::nanoseconds>(delay - seconds).count()));
+  return info;
+}
+
+google::rpc::QuotaFailure QuotaFailureOf(const Failure& failure) {
+  google::rpc::QuotaFailure quota;
+  for (const QuotaViolation& spent : failure.quotas) {
+    auto& violation = *quota.add_violations();
+    violation.set_subject(spent.subject);
+    violation.set_description(spent.description);
+  }
+  return quota;
+}
+
+}  // namespace
+
+grpc::Status ToStatus(const Failure& failure, std::string_view request_id) {
+  const Row row = RowOf(failure.reason);
+  google::rpc::Status status;
+  status.set_code(row.code);
+  status.set_message(row.message);
+  AddDetail(ErrorInfoOf(failure, request_id), status);
+  if (failure.reason == Reason::kInvalidRequest) AddDetail(BadRequestOf(failure), status);
+  if (failure.reason == Reason::kRateLimited) AddDetail(QuotaFailureOf(failure), status);
+  if (row.retry == Retry::kAfterDelay) AddDetail(RetryInfoOf(failure), status);
+  return {row.code, row.message, status.SerializeAsString()};
+}
+
+void AddTrailers(const Failure& failure, grpc::CallbackServerContext& context) {
+  if (MayHaveCreated(failure.reason)) context.AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
+}
+
+grpc::Status AbandonedStatus(const grpc::CallbackServerContext& context) {
+  if (std::chrono::system_clock::now() >= context.deadline()) {
+    return {grpc::StatusCode::DEADLINE_EXCEEDED, "the call's deadline has passed"};
+  }
+  return {grpc::StatusCode::CANCELLED, "the caller cancelled the call"};
+}
+
+std::string_view CodeName(const grpc::Status& status) {
+  using grpc::StatusCode;
+  switch (status.error_code()) {
+    case StatusCode::OK:
+      return "OK";
+    case StatusCode::CANCELLED:
+      return "CANCELLED";
+    case StatusCode::INVALID_ARGUMENT:
+      return "INVALID_ARGUMENT";
+    case StatusCode::DEADLINE_EXCEEDED:
+      return "DEADLINE_EXCEEDED";
+    case StatusCode::NOT_FOUND:
+      return "NOT_FOUND";
+    case StatusCode::ALREADY_EXISTS:
+      return "ALREADY_EXISTS";
+    case StatusCode::PERMISSION_DENIED:
+      return "PERMISSION_DENIED";
+    case StatusCode::UNAUTHENTICATED:
+      return "UNAUTHENTICATED";
+    case StatusCode::RESOURCE_EXHAUSTED:
+      return "RESOURCE_EXHAUSTED";
+    case StatusCode::FAILED_PRECONDITION:
+      return "FAILED_PRECONDITION";
+    case StatusCode::ABORTED:
+      return "ABORTED";
+    case StatusCode::OUT_OF_RANGE:
+      return "OUT_OF_RANGE";
+    case StatusCode::UNIMPLEMENTED:
+      return "UNIMPLEMENTED";
+    case StatusCode::INTERNAL:
+      return "INTERNAL";
+    case StatusCode::UNAVAILABLE:
+      return "UNAVAILABLE";
+    case StatusCode::DATA_LOSS:
+      return "DATA_LOSS";
+    default:
+      return "UNKNOWN";
+  }
+}
+
+}  // namespace tokend::rpc

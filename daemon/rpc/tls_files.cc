@@ -1,0 +1,102 @@
+#include "daemon/rpc/tls_files.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include <array>
+#include <cstddef>
+#include <fstream>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+
+namespace tokend::rpc {
+namespace {
+
+constexpr std::size_t kMaxPemBytes = std::size_t{1} << 20U;
+
+struct Free {
+  void operator()(BIO* memory) const { BIO_free(memory); }
+  void operator()(X509* certificate) const { X509_free(certificate); }
+  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+};
+template <class T>
+using Owned = std::unique_ptr<T, Free>;
+
+Owned<BIO> View(std::string_view pem) {
+  return Owned<BIO>(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+}
+
+// The first one.
+Owned<X509> ParseCertificate(std::string_view pem) {
+  return Owned<X509>(PEM_read_bio_X509(View(pem).get(), nullptr, nullptr, nullptr));
+}
+
+// Never asks anyone for a passphrase: an encrypted key is none.
+Owned<EVP_PKEY> ParseKey(std::string_view pem) {
+  const auto no_passphrase = [](char*, int, int, void*) { return -1; };
+  return Owned<EVP_PKEY>(PEM_read_bio_PrivateKey(View(pem).get(), nullptr, no_passphrase, nullptr));
+}
+
+Result<Secret> ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::InvalidArgumentError(absl::StrCat("cannot read ", path));
+  Secret contents;
+  std::array<char, 4096> block;
+  absl::Cleanup wipe = [&] { OPENSSL_cleanse(block.data(), block.size()); };
+  while (file.read(block.data(), block.size()), file.gcount() > 0) {
+    contents.Append({block.data(), static_cast<std::size_t>(file.gcount())});
+    if (contents.size() > kMaxPemBytes) {
+      return absl::InvalidArgumentError(absl::StrCat(path, " is larger than ", kMaxPemBytes, " bytes"));
+    }
+  }
+  if (file.bad()) return absl::InvalidArgumentError(absl::StrCat("cannot read ", path));
+  return contents;
+}
+
+Result<std::string> ReadCertificates(const std::string& path) {
+  const Result<Secret> pem = ReadFile(path);
+  if (!pem.ok()) return pem.status();
+  if (!ParseCertificate(pem->Expose())) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " must hold a certificate in PEM"));
+  }
+  return std::string(pem->Expose());
+}
+
+}  // namespace
+
+Result<TlsFiles> ReadTlsFiles(const config::ServerTls& paths) {
+  absl::Cleanup forget_errors = [] { ERR_clear_error(); };
+  TlsFiles files;
+  Result<std::string> chain = ReadCertificates(paths.certificate_file);
+  if (!chain.ok()) return chain.status();
+  files.certificate_chain = *std::move(chain);
+
+  Result<Secret> key_pem = ReadFile(paths.private_key_file);
+  if (!key_pem.ok()) return key_pem.status();
+  files.private_key = *std::move(key_pem);
+  const Owned<EVP_PKEY> key = ParseKey(files.private_key.Expose());
+  if (!key) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(paths.private_key_file, " must hold a private key in PEM, not encrypted"));
+  }
+  if (X509_check_private_key(ParseCertificate(files.certificate_chain).get(), key.get()) != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(paths.private_key_file, " is not the private key of ", paths.certificate_file));
+  }
+
+  if (!paths.client_ca_file.empty()) {
+    Result<std::string> ca = ReadCertificates(paths.client_ca_file);
+    if (!ca.ok()) return ca.status();
+    files.client_ca = *std::move(ca);
+  }
+  return files;
+}
+
+}  // namespace tokend::rpc

@@ -1,0 +1,248 @@
+#include "daemon/rpc/token_service.h"
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+#include <openssl/crypto.h>
+
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "daemon/base/form.h"
+#include "daemon/base/secret.h"
+#include "daemon/rpc/status.h"
+#include "daemon/telemetry/log.h"
+#include "tokend/v1/token_service.grpc.pb.h"
+
+namespace tokend::rpc {
+namespace {
+
+using Bytes = std::vector<char, WipingAllocator<char>>;
+
+// Serialized, in memory that is wiped once gRPC has no more use for it.
+grpc::ByteBuffer Serialize(const v1::CreateTokenResponse& message) {
+  auto* bytes = new Bytes(message.ByteSizeLong());
+  message.SerializeToArray(bytes->data(), static_cast<int>(bytes->size()));
+  grpc::Slice slice(
+      bytes->data(), bytes->size(), [](void* owned) { delete static_cast<Bytes*>(owned); }, bytes);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+void Describe(const Token& from, v1::Token& to) {
+  to.set_organization(from.organization);
+  to.set_application(from.application);
+  to.set_description(from.description);
+  for (const std::string& scope : from.scopes) to.add_scopes(scope);
+}
+
+grpc::ByteBuffer Release(const issue::Released& released, const std::string& request_id) {
+  const IssuedReceipt& durable = released.receipt;
+  v1::CreateTokenResponse response;
+  response.set_request_id(request_id);
+  response.set_replayed(released.kind == issue::Released::Kind::kReplayed);
+  response.set_audit_sequence(durable.sequence());
+  v1::Token& token = *response.mutable_token();
+  Describe(*released.token, token);
+  token.set_id(released.token->id);
+  std::string& bearer = *token.mutable_bearer();
+  bearer.assign(released.token->bearer.Expose());  // set_bearer leaves another copy behind
+  grpc::ByteBuffer bytes = Serialize(response);
+  OPENSSL_cleanse(bearer.data(), bearer.size());
+  return bytes;
+}
+
+grpc::ByteBuffer Validate(const issue::Validated& validated, const std::string& request_id) {
+  v1::CreateTokenResponse response;
+  response.set_request_id(request_id);
+  response.set_audit_sequence(validated.audit_sequence);
+  Describe(*validated.token, *response.mutable_token());
+  return Serialize(response);
+}
+
+// What the log says of a call, beside its status.
+struct CallRecord {
+  const char* method;
+  std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+  std::string request_id = {};
+  std::string caller = {};  // empty: unknown
+};
+
+void LogCall(const CallRecord& call, const Door& door, const grpc::Status& status, const Failure* failure) {
+  const std::chrono::duration<double, std::milli> duration = std::chrono::steady_clock::now() - call.start;
+  telemetry::Log(config::LogLevel::kInfo, "call",
+                 {{"method", call.method},
+                  {"request_id", call.request_id},
+                  {"caller", call.caller},
+                  {"listener", door.listener()},
+                  {"code", CodeName(status)},
+                  {"reason", failure != nullptr ? Name(failure->reason) : ""},
+                  {"detail", failure != nullptr ? std::string_view(failure->detail) : ""},
+                  {"duration_ms", duration.count()}});
+}
+
+// Decides which of those that may end a call does: its reply, on any thread, or its cancellation. Keeps the
+// call's place until the reply has come, for what runs after a cancellation is still in flight.
+class Ending {
+ public:
+  // True once. Who gets it finishes the call, which lives until then and no longer.
+  bool Claim() { return !claimed_.exchange(true); }
+
+  std::optional<CallGate::Pass> pass;
+
+ private:
+  std::atomic<bool> claimed_{false};
+};
+
+// One CreateToken. Owns itself until OnDone.
+class CreateTokenCall final : public grpc::ServerUnaryReactor {
+ public:
+  CreateTokenCall(const Backend& backend, const Door& door, grpc::CallbackServerContext& context,
+                  grpc::ByteBuffer& response)
+      : backend_(backend), door_(door), context_(context), response_(response) {}
+
+  void Start(const grpc::ByteBuffer& request) {
+    v1::CreateTokenRequest message;
+    const bool readable = Read(request, message);
+    const RequestId id = RequestParser::IdOf(message);
+    record_.request_id = id.value;
+
+    auto admitted = door_.Admit(context_);
+    if (const Failure* failure = std::get_if<Failure>(&admitted)) return Fail(*failure);
+    auto& [pass, caller] = std::get<Admission>(admitted);
+    ending_->pass.emplace(std::move(pass));
+    record_.caller = caller.name();
+
+    auto parsed = readable ? backend_.parser.Parse(message, id) : RequestParser::Unreadable();
+    if (const Failure* failure = std::get_if<Failure>(&parsed)) {
+      door_.Refuse(caller, *failure);
+      return Fail(*failure);
+    }
+    call_ = backend_.issuer.Create(std::move(caller), std::get<TokenRequest>(std::move(parsed)),
+                                   [this, ending = ending_](issue::Reply reply) {
+                                     if (ending->Claim()) Answer(std::move(reply));
+                                   });
+  }
+
+  // gRPC calls this once the handler has returned, hence after Start.
+  void OnCancel() override {
+    if (call_) call_->Cancel();
+    if (ending_->Claim()) End(AbandonedStatus(context_), nullptr);
+  }
+
+  void OnDone() override { delete this; }
+
+ private:
+  static bool Read(const grpc::ByteBuffer& request, v1::CreateTokenRequest& message) {
+    grpc::ByteBuffer bytes(request);
+    if (grpc::SerializationTraits<v1::CreateTokenRequest>::Deserialize(&bytes, &message).ok()) return true;
+    message.Clear();
+    return false;
+  }
+
+  void Fail(const Failure& failure) {
+    if (ending_->Claim()) Answer(failure);
+  }
+
+  void Answer(issue::Reply reply) {
+    if (const auto* failure = std::get_if<Failure>(&reply)) {
+      AddTrailers(*failure, context_);
+      return End(ToStatus(*failure, record_.request_id), failure);
+    }
+    if (std::holds_alternative<issue::Abandoned>(reply)) return End(AbandonedStatus(context_), nullptr);
+    response_ = std::holds_alternative<issue::Released>(reply)
+                    ? Release(std::get<issue::Released>(reply), record_.request_id)
+                    : Validate(std::get<issue::Validated>(reply), record_.request_id);
+    End(grpc::Status::OK, nullptr);
+  }
+
+  // This may be gone once it returns.
+  void End(const grpc::Status& status, const Failure* failure) {
+    LogCall(record_, door_, status, failure);
+    Finish(status);
+  }
+
+  const Backend& backend_;
+  const Door& door_;
+  grpc::CallbackServerContext& context_;
+  grpc::ByteBuffer& response_;
+  CallRecord record_{"CreateToken"};
+  std::shared_ptr<Ending> ending_ = std::make_shared<Ending>();
+  std::shared_ptr<issue::Call> call_;
+};
+
+void DescribeCaller(const Caller& caller, const policy::Policy& policy, v1::GetCallerResponse& response) {
+  response.set_caller(caller.name());
+  response.set_authentication(std::string(Name(caller.authentication())));
+  response.set_listener(caller.listener());
+  for (const config::Grant* grant : policy.GrantsOf(caller)) {
+    v1::Grant& shown = *response.add_grants();
+    shown.set_name(grant->name);
+    for (const std::string& organization : grant->organizations) shown.add_organizations(organization);
+    for (const std::string& application : grant->applications) shown.add_applications(application);
+    for (const std::string& scope : grant->scopes) shown.add_scopes(scope);
+  }
+}
+
+grpc::Status GetCallerNow(const Backend& backend, const Door& door,
+                          const grpc::CallbackServerContext& context, v1::GetCallerResponse& response) {
+  CallRecord record{"GetCaller"};
+  record.request_id = MakeUuid();
+  const auto admitted = door.Admit(context);
+  if (const Failure* failure = std::get_if<Failure>(&admitted)) {
+    grpc::Status status = ToStatus(*failure, record.request_id);
+    LogCall(record, door, status, failure);
+    return status;
+  }
+  const Caller& caller = std::get<Admission>(admitted).caller;
+  DescribeCaller(caller, backend.policy, response);
+  record.caller = caller.name();
+  LogCall(record, door, grpc::Status::OK, nullptr);
+  return grpc::Status::OK;
+}
+
+// CreateToken is served raw: only so is the memory of a serialized bearer ours to wipe, and a message that is
+// none an INVALID_REQUEST.
+using ServiceBase = v1::TokenService::WithRawCallbackMethod_CreateToken<
+    v1::TokenService::WithCallbackMethod_GetCaller<v1::TokenService::Service>>;
+
+class TokenService final : public ServiceBase {
+ public:
+  TokenService(const Backend& backend, std::shared_ptr<const Door> door)
+      : backend_(backend), door_(std::move(door)) {}
+
+  using ServiceBase::CreateToken;
+  using ServiceBase::GetCaller;
+
+  grpc::ServerUnaryReactor* CreateToken(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                        grpc::ByteBuffer* response) override {
+    auto* call = new CreateTokenCall(backend_, *door_, *context, *response);
+    call->Start(*request);
+    return call;
+  }
+
+  grpc::ServerUnaryReactor* GetCaller(grpc::CallbackServerContext* context,
+                                      const v1::GetCallerRequest* /*request*/,
+                                      v1::GetCallerResponse* response) override {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(GetCallerNow(backend_, *door_, *context, *response));
+    return reactor;
+  }
+
+ private:
+  const Backend& backend_;
+  std::shared_ptr<const Door> door_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> MakeTokenService(const Backend& backend, std::shared_ptr<const Door> door) {
+  return std::make_unique<TokenService>(backend, std::move(door));
+}
+
+}  // namespace tokend::rpc

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <memory>
+
+#include "daemon/issue/issuer.h"
+#include "daemon/policy/policy.h"
+#include "daemon/rpc/door.h"
+#include "daemon/rpc/request_parser.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace tokend::rpc {
+
+// What the calls of every door share. Outlives the servers.
+struct Backend {
+  issue::Issuer& issuer;
+  const policy::Policy& policy;
+  RequestParser parser;
+};
+
+// tokend.v1.TokenService behind one door. The only place where a bearer is exposed to a caller.
+std::unique_ptr<grpc::Service> MakeTokenService(const Backend& backend, std::shared_ptr<const Door> door);
+
+}  // namespace tokend::rpc

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/base/result.h"
+#include "daemon/config/config.h"
+#include "daemon/telemetry/metrics.h"
+
+struct mg_connection;
+struct mg_context;
+
+namespace tokend::telemetry {
+
+// One thing that readiness depends on.
+struct Check {
+  std::string name;               // a fixed word
+  std::function<Status()> state;  // OK, or why not, in fixed words. Any thread, two at once; must not block
+};
+
+struct AdminOptions {
+  config::TcpAddress address;  // port 0: any free one
+  std::string config_fingerprint;
+  std::vector<Check> checks;
+};
+
+// The admin page over HTTP/1.1, read only and without secrets: /livez, /readyz, /metrics and a status page at
+// /. Everything that a client sends is bounded in size and time, and is neither shown nor logged.
+class AdminServer {
+ public:
+  // Listens, and answers on threads of its own. `metrics` must outlive the server.
+  static Result<std::unique_ptr<AdminServer>> Start(AdminOptions options, const Metrics& metrics);
+
+  // Stops listening and waits for the answers that are being written: a few seconds at most, whatever the
+  // clients do.
+  ~AdminServer();
+  AdminServer(const AdminServer&) = delete;
+  AdminServer& operator=(const AdminServer&) = delete;
+
+  std::uint16_t port() const { return port_; }
+
+ private:
+  struct Response;
+
+  AdminServer(AdminOptions options, const Metrics& metrics);
+
+  static int OnRequest(mg_connection* connection) noexcept;
+  Response Answer(std::string_view path) const;
+  Response Readiness() const;
+  std::string StatusPage() const;
+
+  const AdminOptions options_;
+  const Metrics& metrics_;
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  std::uint16_t port_ = 0;
+  mg_context* server_ = nullptr;
+};
+
+}  // namespace tokend::telemetry

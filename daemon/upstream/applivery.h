@@ -1,0 +1,49 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "daemon/base/secret.h"
+#include "daemon/config/config.h"
+#include "daemon/loop/event_loop.h"
+#include "daemon/loop/http_client.h"
+#include "daemon/upstream/upstream.h"
+
+namespace tokend::upstream {
+
+// The HTTP client that the configuration asks for.
+loop::HttpClientOptions HttpOptions(const config::Applivery& options);
+
+// Applivery's own API: one POST of "Add new token" a Mint. Holds the API keys. Made on any thread, then loop
+// thread only; Stop comes before the end.
+class AppliveryUpstream final : public Upstream {
+ public:
+  // Told of each answer: its HTTP status, 0 if there was none, and how long it took. Loop thread.
+  using OnAnswer = std::function<void(int http_status, std::chrono::nanoseconds latency)>;
+
+  // By organization, as the configuration names them.
+  using Keys = std::map<std::string, ApiKey>;
+
+  AppliveryUpstream(const config::Applivery& options, Keys keys, loop::EventLoop& loop,
+                    loop::HttpClient& client, OnAnswer on_answer);
+
+  void Mint(IntentReceipt receipt, const MintRequest& request, Done done) override;
+  void Stop() override;
+
+ private:
+  struct Organization {
+    std::shared_ptr<const loop::HeaderList> headers;
+    std::uint64_t key_generation;
+  };
+
+  std::string base_url_;
+  std::map<std::string, Organization> organizations_;
+  loop::EventLoop& loop_;
+  loop::HttpClient& client_;
+  OnAnswer on_answer_;
+};
+
+}  // namespace tokend::upstream

@@ -1,0 +1,699 @@
+#include "daemon/loop/curl_http_client.h"
+
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+#include <netdb.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "daemon/loop/curl_loop.h"
+#include "tests/unit/loop/scripted_server.h"
+
+namespace {
+
+// A name server that does not answer until the gate opens.
+class ResolverGate {
+ public:
+  void Wait() {
+    std::unique_lock lock(mutex_);
+    ++waiting_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return open_; });
+  }
+  void AwaitWaiter() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return waiting_ > 0; });
+  }
+  void Set(bool open) {
+    const std::lock_guard lock(mutex_);
+    open_ = open;
+    waiting_ = 0;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = false;
+  int waiting_ = 0;
+};
+
+ResolverGate resolver_gate;
+
+}  // namespace
+
+// In the place of libc's for libcurl as well: no test asks a name server.
+extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo* hints, addrinfo** result) {
+  const std::string_view host = name == nullptr ? "" : name;
+  if (host == "slow.test") {
+    resolver_gate.Wait();
+    return EAI_AGAIN;
+  }
+  if (host == "absent.test") return EAI_NONAME;
+  static const auto libc = reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
+  return libc(name, service, hints, result);
+}
+
+namespace tokend::loop {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::chrono::seconds kPatience{30};
+constexpr char kBody[] = R"({"scopes":["sdk"]})";
+
+HttpClientOptions Options() {
+  HttpClientOptions options;
+  options.allow_http = true;
+  return options;
+}
+
+// A client on a loop of its own, asked from the test's thread.
+class Client {
+ public:
+  explicit Client(HttpClientOptions options = Options()) : client_(loop_.NewHttpClient(std::move(options))) {
+    loop_.Start();
+  }
+  ~Client() {
+    Run([this] { client_.reset(); });
+    loop_.Stop();
+  }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  void Run(std::function<void()> what) {
+    std::promise<void> ran;
+    loop_.Post([&] {
+      what();
+      ran.set_value();
+    });
+    ran.get_future().wait();
+  }
+
+  std::future<HttpAnswer> Begin(const std::string& url, std::string body = kBody) {
+    auto answered = std::make_shared<std::promise<HttpAnswer>>();
+    auto future = answered->get_future();
+    Run([&] {
+      HttpPost post;
+      post.url = url;
+      auto headers = std::make_shared<HeaderList>();
+      headers->Add("Content-Type", "application/json");
+      headers->Add("Authorization", "Bearer key");
+      post.headers = std::move(headers);
+      post.body = std::move(body);
+      client_->Post(std::move(post),
+                    [answered](HttpAnswer answer) { answered->set_value(std::move(answer)); });
+    });
+    return future;
+  }
+
+  HttpAnswer Ask(const std::string& url, std::string body = kBody) {
+    std::future<HttpAnswer> answer = Begin(url, std::move(body));
+    if (answer.wait_for(kPatience) == std::future_status::ready) return answer.get();
+    ADD_FAILURE() << "no answer";
+    return {};
+  }
+
+  HttpClient& http() { return *client_; }
+
+ private:
+  CurlLoop loop_;
+  std::unique_ptr<HttpClient> client_;
+};
+
+std::string Text(const HttpAnswer& answer) { return std::string(answer.body.Expose()); }
+
+// Answers every request on every connection.
+void AnswerAll(Connection& connection) {
+  while (connection.ReadRequest()) connection.Send(HttpAnswerText(200, "fine"));
+}
+
+TEST(CurlHttpClient, BringsStatusAndBody) {
+  ScriptedServer server([](Connection& c) {
+    c.ReadRequest();
+    c.Send(HttpAnswerText(404, R"({"status":false})", "Retry-After: 7\r\n"));
+  });
+  Client client;
+  const HttpAnswer answer = client.Ask(server.Url());
+  EXPECT_EQ(answer.sent, Sent::kYes);
+  EXPECT_EQ(answer.ending, Ending::kComplete);
+  EXPECT_EQ(answer.status, 404);
+  EXPECT_EQ(answer.retry_after, std::chrono::seconds(7));
+  EXPECT_EQ(Text(answer), R"({"status":false})");
+  EXPECT_EQ(answer.error, "");
+  EXPECT_GT(answer.latency.count(), 0);
+}
+
+TEST(CurlHttpClient, SendsTheGivenHeadersAndBodyAndLittleElse) {
+  ScriptedServer server(AnswerAll);
+  Client client;
+  client.Ask(server.Url());
+  const std::string received = server.received();
+  const std::string host = server.Url().substr(7, server.Url().size() - 7 - 5);
+  EXPECT_EQ(received, "POST /path HTTP/1.1\r\nHost: " + host +
+                          "\r\nAccept: */*\r\nContent-Type: application/json\r\nAuthorization: Bearer key\r\n"
+                          "Content-Length: 18\r\n\r\n" +
+                          kBody);
+}
+
+TEST(CurlHttpClient, SendsALargeBodyWholeAndWithoutAsking) {
+  ScriptedServer server(AnswerAll);
+  Client client;
+  const HttpAnswer answer = client.Ask(server.Url(), std::string(CurlHttpClient::kMaxRequestBody, 'x'));
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(server.received().find("Expect"), std::string::npos);
+  EXPECT_EQ(server.posts(), 1);
+}
+
+TEST(CurlHttpClient, RefusesABodyThatIsEmptyOrTooLarge) {
+  ScriptedServer server(AnswerAll);
+  Client client;
+  for (const std::size_t size : {std::size_t{0}, CurlHttpClient::kMaxRequestBody + 1}) {
+    const HttpAnswer answer = client.Ask(server.Url(), std::string(size, 'x'));
+    EXPECT_EQ(answer.sent, Sent::kNo);
+    EXPECT_EQ(answer.ending, Ending::kBroken);
+  }
+  EXPECT_EQ(server.connections(), 0);
+}
+
+TEST(CurlHttpClient, ReusesAConnection) {
+  ScriptedServer server(AnswerAll);
+  Client client;
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(client.Ask(server.Url()).status, 200);
+  EXPECT_EQ(server.connections(), 1);
+  EXPECT_EQ(server.posts(), 5);
+}
+
+TEST(CurlHttpClient, ReusesNoConnectionWhereTheIdleTimeIsUnderASecond) {
+  ScriptedServer server(AnswerAll);
+  HttpClientOptions options = Options();
+  options.connection_max_idle = milliseconds(999);
+  Client client(options);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(client.Ask(server.Url()).status, 200);
+  EXPECT_EQ(server.connections(), 3);
+}
+
+TEST(CurlHttpClient, ReusesNoConnectionThatIdledForLonger) {
+  ScriptedServer server(AnswerAll);
+  HttpClientOptions options = Options();
+  options.connection_max_idle = milliseconds(1000);
+  Client client(options);
+  client.Ask(server.Url());
+  client.Ask(server.Url());
+  EXPECT_EQ(server.connections(), 1);
+  std::this_thread::sleep_for(milliseconds(1010));  // what is tested is that time passes
+  client.Ask(server.Url());
+  EXPECT_EQ(server.connections(), 2);
+}
+
+// One POST, whatever the connection does with it.
+
+void ExpectOneUnanswered(const HttpAnswer& answer, Sent sent) {
+  EXPECT_EQ(answer.sent, sent);
+  EXPECT_EQ(answer.ending, Ending::kBroken);
+  EXPECT_EQ(answer.status, 0);
+  EXPECT_NE(answer.error, "");
+}
+
+TEST(CurlHttpClient, SendsOnceWhereAFreshConnectionDrops) {
+  ScriptedServer server([](Connection& c) { c.ReadRequest(); });
+  Client client;
+  ExpectOneUnanswered(client.Ask(server.Url()), Sent::kYes);
+  EXPECT_EQ(server.posts(), 1);
+}
+
+TEST(CurlHttpClient, SendsOnceWhereAFreshConnectionIsReset) {
+  ScriptedServer server([](Connection& c) {
+    c.ReadRequest();
+    c.Reset();
+  });
+  Client client;
+  ExpectOneUnanswered(client.Ask(server.Url()), Sent::kYes);
+  EXPECT_EQ(server.posts(), 1);
+}
+
+TEST(CurlHttpClient, SendsOnceWhereAReusedConnectionDrops) {
+  for (const bool reset : {false, true}) {
+    ScriptedServer server([reset](Connection& c) {
+      c.ReadRequest();
+      c.Send(HttpAnswerText(200, "fine"));
+      c.ReadRequest();
+      if (reset) c.Reset();
+    });
+    Client client;
+    EXPECT_EQ(client.Ask(server.Url()).status, 200);
+    ExpectOneUnanswered(client.Ask(server.Url()), Sent::kYes);
+    EXPECT_EQ(server.posts(), 2) << "one for each call";
+  }
+}
+
+TEST(CurlHttpClient, KnowsThatItSentWhereTheReusedConnectionDropsAndNobodyListensAnyMore) {
+  ScriptedServer server([](Connection& c) {
+    c.ReadRequest();
+    c.Send(HttpAnswerText(200, "fine"));
+    c.ReadRequest();
+  });
+  Client client;
+  EXPECT_EQ(client.Ask(server.Url()).status, 200);
+  server.StopListening();
+  ExpectOneUnanswered(client.Ask(server.Url()), Sent::kYes);
+  EXPECT_EQ(server.posts(), 2);
+}
+
+TEST(CurlHttpClient, SendsOnAFreshConnectionWhereTheIdleOneWasClosed) {
+  ScriptedServer server([](Connection& c) {
+    c.ReadRequest();
+    c.Send(HttpAnswerText(200, "fine"));
+  });
+  Client client;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(client.Ask(server.Url()).status, 200);
+    server.AwaitClosed();
+  }
+  EXPECT_EQ(server.posts(), 3);
+}
+
+TEST(CurlHttpClient, SendsOnceOnEachOfManyConnectionsThatDrop) {
+  ScriptedServer server([](Connection& c) {
+    c.ReadRequest();
+    c.Send(HttpAnswerText(200, "fine"));
+    c.ReadRequest();
+  });
+  Client client;
+  for (int round = 0; round < 2; ++round) {
+    std::vector<std::future<HttpAnswer>> answers;
+    for (int i = 0; i < 30; ++i) answers.push_back(client.Begin(server.Url()));
+    for (auto& answer : answers) EXPECT_EQ(answer.get().sent, Sent::kYes);
+  }
+  EXPECT_EQ(server.posts(), 60);
+}
+
+TEST(CurlHttpClient, SentNothingWhereNobodyListens) {
+  ScriptedServer server(AnswerAll);
+  server.StopListening();
+  Client client;
+  const HttpAnswer answer = client.Ask(server.Url());
+  ExpectOneUnanswered(answer, Sent::kNo);
+  EXPECT_EQ(answer.error, "Couldn't connect to server");
+}
+
+TEST(CurlHttpClient, SentNothingWhereTheNameDoesNotResolve) {
+  Client client;
+  const HttpAnswer answer = client.Ask("https://absent.test/");
+  ExpectOneUnanswered(answer, Sent::kNo);
+  EXPECT_EQ(answer.error, "Couldn't resolve host name");
+}
+
+TEST(CurlHttpClient, SentNothingWhereTlsFails) {
+  ScriptedServer server([](Connection& c) { c.Send(HttpAnswerText(200, "fine")); });
+  Client client;
+  ExpectOneUnanswered(client.Ask(server.Url("https")), Sent::kNo);
+  EXPECT_EQ(server.received().find("key"), std::string::npos);
+}
+
+TEST(CurlHttpClient, SentNothingWhereTheTlsHandshakeStalls) {
+  ScriptedServer server([](Connection& c) { c.AwaitClose(); });
+  HttpClientOptions options = Options();
+  options.connect_timeout = milliseconds(100);
+  Client client(options);
+  const HttpAnswer answer = client.Ask(server.Url("https"));
+  ExpectOneUnanswered(answer, Sent::kNo);
+  EXPECT_EQ(answer.error, "Timeout was reached");
+}
+
+TEST(CurlHttpClient, GivesUpAfterTheTimeoutAndKnowsThatItSent) {
+  ScriptedServer server([](Connection& c) {
+    c.ReadRequest();
+    c.AwaitClose();
+  });
+  HttpClientOptions options = Options();
+  options.timeout = milliseconds(150);
+  Client client(options);
+  const HttpAnswer answer = client.Ask(server.Url());
+  ExpectOneUnanswered(answer, Sent::kYes);
+  EXPECT_GE(answer.latency, milliseconds(150));
+  EXPECT_EQ(server.posts(), 1);
+}
+
+TEST(CurlHttpClient, KeepsTheStatusOfAnAnswerThatStalls) {
+  ScriptedServer server([](Connection& c) {
+    c.ReadRequest();
+    c.Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+    c.AwaitClose();
+  });
+  HttpClientOptions options = Options();
+  options.timeout = milliseconds(150);
+  Client client(options);
+  const HttpAnswer answer = client.Ask(server.Url());
+  EXPECT_EQ(answer.ending, Ending::kBroken);
+  EXPECT_EQ(answer.status, 200);
+}
+
+// Answers out of the ordinary.
+
+TEST(CurlHttpClient, TakesAnAnswerThatComesBeforeTheBodyWasRead) {
+  ScriptedServer server([](Connection& c) {
+    c.ReadHeader();
+    c.Send(HttpAnswerText(401, "no", "Connection: close\r\n"));
+    c.AwaitClose();
+  });
+  Client client;
+  const HttpAnswer answer = client.Ask(server.Url(), std::string(500000, 'x'));
+  EXPECT_EQ(answer.status, 401);
+  EXPECT_EQ(answer.ending, Ending::kComplete);
+}
+
+TEST(CurlHttpClient, IsNotMovedToSendAgainByAChallengeOrAnExpectation) {
+  for (const int status : {401, 407, 417, 421, 425, 426, 503}) {
+    ScriptedServer server([status](Connection& c) {
+      while (c.ReadRequest()) {
+        c.Send(HttpAnswerText(status, "no",
+                              "WWW-Authenticate: Basic realm=x\r\nProxy-Authenticate: Basic realm=x\r\n"
+                              "Upgrade: h2c\r\nRetry-After: 0\r\n"));
+      }
+    });
+    Client client;
+    EXPECT_EQ(client.Ask(server.Url()).status, status);
+    EXPECT_EQ(server.posts(), 1);
+  }
+}
+
+TEST(CurlHttpClient, FollowsNoRedirect) {
+  ScriptedServer other(AnswerAll);
+  for (const int status : {301, 302, 303, 307, 308}) {
+    ScriptedServer server([&](Connection& c) {
+      while (c.ReadRequest()) c.Send(HttpAnswerText(status, "", "Location: " + other.Url() + "\r\n"));
+    });
+    Client client;
+    EXPECT_EQ(client.Ask(server.Url()).status, status);
+    EXPECT_EQ(server.posts(), 1);
+  }
+  EXPECT_EQ(other.connections(), 0);
+}
+
+TEST(CurlHttpClient, SeesThroughInterimAnswers) {
+  ScriptedServer server([](Connection& c) {
+    c.ReadRequest();
+    c.Send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nRetry-After: 5\r\n\r\n");
+    c.Send(HttpAnswerText(201, "made"));
+  });
+  Client client;
+  const HttpAnswer answer = client.Ask(server.Url());
+  EXPECT_EQ(answer.status, 201);
+  EXPECT_EQ(Text(answer), "made");
+}
+
+TEST(CurlHttpClient, HasNoStatusWhereOnlyAnInterimAnswerCame) {
+  ScriptedServer server([](Connection& c) {
+    c.ReadRequest();
+    c.Send("HTTP/1.1 100 Continue\r\n\r\n");
+  });
+  Client client;
+  ExpectOneUnanswered(client.Ask(server.Url()), Sent::kYes);
+  EXPECT_EQ(server.posts(), 1);
+}
+
+TEST(CurlHttpClient, TakesABodyOfTheMostThatIsAllowed) {
+  const std::string body(64 * 1024, 'b');
+  ScriptedServer server([&](Connection& c) {
+    c.ReadRequest();
+    c.Send(HttpAnswerText(200, body));
+  });
+  Client client;
+  const HttpAnswer answer = client.Ask(server.Url());
+  EXPECT_EQ(answer.ending, Ending::kComplete);
+  EXPECT_EQ(answer.body.size(), body.size());
+}
+
+TEST(CurlHttpClient, CutsOffABodyThatIsTooLarge) {
+  for (const bool chunked : {false, true}) {
+    ScriptedServer server([&](Connection& c) {
+      c.ReadRequest();
+      const std::string body(64 * 1024 + 1, 'b');
+      if (!chunked) c.Send(HttpAnswerText(200, body));
+      if (!chunked || !c.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")) return;
+      while (c.Send("1000\r\n" + std::string(4096, 'b') + "\r\n")) {
+      }
+    });
+    Client client;
+    const HttpAnswer answer = client.Ask(server.Url());
+    EXPECT_EQ(answer.ending, Ending::kTooLarge);
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(answer.body.size(), 64u * 1024u);
+    EXPECT_EQ(answer.sent, Sent::kYes);
+    EXPECT_EQ(server.posts(), 1);
+  }
+}
+
+TEST(CurlHttpClient, SeesThatAnAnswerBrokeOff) {
+  const std::vector<std::string> answers = {
+      "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n",
+  };
+  for (const std::string& text : answers) {
+    ScriptedServer server([&](Connection& c) {
+      c.ReadRequest();
+      c.Send(text);
+    });
+    Client client;
+    const HttpAnswer answer = client.Ask(server.Url());
+    EXPECT_EQ(answer.ending, Ending::kBroken) << text;
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(answer.sent, Sent::kYes);
+    EXPECT_EQ(server.posts(), 1);
+  }
+}
+
+TEST(CurlHttpClient, TakesNothingForAnAnswerThatIsNotHttp) {
+  for (const char* text :
+       {"plain words\r\n\r\n", "HTTP/0.9 what\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "\r\n\r\n"}) {
+    ScriptedServer server([&](Connection& c) {
+      c.ReadRequest();
+      c.Send(text);
+    });
+    Client client;
+    const HttpAnswer answer = client.Ask(server.Url());
+    EXPECT_EQ(answer.ending, Ending::kBroken) << text;
+    EXPECT_EQ(answer.sent, Sent::kYes);
+    EXPECT_EQ(server.posts(), 1);
+  }
+}
+
+TEST(CurlHttpClient, BoundsTheAnswersHeader) {
+  const std::vector<std::function<std::string(int)>> lines = {
+      [](int) { return "X: " + std::string(1000, 'x') + "\r\n"; },
+      [](int) { return std::string("X: y\r\n"); },
+      [](int i) { return i == 0 ? std::string("\r\n") : std::string("HTTP/1.1 100 Continue\r\n\r\n"); },
+  };
+  for (const auto& line : lines) {
+    ScriptedServer server([&](Connection& c) {
+      c.ReadRequest();
+      c.Send("HTTP/1.1 100 Continue\r\n");
+      for (int i = 0; i < 100000 && c.Send(line(i)); ++i) {
+      }
+      c.AwaitClose();
+    });
+    Client client;
+    const HttpAnswer answer = client.Ask(server.Url());
+    EXPECT_EQ(answer.ending, Ending::kBroken);
+    EXPECT_EQ(answer.error, "Answer header too large");
+  }
+}
+
+TEST(CurlHttpClient, DecodesNoContent) {
+  ScriptedServer server([&](Connection& c) {
+    c.ReadRequest();
+    c.Send(HttpAnswerText(200, "not gzip at all", "Content-Encoding: gzip\r\n"));
+  });
+  Client client;
+  const HttpAnswer answer = client.Ask(server.Url());
+  EXPECT_EQ(answer.ending, Ending::kComplete);
+  EXPECT_EQ(Text(answer), "not gzip at all");
+}
+
+TEST(CurlHttpClient, KeepsNoCookies) {
+  ScriptedServer server([](Connection& c) {
+    while (c.ReadRequest()) c.Send(HttpAnswerText(200, "", "Set-Cookie: a=b; Path=/\r\n"));
+  });
+  Client client;
+  client.Ask(server.Url());
+  client.Ask(server.Url());
+  EXPECT_EQ(server.received().find("Cookie"), std::string::npos);
+}
+
+// Where a request may go.
+
+TEST(CurlHttpClient, SendsNothingInCleartextUnlessAllowed) {
+  ScriptedServer server(AnswerAll);
+  Client client(HttpClientOptions{});
+  const HttpAnswer answer = client.Ask(server.Url());
+  ExpectOneUnanswered(answer, Sent::kNo);
+  EXPECT_EQ(server.connections(), 0);
+}
+
+TEST(CurlHttpClient, SpeaksNoOtherProtocol) {
+  Client client;
+  for (const char* url :
+       {"file:///etc/hostname", "ftp://127.0.0.1/", "gopher://127.0.0.1/", "127.0.0.1", ""}) {
+    EXPECT_EQ(client.Ask(url).sent, Sent::kNo) << url;
+  }
+}
+
+TEST(CurlHttpClient, TakesNoProxyFromTheEnvironment) {
+  ScriptedServer proxy(AnswerAll);
+  ScriptedServer server(AnswerAll);
+  const std::vector<const char*> names = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
+                                          "ALL_PROXY"};
+  for (const char* name : names) setenv(name, proxy.Url().c_str(), 1);
+  HttpClientOptions options = Options();
+  options.connect_timeout = milliseconds(200);
+  Client client(options);
+  EXPECT_EQ(client.Ask(server.Url()).status, 200);
+  client.Ask(server.Url("https"));
+  for (const char* name : names) unsetenv(name);
+  EXPECT_EQ(proxy.connections(), 0);
+}
+
+TEST(CurlHttpClient, BoundsItsConnections) {
+  constexpr int kConnections = 4;
+  std::atomic<int> open{0};
+  std::atomic<int> most{0};
+  ScriptedServer server([&](Connection& c) {
+    const int now = ++open;
+    int before = most;
+    while (before < now && !most.compare_exchange_weak(before, now)) {
+    }
+    AnswerAll(c);
+    --open;
+  });
+  HttpClientOptions options = Options();
+  options.max_connections = kConnections;
+  Client client(options);
+  std::vector<std::future<HttpAnswer>> answers;
+  for (int i = 0; i < 100; ++i) answers.push_back(client.Begin(server.Url()));
+  for (auto& answer : answers) EXPECT_EQ(answer.get().status, 200);
+  EXPECT_EQ(server.posts(), 100);
+  EXPECT_LE(most, kConnections);
+}
+
+TEST(CurlHttpClient, HasAConnectionForEachRequestOfHttp1) {
+  constexpr int kRequests = 64;
+  std::mutex mutex;
+  std::condition_variable changed;
+  int waiting = 0;
+  ScriptedServer server([&](Connection& c) {
+    c.ReadRequest();
+    {
+      std::unique_lock lock(mutex);
+      ++waiting;
+      changed.notify_all();
+      changed.wait(lock, [&] { return waiting == kRequests; });
+    }
+    c.Send(HttpAnswerText(200, "fine"));
+    c.AwaitClose();
+  });
+  HttpClientOptions options = Options();
+  options.max_connections = kRequests;
+  Client client(options);
+  std::vector<std::future<HttpAnswer>> answers;
+  for (int i = 0; i < kRequests; ++i) answers.push_back(client.Begin(server.Url()));
+  for (auto& answer : answers) EXPECT_EQ(answer.get().status, 200);
+}
+
+// Names and stopping.
+
+class SlowNames : public testing::Test {
+ protected:
+  void SetUp() override { resolver_gate.Set(false); }
+  void TearDown() override { resolver_gate.Set(true); }
+};
+
+TEST_F(SlowNames, DoNotHoldUpTheLoop) {
+  ScriptedServer server(AnswerAll);
+  HttpClientOptions options = Options();
+  options.timeout = milliseconds(150);
+  Client client(options);
+  std::future<HttpAnswer> slow = client.Begin("http://slow.test/");
+  resolver_gate.AwaitWaiter();
+  EXPECT_EQ(client.Ask(server.Url()).status, 200);
+  ASSERT_EQ(slow.wait_for(kPatience), std::future_status::ready);
+  const HttpAnswer answer = slow.get();
+  ExpectOneUnanswered(answer, Sent::kNo);
+  EXPECT_EQ(client.Ask(server.Url()).status, 200);
+}
+
+TEST_F(SlowNames, DoNotHoldUpTheStop) {
+  Client client;
+  std::future<HttpAnswer> slow = client.Begin("http://slow.test/");
+  resolver_gate.AwaitWaiter();
+  client.Run([&] { client.http().Stop(); });
+  ASSERT_EQ(slow.wait_for(std::chrono::seconds(0)), std::future_status::ready);
+  EXPECT_EQ(slow.get().ending, Ending::kStopped);
+}
+
+TEST(CurlHttpClient, StopEndsWhatRuns) {
+  std::promise<void> read;
+  ScriptedServer server([&](Connection& c) {
+    c.ReadRequest();
+    read.set_value();
+    c.AwaitClose();
+  });
+  Client client;
+  std::future<HttpAnswer> running = client.Begin(server.Url());
+  read.get_future().wait();
+  client.Run([&] {
+    client.http().Stop();
+    EXPECT_EQ(running.wait_for(std::chrono::seconds(0)), std::future_status::ready) << "only after Stop";
+  });
+  const HttpAnswer answer = running.get();
+  EXPECT_EQ(answer.ending, Ending::kStopped);
+  EXPECT_EQ(answer.sent, Sent::kYes);
+  EXPECT_EQ(answer.status, 0);
+}
+
+TEST(CurlHttpClient, SendsNothingOnceStopped) {
+  ScriptedServer server(AnswerAll);
+  Client client;
+  client.Run([&] { client.http().Stop(); });
+  const HttpAnswer answer = client.Ask(server.Url());
+  EXPECT_EQ(answer.ending, Ending::kStopped);
+  EXPECT_EQ(answer.sent, Sent::kNo);
+  EXPECT_EQ(server.connections(), 0);
+}
+
+TEST(CurlHttpClient, MayBeAskedAndStoppedFromWithinAnAnswer) {
+  ScriptedServer server(AnswerAll);
+  Client client;
+  std::promise<Ending> second;
+  client.Run([&] {
+    const auto post = [&] {
+      HttpPost request;
+      request.url = server.Url();
+      request.body = kBody;
+      return request;
+    };
+    client.http().Post(post(), [&, post](HttpAnswer) {
+      client.http().Post(post(), [&](HttpAnswer answer) { second.set_value(answer.ending); });
+      client.http().Stop();
+    });
+  });
+  EXPECT_EQ(second.get_future().get(), Ending::kStopped);
+}
+
+}  // namespace
+}  // namespace tokend::loop

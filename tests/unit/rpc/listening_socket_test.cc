@@ -1,0 +1,157 @@
+#include "daemon/rpc/listening_socket.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace tokend::rpc {
+namespace {
+
+class UnixSocketTest : public testing::Test {
+ protected:
+  UnixSocketTest() {
+    std::string folder = testing::TempDir() + "tokend-XXXXXX";
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+    path_ = folder + "/t.sock";
+  }
+  ~UnixSocketTest() override { std::filesystem::remove_all(folder_); }
+
+  Result<ListeningSocket> Open(mode_t mode = 0660) const {
+    config::Listener listener;
+    listener.address = config::UnixAddress{path_};
+    listener.socket_mode = mode;
+    return ListeningSocket::Open(listener);
+  }
+
+  // 0, or the errno of connecting.
+  static int Connect(const std::string& path) {
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    std::strncpy(name.sun_path, path.c_str(), sizeof(name.sun_path) - 1);
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int error = connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0 ? 0 : errno;
+    close(fd);
+    return error;
+  }
+
+  // What a daemon that was killed leaves behind.
+  void LeaveStaleSocket() const {
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    std::strncpy(name.sun_path, path_.c_str(), sizeof(name.sun_path) - 1);
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)), 0);
+    close(fd);
+    ASSERT_EQ(Connect(path_), ECONNREFUSED);
+  }
+
+  std::string folder_;
+  std::string path_;
+};
+
+TEST_F(UnixSocketTest, ListensWithItsModeAndLeavesNothingBehind) {
+  const mode_t old_mask = umask(0077);
+  for (const mode_t mode : {0600, 0660, 0666}) {
+    auto socket = Open(mode);
+    ASSERT_TRUE(socket.ok()) << socket.status();
+    struct stat found {};
+    ASSERT_EQ(lstat(path_.c_str(), &found), 0);
+    EXPECT_EQ(found.st_mode & 0777, mode);
+    EXPECT_EQ(Connect(path_), 0);
+    EXPECT_EQ(socket->address(), "unix://" + path_);
+    socket->Close();
+    EXPECT_TRUE(std::filesystem::is_empty(folder_));
+  }
+  EXPECT_EQ(umask(old_mask), 0077U);
+}
+
+TEST_F(UnixSocketTest, TakesThePlaceOfAStaleSocket) {
+  LeaveStaleSocket();
+  const auto socket = Open();
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  EXPECT_EQ(Connect(path_), 0);
+}
+
+TEST_F(UnixSocketTest, RefusesAnAddressWhereSomebodyListens) {
+  const auto first = Open();
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(Open().status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(Connect(path_), 0);
+}
+
+TEST_F(UnixSocketTest, RefusesASymlinkEvenToAStaleSocket) {
+  LeaveStaleSocket();
+  const std::string target = path_;
+  path_ = folder_ + "/link";
+  std::filesystem::create_symlink(target, path_);
+  EXPECT_EQ(Open().status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_TRUE(std::filesystem::is_symlink(path_));
+}
+
+TEST_F(UnixSocketTest, RefusesAFileAndKeepsIt) {
+  std::ofstream(path_) << "precious";
+  EXPECT_EQ(Open().status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(std::filesystem::file_size(path_), 8U);
+}
+
+TEST_F(UnixSocketTest, RefusesAnotherUsersSocket) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+  LeaveStaleSocket();
+  ASSERT_EQ(lchown(path_.c_str(), 12345, 12345), 0);
+  EXPECT_EQ(Open().status().code(), absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(UnixSocketTest, NeedsItsFolder) {
+  path_ = folder_ + "/missing/t.sock";
+  EXPECT_EQ(Open().status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(UnixSocketTest, RefusesAPathThatTheSystemCannotTake) {
+  path_ = folder_ + "/" + std::string(120, 'a');
+  EXPECT_EQ(Open().status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(UnixSocketTest, LeavesASuccessorsNameAlone) {
+  auto socket = Open();
+  ASSERT_TRUE(socket.ok());
+  ASSERT_EQ(unlink(path_.c_str()), 0);
+  const auto successor = Open();
+  ASSERT_TRUE(successor.ok()) << successor.status();
+  socket->Close();
+  EXPECT_EQ(Connect(path_), 0);
+}
+
+Result<ListeningSocket> OpenTcp(const std::string& host, std::uint16_t port) {
+  config::Listener listener;
+  listener.address = config::TcpAddress{host, port};
+  return ListeningSocket::Open(listener);
+}
+
+TEST(TcpSocket, SaysWhichPortItGot) {
+  const auto socket = OpenTcp("127.0.0.1", 0);
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  EXPECT_EQ(socket->address().substr(0, 10), "127.0.0.1:");
+  EXPECT_NE(socket->address(), "127.0.0.1:0");
+}
+
+TEST(TcpSocket, DoesNotShareAPort) {
+  const auto first = OpenTcp("127.0.0.1", 0);
+  ASSERT_TRUE(first.ok());
+  const int port = std::stoi(first->address().substr(10));
+  const auto second = OpenTcp("127.0.0.1", static_cast<std::uint16_t>(port));
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists) << second.status();
+}
+
+TEST(TcpSocket, RefusesAnAddressThatIsNotThisMachines) { EXPECT_FALSE(OpenTcp("192.0.2.1", 0).ok()); }
+
+}  // namespace
+}  // namespace tokend::rpc

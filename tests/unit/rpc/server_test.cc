@@ -1,0 +1,783 @@
+#include "daemon/rpc/server.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
+#include "tests/unit/rpc/fake_issuer.h"
+#include "tests/unit/rpc/test_authority.h"
+#include "tokend/v1/token_service.grpc.pb.h"
+
+namespace tokend::rpc {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+using testing::ElementsAre;
+using testing::StartsWith;
+namespace reflection = grpc::reflection::v1alpha;
+
+constexpr seconds kPatience{10};
+constexpr char kService[] = "tokend.v1.TokenService";
+constexpr char kUuid[] = "0123abcd-4567-89ab-cdef-0123456789ab";
+constexpr char kSpiffeId[] = "spiffe://prod.example/ns/shop/sa/checkout";
+
+using Channel = std::shared_ptr<grpc::Channel>;
+
+Channel Connect(const std::string& target, const std::shared_ptr<grpc::ChannelCredentials>& credentials =
+                                               grpc::InsecureChannelCredentials()) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  arguments.SetSslTargetNameOverride("localhost");
+  return grpc::CreateCustomChannel(target, credentials, arguments);
+}
+
+void SetDeadline(grpc::ClientContext& context, milliseconds timeout = kPatience) {
+  context.set_deadline(std::chrono::system_clock::now() + timeout);
+}
+
+grpc::Status GetCaller(const Channel& channel, v1::GetCallerResponse* response) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  return v1::TokenService::NewStub(channel)->GetCaller(&context, {}, response);
+}
+
+v1::CreateTokenRequest GoodRequest() {
+  v1::CreateTokenRequest request;
+  request.set_application("ios-app");
+  request.set_request_id(kUuid);
+  request.set_description("nightly");
+  request.add_scopes("sdk");
+  return request;
+}
+
+// A CreateToken under way on a thread of its own.
+class Creation {
+ public:
+  explicit Creation(const Channel& channel, const v1::CreateTokenRequest& request = GoodRequest(),
+                    milliseconds timeout = kPatience) {
+    SetDeadline(context_, timeout);
+    thread_ = std::thread([this, channel, request] {
+      status_ = v1::TokenService::NewStub(channel)->CreateToken(&context_, request, &response_);
+    });
+  }
+  ~Creation() { Join(); }
+
+  void Cancel() { context_.TryCancel(); }
+
+  const grpc::Status& Status() {
+    Join();
+    return status_;
+  }
+  const v1::CreateTokenResponse& Response() {
+    Join();
+    return response_;
+  }
+  std::optional<std::string> Trailer(const std::string& name) {
+    Join();
+    const auto& trailers = context_.GetServerTrailingMetadata();
+    const auto found = trailers.find(name);
+    if (found == trailers.end()) return std::nullopt;
+    return std::string(found->second.data(), found->second.size());
+  }
+
+ private:
+  void Join() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+  grpc::ClientContext context_;
+  v1::CreateTokenResponse response_;
+  grpc::Status status_;
+  std::thread thread_;
+};
+
+// Sends these bytes, whatever they are.
+grpc::Status CallRaw(const Channel& channel, const std::string& method, const std::string& request,
+                     std::string* response = nullptr) {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  SetDeadline(context);
+  grpc::CompletionQueue queue;
+  const grpc::Slice slice(request);
+  auto call = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(&slice, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer answer;
+  grpc::Status status;
+  call->Finish(&answer, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  grpc::Slice single;
+  if (response != nullptr && status.ok() && answer.DumpToSingleSlice(&single).ok()) {
+    response->assign(reinterpret_cast<const char*>(single.begin()), single.size());
+  }
+  return status;
+}
+
+// "SERVING", "NOT_SERVING", or the code of a failure.
+std::string Health(const Channel& channel, const std::string& service = kService) {
+  const std::string request =
+      service.empty() ? "" : "\x0a" + std::string(1, static_cast<char>(service.size())) + service;
+  std::string response;
+  const grpc::Status status = CallRaw(channel, "/grpc.health.v1.Health/Check", request, &response);
+  if (!status.ok()) return std::to_string(status.error_code());
+  if (response == "\x08\x01") return "SERVING";
+  return response == "\x08\x02" ? "NOT_SERVING" : "other";
+}
+
+std::pair<grpc::Status, std::vector<std::string>> ListServices(const Channel& channel) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  auto stream = reflection::ServerReflection::NewStub(channel)->ServerReflectionInfo(&context);
+  reflection::ServerReflectionRequest request;
+  request.set_list_services("*");
+  stream->Write(request);
+  stream->WritesDone();
+  reflection::ServerReflectionResponse response;
+  std::vector<std::string> names;
+  while (stream->Read(&response)) {
+    for (const auto& service : response.list_services_response().service()) names.push_back(service.name());
+  }
+  return {stream->Finish(), names};
+}
+
+google::rpc::ErrorInfo ErrorInfoOf(const grpc::Status& status) {
+  google::rpc::Status details;
+  google::rpc::ErrorInfo info;
+  EXPECT_TRUE(details.ParseFromString(status.error_details()));
+  for (const auto& any : details.details()) {
+    if (any.UnpackTo(&info)) return info;
+  }
+  ADD_FAILURE() << "no ErrorInfo";
+  return info;
+}
+
+void Eventually(const std::function<bool()>& holds) {
+  const auto deadline = steady_clock::now() + kPatience;
+  while (!holds() && steady_clock::now() < deadline) std::this_thread::yield();
+  EXPECT_TRUE(holds());
+}
+
+class ServerTest : public testing::Test {
+ protected:
+  ServerTest() : policy_({MobileGrant()}) {
+    std::string folder = testing::TempDir() + "tokend-XXXXXX";
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+    config_.applivery.organizations.push_back({"acme", config::KeyFile{"/key"}});
+  }
+  ~ServerTest() override {
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  static config::Grant MobileGrant() {
+    config::Grant grant;
+    grant.name = "mobile-ci";
+    grant.callers = {"dev"};
+    grant.organizations = {"acme"};
+    grant.applications = {"ios-app", "android-*"};
+    grant.scopes = {"sdk"};
+    grant.default_scopes = {"sdk"};
+    return grant;
+  }
+
+  std::string SocketPath() const { return folder_ + "/t.sock"; }
+
+  config::Listener UnixListener() const {
+    config::Listener listener;
+    listener.name = "pod";
+    listener.address = config::UnixAddress{SocketPath()};
+    listener.authentication = config::NoAuthentication{"dev"};
+    return listener;
+  }
+
+  static config::Listener TcpListener() {
+    config::Listener listener;
+    listener.name = "local";
+    listener.address = config::TcpAddress{"127.0.0.1", 0};
+    listener.authentication = config::NoAuthentication{"dev"};
+    return listener;
+  }
+
+  std::string WriteFile(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ + "/" + name) << text;
+    return folder_ + "/" + name;
+  }
+
+  config::Listener MtlsListener(const TestAuthority& authority) const {
+    const Identity identity = authority.Issue("DNS:localhost");
+    config::Listener listener = TcpListener();
+    listener.name = "cluster";
+    listener.authentication = config::MtlsAuthentication{};
+    listener.tls = config::ServerTls{WriteFile("tls.crt", identity.certificate),
+                                     WriteFile("tls.key", identity.private_key),
+                                     WriteFile("ca.crt", authority.certificate())};
+    return listener;
+  }
+
+  Channel ConnectTls(const std::string& ca, const Identity& identity) const {
+    return Connect(server_->addresses()[0],
+                   grpc::SslCredentials({ca, identity.private_key, identity.certificate}));
+  }
+
+  void Start(std::vector<config::Listener> listeners) {
+    config_.listeners = std::move(listeners);
+    auto server = Server::Start(config_, issuer_, policy_, metrics_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    server_->SetServing(Serving::kYes);
+  }
+
+  Channel ConnectUnix() const { return Connect("unix:" + SocketPath()); }
+
+  // How many calls the metrics have seen end so.
+  std::uint64_t CallsEnded(const std::string& method, const std::string& status) const {
+    const std::string line = "grpc_server_call_duration_seconds_count{grpc_method=\"" + method +
+                             "\",grpc_status=\"" + status + "\"} ";
+    const std::string text = metrics_.Text();
+    const std::size_t found = text.find(line);
+    return found == std::string::npos ? 0 : std::stoull(text.substr(found + line.size()));
+  }
+
+  std::string folder_;
+  config::Config config_;
+  policy::Policy policy_;
+  telemetry::Metrics metrics_;
+  FakeIssuer issuer_;
+  std::unique_ptr<Server> server_;
+};
+
+TEST_F(ServerTest, ReleasesATokenOverAUnixSocket) {
+  Start({UnixListener()});
+  Creation creation(ConnectUnix());
+  const auto pending = issuer_.Next();
+  ASSERT_TRUE(pending);
+  EXPECT_EQ(pending->caller().name(), "dev");
+  EXPECT_EQ(pending->caller().authentication(), Authentication::kNone);
+  EXPECT_EQ(pending->caller().listener(), "pod");
+  EXPECT_EQ(pending->caller().peer(), "unix:uid=" + std::to_string(geteuid()));
+  EXPECT_EQ(pending->request().organization(), "acme");
+  pending->Reply(ReleasedFor(pending->request()));
+
+  ASSERT_TRUE(creation.Status().ok()) << creation.Status().error_message();
+  const v1::CreateTokenResponse& response = creation.Response();
+  EXPECT_EQ(response.token().id(), "0123456789abcdef01234567");
+  EXPECT_EQ(response.token().organization(), "aaaaaaaaaaaaaaaaaaaaaaaa");
+  EXPECT_EQ(response.token().application(), "bbbbbbbbbbbbbbbbbbbbbbbb");
+  EXPECT_EQ(response.token().description(), "nightly");
+  EXPECT_THAT(response.token().scopes(), ElementsAre("sdk"));
+  EXPECT_EQ(response.token().bearer(), kBearer);
+  EXPECT_EQ(response.request_id(), kUuid);
+  EXPECT_EQ(response.audit_sequence(), kAuditSequence);
+  EXPECT_FALSE(response.replayed());
+}
+
+TEST_F(ServerTest, SaysThatATokenIsReplayed) {
+  Start({UnixListener()});
+  Creation creation(ConnectUnix());
+  const auto pending = issuer_.Next();
+  pending->Reply(ReleasedFor(pending->request(), issue::Released::Kind::kReplayed));
+  EXPECT_TRUE(creation.Response().replayed());
+}
+
+TEST_F(ServerTest, AnswersValidateOnlyWithoutIdAndBearer) {
+  Start({UnixListener()});
+  v1::CreateTokenRequest request = GoodRequest();
+  request.set_validate_only(true);
+  Creation creation(ConnectUnix(), request);
+  const auto pending = issuer_.Next();
+  EXPECT_TRUE(pending->request().validate_only());
+  pending->Reply(issue::Validated{ReleasedFor(pending->request()).token, 9});
+  ASSERT_TRUE(creation.Status().ok());
+  EXPECT_EQ(creation.Response().token().description(), "nightly");
+  EXPECT_EQ(creation.Response().token().id(), "");
+  EXPECT_EQ(creation.Response().token().bearer(), "");
+  EXPECT_EQ(creation.Response().audit_sequence(), 9U);
+}
+
+TEST_F(ServerTest, TellsACallerWhatItMay) {
+  Start({UnixListener(), TcpListener()});
+  v1::GetCallerResponse caller;
+  ASSERT_TRUE(GetCaller(ConnectUnix(), &caller).ok());
+  EXPECT_EQ(caller.caller(), "dev");
+  EXPECT_EQ(caller.authentication(), "none");
+  EXPECT_EQ(caller.listener(), "pod");
+  ASSERT_EQ(caller.grants_size(), 1);
+  EXPECT_EQ(caller.grants(0).name(), "mobile-ci");
+  EXPECT_THAT(caller.grants(0).organizations(), ElementsAre("acme"));
+  EXPECT_THAT(caller.grants(0).applications(), ElementsAre("ios-app", "android-*"));
+  EXPECT_THAT(caller.grants(0).scopes(), ElementsAre("sdk"));
+
+  ASSERT_TRUE(GetCaller(Connect(server_->addresses()[1]), &caller).ok());
+  EXPECT_EQ(caller.listener(), "local");
+}
+
+TEST_F(ServerTest, KnowsTheAddressOfATcpPeer) {
+  Start({TcpListener()});
+  Creation creation(Connect(server_->addresses()[0]));
+  const auto pending = issuer_.Next();
+  EXPECT_THAT(pending->caller().peer(), StartsWith("ipv4:127.0.0.1:"));
+  pending->Reply(Failure{Reason::kNotPermitted});
+}
+
+TEST_F(ServerTest, KnowsUnixPeersApart) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can be someone else";
+  config::Listener listener = UnixListener();
+  listener.socket_mode = 0666;
+  ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
+  Start({listener});
+  for (const uid_t uid : {0, 12345, 54321, 12345}) {
+    const Channel channel = ConnectUnix();
+    ASSERT_EQ(seteuid(uid), 0);
+    const bool connected = channel->WaitForConnected(std::chrono::system_clock::now() + kPatience);
+    ASSERT_EQ(seteuid(0), 0);
+    ASSERT_TRUE(connected);
+    Creation creation(channel);
+    const auto pending = issuer_.Next();
+    EXPECT_EQ(pending->caller().peer(), "unix:uid=" + std::to_string(uid));
+    pending->Reply(Failure{Reason::kNotPermitted});
+  }
+}
+
+// Whether the server speaks to a new connection, rather than close it.
+bool IsServed(const std::string& path) {
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  std::strncpy(name.sun_path, path.c_str(), sizeof(name.sun_path) - 1);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  EXPECT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)), 0);
+  char byte = 0;
+  const bool served = read(fd, &byte, 1) == 1;
+  close(fd);
+  return served;
+}
+
+TEST_F(ServerTest, ServesAtMost32UidsOnAUnixListener) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can be someone else";
+  config::Listener listener = UnixListener();
+  listener.socket_mode = 0666;
+  ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
+  Start({listener});
+  for (uid_t uid = 20000; uid <= 20032; ++uid) {
+    ASSERT_EQ(seteuid(uid), 0);
+    const bool served = IsServed(SocketPath());
+    ASSERT_EQ(seteuid(0), 0);
+    EXPECT_EQ(served, uid < 20032) << uid;
+  }
+  ASSERT_EQ(seteuid(20000), 0);
+  EXPECT_TRUE(IsServed(SocketPath()));
+  ASSERT_EQ(seteuid(0), 0);
+}
+
+TEST_F(ServerTest, SaysWhyACallFailed) {
+  Start({UnixListener()});
+  Creation creation(ConnectUnix());
+  Failure failure{Reason::kUpstreamRejected, "for the records alone"};
+  failure.upstream_code = 5003;
+  issuer_.Next()->Reply(failure);
+  EXPECT_EQ(creation.Status().error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  const google::rpc::ErrorInfo info = ErrorInfoOf(creation.Status());
+  EXPECT_EQ(info.reason(), "UPSTREAM_REJECTED");
+  EXPECT_EQ(info.metadata().at("request_id"), kUuid);
+  EXPECT_EQ(info.metadata().at("upstream_code"), "5003");
+  EXPECT_FALSE(creation.Trailer("grpc-retry-pushback-ms"));
+}
+
+TEST_F(ServerTest, ForbidsRetriesWhereATokenMayExist) {
+  Start({UnixListener()});
+  for (const Reason reason : {Reason::kOutcomeUnknown, Reason::kUpstreamInvalidResponse}) {
+    Creation creation(ConnectUnix());
+    issuer_.Next()->Reply(Failure{reason});
+    EXPECT_EQ(creation.Trailer("grpc-retry-pushback-ms"), "-1");
+  }
+}
+
+TEST_F(ServerTest, RefusesAMalformedRequestAndRecordsThat) {
+  Start({UnixListener()});
+  v1::CreateTokenRequest request = GoodRequest();
+  request.set_application("!");
+  Creation creation(ConnectUnix(), request);
+  EXPECT_EQ(creation.Status().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(ErrorInfoOf(creation.Status()).metadata().at("request_id"), kUuid);
+  const auto refusals = issuer_.refusals();
+  ASSERT_EQ(refusals.size(), 1U);
+  EXPECT_EQ(refusals[0].reason, Reason::kInvalidRequest);
+  EXPECT_EQ(refusals[0].caller, "dev");
+}
+
+TEST_F(ServerTest, RefusesBytesThatAreNoRequest) {
+  Start({UnixListener()});
+  for (const char* bytes : {"\xFF\xFF", "\x1A\x01\xFF"}) {  // no message; a description that is not UTF-8
+    const grpc::Status status = CallRaw(ConnectUnix(), "/tokend.v1.TokenService/CreateToken", bytes);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_EQ(ErrorInfoOf(status).reason(), "INVALID_REQUEST");
+  }
+}
+
+TEST_F(ServerTest, RefusesAMessageThatIsTooLarge) {
+  Start({UnixListener()});
+  v1::CreateTokenRequest request = GoodRequest();
+  request.set_description(std::string(65 * 1024, 'a'));
+  EXPECT_EQ(Creation(ConnectUnix(), request).Status().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(ServerTest, RefusesCallsPastTheMaximumInFlight) {
+  config_.server.max_in_flight = 1;
+  Start({UnixListener()});
+  Creation first(ConnectUnix());
+  const auto pending = issuer_.Next();
+  ASSERT_TRUE(pending);
+
+  Creation second(ConnectUnix());
+  EXPECT_EQ(second.Status().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(ErrorInfoOf(second.Status()).reason(), "OVERLOADED");
+  ASSERT_EQ(issuer_.refusals().size(), 1U);
+  EXPECT_EQ(issuer_.refusals()[0].reason, Reason::kOverloaded);
+  EXPECT_EQ(issuer_.refusals()[0].listener, "pod");
+  EXPECT_THAT(issuer_.refusals()[0].peer, StartsWith("unix:uid="));
+
+  pending->Reply(Failure{Reason::kNotPermitted});
+  first.Status();
+  Creation third(ConnectUnix());
+  issuer_.Next()->Reply(Failure{Reason::kNotPermitted});
+  EXPECT_EQ(third.Status().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(ServerTest, TellsTheIssuerOfACancellationAndCountsTheCallUntilItsReply) {
+  Start({UnixListener()});
+  Creation creation(ConnectUnix());
+  const auto pending = issuer_.Next();
+  ASSERT_TRUE(pending);
+  creation.Cancel();
+  EXPECT_TRUE(pending->WaitCancelled());
+  EXPECT_EQ(creation.Status().error_code(), grpc::StatusCode::CANCELLED);
+  Eventually([&] { return CallsEnded("tokend.v1.TokenService/CreateToken", "CANCELLED") == 1; });
+
+  EXPECT_EQ(server_->calls_in_flight(), 1U);
+  pending->Reply(ReleasedFor(pending->request()));
+  Eventually([&] { return server_->calls_in_flight() == 0; });
+}
+
+TEST_F(ServerTest, TellsTheIssuerThatADeadlineHasPassed) {
+  Start({UnixListener()});
+  const Channel channel = ConnectUnix();
+  Creation creation(channel, GoodRequest(), milliseconds(200));
+  const auto pending = issuer_.Next();
+  ASSERT_TRUE(pending);
+  EXPECT_TRUE(pending->WaitCancelled());
+  EXPECT_EQ(creation.Status().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  pending->Reply(issue::Abandoned{});
+}
+
+TEST_F(ServerTest, SurvivesRepliesThatRaceCancellations) {
+  Start({UnixListener()});
+  const Channel channel = ConnectUnix();
+  for (int i = 0; i < 100; ++i) {
+    Creation creation(channel);
+    const auto pending = issuer_.Next();
+    ASSERT_TRUE(pending);
+    std::thread replier([&] { pending->Reply(ReleasedFor(pending->request())); });
+    creation.Cancel();
+    replier.join();
+    const grpc::StatusCode code = creation.Status().error_code();
+    EXPECT_TRUE(code == grpc::StatusCode::OK || code == grpc::StatusCode::CANCELLED) << code;
+  }
+  EXPECT_TRUE(server_->WaitIdle(steady_clock::now() + kPatience));
+}
+
+TEST_F(ServerTest, AnswersManyCallsAtOnceFromAnotherThread) {
+  Start({UnixListener()});
+  constexpr int kCalls = 200;
+  std::vector<std::unique_ptr<Creation>> creations;
+  std::thread answerer([&] {
+    for (int i = 0; i < kCalls; ++i) {
+      const auto pending = issuer_.Next();
+      if (!pending) return;
+      pending->Reply(ReleasedFor(pending->request()));
+    }
+  });
+  const Channel channel = ConnectUnix();
+  for (int i = 0; i < kCalls; ++i) creations.push_back(std::make_unique<Creation>(channel));
+  for (const auto& creation : creations) EXPECT_EQ(creation->Response().token().bearer(), kBearer);
+  answerer.join();
+  EXPECT_TRUE(server_->WaitIdle(steady_clock::now() + kPatience));
+}
+
+TEST_F(ServerTest, TakesAReplyThatComesBeforeCreateReturns) {
+  Start({UnixListener()});
+  issuer_.AnswerBy([](const auto& pending) { pending->Reply(ReleasedFor(pending->request())); });
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(Creation(ConnectUnix()).Status().ok());
+}
+
+TEST_F(ServerTest, ClosesItsDoorsButNotItsConnectionsWhenDraining) {
+  Start({UnixListener(), TcpListener()});
+  const Channel live = ConnectUnix();
+  Creation running(live);
+  const auto pending = issuer_.Next();
+  ASSERT_TRUE(pending);
+  EXPECT_EQ(Health(live), "SERVING");
+
+  server_->Drain();
+  EXPECT_FALSE(std::filesystem::exists(SocketPath()));
+  EXPECT_FALSE(Connect(server_->addresses()[1])
+                   ->WaitForConnected(std::chrono::system_clock::now() + milliseconds(300)));
+  EXPECT_EQ(Health(live), "NOT_SERVING");
+  EXPECT_EQ(Health(live, ""), "NOT_SERVING");
+  server_->SetServing(Serving::kYes);
+  EXPECT_EQ(Health(live), "NOT_SERVING");
+
+  Creation late(live);
+  EXPECT_EQ(late.Status().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(ErrorInfoOf(late.Status()).reason(), "SHUTTING_DOWN");
+  EXPECT_EQ(issuer_.refusals().at(0).reason, Reason::kShuttingDown);
+
+  EXPECT_FALSE(server_->WaitIdle(steady_clock::now()));
+  pending->Reply(ReleasedFor(pending->request()));
+  EXPECT_TRUE(running.Status().ok());
+  EXPECT_TRUE(server_->WaitIdle(steady_clock::now() + kPatience));
+}
+
+TEST_F(ServerTest, StopsWithinItsGraceHoweverLongARepliesTakes) {
+  Start({UnixListener()});
+  Creation running(ConnectUnix());
+  const auto pending = issuer_.Next();
+  ASSERT_TRUE(pending);
+  const auto start = steady_clock::now();
+  server_->Stop(milliseconds(50));
+  EXPECT_LT(steady_clock::now() - start, kPatience);
+  EXPECT_FALSE(running.Status().ok());
+  EXPECT_TRUE(pending->WaitCancelled());
+
+  server_.reset();
+  pending->Reply(ReleasedFor(pending->request()));
+}
+
+TEST_F(ServerTest, EndsACallWhoseReplyIsNeverGiven) {
+  Start({UnixListener()});
+  Creation running(ConnectUnix());
+  const auto pending = issuer_.Next();
+  ASSERT_TRUE(pending);
+  pending->Drop();
+  server_->Stop(milliseconds(0));
+  EXPECT_FALSE(running.Status().ok());
+  EXPECT_EQ(server_->calls_in_flight(), 0U);
+}
+
+TEST_F(ServerTest, StopsWithHealthWatchersConnected) {
+  Start({UnixListener()});
+  const Channel channel = ConnectUnix();
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  SetDeadline(context);
+  grpc::CompletionQueue queue;
+  auto stream = stub.PrepareCall(&context, "/grpc.health.v1.Health/Watch", &queue);
+  void* tag = nullptr;
+  bool ok = false;
+  stream->StartCall(nullptr);
+  queue.Next(&tag, &ok);
+  const grpc::Slice empty;
+  stream->WriteLast(grpc::ByteBuffer(&empty, 1), {}, nullptr);
+  queue.Next(&tag, &ok);
+  grpc::ByteBuffer answer;
+  stream->Read(&answer, nullptr);
+  queue.Next(&tag, &ok);
+  EXPECT_TRUE(ok);
+
+  grpc::ByteBuffer next;
+  stream->Read(&next, nullptr);
+  std::thread watcher([&] {
+    while (queue.Next(&tag, &ok) && ok) stream->Read(&next, nullptr);
+  });
+  const auto start = steady_clock::now();
+  server_->Stop(milliseconds(50));
+  watcher.join();
+  EXPECT_LT(steady_clock::now() - start, kPatience / 2);
+  grpc::Status status;
+  stream->Finish(&status, nullptr);
+  queue.Next(&tag, &ok);
+  EXPECT_FALSE(status.ok());
+}
+
+TEST_F(ServerTest, IsNotServingUntilToldSo) {
+  config_.listeners = {UnixListener()};
+  auto server = Server::Start(config_, issuer_, policy_, metrics_);
+  ASSERT_TRUE(server.ok());
+  EXPECT_EQ(Health(ConnectUnix()), "NOT_SERVING");
+  EXPECT_EQ(Health(ConnectUnix(), ""), "NOT_SERVING");
+  (*server)->SetServing(Serving::kYes);
+  EXPECT_EQ(Health(ConnectUnix()), "SERVING");
+  EXPECT_EQ(Health(ConnectUnix(), ""), "SERVING");
+}
+
+TEST_F(ServerTest, CountsEveryCallByMethodAndStatus) {
+  Start({UnixListener()});
+  const Channel channel = ConnectUnix();
+  v1::GetCallerResponse caller;
+  ASSERT_TRUE(GetCaller(channel, &caller).ok());
+  Health(channel);
+  Creation creation(channel);
+  issuer_.Next()->Reply(Failure{Reason::kNotPermitted});
+  creation.Status();
+  EXPECT_EQ(CallsEnded("tokend.v1.TokenService/GetCaller", "OK"), 1U);
+  EXPECT_EQ(CallsEnded("grpc.health.v1.Health/Check", "OK") + CallsEnded("other", "OK"), 1U);
+  EXPECT_EQ(CallsEnded("tokend.v1.TokenService/CreateToken", "PERMISSION_DENIED"), 1U);
+}
+
+TEST_F(ServerTest, AnswersReflection) {
+  Start({UnixListener()});
+  const auto [status, names] = ListServices(ConnectUnix());
+  EXPECT_TRUE(status.ok());
+  EXPECT_THAT(names, ElementsAre(kService, "grpc.reflection.v1alpha.ServerReflection"));
+
+  grpc::ClientContext context;
+  SetDeadline(context);
+  auto stream = reflection::ServerReflection::NewStub(ConnectUnix())->ServerReflectionInfo(&context);
+  reflection::ServerReflectionRequest request;
+  reflection::ServerReflectionResponse response;
+  request.set_file_containing_symbol("tokend.v1.TokenService.CreateToken");
+  stream->Write(request);
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.file_descriptor_response().file_descriptor_proto_size(), 2);  // and Duration
+  request.set_file_by_filename("no/such.proto");
+  stream->Write(request);
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.error_response().error_code(), grpc::StatusCode::NOT_FOUND);
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(ServerTest, KnowsAWorkloadByItsCertificate) {
+  const TestAuthority authority;
+  Start({MtlsListener(authority)});
+  v1::GetCallerResponse caller;
+  ASSERT_TRUE(GetCaller(ConnectTls(authority.certificate(), authority.Issue("URI:" + std::string(kSpiffeId))),
+                        &caller)
+                  .ok());
+  EXPECT_EQ(caller.caller(), kSpiffeId);
+  EXPECT_EQ(caller.authentication(), "mtls");
+  EXPECT_EQ(caller.listener(), "cluster");
+
+  ASSERT_TRUE(
+      GetCaller(ConnectTls(authority.certificate(), authority.Issue("DNS:Runner.example")), &caller).ok());
+  EXPECT_EQ(caller.caller(), "dns:runner.example");
+
+  ASSERT_TRUE(
+      GetCaller(ConnectTls(authority.certificate(),
+                           authority.Issue("DNS:a.example,URI:" + std::string(kSpiffeId) + ",DNS:b.example")),
+                &caller)
+          .ok());
+  EXPECT_EQ(caller.caller(), kSpiffeId);
+}
+
+TEST_F(ServerTest, GivesHealthAndNothingElseToACertificateThatNamesNobody) {
+  const TestAuthority authority;
+  Start({MtlsListener(authority)});
+  for (const std::string& names :
+       {std::string(), std::string("URI:spiffe://a.example/x,URI:spiffe://a.example/y"),
+        std::string("IP:10.0.0.1"), std::string("URI:spiffe://a.example:80/c?x=1"),
+        std::string("DNS:*.example"), std::string("URI:https://a.example,DNS:a.example"),
+        std::string("DNS:a.example,DNS:b.example")}) {
+    const Channel channel = ConnectTls(authority.certificate(), authority.Issue(names));
+    v1::GetCallerResponse caller;
+    const grpc::Status status = GetCaller(channel, &caller);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED) << names;
+    EXPECT_EQ(ErrorInfoOf(status).reason(), "CALLER_UNKNOWN");
+    EXPECT_EQ(issuer_.refusals().back().reason, Reason::kCallerUnknown);
+    EXPECT_EQ(issuer_.refusals().back().caller, std::nullopt);
+
+    Creation creation(channel);
+    EXPECT_EQ(creation.Status().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+    const auto [listed, services] = ListServices(channel);
+    EXPECT_EQ(listed.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+    EXPECT_TRUE(services.empty());
+    EXPECT_EQ(Health(channel), "SERVING");
+    EXPECT_EQ(Health(channel, ""), "SERVING");
+  }
+}
+
+TEST_F(ServerTest, ClosesConnectionsWithoutACertificateOfItsAuthority) {
+  const TestAuthority authority;
+  const TestAuthority other;
+  Start({MtlsListener(authority)});
+  v1::GetCallerResponse caller;
+  const std::string names = "URI:" + std::string(kSpiffeId);
+  for (const Identity& identity : {Identity{}, other.Issue(names)}) {
+    EXPECT_EQ(GetCaller(ConnectTls(authority.certificate(), identity), &caller).error_code(),
+              grpc::StatusCode::UNAVAILABLE);
+  }
+  EXPECT_EQ(GetCaller(Connect(server_->addresses()[0]), &caller).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(issuer_.refusals().empty());
+}
+
+TEST_F(ServerTest, NeedsTlsFilesThatFit) {
+  const TestAuthority authority;
+  config::Listener listener = MtlsListener(authority);
+  WriteFile("tls.key", authority.Issue("").private_key);
+  config_.listeners = {listener};
+  EXPECT_EQ(Server::Start(config_, issuer_, policy_, metrics_).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  WriteFile("tls.key", "");
+  EXPECT_EQ(Server::Start(config_, issuer_, policy_, metrics_).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  listener.tls->client_ca_file = folder_ + "/missing";
+  config_.listeners = {listener};
+  EXPECT_EQ(Server::Start(config_, issuer_, policy_, metrics_).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(ServerTest, DoesNotStartBesideAnotherDaemon) {
+  Start({UnixListener(), TcpListener()});
+  config_.listeners = {UnixListener()};
+  EXPECT_EQ(Server::Start(config_, issuer_, policy_, metrics_).status().code(),
+            absl::StatusCode::kAlreadyExists);
+
+  const std::string address = server_->addresses()[1];
+  config::Listener same_port = TcpListener();
+  same_port.address = config::TcpAddress{
+      "127.0.0.1", static_cast<std::uint16_t>(std::stoi(address.substr(address.find(':') + 1)))};
+  config_.listeners = {same_port};
+  EXPECT_EQ(Server::Start(config_, issuer_, policy_, metrics_).status().code(),
+            absl::StatusCode::kAlreadyExists);
+
+  v1::GetCallerResponse caller;
+  EXPECT_TRUE(GetCaller(ConnectUnix(), &caller).ok());
+}
+
+TEST_F(ServerTest, LeavesNoSocketBehindWhereItCannotStart) {
+  Start({TcpListener()});
+  const std::string address = server_->addresses()[0];
+  config::Listener same_port = TcpListener();
+  same_port.address = config::TcpAddress{
+      "127.0.0.1", static_cast<std::uint16_t>(std::stoi(address.substr(address.find(':') + 1)))};
+  config_.listeners = {UnixListener(), same_port};
+  EXPECT_FALSE(Server::Start(config_, issuer_, policy_, metrics_).ok());
+  EXPECT_FALSE(std::filesystem::exists(SocketPath()));
+}
+
+}  // namespace
+}  // namespace tokend::rpc

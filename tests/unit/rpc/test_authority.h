@@ -1,0 +1,44 @@
+#pragma once
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include <memory>
+#include <string>
+
+namespace tokend::rpc {
+
+// A certificate with its key, in PEM.
+struct Identity {
+  std::string certificate;
+  std::string private_key;
+};
+
+// A certificate authority of the tests.
+class TestAuthority {
+ public:
+  TestAuthority();
+
+  // Its own certificate, in PEM.
+  std::string certificate() const;
+
+  // A certificate with these subject alternative names, as OpenSSL writes them: "URI:spiffe://a/b,DNS:c".
+  // None for "".
+  Identity Issue(const std::string& names) const;
+
+ private:
+  struct Free {
+    void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+    void operator()(X509* certificate) const { X509_free(certificate); }
+  };
+  using Key = std::unique_ptr<EVP_PKEY, Free>;
+  using Certificate = std::unique_ptr<X509, Free>;
+
+  Certificate Make(EVP_PKEY* subject_key, const char* subject, const char* constraints,
+                   const std::string& names) const;
+
+  Key key_;
+  Certificate certificate_;
+};
+
+}  // namespace tokend::rpc

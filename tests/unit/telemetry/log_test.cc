@@ -1,0 +1,277 @@
+#include "daemon/telemetry/log.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <functional>
+#include <limits>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_split.h"
+
+namespace tokend::telemetry {
+namespace {
+
+using namespace std::chrono_literals;
+using config::LogFormat;
+using config::LogLevel;
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+using ::testing::SizeIs;
+
+// Standard error as a pipe, in place until this ends.
+class StandardErrorPipe {
+ public:
+  StandardErrorPipe() : saved_(dup(STDERR_FILENO)) {
+    EXPECT_EQ(pipe(ends_), 0);
+    dup2(ends_[1], STDERR_FILENO);
+  }
+  ~StandardErrorPipe() {
+    Restore();
+    close(ends_[0]);
+  }
+  StandardErrorPipe(const StandardErrorPipe&) = delete;
+  StandardErrorPipe& operator=(const StandardErrorPipe&) = delete;
+
+  // Fills it to the last byte.
+  void Fill() const {
+    const std::string block(4096, '.');
+    const int flags = fcntl(ends_[1], F_GETFL);
+    fcntl(ends_[1], F_SETFL, flags | O_NONBLOCK);
+    while (write(ends_[1], block.data(), block.size()) > 0) {
+    }
+    fcntl(ends_[1], F_SETFL, flags);
+  }
+
+  // What was written until now, after which standard error is the real one again.
+  std::vector<std::string> Lines() {
+    Restore();
+    std::string text;
+    char block[4096];
+    for (ssize_t count = 0; (count = read(ends_[0], block, sizeof(block))) > 0;) {
+      text.append(block, static_cast<std::size_t>(count));
+    }
+    std::vector<std::string> lines = absl::StrSplit(text, '\n');
+    EXPECT_EQ(lines.back(), "") << "the last line has no end";
+    lines.pop_back();
+    return lines;
+  }
+
+  int read_end() const { return ends_[0]; }
+
+ private:
+  void Restore() {
+    if (saved_ < 0) return;
+    dup2(saved_, STDERR_FILENO);
+    close(saved_);
+    close(ends_[1]);
+    saved_ = -1;
+  }
+
+  int saved_;
+  int ends_[2] = {-1, -1};
+};
+
+std::vector<std::string> LinesOf(const config::Log& options, const std::function<void()>& body) {
+  StandardErrorPipe standard_error;
+  StartLog(options);
+  body();
+  StopLog();
+  return standard_error.Lines();
+}
+
+TEST(Log, IsOneJsonObjectALine) {
+  EXPECT_THAT(
+      LinesOf({},
+              [] {
+                Log(LogLevel::kInfo, "call", {{"method", "CreateToken"}, {"latency_us", 1234}});
+                Log(LogLevel::kWarning, "key", {{"ratio", 0.25}});
+                Log(LogLevel::kError, "stopped", {});
+              }),
+      ElementsAre(MatchesRegex(R"(\{"time":"20..-..-..T..:..:..\.......Z","level":"info","event":"call",)"
+                               R"("method":"CreateToken","latency_us":1234\})"),
+                  EndsWith(R"("level":"warning","event":"key","ratio":0.25})"),
+                  EndsWith(R"("level":"error","event":"stopped"})")));
+}
+
+TEST(Log, IsTextWhereThatIsAskedFor) {
+  EXPECT_THAT(
+      LinesOf({LogLevel::kInfo, LogFormat::kText},
+              [] {
+                Log(LogLevel::kInfo, "call",
+                    {{"caller", "spiffe://example.org/ci"}, {"detail", "a \"b\"=c\n"}, {"empty", ""}});
+              }),
+      ElementsAre(MatchesRegex(R"(20..-..-..T..:..:..\.......Z INFO call caller=spiffe://example\.org/ci )"
+                               R"(detail="a \\"b\\"=c\\u000a" empty="")")));
+}
+
+TEST(Log, EscapesWhateverAValueHolds) {
+  const std::string value("\"\\\n\r\t\0\x1b\x7f", 8);
+  EXPECT_THAT(LinesOf({},
+                      [&] {
+                        Log(LogLevel::kInfo, "e", {{"v", value}});
+                      }),
+              ElementsAre(EndsWith(R"("v":"\"\\\u000a\u000d\u0009\u0000\u001b\u007f"})")));
+}
+
+TEST(Log, KeepsUtf8AndReplacesWhatIsNone) {
+  EXPECT_THAT(
+      LinesOf({},
+              [] {
+                Log(LogLevel::kInfo, "e", {{"v", "h\xc3\xa9\xf0\x9f\x94\x91"}});
+                Log(LogLevel::kInfo, "e", {{"v", "a\xc3(\xff"}});
+              }),
+      ElementsAre(EndsWith("\"v\":\"h\xc3\xa9\xf0\x9f\x94\x91\"}"), EndsWith(R"("v":"a\ufffd(\ufffd"})")));
+}
+
+TEST(Log, CutsALongValueBetweenCharacters) {
+  std::string value(1023, 'x');
+  value += "\xc3\xa9";
+  EXPECT_THAT(LinesOf({},
+                      [&] {
+                        Log(LogLevel::kInfo, "e", {{"v", value}});
+                      }),
+              ElementsAre(EndsWith("\"v\":\"" + std::string(1023, 'x') + "\"}")));
+}
+
+TEST(Log, HasNoNumberThatJsonHasNot) {
+  EXPECT_THAT(LinesOf({},
+                      [] {
+                        Log(LogLevel::kInfo, "e",
+                            {{"nan", std::numeric_limits<double>::quiet_NaN()},
+                             {"infinity", std::numeric_limits<double>::infinity()},
+                             {"least", std::numeric_limits<std::int64_t>::min()}});
+                      }),
+              ElementsAre(EndsWith(R"("nan":null,"infinity":null,"least":-9223372036854775808})")));
+}
+
+TEST(Log, LeavesOutWhatIsBelowItsLevel) {
+  EXPECT_THAT(LinesOf({LogLevel::kWarning, LogFormat::kJson},
+                      [] {
+                        Log(LogLevel::kTrace, "trace", {});
+                        Log(LogLevel::kInfo, "info", {});
+                        Log(LogLevel::kWarning, "warning", {});
+                        Log(LogLevel::kError, "error", {});
+                      }),
+              ElementsAre(HasSubstr("warning"), HasSubstr("error")));
+}
+
+TEST(Log, IsWrittenBeforeStartAndAfterStopToo) {
+  StandardErrorPipe standard_error;
+  Log(LogLevel::kError, "before", {});
+  StartLog({});
+  StopLog();
+  StopLog();
+  Log(LogLevel::kInfo, "after", {});
+  EXPECT_THAT(standard_error.Lines(), ElementsAre(HasSubstr("before"), HasSubstr("after")));
+}
+
+TEST(Log, KeepsLinesWholeBetweenThreads) {
+  constexpr int kThreads = 4;
+  constexpr int kLines = 100;
+  const auto lines = LinesOf({}, [] {
+    std::vector<std::jthread> threads;
+    threads.reserve(kThreads);
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([] {
+        for (int line = 0; line < kLines; ++line) Log(LogLevel::kInfo, "call", {{"line", line}});
+      });
+    }
+  });
+  EXPECT_THAT(lines, SizeIs(kThreads * kLines));
+  EXPECT_THAT(lines, ::testing::Each(
+                         MatchesRegex(R"(\{"time":"[^"]+","level":"info","event":"call","line":[0-9]+\})")));
+}
+
+// In a process of its own, as the thread that writes is left behind.
+TEST(Log, NeitherBlocksNorHangsAtTheEndWhereNobodyReads) {
+  const pid_t child = fork();
+  if (child == 0) {
+    execl("/proc/self/exe", "unit_telemetry", "--gtest_also_run_disabled_tests",
+          "--gtest_filter=LogThatNobodyReads.*", nullptr);
+    _exit(127);
+  }
+  int status = 0;
+  pid_t ended = 0;
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  while ((ended = waitpid(child, &status, WNOHANG)) == 0 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(10ms);
+  }
+  if (ended == 0) {
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+  }
+  ASSERT_EQ(ended, child) << "it hangs";
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(LogThatNobodyReads, DISABLED_ReturnsInTime) {
+  const StandardErrorPipe standard_error;
+  standard_error.Fill();
+  Log(LogLevel::kInfo, "before", {});
+  StartLog({});
+  const auto start = std::chrono::steady_clock::now();
+  for (int line = 0; line < 10000; ++line) Log(LogLevel::kInfo, "call", {{"line", line}});
+  const auto logged = std::chrono::steady_clock::now();
+  StopLog();
+  Log(LogLevel::kInfo, "after", {});
+  const auto stopped = std::chrono::steady_clock::now();
+  _exit(logged - start > 5s || stopped - logged > 5s ? 1 : 0);
+}
+
+TEST(Log, SaysHowManyLinesWereDroppedOnceThereIsRoom) {
+  constexpr int kLines = 10000;
+  StandardErrorPipe standard_error;
+  standard_error.Fill();
+  StartLog({});
+  for (int line = 0; line < kLines; ++line) Log(LogLevel::kInfo, "call", {{"line", line}});
+
+  std::string text;
+  const std::string last = "\"line\":" + std::to_string(kLines - 1) + "}\n";
+  char block[4096];
+  while (!text.ends_with(last)) {
+    const ssize_t count = read(standard_error.read_end(), block, sizeof(block));
+    ASSERT_GT(count, 0);
+    text.append(block, static_cast<std::size_t>(count));
+  }
+  StopLog();
+
+  text.erase(0, text.find('{'));
+  int written = 0;
+  std::int64_t dropped = 0;
+  const std::string count_key = "\"event\":\"log_lines_dropped\",\"count\":";
+  for (const auto line : absl::StrSplit(text, '\n')) {
+    if (line.find("\"event\":\"call\"") != absl::string_view::npos) ++written;
+    if (const auto at = line.find(count_key.c_str()); at != absl::string_view::npos) {
+      dropped += std::stoll(std::string(line.substr(at + count_key.size())));
+    }
+  }
+  EXPECT_GT(dropped, 0);
+  EXPECT_EQ(written + dropped, kLines);
+}
+
+TEST(Log, GoesOnWhereStandardErrorIsGone) {
+  const auto previous = std::signal(SIGPIPE, SIG_IGN);
+  {
+    StandardErrorPipe standard_error;
+    close(standard_error.read_end());
+    StartLog({});
+    Log(LogLevel::kInfo, "call", {});
+    StopLog();
+  }
+  std::signal(SIGPIPE, previous);
+  EXPECT_THAT(LinesOf({}, [] { Log(LogLevel::kInfo, "call", {}); }), SizeIs(1));
+}
+
+}  // namespace
+}  // namespace tokend::telemetry

@@ -1,0 +1,119 @@
+#include "daemon/telemetry/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace tokend::telemetry {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::string_view kCreateToken = "tokend.v1.TokenService/CreateToken";
+
+// A whole line of the text format.
+auto HasLine(const std::string& line) { return HasSubstr("\n" + line + "\n"); }
+
+TEST(Metrics, CountTokensOfEveryKnownOutcomeFromZero) {
+  const Metrics metrics;
+  for (const std::string outcome : {"issued", "replayed", "refused", "withheld", "unknown", "other"}) {
+    EXPECT_THAT(metrics.Text(), HasLine("tokend_tokens_total{outcome=\"" + outcome + "\"} 0"));
+  }
+}
+
+TEST(Metrics, CountEachTokenUnderItsOutcome) {
+  Metrics metrics;
+  metrics.TokenEnded("issued");
+  metrics.TokenEnded("issued");
+  metrics.TokenEnded("withheld");
+  EXPECT_THAT(metrics.Text(), AllOf(HasLine("tokend_tokens_total{outcome=\"issued\"} 2"),
+                                    HasLine("tokend_tokens_total{outcome=\"withheld\"} 1"),
+                                    HasLine("tokend_tokens_total{outcome=\"other\"} 0")));
+}
+
+TEST(Metrics, TimeCallsByMethodAndStatusInTheBucketsOfA66) {
+  Metrics metrics;
+  metrics.CallEnded(kCreateToken, "OK", 7ms);
+  const std::string series = R"(grpc_method="tokend.v1.TokenService/CreateToken",grpc_status="OK")";
+  const std::string text = metrics.Text();
+  EXPECT_THAT(text, HasLine("grpc_server_call_duration_seconds_count{" + series + "} 1"));
+  EXPECT_THAT(text, HasLine("grpc_server_call_duration_seconds_bucket{" + series + ",le=\"0.006\"} 0"));
+  EXPECT_THAT(text, HasLine("grpc_server_call_duration_seconds_bucket{" + series + ",le=\"0.008\"} 1"));
+
+  const std::string bucket = "grpc_server_call_duration_seconds_bucket{" + series;
+  std::size_t buckets = 0;
+  for (std::size_t at = text.find(bucket); at != std::string::npos; at = text.find(bucket, at + 1)) ++buckets;
+  EXPECT_EQ(buckets, 41U + 1U);  // A66's, and +Inf
+}
+
+TEST(Metrics, GiveNoLabelThatTheyDoNotKnow) {
+  Metrics metrics;
+  metrics.CallEnded("canary.Service/Method", "CANARY", 1ms);
+  metrics.CallEnded(kCreateToken, "CANARY", 1ms);
+  metrics.TokenEnded("canary");
+  for (const int status : {-1, 0, 99, 600, 1'000'000}) metrics.UpstreamAnswered(status, 1ms);
+  const std::string text = metrics.Text();
+  EXPECT_THAT(text, AllOf(Not(HasSubstr("canary")), Not(HasSubstr("CANARY"))));
+  EXPECT_THAT(text, HasSubstr(R"(_count{grpc_method="other",grpc_status="other"} 1)"));
+  EXPECT_THAT(text,
+              HasSubstr(R"(_count{grpc_method="tokend.v1.TokenService/CreateToken",grpc_status="other"} 1)"));
+  EXPECT_THAT(text, HasLine("tokend_tokens_total{outcome=\"other\"} 1"));
+  EXPECT_THAT(text, HasLine("tokend_upstream_request_duration_seconds_count{http_status=\"none\"} 5"));
+}
+
+TEST(Metrics, TimeUpstreamByHttpStatus) {
+  Metrics metrics;
+  EXPECT_THAT(metrics.Text(),
+              HasLine("tokend_upstream_request_duration_seconds_count{http_status=\"200\"} 0"));
+  for (const int status : {100, 200, 599}) metrics.UpstreamAnswered(status, 2s);
+  for (const std::string status : {"100", "200", "599"}) {
+    EXPECT_THAT(metrics.Text(),
+                HasLine("tokend_upstream_request_duration_seconds_count{http_status=\"" + status + "\"} 1"));
+    EXPECT_THAT(metrics.Text(),
+                HasLine("tokend_upstream_request_duration_seconds_sum{http_status=\"" + status + "\"} 2"));
+  }
+}
+
+TEST(Metrics, TellCallsInFlightAuditTimeAndVersion) {
+  Metrics metrics;
+  metrics.SetCallsInFlight(7);
+  metrics.AuditAppended(3ms);
+  EXPECT_EQ(metrics.calls_in_flight(), 7U);
+  EXPECT_THAT(metrics.Text(), AllOf(HasLine("tokend_calls_in_flight 7"),
+                                    HasLine("tokend_audit_append_duration_seconds_count 1"),
+                                    HasLine("tokend_build_info{version=\"" TOKEND_VERSION "\"} 1")));
+}
+
+TEST(Metrics, LoseNoCountBetweenThreads) {
+  Metrics metrics;
+  constexpr int kThreads = 4;
+  constexpr int kCalls = 500;
+  std::vector<std::jthread> threads;
+  threads.reserve(kThreads);
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&metrics] {
+      for (int call = 0; call < kCalls; ++call) {
+        metrics.CallEnded(kCreateToken, "UNAVAILABLE", 1ms);
+        metrics.UpstreamAnswered(503, 1ms);
+        metrics.TokenEnded("refused");
+        if (call % 100 == 0) metrics.Text();
+      }
+    });
+  }
+  threads.clear();
+  const std::string all = std::to_string(kThreads * kCalls);
+  EXPECT_THAT(metrics.Text(), HasSubstr("grpc_status=\"UNAVAILABLE\"} " + all + "\n"));
+  EXPECT_THAT(metrics.Text(), HasSubstr("_count{http_status=\"503\"} " + all + "\n"));
+  EXPECT_THAT(metrics.Text(), HasLine("tokend_tokens_total{outcome=\"refused\"} " + all));
+}
+
+}  // namespace
+}  // namespace tokend::telemetry

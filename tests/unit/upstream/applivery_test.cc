@@ -1,0 +1,184 @@
+#include "daemon/upstream/applivery.h"
+
+#include <curl/curl.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace tokend::audit {
+
+// Stands for the audit log, whose receipts the upstream only carries.
+class AuditLog {
+ public:
+  static IntentReceipt Receipt(std::uint64_t sequence) {
+    return IntentReceipt(Passkey<AuditLog>(), sequence);
+  }
+};
+
+}  // namespace tokend::audit
+
+namespace tokend::upstream {
+namespace {
+
+class FakeHttpClient final : public loop::HttpClient {
+ public:
+  struct Posted {
+    loop::HttpPost request;
+    Done done;
+  };
+  void Post(loop::HttpPost request, Done done) override {
+    posted.push_back({std::move(request), std::move(done)});
+  }
+  void Stop() override {
+    for (Posted& post : std::exchange(posted, {})) {
+      loop::HttpAnswer answer;
+      answer.ending = loop::Ending::kStopped;
+      post.done(std::move(answer));
+    }
+  }
+  std::vector<Posted> posted;
+};
+
+class FakeLoop final : public loop::EventLoop {
+ public:
+  void Post(loop::Task task) override { tasks.push_back(std::move(task)); }
+  loop::TimerId After(std::chrono::nanoseconds, loop::Task) override { return loop::TimerId{0}; }
+  void Cancel(loop::TimerId) override {}
+  const loop::Clock& clock() const override { return loop::SystemClock(); }
+  std::vector<loop::Task> tasks;
+};
+
+class AppliveryTest : public testing::Test {
+ protected:
+  static config::Applivery Options() {
+    config::Applivery options;
+    options.base_url = "https://api.example/base";
+    return options;
+  }
+  static AppliveryUpstream::Keys Keys() {
+    AppliveryUpstream::Keys keys;
+    keys.emplace("acme", ApiKey("key-of-acme"));
+    keys.emplace("0123456789abcdef01234567", ApiKey("key-of-other"));
+    return keys;
+  }
+
+  void Mint(MintRequest request) {
+    upstream_.Mint(audit::AuditLog::Receipt(7), request, [this](IntentReceipt receipt, MintOutcome outcome) {
+      receipts_.push_back(receipt.sequence());
+      outcomes_.push_back(std::move(outcome));
+    });
+  }
+  const loop::HttpPost& Sent() { return client_.posted.at(0).request; }
+  std::string Headers() {
+    std::string text;
+    for (const curl_slist* line = Sent().headers->get(); line != nullptr; line = line->next) {
+      text.append(line->data).append("\n");
+    }
+    return text;
+  }
+  void Answer(int status, std::string_view body) {
+    loop::HttpAnswer answer;
+    answer.sent = loop::Sent::kYes;
+    answer.ending = loop::Ending::kComplete;
+    answer.status = status;
+    answer.body = Secret(body);
+    answer.latency = std::chrono::microseconds(250);
+    std::exchange(client_.posted.at(0).done, nullptr)(std::move(answer));
+  }
+
+  FakeHttpClient client_;
+  FakeLoop loop_;
+  std::vector<std::pair<int, std::chrono::nanoseconds>> answers_;
+  AppliveryUpstream upstream_{
+      Options(), Keys(), loop_, client_,
+      [this](int status, std::chrono::nanoseconds latency) { answers_.emplace_back(status, latency); }};
+  std::vector<std::uint64_t> receipts_;
+  std::vector<MintOutcome> outcomes_;
+};
+
+TEST_F(AppliveryTest, PostsToTheDocumentedPath) {
+  Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
+  EXPECT_EQ(Sent().url, "https://api.example/base/v1/organizations/acme/apps/ios-app/tokens");
+}
+
+TEST_F(AppliveryTest, SendsTheKeyOfTheOrganization) {
+  Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
+  EXPECT_EQ(Headers(),
+            "Authorization: Bearer key-of-acme\nContent-Type: application/json\nAccept: application/json\n"
+            "User-Agent: tokend/" TOKEND_VERSION "\n");
+}
+
+TEST_F(AppliveryTest, SendsDescriptionAndScopes) {
+  Mint({.organization = "acme", .application = "ios-app", .description = "d", .scopes = {"ci:write", "sdk"}});
+  EXPECT_EQ(Sent().body, R"({"description":"d","scopes":["ci:write","sdk"]})");
+}
+
+TEST_F(AppliveryTest, LeavesOutAnEmptyDescription) {
+  Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
+  EXPECT_EQ(Sent().body, R"({"scopes":["sdk"]})");
+}
+
+TEST_F(AppliveryTest, EscapesWhatJsonMustAndNothingElse) {
+  Mint({.organization = "acme",
+        .application = "ios-app",
+        .description = std::string("\"\\/\b\f\n\r\t\x01\x1f\x7f\xc3\xa9\xf0\x9f\x98\x80\0", 18),
+        .scopes = {"sdk"}});
+  EXPECT_EQ(Sent().body,
+            "{\"description\":\"\\\"\\\\/\\u0008\\u000c\\u000a\\u000d\\u0009\\u0001\\u001f\x7f"
+            "\xc3\xa9\xf0\x9f\x98\x80\\u0000\",\"scopes\":[\"sdk\"]}");
+}
+
+TEST_F(AppliveryTest, HandsTheReceiptBackWithTheOutcome) {
+  Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
+  Answer(200, R"({"status":true,"data":{"id":"aaaaaaaaaaaaaaaaaaaaaaaa","bearer":"t"}})");
+  ASSERT_EQ(outcomes_.size(), 1u);
+  EXPECT_EQ(receipts_, std::vector<std::uint64_t>{7});
+  EXPECT_TRUE(std::holds_alternative<Minted>(outcomes_[0].result));
+  EXPECT_EQ(outcomes_[0].exchange.http_status, 200);
+  EXPECT_EQ(outcomes_[0].exchange.latency, std::chrono::microseconds(250));
+  EXPECT_EQ(outcomes_[0].exchange.key_generation, 1u);
+}
+
+TEST_F(AppliveryTest, TellsOfEachAnswer) {
+  Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
+  Answer(503, "");
+  ASSERT_EQ(answers_.size(), 1u);
+  EXPECT_EQ(answers_[0].first, 503);
+  EXPECT_EQ(answers_[0].second, std::chrono::microseconds(250));
+}
+
+TEST_F(AppliveryTest, SendsNothingThatCannotStandInAUrlOrHasNoKey) {
+  Mint({.organization = "unknown", .application = "ios-app", .description = "", .scopes = {"sdk"}});
+  Mint({.organization = "acme", .application = "../x", .description = "", .scopes = {"sdk"}});
+  Mint({.organization = "acme", .application = "a/b?c", .description = "", .scopes = {"sdk"}});
+  EXPECT_TRUE(client_.posted.empty());
+  EXPECT_TRUE(outcomes_.empty()) << "called from within Mint";
+  for (loop::Task& task : loop_.tasks) task();
+  ASSERT_EQ(outcomes_.size(), 3u);
+  for (const MintOutcome& outcome : outcomes_) {
+    EXPECT_TRUE(std::holds_alternative<Refused>(outcome.result));
+    EXPECT_EQ(outcome.exchange.http_status, 0);
+  }
+}
+
+TEST_F(AppliveryTest, EndsWhatRunsWhenStopped) {
+  Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
+  upstream_.Stop();
+  ASSERT_EQ(outcomes_.size(), 1u);
+  EXPECT_EQ(std::get<Refused>(outcomes_[0].result).failure.reason, Reason::kUpstreamUnavailable);
+}
+
+TEST_F(AppliveryTest, SharesOneHeaderListAKey) {
+  Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
+  Mint({.organization = "acme", .application = "other", .description = "", .scopes = {"sdk"}});
+  EXPECT_EQ(client_.posted.at(0).request.headers, client_.posted.at(1).request.headers);
+}
+
+}  // namespace
+}  // namespace tokend::upstream
