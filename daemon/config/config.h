@@ -73,7 +73,7 @@ struct Applivery {
   std::chrono::milliseconds timeout{30000};
   std::size_t max_in_flight = 256;
   std::chrono::milliseconds connection_max_idle{4000};
-  std::size_t max_response_size = 64 * 1024;
+  std::size_t max_response_size = 64U << 10U;
 };
 
 struct Grant {

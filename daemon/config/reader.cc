@@ -68,20 +68,23 @@ class Reader {
     if (node.kind != Kind::kMapping) return report_.ErrorAt(node.position, Expected(path, "a mapping"));
     const Descriptor& type = *message.GetDescriptor();
     std::map<const FieldDescriptor*, Position> given;
-    for (const YamlEntry& entry : node.entries) {
-      const FieldDescriptor* field = type.FindFieldByName(entry.key);
+    std::map<const FieldDescriptor*, Position> meant;
+    for (std::size_t i = 0; i < node.keys.size(); ++i) {
+      const YamlNode& key = node.keys[i];
+      const FieldDescriptor* field = type.FindFieldByName(key.text);
       if (field == nullptr) {
-        given.insert({ReportUnknown(entry, path, type), entry.position});
+        meant.insert({ReportUnknown(key, path, type), key.position});
         continue;
       }
-      const auto [first, is_first] = given.insert({field, entry.position});
+      const auto [first, is_first] = given.insert({field, key.position});
       if (!is_first) {
-        report_.ErrorAt(entry.position, Concat({Under(path, entry.key), ": is given twice, first on line ",
-                                                std::to_string(first->second.line)}));
+        report_.ErrorAt(key.position, Concat({Under(path, key.text), ": is given twice, first on line ",
+                                              std::to_string(first->second.line)}));
         continue;
       }
-      ReadEntry(entry, Under(path, entry.key), message, *field);
+      ReadEntry(key, node.items[i], Under(path, key.text), message, *field);
     }
+    given.merge(meant);
     for (const FieldDescriptor* field : FieldsOf(type)) {
       if (given.count(field) == 0) ReadAbsent(path, message, *field);
     }
@@ -93,37 +96,37 @@ class Reader {
     return path.empty() ? Concat({"must be ", what}) : Concat({path, ": must be ", what});
   }
 
-  // Answers the field that was probably meant: it then is not missing as well.
-  const FieldDescriptor* ReportUnknown(const YamlEntry& entry, const std::string& path,
-                                       const Descriptor& type) {
-    if (entry.key == "<<") {
-      report_.ErrorAt(entry.position, "merge keys are not accepted: write the keys out");
+  // Answers the field that was probably meant, which then is not reported as missing as well.
+  const FieldDescriptor* ReportUnknown(const YamlNode& key, const std::string& path, const Descriptor& type) {
+    if (key.text == "<<") {
+      report_.ErrorAt(key.position, "merge keys are not accepted: write the keys out");
       return nullptr;
     }
     std::vector<std::string> known;
     for (const FieldDescriptor* field : FieldsOf(type)) known.push_back(field->name());
-    const auto nearest = Nearest(entry.key, known);
+    const auto nearest = Nearest(key.text, known);
     const std::string what = Concat(
-        {"unknown key", Quote(entry.key), nearest ? Concat({"; did you mean \"", *nearest, "\"?"}) : ""});
-    report_.ErrorAt(entry.position, path.empty() ? what : Concat({path, ": ", what}));
-    return nearest ? type.FindFieldByName(*nearest) : nullptr;
+        {"unknown key", Quote(key.text), nearest ? Concat({"; did you mean \"", *nearest, "\"?"}) : ""});
+    report_.ErrorAt(key.position, path.empty() ? what : Concat({path, ": ", what}));
+    if (!nearest) return nullptr;
+    report_.Locate(Under(path, *nearest), key.position);
+    return type.FindFieldByName(*nearest);
   }
 
-  void ReadEntry(const YamlEntry& entry, const std::string& path, Message& message,
+  void ReadEntry(const YamlNode& key, const YamlNode& value, const std::string& path, Message& message,
                  const FieldDescriptor& field) {
-    const bool scalar = entry.value.kind == Kind::kScalar;
-    report_.Locate(path, scalar ? entry.value.position : entry.position);
-    if (entry.value.kind == Kind::kNull) {
-      return report_.ErrorAt(entry.position, Concat({path, ": has no value"}));
+    const bool scalar = value.kind == Kind::kScalar;
+    report_.Locate(path, scalar ? value.position : key.position);
+    if (value.kind == Kind::kNull) {
+      return report_.ErrorAt(key.position, Concat({path, ": has no value"}));
     }
-    const bool asks_for_nothing =
-        field.is_repeated() && entry.value.kind == Kind::kSequence && entry.value.items.empty();
+    const bool asks_for_nothing = field.is_repeated() && value.kind == Kind::kSequence && value.items.empty();
     const bool unsupported = OptionsOf(field).unsupported() && !asks_for_nothing;
     if (unsupported && unsupported_depth_ == 0) {
-      report_.ErrorAt(entry.position, Concat({path, ": not supported in this version"}));
+      report_.ErrorAt(key.position, Concat({path, ": not supported in this version"}));
     }
     unsupported_depth_ += unsupported ? 1 : 0;
-    ReadValue(entry.value, path, message, field);
+    ReadValue(value, path, message, field);
     unsupported_depth_ -= unsupported ? 1 : 0;
   }
 
@@ -145,18 +148,25 @@ class Reader {
       report_.Error(path, Concat({"has more than ", std::to_string(options.max_items()), " items"}));
     }
     for (std::size_t i = 0; i < node.items.size(); ++i) {
-      const YamlNode& item = node.items[i];
-      const std::string item_path = Item(path, i);
-      report_.Locate(item_path, item.position);
-      if (item.kind == Kind::kNull) {
-        report_.Error(item_path, "has no value");
-      } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-        ReadMapping(item, item_path, *message.GetReflection()->AddMessage(&message, &field));
-      } else {
-        ReadScalar(item, item_path, message, field);
-      }
+      report_.Locate(Item(path, i), node.items[i].position);
+      ReadItem(node.items[i], Item(path, i), message, field);
     }
     CheckUnique(node, path, field);
+  }
+
+  // What is wrong leaves an empty item, so that those after it keep their indexes.
+  void ReadItem(const YamlNode& item, const std::string& path, Message& message,
+                const FieldDescriptor& field) {
+    const auto& reflection = *message.GetReflection();
+    if (item.kind == Kind::kNull) report_.Error(path, "has no value");
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      Message& added = *reflection.AddMessage(&message, &field);
+      if (item.kind != Kind::kNull) ReadMapping(item, path, added);
+      return;
+    }
+    const int size = reflection.FieldSize(message, &field);
+    if (item.kind != Kind::kNull) ReadScalar(item, path, message, field);
+    if (reflection.FieldSize(message, &field) == size) reflection.AddString(&message, &field, "");
   }
 
   // By what is written: equal values of these forms are written alike.
@@ -170,8 +180,11 @@ class Reader {
       if (!OptionsOf(*key).unique() || key->is_repeated()) continue;
       std::map<std::string, std::string> first;
       for (std::size_t i = 0; i < list.items.size(); ++i) {
-        for (const YamlEntry& entry : list.items[i].entries) {
-          if (entry.key == key->name()) ReportIfTaken(entry.value, Under(Item(path, i), key->name()), first);
+        const YamlNode& item = list.items[i];
+        for (std::size_t j = 0; j < item.keys.size(); ++j) {
+          if (item.keys[j].text != key->name()) continue;
+          ReportIfTaken(item.items[j], Under(Item(path, i), key->name()), first);
+          break;
         }
       }
     }

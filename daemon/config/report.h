@@ -1,6 +1,5 @@
 #pragma once
 
-#include <compare>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -13,7 +12,9 @@ struct Position {
   int line = 1;
   int column = 1;
 
-  auto operator<=>(const Position&) const = default;
+  friend bool operator<(const Position& left, const Position& right) {
+    return left.line != right.line ? left.line < right.line : left.column < right.column;
+  }
 };
 
 // "a.b" for "a" and "b", "b" for "" and "b".

@@ -4,7 +4,7 @@
 #include "tokend/config/v1/config.pb.h"
 
 // What holds between keys, where reader.h judges each key for itself. Keys that are unset because they are
-// wrong have been reported, and nothing more is said of them.
+// wrong have been reported, and nothing more is said of them; so have empty items of lists.
 namespace tokend::config {
 
 // All of the below. Afterwards the schema holds what is in effect: defaults that depend on other keys are

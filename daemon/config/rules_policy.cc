@@ -25,6 +25,7 @@ void CheckOrganizations(const v1::Grant& grant, const std::set<std::string>& con
   for (int i = 0; i < grant.organizations_size(); ++i) {
     const std::string& text = grant.organizations(i);
     const std::string item = Item(Under(path, "organizations"), static_cast<std::size_t>(i));
+    if (text.empty()) continue;
     if (!Contains(text, '*')) {
       if (configured.count(text) == 0) report.Error(item, "is not a configured organization");
       continue;
@@ -42,7 +43,8 @@ void CheckDefaultScopes(v1::Grant& grant, const std::string& path, Report& repor
   if (!report.Has(key)) *grant.mutable_default_scopes() = grant.scopes();
   for (int i = 0; i < grant.default_scopes_size(); ++i) {
     const auto& scopes = grant.scopes();
-    if (std::find(scopes.begin(), scopes.end(), grant.default_scopes(i)) != scopes.end()) continue;
+    const std::string& scope = grant.default_scopes(i);
+    if (scope.empty() || std::find(scopes.begin(), scopes.end(), scope) != scopes.end()) continue;
     report.Error(Item(key, static_cast<std::size_t>(i)), "is not one of the grant's scopes");
   }
 }

@@ -62,12 +62,6 @@ class TreeBuilder : public YAML::EventHandler {
   void OnMapEnd() override { open_.pop_back(); }
 
  private:
-  // Only the innermost container grows, so the pointers to those around it stay good.
-  struct Container {
-    YamlNode* node;
-    bool value_is_next = false;  // of a mapping: its last entry has a key and no value yet
-  };
-
   static constexpr std::string_view kPlain = "?";
   static constexpr std::string_view kQuoted = "!";
 
@@ -75,7 +69,7 @@ class TreeBuilder : public YAML::EventHandler {
     const Position position = node.position;
     YamlNode* placed = Place(std::move(node), anchor, tag);
     if (open_.size() == kMaxDepth) throw Stop{position, "is nested too deeply"};
-    open_.push_back({placed});
+    open_.push_back(placed);
   }
 
   YamlNode* Place(YamlNode node, YAML::anchor_t anchor, std::string_view tag) {
@@ -85,27 +79,25 @@ class TreeBuilder : public YAML::EventHandler {
       throw Stop{node.position, "tags are not accepted: each key has its own type"};
     }
     if (open_.empty()) return &(root_ = std::move(node));
-    Container& container = open_.back();
-    if (container.node->kind == YamlNode::Kind::kSequence) {
-      return &container.node->items.emplace_back(std::move(node));
-    }
-    if (std::exchange(container.value_is_next, !container.value_is_next)) {
-      return &(container.node->entries.back().value = std::move(node));
-    }
-    if (node.kind != YamlNode::Kind::kScalar) throw Stop{node.position, "a key must be a word"};
-    container.node->entries.push_back({std::move(node.text), node.position, {}});
-    return nullptr;
+    YamlNode& container = *open_.back();
+    const bool is_key =
+        container.kind == YamlNode::Kind::kMapping && container.keys.size() == container.items.size();
+    if (is_key && node.kind != YamlNode::Kind::kScalar) throw Stop{node.position, "a key must be a word"};
+    return &(is_key ? container.keys : container.items).emplace_back(std::move(node));
   }
 
   YamlNode root_;
-  std::vector<Container> open_;
+  std::vector<YamlNode*> open_;  // only the innermost grows, so these stay good
   bool started_ = false;
 };
 
 // yaml-cpp's messages may quote the document, so they are not passed on: only known ones are, in our words.
 std::string_view Explain(const std::string& message) {
-  using Explanation = std::pair<std::string_view, std::string_view>;
-  static constexpr std::array<Explanation, 9> kExplanations = {{
+  struct Explanation {
+    std::string_view message;
+    std::string_view words;
+  };
+  static const std::array<Explanation, 9> kExplanations = {{
       {YAML::ErrorMsg::TAB_IN_INDENTATION, "is not valid YAML: a tab indents; use spaces"},
       {YAML::ErrorMsg::END_OF_MAP,
        "is not valid YAML: expected the mapping's next key, indented as its first"},

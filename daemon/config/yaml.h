@@ -9,23 +9,15 @@
 
 namespace tokend::config {
 
-struct YamlEntry;
-
 // A YAML document as it was written: repeated keys, order and places are all still there.
 struct YamlNode {
   enum class Kind { kNull, kScalar, kSequence, kMapping };
   Kind kind = Kind::kNull;
-  Position position;
-  bool quoted = false;                  // of a scalar
-  std::string text = {};                // of a scalar
-  std::vector<YamlNode> items = {};     // of a sequence
-  std::vector<YamlEntry> entries = {};  // of a mapping
-};
-
-struct YamlEntry {
-  std::string key;
-  Position position;
-  YamlNode value;
+  Position position = {};
+  bool quoted = false;               // of a scalar
+  std::string text = {};             // of a scalar
+  std::vector<YamlNode> keys = {};   // of a mapping: scalars, one for each item
+  std::vector<YamlNode> items = {};  // of a sequence or a mapping
 };
 
 // Reads one document. Nothing, and one error that says why, where the text is not UTF-8 YAML, is empty, holds

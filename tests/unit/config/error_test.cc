@@ -45,7 +45,7 @@ const char* const kStdout = "stdout: {}";
 
 INSTANTIATE_TEST_SUITE_P(
     Keys, ConfigErrorTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Case>{
         Case{"UnknownNearAKnownOne",
              "address:",
              "adress:",
@@ -78,12 +78,12 @@ INSTANTIATE_TEST_SUITE_P(
              "",
              {"12:7: error: policy.grants[0].callers: is required"}},
         Case{"MissingInAMapping", kStdout, "file: {keep: 3}", {"17:3: error: audit.file.path: is required"}},
-        Case{"MissingAtTheTop", "audit:\n  stdout: {}\n", "", {"1:1: error: audit: is required"}}),
+        Case{"MissingAtTheTop", "audit:\n  stdout: {}\n", "", {"1:1: error: audit: is required"}}}),
     NameOf);
 
 INSTANTIATE_TEST_SUITE_P(
     Types, ConfigErrorTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Case>{
         Case{"TextForMapping", kStdout, "stdout: yes", {"17:11: error: audit.stdout: must be a mapping"}},
         Case{"ListForMapping", kStdout, "stdout: []", {"17:11: error: audit.stdout: must be a mapping"}},
         Case{"MappingForText",
@@ -119,12 +119,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"FarWordForEnumeration",
              "audit:",
              "log: {format: xml}\naudit:",
-             {"16:15: error: log.format: must be one of json, text"}}),
+             {"16:15: error: log.format: must be one of json, text"}}}),
     NameOf);
 
 INSTANTIATE_TEST_SUITE_P(
     Bounds, ConfigErrorTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Case>{
         Case{"DurationWithoutUnit",
              "audit:",
              "server: {drain: 20}\naudit:",
@@ -171,12 +171,12 @@ INSTANTIATE_TEST_SUITE_P(
              "policy:",
              "      - {name: acme, api_key: {env: K}}\npolicy:",
              {"10:16: error: upstream.applivery.organizations[1].name: is the same as "
-              "upstream.applivery.organizations[0].name"}}),
+              "upstream.applivery.organizations[0].name"}}}),
     NameOf);
 
 INSTANTIATE_TEST_SUITE_P(
     Choices, ConfigErrorTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Case>{
         Case{"NoAuthentication",
              kNone,
              "{}",
@@ -201,12 +201,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"NoAudit",
              "audit:\n  stdout: {}",
              "audit: {}",
-             {"16:1: error: audit: needs at least one of file, stdout"}}),
+             {"16:1: error: audit: needs at least one of file, stdout"}}}),
     NameOf);
 
 INSTANTIATE_TEST_SUITE_P(
     Listeners, ConfigErrorTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Case>{
         Case{"NoneListeners",
              "listeners:\n  - name: edge\n    address: unix:///run/t.sock\n"
              "    authentication: {none: {caller: dev}}\n",
@@ -270,12 +270,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"AdminOnASocket",
              "audit:",
              "admin: {address: \"unix:///run/admin\"}\naudit:",
-             {"16:18: error: admin.address: must be host:port"}}),
+             {"16:18: error: admin.address: must be host:port"}}}),
     NameOf);
 
 INSTANTIATE_TEST_SUITE_P(
     Upstream, ConfigErrorTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Case>{
         Case{"Http",
              "    organizations:",
              "    base_url: http://api.applivery.io\n    organizations:",
@@ -309,12 +309,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"FingerprintKeyTooShort",
              kStdout,
              "stdout: {}\n  fingerprint_key_file: $DIR/api_key",
-             {"18:25: error: audit.fingerprint_key_file: the file must hold at least 32 bytes"}}),
+             {"18:25: error: audit.fingerprint_key_file: the file must hold at least 32 bytes"}}}),
     NameOf);
 
 INSTANTIATE_TEST_SUITE_P(
     Policy, ConfigErrorTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Case>{
         Case{"PatternWithoutLiteral",
              "[dev]",
              "[\"**\"]",
@@ -347,12 +347,12 @@ INSTANTIATE_TEST_SUITE_P(
              "applications:",
              "description: \"{user}\"\n      applications:",
              {"14:20: error: policy.grants[0].description: braces stand only in {description}, {caller} and "
-              "{request_id}"}}),
+              "{request_id}"}}}),
     NameOf);
 
 INSTANTIATE_TEST_SUITE_P(
     Unsupported, ConfigErrorTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Case>{
         Case{"IsStillHeldToItsForm",
              kScopes,
              "scopes: [sdk]\n      limits: [{name: hour, tokns: 10, per: 1}]",
@@ -364,7 +364,7 @@ INSTANTIATE_TEST_SUITE_P(
              "audit:",
              "state:\n  redis:\n    address: \"redis:0\"\n    encryption_key_file: /nowhere\naudit:",
              {"17:3: error: state.redis: not supported in this version",
-              "18:14: error: state.redis.address: the port must be a number from 1 to 65535"}}),
+              "18:14: error: state.redis.address: the port must be a number from 1 to 65535"}}}),
     NameOf);
 
 TEST(ConfigErrors, AreAllReportedInTheOrderOfTheFile) {
@@ -375,6 +375,32 @@ TEST(ConfigErrors, AreAllReportedInTheOrderOfTheFile) {
   EXPECT_THAT(folder.Parse(text).errors,
               testing::ElementsAre(HasSubstr("t.yaml:3:5: error:"), HasSubstr("t.yaml:8:9: error:"),
                                    HasSubstr("t.yaml:15:7: error:")));
+}
+
+TEST(ConfigErrors, PointAtTheRightItemAfterAWrongOne) {
+  const Folder folder;
+  const std::string text = Folder::Replace(std::string(kMinimal), "scopes: [sdk]",
+                                           "scopes: [sdk]\n      default_scopes: [\"s k\", ~, {}, all]\n"
+                                           "      organizations: [a/b, umbrella]");
+  EXPECT_THAT(
+      folder.Parse(text).errors,
+      testing::ElementsAre(HasSubstr("t.yaml:16:24: error: policy.grants[0].default_scopes[0]: must be"),
+                           HasSubstr("default_scopes[1]: has no value"),
+                           HasSubstr("t.yaml:16:34: error: policy.grants[0].default_scopes[2]: must be"),
+                           HasSubstr("t.yaml:16:38: error: policy.grants[0].default_scopes[3]: is not one"),
+                           HasSubstr("t.yaml:17:23: error: policy.grants[0].organizations[0]: must be"),
+                           HasSubstr("t.yaml:17:28: error: policy.grants[0].organizations[1]: is not a")));
+}
+
+TEST(ConfigErrors, SayNothingTwice) {
+  const Folder folder;
+  const auto errors_of = [&](std::string_view find, std::string_view replace) {
+    return folder.Parse(Folder::Replace(std::string(kMinimal), find, replace)).errors;
+  };
+  // A key that is written wrongly is not missing as well, nor given twice beside the right one.
+  EXPECT_EQ(errors_of("    address: unix:///run/t.sock", "    address: 0.0.0.0:1\n    tsl: {}").size(), 2U);
+  EXPECT_EQ(errors_of("name: edge", "name: edge\n    nam: other").size(), 1U);
+  EXPECT_EQ(errors_of("{none:", "{noen:").size(), 1U);
 }
 
 TEST(ConfigErrors, QuoteNoValue) {

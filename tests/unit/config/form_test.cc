@@ -76,7 +76,7 @@ TEST(Nearest, NamesWhatWasProbablyMeant) {
   const std::vector<std::string> keys = {"name", "address", "socket_mode", "tls", "max_in_flight"};
   EXPECT_THAT(Nearest("adress", keys), Optional(std::string("address")));
   EXPECT_THAT(Nearest("Name", keys), Optional(std::string("name")));
-  EXPECT_THAT(Nearest("tsl", {"tls", "tl"}), Optional(std::string("tl")));
+  EXPECT_THAT(Nearest("tsl", keys), Optional(std::string("tls")));
   EXPECT_THAT(Nearest("maxInFlight", keys), Optional(std::string("max_in_flight")));
   EXPECT_THAT(Nearest("max-in-flight", keys), Optional(std::string("max_in_flight")));
 }

@@ -22,17 +22,17 @@ TEST(ParseYaml, KeepsRepeatedKeysOrderAndPlaces) {
   Report report("t");
   const auto document = ParseYaml("a: 1\nb: [x,\n  \"y\"]\na: ~\n", report);
   ASSERT_TRUE(document);
-  ASSERT_EQ(document->entries.size(), 3U);
-  EXPECT_EQ(document->entries[0].key, "a");
-  EXPECT_EQ(document->entries[0].value.text, "1");
-  EXPECT_FALSE(document->entries[0].value.quoted);
-  EXPECT_EQ(document->entries[1].value.items[1].text, "y");
-  EXPECT_TRUE(document->entries[1].value.items[1].quoted);
-  EXPECT_EQ(document->entries[1].value.items[1].position.line, 3);
-  EXPECT_EQ(document->entries[1].value.items[1].position.column, 3);
-  EXPECT_EQ(document->entries[2].key, "a");
-  EXPECT_EQ(document->entries[2].position.line, 4);
-  EXPECT_EQ(document->entries[2].value.kind, YamlNode::Kind::kNull);
+  ASSERT_EQ(document->keys.size(), 3U);
+  EXPECT_EQ(document->keys[0].text, "a");
+  EXPECT_EQ(document->items[0].text, "1");
+  EXPECT_FALSE(document->items[0].quoted);
+  EXPECT_EQ(document->items[1].items[1].text, "y");
+  EXPECT_TRUE(document->items[1].items[1].quoted);
+  EXPECT_EQ(document->items[1].items[1].position.line, 3);
+  EXPECT_EQ(document->items[1].items[1].position.column, 3);
+  EXPECT_EQ(document->keys[2].text, "a");
+  EXPECT_EQ(document->keys[2].position.line, 4);
+  EXPECT_EQ(document->items[2].kind, YamlNode::Kind::kNull);
 }
 
 TEST(ParseYaml, TakesAByteOrderMarkAndWindowsLineEnds) {
@@ -42,9 +42,9 @@ TEST(ParseYaml, TakesAByteOrderMarkAndWindowsLineEnds) {
       "a: 1\r\nb: 2\r\n",
       report);
   ASSERT_TRUE(document);
-  ASSERT_EQ(document->entries.size(), 2U);
-  EXPECT_EQ(document->entries[0].key, "a");
-  EXPECT_EQ(document->entries[1].value.text, "2");
+  ASSERT_EQ(document->keys.size(), 2U);
+  EXPECT_EQ(document->keys[0].text, "a");
+  EXPECT_EQ(document->items[1].text, "2");
 }
 
 TEST(ParseYaml, RefusesAnEmptyDocument) {
