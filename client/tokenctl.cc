@@ -168,7 +168,7 @@ CLI::App* AddCreate(CLI::App& app, CreateRequest& request) {
   return create;
 }
 
-// A closed standard output would become gRPC's next socket, and the bearer its traffic.
+// A closed standard output would become one of gRPC's files, and take the bearer.
 void OccupyClosedStandardFiles() {
   int fd = 0;
   do {

@@ -83,7 +83,7 @@ class Tls : public testing::Test {
   }
 
   static std::string AddressOf(const FakeTokend& tokend) {
-    return "localhost:" + std::to_string(tokend.port());
+    return "127.0.0.1:" + std::to_string(tokend.port());
   }
 
   Result<Token> Create(const Options& options) {
@@ -94,7 +94,7 @@ class Tls : public testing::Test {
 
   TemporaryFolder folder_;
   Identity ca_ = MakeIdentity("DNS:ca");
-  Identity server_ = MakeIdentity("DNS:localhost", &ca_);
+  Identity server_ = MakeIdentity("IP:127.0.0.1", &ca_);
   Identity client_ = MakeIdentity("URI:spiffe://prod.example/ns/shop/sa/checkout", &ca_);
   std::string ca_file_ = folder_ / "ca.pem";
   std::string certificate_file_ = folder_ / "client.pem";
@@ -103,13 +103,13 @@ class Tls : public testing::Test {
 };
 
 TEST_F(Tls, TrustsTheCaFile) {
-  const FakeTokend tokend("localhost:0", ServerCredentials());
+  const FakeTokend tokend("127.0.0.1:0", ServerCredentials());
   const Result<Token> token = Create({.address = AddressOf(tokend), .ca_file = ca_file_});
   EXPECT_TRUE(token.ok()) << token.status();
 }
 
 TEST_F(Tls, RefusesAServerOfAnotherCa) {
-  const FakeTokend tokend("localhost:0", ServerCredentials());
+  const FakeTokend tokend("127.0.0.1:0", ServerCredentials());
   Write(ca_file_, MakeIdentity("DNS:another").CertificatePem());
   EXPECT_TRUE(absl::IsUnavailable(Create({.address = AddressOf(tokend), .ca_file = ca_file_}).status()));
   EXPECT_THAT(tokend.calls(), IsEmpty());
@@ -117,13 +117,13 @@ TEST_F(Tls, RefusesAServerOfAnotherCa) {
 
 TEST_F(Tls, RefusesAServerOfAnotherName) {
   const Identity other = MakeIdentity("DNS:other.example", &ca_);
-  const FakeTokend tokend("localhost:0", ServerCredentials(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, other));
+  const FakeTokend tokend("127.0.0.1:0", ServerCredentials(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, other));
   EXPECT_TRUE(absl::IsUnavailable(Create({.address = AddressOf(tokend), .ca_file = ca_file_}).status()));
   EXPECT_THAT(tokend.calls(), IsEmpty());
 }
 
 TEST_F(Tls, NeverFallsBackToPlaintextOnceAnyOfItsFilesIsGiven) {
-  const FakeTokend plaintext("localhost:0");
+  const FakeTokend plaintext("127.0.0.1:0");
   Write(folder_ / "token", "a.b.c\n");
   for (const Options& options : {
            Options{.address = AddressOf(plaintext), .ca_file = ca_file_},
@@ -138,13 +138,12 @@ TEST_F(Tls, NeverFallsBackToPlaintextOnceAnyOfItsFilesIsGiven) {
 }
 
 TEST_F(Tls, IsLeftOutOnLoopbackWithoutItsFiles) {
-  const FakeTokend plaintext("localhost:0");
+  const FakeTokend plaintext("127.0.0.1:0");
   EXPECT_TRUE(Create({.address = AddressOf(plaintext)}).ok());
-  EXPECT_TRUE(Create({.address = "127.0.0.1:" + std::to_string(plaintext.port())}).ok());
 }
 
 TEST_F(Tls, ShowsTheClientsCertificate) {
-  const FakeTokend tokend("localhost:0", MutualCredentials());
+  const FakeTokend tokend("127.0.0.1:0", MutualCredentials());
   const Result<Token> token = Create({.address = AddressOf(tokend),
                                       .ca_file = ca_file_,
                                       .certificate_file = certificate_file_,
@@ -154,13 +153,13 @@ TEST_F(Tls, ShowsTheClientsCertificate) {
 }
 
 TEST_F(Tls, FailsWithoutACertificateWhereOneIsRequired) {
-  const FakeTokend tokend("localhost:0", MutualCredentials());
+  const FakeTokend tokend("127.0.0.1:0", MutualCredentials());
   EXPECT_TRUE(absl::IsUnavailable(Create({.address = AddressOf(tokend), .ca_file = ca_file_}).status()));
   EXPECT_THAT(tokend.calls(), IsEmpty());
 }
 
 TEST_F(Tls, SendsTheTokenFileAsItStandsAtEachAttempt) {
-  FakeTokend tokend("localhost:0", ServerCredentials());
+  FakeTokend tokend("127.0.0.1:0", ServerCredentials());
   const std::string token_file = folder_ / "token";
   Write(token_file, "first.jwt\n");
   Client client =

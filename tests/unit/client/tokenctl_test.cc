@@ -260,7 +260,7 @@ TEST_F(Tokenctl, SaysThatTheTokenExistsWhereItsOutputIsLost) {
               AllOf(HasSubstr("could not be written"), HasSubstr(kId), Not(HasSubstr("the-bearer"))));
 }
 
-TEST_F(Tokenctl, WritesTheBearerNowhereElseWhereItsOutputIsClosed) {
+TEST_F(Tokenctl, FailsWhereItsOutputIsClosed) {
   const Ended ended = RunProgram(
       {"/bin/sh", "-c", "exec \"$0\" create --app ios-app --address \"$1\" >&-", TOKENCTL, address_});
   EXPECT_EQ(ended.exit, 1);
