@@ -1,6 +1,7 @@
 #include "tests/unit/rpc/fake_issuer.h"
 
 #include <chrono>
+#include <stdexcept>
 #include <utility>
 
 #include "daemon/audit/audit_log.h"
@@ -8,7 +9,7 @@
 namespace tokend::rpc {
 namespace {
 
-constexpr std::chrono::seconds kPatience{10};
+constexpr std::chrono::seconds kPatience{60};
 
 // Takes every record for durable at once: the only way to a receipt.
 class InstantAuditLog final : public audit::AuditLog {
@@ -77,7 +78,9 @@ void FakeIssuer::AnswerBy(Answerer answerer) {
 
 std::shared_ptr<PendingRequest> FakeIssuer::Next() {
   std::unique_lock lock(mutex_);
-  if (!changed_.wait_for(lock, kPatience, [this] { return !pending_.empty(); })) return nullptr;
+  if (!changed_.wait_for(lock, kPatience, [this] { return !pending_.empty(); })) {
+    throw std::runtime_error("no request has reached the issuer");
+  }
   auto next = pending_.front();
   pending_.pop_front();
   return next;

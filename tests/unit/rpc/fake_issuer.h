@@ -21,7 +21,7 @@ class PendingRequest final : public issue::Call {
 
   void Cancel() override;
 
-  // Whether it was cancelled within ten seconds.
+  // Whether it is cancelled within a minute.
   bool WaitCancelled();
 
   void Reply(issue::Reply reply);
@@ -61,7 +61,7 @@ class FakeIssuer final : public issue::Issuer {
   // From here on each request goes to `answerer`, on the thread of the call.
   void AnswerBy(Answerer answerer);
 
-  // The oldest request that nobody has taken; null if none comes within ten seconds.
+  // The oldest request that nobody has taken. Throws std::runtime_error if none comes within a minute.
   std::shared_ptr<PendingRequest> Next();
 
   std::vector<Refusal> refusals() const;

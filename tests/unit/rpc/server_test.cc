@@ -4,6 +4,7 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -39,7 +40,7 @@ using testing::ElementsAre;
 using testing::StartsWith;
 namespace reflection = grpc::reflection::v1alpha;
 
-constexpr seconds kPatience{10};
+constexpr seconds kPatience{60};
 constexpr char kService[] = "tokend.v1.TokenService";
 constexpr char kUuid[] = "0123abcd-4567-89ab-cdef-0123456789ab";
 constexpr char kSpiffeId[] = "spiffe://prod.example/ns/shop/sa/checkout";
@@ -182,6 +183,22 @@ void Eventually(const std::function<bool()>& holds) {
   EXPECT_TRUE(holds());
 }
 
+std::uint16_t PortOf(const std::string& address) {
+  return static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+}
+
+// 0, or the errno of connecting to the port on the loopback.
+int TcpConnectError(std::uint16_t port) {
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  name.sin_port = htons(port);
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int error = connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0 ? 0 : errno;
+  close(fd);
+  return error;
+}
+
 class ServerTest : public testing::Test {
  protected:
   ServerTest() : policy_({MobileGrant()}) {
@@ -276,7 +293,6 @@ TEST_F(ServerTest, ReleasesATokenOverAUnixSocket) {
   Start({UnixListener()});
   Creation creation(ConnectUnix());
   const auto pending = issuer_.Next();
-  ASSERT_TRUE(pending);
   EXPECT_EQ(pending->caller().name(), "dev");
   EXPECT_EQ(pending->caller().authentication(), Authentication::kNone);
   EXPECT_EQ(pending->caller().listener(), "pod");
@@ -451,7 +467,6 @@ TEST_F(ServerTest, RefusesCallsPastTheMaximumInFlight) {
   Start({UnixListener()});
   Creation first(ConnectUnix());
   const auto pending = issuer_.Next();
-  ASSERT_TRUE(pending);
 
   Creation second(ConnectUnix());
   EXPECT_EQ(second.Status().error_code(), grpc::StatusCode::UNAVAILABLE);
@@ -463,6 +478,7 @@ TEST_F(ServerTest, RefusesCallsPastTheMaximumInFlight) {
 
   pending->Reply(Failure{Reason::kNotPermitted});
   first.Status();
+  ASSERT_TRUE(server_->WaitIdle(steady_clock::now() + kPatience));
   Creation third(ConnectUnix());
   issuer_.Next()->Reply(Failure{Reason::kNotPermitted});
   EXPECT_EQ(third.Status().error_code(), grpc::StatusCode::PERMISSION_DENIED);
@@ -472,7 +488,6 @@ TEST_F(ServerTest, TellsTheIssuerOfACancellationAndCountsTheCallUntilItsReply) {
   Start({UnixListener()});
   Creation creation(ConnectUnix());
   const auto pending = issuer_.Next();
-  ASSERT_TRUE(pending);
   creation.Cancel();
   EXPECT_TRUE(pending->WaitCancelled());
   EXPECT_EQ(creation.Status().error_code(), grpc::StatusCode::CANCELLED);
@@ -486,9 +501,8 @@ TEST_F(ServerTest, TellsTheIssuerOfACancellationAndCountsTheCallUntilItsReply) {
 TEST_F(ServerTest, TellsTheIssuerThatADeadlineHasPassed) {
   Start({UnixListener()});
   const Channel channel = ConnectUnix();
-  Creation creation(channel, GoodRequest(), milliseconds(200));
+  Creation creation(channel, GoodRequest(), seconds(1));
   const auto pending = issuer_.Next();
-  ASSERT_TRUE(pending);
   EXPECT_TRUE(pending->WaitCancelled());
   EXPECT_EQ(creation.Status().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   pending->Reply(issue::Abandoned{});
@@ -500,7 +514,6 @@ TEST_F(ServerTest, SurvivesRepliesThatRaceCancellations) {
   for (int i = 0; i < 100; ++i) {
     Creation creation(channel);
     const auto pending = issuer_.Next();
-    ASSERT_TRUE(pending);
     std::thread replier([&] { pending->Reply(ReleasedFor(pending->request())); });
     creation.Cancel();
     replier.join();
@@ -517,7 +530,6 @@ TEST_F(ServerTest, AnswersManyCallsAtOnceFromAnotherThread) {
   std::thread answerer([&] {
     for (int i = 0; i < kCalls; ++i) {
       const auto pending = issuer_.Next();
-      if (!pending) return;
       pending->Reply(ReleasedFor(pending->request()));
     }
   });
@@ -539,13 +551,12 @@ TEST_F(ServerTest, ClosesItsDoorsButNotItsConnectionsWhenDraining) {
   const Channel live = ConnectUnix();
   Creation running(live);
   const auto pending = issuer_.Next();
-  ASSERT_TRUE(pending);
   EXPECT_EQ(Health(live), "SERVING");
+  EXPECT_EQ(TcpConnectError(PortOf(server_->addresses()[1])), 0);
 
   server_->Drain();
   EXPECT_FALSE(std::filesystem::exists(SocketPath()));
-  EXPECT_FALSE(Connect(server_->addresses()[1])
-                   ->WaitForConnected(std::chrono::system_clock::now() + milliseconds(300)));
+  EXPECT_EQ(TcpConnectError(PortOf(server_->addresses()[1])), ECONNREFUSED);
   EXPECT_EQ(Health(live), "NOT_SERVING");
   EXPECT_EQ(Health(live, ""), "NOT_SERVING");
   server_->SetServing(Serving::kYes);
@@ -566,7 +577,6 @@ TEST_F(ServerTest, StopsWithinItsGraceHoweverLongARepliesTakes) {
   Start({UnixListener()});
   Creation running(ConnectUnix());
   const auto pending = issuer_.Next();
-  ASSERT_TRUE(pending);
   const auto start = steady_clock::now();
   server_->Stop(milliseconds(50));
   EXPECT_LT(steady_clock::now() - start, kPatience);
@@ -581,7 +591,6 @@ TEST_F(ServerTest, EndsACallWhoseReplyIsNeverGiven) {
   Start({UnixListener()});
   Creation running(ConnectUnix());
   const auto pending = issuer_.Next();
-  ASSERT_TRUE(pending);
   pending->Drop();
   server_->Stop(milliseconds(0));
   EXPECT_FALSE(running.Status().ok());
@@ -756,10 +765,8 @@ TEST_F(ServerTest, DoesNotStartBesideAnotherDaemon) {
   EXPECT_EQ(Server::Start(config_, issuer_, policy_, metrics_).status().code(),
             absl::StatusCode::kAlreadyExists);
 
-  const std::string address = server_->addresses()[1];
   config::Listener same_port = TcpListener();
-  same_port.address = config::TcpAddress{
-      "127.0.0.1", static_cast<std::uint16_t>(std::stoi(address.substr(address.find(':') + 1)))};
+  same_port.address = config::TcpAddress{"127.0.0.1", PortOf(server_->addresses()[1])};
   config_.listeners = {same_port};
   EXPECT_EQ(Server::Start(config_, issuer_, policy_, metrics_).status().code(),
             absl::StatusCode::kAlreadyExists);
@@ -770,10 +777,8 @@ TEST_F(ServerTest, DoesNotStartBesideAnotherDaemon) {
 
 TEST_F(ServerTest, LeavesNoSocketBehindWhereItCannotStart) {
   Start({TcpListener()});
-  const std::string address = server_->addresses()[0];
   config::Listener same_port = TcpListener();
-  same_port.address = config::TcpAddress{
-      "127.0.0.1", static_cast<std::uint16_t>(std::stoi(address.substr(address.find(':') + 1)))};
+  same_port.address = config::TcpAddress{"127.0.0.1", PortOf(server_->addresses()[0])};
   config_.listeners = {UnixListener(), same_port};
   EXPECT_FALSE(Server::Start(config_, issuer_, policy_, metrics_).ok());
   EXPECT_FALSE(std::filesystem::exists(SocketPath()));
