@@ -100,8 +100,8 @@ std::shared_ptr<const Token> MakeToken(AnswerBody body, const MintRequest& reque
   token->organization = body.organization.value_or("");
   token->application = body.application.value_or("");
   token->description = request.description;
-  const bool answered = body.scopes_kind == AnswerBody::Scopes::kAsked;
-  token->scopes = answered ? std::move(body.scopes) : request.scopes;
+  token->scopes = request.scopes;
+  if (body.scopes_kind == AnswerBody::Scopes::kAsked) token->scopes = std::move(body.scopes);
   token->bearer = *std::move(body.bearer);
   return token;
 }

@@ -105,7 +105,7 @@ TEST_P(Unanswered, AmongTenAtOnceIsOnePostEach) {
 }
 
 // With a delay, so that all ten are read before the first fails.
-Fault Late(Fault fault) { return fault.After(milliseconds(100)); }
+Fault Late(const Fault& fault) { return fault.After(milliseconds(100)); }
 
 std::vector<Case> ConnectionFaults() {
   return {
@@ -159,6 +159,20 @@ TEST(CurlHttpClientTls, KnowsThatItSentWhereTheConnectionDropsAndNobodyListensAn
     EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kYes);
     EXPECT_EQ(Begun(server), 2u);
     EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kNo);
+  }
+}
+
+TEST(CurlHttpClientTls, TakesAnAnswerThatComesBeforeTheBodyWasRead) {
+  for (const Protocol protocol : {Protocol::kHttp1, Protocol::kHttp2}) {
+    FakeApplivery server(Speaking(protocol));
+    Client client(TlsOptions(server));
+    server.Script(kApplication, {Fault::Error(403, 1).BeforeBody(), Fault::Error(403, 1).BeforeBody()});
+    for (int i = 0; i < 2; ++i) {
+      const HttpAnswer answer = client.Ask(Url(server));
+      EXPECT_EQ(answer.status, 403);
+      EXPECT_EQ(answer.ending, Ending::kComplete) << answer.error;
+    }
+    EXPECT_EQ(Begun(server), 2u);
   }
 }
 
