@@ -1,5 +1,5 @@
 // tokend: flags, then configuration, then app::Run.
-#include <unistd.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include <CLI/CLI.hpp>
 #include <iostream>
@@ -41,6 +41,7 @@ int Serve(const std::string& path) {
     std::cerr << "tokend: " << hardened.message() << "\n";
     return kFailed;
   }
+  google::protobuf::SetLogHandler(nullptr);  // its messages quote what it parses
   const std::optional<config::Config> config = LoadOrExplain(path);
   if (!config) return kBadUsage;
 

@@ -26,8 +26,8 @@ using config::LogLevel;
 using std::chrono::seconds;
 using telemetry::Log;
 
-// How long the record of a start or a stop may take.
-constexpr seconds kOwnRecordDeadline{10};
+// How long the record of the start may take.
+constexpr seconds kStartDeadline{10};
 // How long calls that were stopped may take to write their last record.
 constexpr seconds kLastRecords{5};
 // How long connections whose calls are all answered may take to close.
@@ -61,17 +61,20 @@ void Restore(const std::vector<audit::PastRequest>& past, const loop::Clock& clo
   }
 }
 
-// Writes a record of the daemon's own and waits until it is durable.
-Status WriteRecord(audit::AuditLog& audit, const char* event) {
+audit::Record RecordOf(const char* event) {
   audit::Record record;
   record.set_event(event);
+  return record;
+}
+
+// Writes the record of the start and waits until it is durable.
+Status RecordStart(audit::AuditLog& audit) {
   auto durable = std::make_shared<std::promise<Status>>();
   std::future<Status> written = durable->get_future();
-  audit.Append(std::move(record),
+  audit.Append(RecordOf(audit::event::kDaemonStarted),
                [durable](Result<std::uint64_t> sequence) { durable->set_value(sequence.status()); });
-  if (written.wait_for(kOwnRecordDeadline) != std::future_status::ready) {
-    return absl::DeadlineExceededError(
-        "audit: the record of the daemon's start or stop is not durable in time");
+  if (written.wait_for(kStartDeadline) != std::future_status::ready) {
+    return absl::DeadlineExceededError("audit: the record of the daemon's start is not durable in time");
   }
   return written.get();
 }
@@ -164,7 +167,7 @@ Status Run(const config::Config& config, upstream::AppliveryUpstream::Keys keys)
       {loop, policy, ledger, slots, audit, upstream, metrics, live, config.audit.deadline});
 
   const RunningLoop running(loop);
-  if (Status started = WriteRecord(audit, audit::event::kDaemonStarted); !started.ok()) return started;
+  if (Status started = RecordStart(audit); !started.ok()) return started;
 
   std::atomic<bool> serving = false;
   auto admin = StartAdmin(config, Checks(serving, audit), metrics);
@@ -189,8 +192,7 @@ Status Run(const config::Config& config, upstream::AppliveryUpstream::Keys keys)
     live.WaitNone(kLastRecords);
   }
   (*server)->Stop(kConnectionGrace);
-  const Status stopped = WriteRecord(audit, audit::event::kDaemonStopped);
-  audit.Stop();
+  const Status stopped = audit.Stop(RecordOf(audit::event::kDaemonStopped));
   Log(LogLevel::kInfo, "stopped", {});
   return stopped;
 }

@@ -69,6 +69,15 @@ void QueuedAuditLog::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+Status QueuedAuditLog::Stop(Record last) {
+  {
+    const std::lock_guard lock(mutex_);
+    last_ = std::move(last);
+  }
+  Stop();
+  return last_ ? NotDurable() : absl::OkStatus();
+}
+
 // An intent takes its own place and its end's.
 std::size_t QueuedAuditLog::PlacesOf(Kind kind) {
   switch (kind) {
@@ -105,6 +114,7 @@ void QueuedAuditLog::Run() {
     Take();
     if (!taken_.empty()) WriteBatch();
   }
+  WriteLast();
   Finish();
 }
 
@@ -216,6 +226,13 @@ bool QueuedAuditLog::Repair() {
   }
   if (hooks_.on_health) hooks_.on_health(Health::kWritable, "the audit log is writable again");
   return true;
+}
+
+void QueuedAuditLog::WriteLast() {
+  if (!last_ || !healthy_ || !taken_.empty()) return;
+  taken_.push_back(Entry{Kind::kNote, *last_, nullptr});
+  WriteBatch();
+  if (taken_.empty()) last_.reset();
 }
 
 void QueuedAuditLog::Finish() {

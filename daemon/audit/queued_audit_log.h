@@ -75,6 +75,9 @@ class QueuedAuditLog final : public AuditLog {
   // fails. A system call on a device that hangs is waited for. Not on the loop thread; once is enough.
   void Stop();
 
+  // The same, with one more record after all others. Says whether that is durable.
+  Status Stop(Record last);
+
  protected:
   void Describe(const Token& token, Record& record) const override;
   void AppendReserved(Record record, Done<std::uint64_t> done) override;
@@ -102,6 +105,7 @@ class QueuedAuditLog final : public AuditLog {
   void WriteBatch();
   void Break(const Status& status);
   bool Repair();
+  void WriteLast();
   void Finish();
   bool OutOfTime();
 
@@ -117,6 +121,7 @@ class QueuedAuditLog final : public AuditLog {
   NoteBox notes_;
   std::size_t places_ = 0;
   std::optional<SteadyTime> stop_by_;
+  std::optional<Record> last_;  // until it is written
   bool finished_ = false;
 
   // The writer's alone.

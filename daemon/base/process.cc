@@ -14,8 +14,16 @@
 #include "daemon/base/key_file.h"
 
 namespace tokend {
+namespace {
+
+// Variables by which libraries are told to write what passes through TLS to a file or to standard error:
+// libcurl's session keys, and gRPC's traces of every message.
+constexpr const char* kTelltales[] = {"SSLKEYLOGFILE", "GRPC_TRACE", "GRPC_VERBOSITY"};
+
+}  // namespace
 
 Status HardenProcess() {
+  for (const char* name : kTelltales) unsetenv(name);
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) < 0) {
       return absl::FailedPreconditionError(

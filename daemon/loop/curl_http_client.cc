@@ -187,7 +187,7 @@ void CurlPost::Answer(Ending ending, const char* error) {
   curl_easy_setopt(handle_, CURLOPT_HTTPHEADER, nullptr);
   request_ = {};
   HttpClient::Done done = std::exchange(done_, nullptr);
-  client_.Release(this);
+  client_.Release(this, ending);
   done(std::move(answer));
 }
 
@@ -271,9 +271,11 @@ void CurlHttpClient::SetProtocol(Protocol protocol) {
   for (const auto& [post, owned] : running_) post->Expect(protocol);
 }
 
-void CurlHttpClient::Release(CurlPost* post) {
+// A handle whose transfer broke may still mean to send its body again: only one that completed is used again.
+void CurlHttpClient::Release(CurlPost* post, Ending ending) {
   auto released = running_.extract(post);
-  if (idle_.size() < kMaxIdleHandles) idle_.push_back(std::move(released.mapped()));
+  if (ending == Ending::kComplete && idle_.size() < kMaxIdleHandles)
+    idle_.push_back(std::move(released.mapped()));
 }
 
 void CurlHttpClient::Decline(Done done, Ending ending, const char* error) {

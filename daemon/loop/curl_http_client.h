@@ -38,7 +38,7 @@ class CurlHttpClient final : public HttpClient {
   // What the server speaks: how many connections there may be follows.
   void SetProtocol(Protocol protocol);
   // The exchange is over; it may be gone when this returns.
-  void Release(CurlPost* post);
+  void Release(CurlPost* post, Ending ending);
   void Decline(Done done, Ending ending, const char* error);
 
   CurlLoop& loop_;

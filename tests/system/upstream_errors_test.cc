@@ -212,6 +212,8 @@ TEST_F(SystemTest, NeitherKeyNorBearerStandsInAnythingThatComesOut) {
   Tokend::Options options;
   options.key = "canary-key-0123456789";
   options.upstream = "    timeout: 1s\n";
+  options.environment = {
+      {"SSLKEYLOGFILE", folder_ / "tls-keys"}, {"GRPC_TRACE", "all"}, {"GRPC_VERBOSITY", "debug"}};
   Start(options);
   std::string seen;
   for (const Row& row : Rows()) {
@@ -235,6 +237,7 @@ TEST_F(SystemTest, NeitherKeyNorBearerStandsInAnythingThatComesOut) {
   EXPECT_EQ(tokend_->process().Wait(), 0);
   seen += printed.out + printed.err + tokend_->process().out() + tokend_->log() + tokend_->audit();
 
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "tls-keys"));
   EXPECT_EQ(seen.find(options.key), std::string::npos);
   EXPECT_GT(applivery_->tokens().size(), 3U);
   for (const auto& token : applivery_->tokens()) {

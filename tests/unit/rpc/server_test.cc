@@ -26,8 +26,8 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
+#include "tests/fakes/test_authority.h"
 #include "tests/unit/rpc/fake_issuer.h"
-#include "tests/unit/rpc/test_authority.h"
 #include "tokend/v1/token_service.grpc.pb.h"
 
 namespace tokend::rpc {
@@ -246,8 +246,8 @@ class ServerTest : public testing::Test {
     return folder_ + "/" + name;
   }
 
-  config::Listener MtlsListener(const TestAuthority& authority) const {
-    const Identity identity = authority.Issue("DNS:localhost");
+  config::Listener MtlsListener(const fakes::TestAuthority& authority) const {
+    const fakes::Identity identity = authority.Issue("DNS:localhost");
     config::Listener listener = TcpListener();
     listener.name = "cluster";
     listener.authentication = config::MtlsAuthentication{};
@@ -257,7 +257,7 @@ class ServerTest : public testing::Test {
     return listener;
   }
 
-  Channel ConnectTls(const std::string& ca, const Identity& identity) const {
+  Channel ConnectTls(const std::string& ca, const fakes::Identity& identity) const {
     return Connect(server_->addresses()[0],
                    grpc::SslCredentials({ca, identity.private_key, identity.certificate}));
   }
@@ -681,7 +681,7 @@ TEST_F(ServerTest, AnswersReflection) {
 }
 
 TEST_F(ServerTest, KnowsAWorkloadByItsCertificate) {
-  const TestAuthority authority;
+  const fakes::TestAuthority authority;
   Start({MtlsListener(authority)});
   v1::GetCallerResponse caller;
   ASSERT_TRUE(GetCaller(ConnectTls(authority.certificate(), authority.Issue("URI:" + std::string(kSpiffeId))),
@@ -704,7 +704,7 @@ TEST_F(ServerTest, KnowsAWorkloadByItsCertificate) {
 }
 
 TEST_F(ServerTest, GivesHealthAndNothingElseToACertificateThatNamesNobody) {
-  const TestAuthority authority;
+  const fakes::TestAuthority authority;
   Start({MtlsListener(authority)});
   for (const std::string& names :
        {std::string(), std::string("URI:spiffe://a.example/x,URI:spiffe://a.example/y"),
@@ -730,12 +730,12 @@ TEST_F(ServerTest, GivesHealthAndNothingElseToACertificateThatNamesNobody) {
 }
 
 TEST_F(ServerTest, ClosesConnectionsWithoutACertificateOfItsAuthority) {
-  const TestAuthority authority;
-  const TestAuthority other;
+  const fakes::TestAuthority authority;
+  const fakes::TestAuthority other;
   Start({MtlsListener(authority)});
   v1::GetCallerResponse caller;
   const std::string names = "URI:" + std::string(kSpiffeId);
-  for (const Identity& identity : {Identity{}, other.Issue(names)}) {
+  for (const fakes::Identity& identity : {fakes::Identity{}, other.Issue(names)}) {
     EXPECT_EQ(GetCaller(ConnectTls(authority.certificate(), identity), &caller).error_code(),
               grpc::StatusCode::UNAVAILABLE);
   }
@@ -744,7 +744,7 @@ TEST_F(ServerTest, ClosesConnectionsWithoutACertificateOfItsAuthority) {
 }
 
 TEST_F(ServerTest, NeedsTlsFilesThatFit) {
-  const TestAuthority authority;
+  const fakes::TestAuthority authority;
   config::Listener listener = MtlsListener(authority);
   WriteFile("tls.key", authority.Issue("").private_key);
   config_.listeners = {listener};

@@ -11,6 +11,8 @@
 #include <variant>
 #include <vector>
 
+#include "tests/fakes/scripted_http_client.h"
+
 namespace tokend::audit {
 
 // Stands for the audit log, whose receipts the upstream only carries.
@@ -25,25 +27,6 @@ class AuditLog {
 
 namespace tokend::upstream {
 namespace {
-
-class FakeHttpClient final : public loop::HttpClient {
- public:
-  struct Posted {
-    loop::HttpPost request;
-    Done done;
-  };
-  void Post(loop::HttpPost request, Done done) override {
-    posted.push_back({std::move(request), std::move(done)});
-  }
-  void Stop() override {
-    for (Posted& post : std::exchange(posted, {})) {
-      loop::HttpAnswer answer;
-      answer.ending = loop::Ending::kStopped;
-      post.done(std::move(answer));
-    }
-  }
-  std::vector<Posted> posted;
-};
 
 class FakeLoop final : public loop::EventLoop {
  public:
@@ -92,7 +75,7 @@ class AppliveryTest : public testing::Test {
     std::exchange(client_.posted.at(0).done, nullptr)(std::move(answer));
   }
 
-  FakeHttpClient client_;
+  fakes::ScriptedHttpClient client_;
   FakeLoop loop_;
   std::vector<std::pair<int, std::chrono::nanoseconds>> answers_;
   AppliveryUpstream upstream_{

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "daemon/loop/http_client.h"
+
+namespace tokend::fakes {
+
+// Takes requests and leaves it to the test to answer them. The test's thread only.
+class ScriptedHttpClient final : public loop::HttpClient {
+ public:
+  struct Posted {
+    loop::HttpPost request;
+    Done done;
+  };
+
+  void Post(loop::HttpPost request, Done done) override {
+    posted.push_back({std::move(request), std::move(done)});
+  }
+
+  void Stop() override {
+    for (Posted& post : std::exchange(posted, {})) {
+      loop::HttpAnswer answer;
+      answer.ending = loop::Ending::kStopped;
+      post.done(std::move(answer));
+    }
+  }
+
+  std::vector<Posted> posted;  // and not answered yet
+};
+
+}  // namespace tokend::fakes
