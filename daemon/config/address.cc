@@ -5,7 +5,6 @@
 #include <sys/un.h>
 
 #include <algorithm>
-#include <array>
 
 #include "daemon/config/text.h"
 #include "daemon/config/units.h"

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <set>
 #include <string>
-#include <string_view>
 
 #include "daemon/base/pattern.h"
 #include "daemon/config/rules.h"

@@ -17,7 +17,6 @@ namespace {
 
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
-using testing::Contains;
 using testing::EndsWith;
 using testing::IsEmpty;
 
