@@ -1,5 +1,6 @@
 #include "daemon/app/daemon.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -50,7 +51,9 @@ audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics
 void Restore(const std::vector<audit::PastRequest>& past, const loop::Clock& clock,
              state::RequestLedger& ledger) {
   for (const audit::PastRequest& request : past) {
-    const auto age = std::chrono::ceil<std::chrono::nanoseconds>(clock.WallNow() - request.time);
+    // A clock that was set back must not make an intent lie ahead.
+    const auto age = std::max(std::chrono::ceil<std::chrono::nanoseconds>(clock.WallNow() - request.time),
+                              std::chrono::nanoseconds(0));
     ledger.Restore(request.request_id,
                    state::DigestOf(request.caller, request.organization, request.application, request.scopes,
                                    request.description),
@@ -145,13 +148,14 @@ Status Run(const config::Config& config, upstream::AppliveryUpstream::Keys keys)
     Log(LogLevel::kWarning, "config.warning", {{"detail", warning}});
   }
   telemetry::Metrics metrics;
+  issue::LiveCalls live;
   loop::CurlLoop loop;
 
   Result<audit::Opened> opened = audit::OpenAuditLog(config.audit, AuditOptions(config, metrics), loop);
   if (!opened.ok()) return opened.status();
   audit::QueuedAuditLog& audit = *opened->log;
 
-  const policy::Policy policy(config.grants);
+  const policy::Policy policy(config.grants, config.applivery.organizations);
   state::MemoryRequestLedger ledger(loop, config.requests);
   Restore(opened->past, loop.clock(), ledger);
 
@@ -162,7 +166,6 @@ Status Run(const config::Config& config, upstream::AppliveryUpstream::Keys keys)
                                        });
 
   issue::UpstreamSlots slots(config.applivery.max_in_flight);
-  issue::LiveCalls live;
   issue::LoopIssuer issuer(
       {loop, policy, ledger, slots, audit, upstream, metrics, live, config.audit.deadline});
 

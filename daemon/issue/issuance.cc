@@ -51,14 +51,10 @@ void Issuance::Claim() {
       request_.request_id(),
       state::DigestOf(caller_.name(), request_.organization(), request_.application(), permitted_->scopes(),
                       permitted_->description()),
-      [self = shared_from_this()](state::Claim claim) { self->OnClaimed(std::move(claim)); });
+      this, [self = shared_from_this()](state::Claim claim) { self->OnClaimed(std::move(claim)); });
 }
 
 void Issuance::OnClaimed(state::Claim claim) {
-  if (stage_ == Stage::kEnded) {  // called off while it was joined
-    if (std::holds_alternative<state::Fresh>(claim)) stages_.ledger.Abandon(request_.request_id());
-    return;
-  }
   if (auto* answered = std::get_if<state::Answered>(&claim)) return Replay(std::move(*answered));
   if (const auto* failure = std::get_if<Failure>(&claim)) return Fail(*failure);
   stage_ = Stage::kQueued;
@@ -84,10 +80,13 @@ void Issuance::OnAdmitted(Turn turn) {
 void Issuance::OnIntentDurable(Result<IntentReceipt> intent) {
   StopWaiting();
   if (stage_ != Stage::kIntending) {  // too late: the call has failed
-    if (intent.ok()) RecordUnsent(*std::move(intent));
-    return;
+    if (intent.ok()) return RecordUnsent(*std::move(intent));
+    return ticket_.reset();
   }
-  if (!intent.ok()) return OnIntentLost();
+  if (!intent.ok()) {
+    OnIntentLost();
+    return ticket_.reset();
+  }
   stage_ = Stage::kMinting;
   intent_ = intent->sequence();
   stages_.upstream.Mint(
@@ -175,7 +174,9 @@ void Issuance::Cancel() {
 void Issuance::OnCancelled() {
   caller_is_ = CallerIs::kGone;
   if (stage_ != Stage::kJoined && stage_ != Stage::kQueued) return;
-  if (stage_ == Stage::kQueued) {
+  if (stage_ == Stage::kJoined) {
+    stages_.ledger.Leave(request_.request_id(), this);
+  } else {
     if (place_) stages_.slots.Leave(*std::exchange(place_, std::nullopt));
     stages_.ledger.Abandon(request_.request_id());
   }
@@ -187,13 +188,15 @@ void Issuance::OnCancelled() {
 }
 
 // The intent is not durable in time. Should it become so later, it is ended as refused: nothing was sent.
+// Until that is known the request lives on.
 void Issuance::OnIntentLost() {
   StopWaiting();
   stage_ = Stage::kRecording;
   stages_.slots.Release();
   const Failure failure = AuditUnavailable("the intent's record could not be made durable in time");
   stages_.ledger.Refuse(request_.request_id(), failure);
-  Fail(failure);
+  Note(failure);
+  Answer(failure);
 }
 
 void Issuance::RecordUnsent(IntentReceipt intent) {
@@ -201,10 +204,10 @@ void Issuance::RecordUnsent(IntentReceipt intent) {
   Describe(AuditUnavailable("the intent became durable only after the call had failed; nothing was sent"),
            record);
   record.set_event(audit::event::kTokenRefused);
-  auto ticket = std::make_shared<LiveCalls::Ticket>(stages_.live);
   stages_.audit.AppendEnd(std::move(intent), std::move(record), nullptr,
-                          [self = shared_from_this(), ticket](Result<std::uint64_t> sequence) {
+                          [self = shared_from_this()](Result<std::uint64_t> sequence) {
                             if (sequence.ok()) self->EndMint("refused");
+                            self->ticket_.reset();
                           });
 }
 
@@ -259,11 +262,15 @@ void Issuance::Replay(state::Answered answered) {
 }
 
 void Issuance::Fail(const Failure& failure) {
+  Note(failure);
+  End(failure);
+}
+
+void Issuance::Note(const Failure& failure) {
   audit::Record record = NewRecord();
   record.set_event(EventOf(failure.reason));
   Describe(failure, record);
   stages_.audit.Note(std::move(record));
-  End(failure);
 }
 
 void Issuance::EndMint(const char* outcome) { stages_.metrics.TokenEnded(outcome); }

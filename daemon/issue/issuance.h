@@ -63,6 +63,7 @@ class Issuance final : public Call, public std::enable_shared_from_this<Issuance
   void Validate();
   void Replay(state::Answered answered);
   void Fail(const Failure& failure);
+  void Note(const Failure& failure);
 
   void EndMint(const char* outcome);
   void End(Reply reply);

@@ -13,6 +13,19 @@ std::vector<std::string> Sorted(std::vector<std::string> scopes) {
   return scopes;
 }
 
+std::vector<std::string> Configured(const PatternSet& patterns,
+                                    const std::vector<config::Organization>& organizations) {
+  std::vector<std::string> names;
+  for (const config::Organization& organization : organizations) {
+    if (patterns.Matches(organization.name)) names.push_back(organization.name);
+  }
+  return names;
+}
+
+bool Contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 // In one pass: what a placeholder brings in is text, whatever it looks like.
 std::string Expand(std::string_view description_template, const Caller& caller, const TokenRequest& request) {
   const std::array<std::pair<std::string_view, std::string_view>, 3> placeholders = {{
@@ -38,11 +51,11 @@ std::string Expand(std::string_view description_template, const Caller& caller, 
 
 }  // namespace
 
-Policy::Policy(const std::vector<config::Grant>& grants) {
+Policy::Policy(const std::vector<config::Grant>& grants, const std::vector<config::Organization>& organizations) {
   grants_.reserve(grants.size());
   for (const config::Grant& grant : grants) {
-    CompiledGrant compiled{grant, PatternSet(grant.callers), PatternSet(grant.organizations),
-                           PatternSet(grant.applications)};
+    CompiledGrant compiled{grant, PatternSet(grant.callers), PatternSet(grant.applications)};
+    compiled.grant.organizations = Configured(PatternSet(grant.organizations), organizations);
     compiled.grant.scopes = Sorted(std::move(compiled.grant.scopes));
     compiled.grant.default_scopes = Sorted(std::move(compiled.grant.default_scopes));
     grants_.push_back(std::move(compiled));
@@ -62,7 +75,7 @@ Decision Policy::Decide(const Caller& caller, const TokenRequest& request) const
   for (const CompiledGrant& compiled : grants_) {
     const config::Grant& grant = compiled.grant;
     if (!compiled.callers.Matches(caller.name())) continue;
-    if (!compiled.organizations.Matches(request.organization())) {
+    if (!Contains(grant.organizations, request.organization())) {
       furthest = std::max(furthest, kOrganization);
     } else if (!compiled.applications.Matches(request.application())) {
       furthest = std::max(furthest, kApplication);

@@ -15,18 +15,19 @@ namespace tokend::policy {
 // Compiled once, immutable, pure: any thread, no I/O, no waiting.
 class Policy {
  public:
-  explicit Policy(const std::vector<config::Grant>& grants);
+  // A grant's patterns of organizations stand for those of `organizations`, the configured ones, that match.
+  Policy(const std::vector<config::Grant>& grants, const std::vector<config::Organization>& organizations);
 
   Decision Decide(const Caller& caller, const TokenRequest& request) const;
 
-  // The grants that name this caller, in order. Valid as long as this is.
+  // The grants that name this caller, in order, with the organizations that they stand for. Valid as long as
+  // this is.
   std::vector<const config::Grant*> GrantsOf(const Caller& caller) const;
 
  private:
   struct CompiledGrant {
     config::Grant grant;
     PatternSet callers;
-    PatternSet organizations;
     PatternSet applications;
   };
 

@@ -23,7 +23,7 @@ MemoryRequestLedger::~MemoryRequestLedger() {
 }
 
 void MemoryRequestLedger::ClaimRequest(const std::string& request_id, const RequestDigest& digest,
-                                       ClaimDone done) {
+                                       const void* joiner, ClaimDone done) {
   ForgetExpired();
   if (auto known = entries_.find(request_id); known != entries_.end()) {
     Entry& entry = known->second;
@@ -31,7 +31,7 @@ void MemoryRequestLedger::ClaimRequest(const std::string& request_id, const Requ
       return done(Failure{Reason::kRequestIdReused, "this request_id was used for another request"});
     }
     if (entry.outcome) return done(ToClaim(*entry.outcome));
-    entry.joined.push_back(std::move(done));
+    entry.joined.push_back({joiner, std::move(done)});
     return;
   }
   if (entries_.size() >= options_.max_entries) {
@@ -46,22 +46,28 @@ void MemoryRequestLedger::ClaimRequest(const std::string& request_id, const Requ
   done(Fresh{});
 }
 
+void MemoryRequestLedger::Leave(const std::string& request_id, const void* joiner) {
+  auto known = entries_.find(request_id);
+  if (known == entries_.end()) return;
+  known->second.joined.remove_if([joiner](const Joined& joined) { return joined.joiner == joiner; });
+}
+
 void MemoryRequestLedger::Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) {
   auto known = entries_.find(request_id);
   if (known == entries_.end()) return;
-  std::vector<ClaimDone> joined = std::move(known->second.joined);
+  std::list<Joined> joined = std::move(known->second.joined);
   const Claim claim = ToClaim(outcome);
   Keep(request_id, known->second, std::move(outcome), intended_at);
   ForgetExpired();
-  for (ClaimDone& done : joined) done(claim);
+  for (Joined& waiting : joined) waiting.done(claim);
 }
 
 void MemoryRequestLedger::Refuse(const std::string& request_id, const Failure& failure) {
   auto known = entries_.find(request_id);
   if (known == entries_.end()) return;
-  std::vector<ClaimDone> joined = std::move(known->second.joined);
+  std::list<Joined> joined = std::move(known->second.joined);
   entries_.erase(known);
-  for (ClaimDone& done : joined) done(failure);
+  for (Joined& waiting : joined) waiting.done(failure);
 }
 
 void MemoryRequestLedger::Amend(const std::string& request_id, std::optional<Answered> answered,
@@ -83,13 +89,13 @@ void MemoryRequestLedger::Amend(const std::string& request_id, std::optional<Ans
 void MemoryRequestLedger::Abandon(const std::string& request_id) {
   auto known = entries_.find(request_id);
   if (known == entries_.end()) return;
-  std::vector<ClaimDone>& joined = known->second.joined;
+  std::list<Joined>& joined = known->second.joined;
   if (joined.empty()) {
     entries_.erase(known);
     return;
   }
-  ClaimDone heir = std::move(joined.front());
-  joined.erase(joined.begin());
+  ClaimDone heir = std::move(joined.front().done);
+  joined.pop_front();
   heir(Fresh{});
 }
 

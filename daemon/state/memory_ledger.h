@@ -1,10 +1,10 @@
 #pragma once
 
+#include <list>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "daemon/config/config.h"
@@ -21,7 +21,9 @@ class MemoryRequestLedger final : public RequestLedger {
   MemoryRequestLedger(loop::EventLoop& loop, const config::Requests& options);
   ~MemoryRequestLedger() override;
 
-  void ClaimRequest(const std::string& request_id, const RequestDigest& digest, ClaimDone done) override;
+  void ClaimRequest(const std::string& request_id, const RequestDigest& digest, const void* joiner,
+                    ClaimDone done) override;
+  void Leave(const std::string& request_id, const void* joiner) override;
   void Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) override;
   void Refuse(const std::string& request_id, const Failure& failure) override;
   void Amend(const std::string& request_id, std::optional<Answered> answered, TimePoint intended_at) override;
@@ -32,11 +34,15 @@ class MemoryRequestLedger final : public RequestLedger {
   std::size_t size() const { return entries_.size(); }
 
  private:
+  struct Joined {
+    const void* joiner;
+    ClaimDone done;
+  };
   struct Entry {
     RequestDigest digest;
     std::optional<Outcome> outcome;  // none: it runs
     TimePoint expires_at;            // of an outcome
-    std::vector<ClaimDone> joined;
+    std::list<Joined> joined;  // in the order in which they came
   };
 
   void Keep(const std::string& request_id, Entry& entry, Outcome outcome, TimePoint intended_at);

@@ -47,8 +47,13 @@ class RequestLedger {
   virtual ~RequestLedger() = default;
 
   // Asks for a request_id. `done` is called exactly once: at once, or, where a call with the same id and
-  // digest runs, when that one has ended (it is joined). A destroyed ledger calls nobody.
-  virtual void ClaimRequest(const std::string& request_id, const RequestDigest& digest, ClaimDone done) = 0;
+  // digest runs, when that one has ended (it is joined), unless it leaves first. `joiner` tells those that
+  // joined apart, and is not looked at. A destroyed ledger calls nobody.
+  virtual void ClaimRequest(const std::string& request_id, const RequestDigest& digest, const void* joiner,
+                            ClaimDone done) = 0;
+
+  // Who joined no longer waits: its `done` is destroyed uncalled.
+  virtual void Leave(const std::string& request_id, const void* joiner) = 0;
 
   // A token was or may have been created: ends the claim and answers who joined.
   virtual void Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) = 0;

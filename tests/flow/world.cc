@@ -22,7 +22,7 @@ World::World(upstream::Upstream& upstream, fakes::HandCrankedLoop& event_loop, O
     : loop(event_loop),
       ledger(loop, options.requests),
       slots(options.slots),
-      policy_({EveryonesGrant()}),
+      policy_({EveryonesGrant()}, {{"acme", config::KeyFile{}}}),
       issuer_({loop, policy_, ledger, slots, audit, upstream, metrics_, live, options.audit_deadline}) {}
 
 CallSeen& World::Ask(const fakes::Request& request, const std::string& caller) {

@@ -22,6 +22,10 @@ config::Grant MobileCi() {
   return grant;
 }
 
+Policy PolicyOf(const std::vector<config::Grant>& grants) {
+  return Policy(grants, {{"acme", config::KeyFile{}}, {"beta", config::KeyFile{}}});
+}
+
 const Caller kBuilder = CallerNamed("system:serviceaccount:ci:builder");
 
 Request Android() { return {.organization = "acme", .application = "android-beta"}; }
@@ -29,11 +33,11 @@ Request Android() { return {.organization = "acme", .application = "android-beta
 std::string Missing(const Decision& decision) { return std::get<Denied>(decision).missing; }
 
 TEST(Policy, PermitsNothingWithoutAGrant) {
-  EXPECT_TRUE(std::holds_alternative<Denied>(Policy({}).Decide(kBuilder, RequestFor(Android()))));
+  EXPECT_TRUE(std::holds_alternative<Denied>(PolicyOf({}).Decide(kBuilder, RequestFor(Android()))));
 }
 
 TEST(Policy, PermitsWhatAGrantCoversWithItsDefaultScopes) {
-  const Decision decision = Policy({MobileCi()}).Decide(kBuilder, RequestFor(Android()));
+  const Decision decision = PolicyOf({MobileCi()}).Decide(kBuilder, RequestFor(Android()));
   const auto& permitted = std::get<Permitted>(decision);
   EXPECT_EQ(permitted.grant(), "mobile-ci");
   EXPECT_EQ(permitted.scopes(), std::vector<std::string>{"sdk"});
@@ -43,12 +47,12 @@ TEST(Policy, PermitsWhatAGrantCoversWithItsDefaultScopes) {
 TEST(Policy, PermitsAnySetOfTheGrantsScopes) {
   Request request = Android();
   request.scopes = {"sdk", "alpha"};
-  const Decision decision = Policy({MobileCi()}).Decide(kBuilder, RequestFor(request));
+  const Decision decision = PolicyOf({MobileCi()}).Decide(kBuilder, RequestFor(request));
   EXPECT_EQ(std::get<Permitted>(decision).scopes(), (std::vector<std::string>{"alpha", "sdk"}));
 }
 
 TEST(Policy, DenialSaysTheFirstConditionThatTheNearestGrantLacked) {
-  const Policy policy({MobileCi()});
+  const Policy policy = PolicyOf({MobileCi()});
   EXPECT_EQ(Missing(policy.Decide(CallerNamed("unix:other"), RequestFor(Android()))),
             "no grant names this caller");
   Request request = Android();
@@ -69,9 +73,9 @@ TEST(Policy, FirstGrantThatMatchesDecides) {
   config::Grant wide = MobileCi();
   wide.name = "wide";
   wide.applications = {"*"};
-  EXPECT_EQ(std::get<Permitted>(Policy({wide, MobileCi()}).Decide(kBuilder, RequestFor(Android()))).grant(),
+  EXPECT_EQ(std::get<Permitted>(PolicyOf({wide, MobileCi()}).Decide(kBuilder, RequestFor(Android()))).grant(),
             "wide");
-  EXPECT_EQ(std::get<Permitted>(Policy({MobileCi(), wide}).Decide(kBuilder, RequestFor(Android()))).grant(),
+  EXPECT_EQ(std::get<Permitted>(PolicyOf({MobileCi(), wide}).Decide(kBuilder, RequestFor(Android()))).grant(),
             "mobile-ci");
 }
 
@@ -81,14 +85,27 @@ TEST(Policy, TemplateIsFilledOnceSoThatTextOfACallerStaysText) {
   Request request = Android();
   request.description = "{caller}{request_id}";
   request.request_id = "018f3b2a-0000-7000-8000-0123456789ab";
-  EXPECT_EQ(std::get<Permitted>(Policy({grant}).Decide(kBuilder, RequestFor(request))).description(),
+  EXPECT_EQ(std::get<Permitted>(PolicyOf({grant}).Decide(kBuilder, RequestFor(request))).description(),
             "{caller}{request_id} [system:serviceaccount:ci:builder 018f3b2a-0000-7000-8000-0123456789ab]");
+}
+
+TEST(Policy, AnyOrganizationMeansTheConfiguredOnes) {
+  config::Grant grant = MobileCi();
+  grant.organizations = {"*"};
+  const Policy policy = PolicyOf({grant});
+  Request request = Android();
+  request.organization = "beta";
+  EXPECT_TRUE(std::holds_alternative<Permitted>(policy.Decide(kBuilder, RequestFor(request))));
+  request.organization = "nosuch";
+  EXPECT_EQ(Missing(policy.Decide(kBuilder, RequestFor(request))),
+            "no grant that names this caller covers this organization");
+  EXPECT_EQ(policy.GrantsOf(kBuilder)[0]->organizations, (std::vector<std::string>{"acme", "beta"}));
 }
 
 TEST(Policy, ShowsACallerItsGrantsAlone) {
   config::Grant other = MobileCi();
   other.callers = {"unix:other"};
-  const Policy policy({other, MobileCi()});
+  const Policy policy = PolicyOf({other, MobileCi()});
   const auto grants = policy.GrantsOf(kBuilder);
   ASSERT_EQ(grants.size(), 1U);
   EXPECT_EQ(grants[0]->name, "mobile-ci");

@@ -32,7 +32,7 @@ class MemoryLedger : public testing::Test {
 
   Seen& ClaimFor(const std::string& id, const std::string& caller = "ci") {
     Seen& seen = seen_.emplace_back();
-    ledger_.ClaimRequest(id, DigestFor(caller), [&seen](Claim claim) { seen = std::move(claim); });
+    ledger_.ClaimRequest(id, DigestFor(caller), &seen, [&seen](Claim claim) { seen = std::move(claim); });
     return seen;
   }
 
@@ -123,6 +123,20 @@ TEST_F(MemoryLedger, FirstToJoinTakesTheAbandonersPlace) {
   EXPECT_EQ(joined, std::nullopt);
   ledger_.Settle("a", AnswerOf("bearer-a"), Now());
   EXPECT_EQ(BearerIn(joined), "bearer-a");
+}
+
+TEST_F(MemoryLedger, KeepsNothingOfAJoinerThatLeft) {
+  ClaimFor("a");
+  auto held = std::make_shared<int>(0);
+  const std::weak_ptr<int> watched = held;
+  int called = 0;
+  ledger_.ClaimRequest("a", DigestFor("ci"), &called, [&called, held = std::move(held)](const Claim&) { ++called; });
+  Seen& stays = ClaimFor("a");
+  ledger_.Leave("a", &called);
+  EXPECT_TRUE(watched.expired());
+  ledger_.Settle("a", AnswerOf("bearer-a"), Now());
+  EXPECT_EQ(called, 0);
+  EXPECT_EQ(BearerIn(stays), "bearer-a");
 }
 
 TEST_F(MemoryLedger, RemembersFromTheIntentAndWipesTheBearerThen) {
