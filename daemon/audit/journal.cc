@@ -18,7 +18,7 @@ Status WriteAll(AppendFile& file, std::string_view bytes) {
   return absl::OkStatus();
 }
 
-Status UnlessMissing(Status status) { return absl::IsNotFound(status) ? absl::OkStatus() : status; }
+Status UnlessMissing(const Status& status) { return absl::IsNotFound(status) ? absl::OkStatus() : status; }
 
 }  // namespace
 

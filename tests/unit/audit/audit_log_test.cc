@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <future>
 #include <string>
 #include <thread>
@@ -18,7 +17,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using Operation = FakeDisk::Operation;
 
 class AuditLogTest : public AuditFixture {};
@@ -314,6 +312,7 @@ TEST_F(AuditLogTest, NoticesAFileThatWasRemoved) {
   ASSERT_TRUE(AppendUntilWritable().ok());
   Close();
   const auto lines = Log();
+  ASSERT_FALSE(lines.empty());
   ExpectChained(lines);
   EXPECT_EQ(lines.front().record.seq(), 2U);
   EXPECT_THAT(lines.front().record.detail(), HasSubstr("removed"));
