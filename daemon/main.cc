@@ -2,6 +2,7 @@
 #include <google/protobuf/stubs/logging.h>
 
 #include <CLI/CLI.hpp>
+#include <exception>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -86,5 +87,8 @@ int main(int argc, char** argv) {
     return Serve(path);
   } catch (const CLI::ParseError& error) {
     return cli.exit(error) == 0 ? kDone : kBadUsage;
+  } catch (const std::exception&) {
+    std::cerr << "tokend: out of memory, threads or descriptors; raise the limits of the process\n";
+    return kFailed;
   }
 }

@@ -29,6 +29,8 @@ using telemetry::Log;
 
 // How long the record of the start may take.
 constexpr seconds kStartDeadline{10};
+// No outcome waits longer for its record than this, or the audit log is out of order anyway.
+constexpr std::chrono::minutes kLongestRecording{1};
 // How long calls that were stopped may take to write their last record.
 constexpr seconds kLastRecords{5};
 // How long connections whose calls are all answered may take to close.
@@ -38,6 +40,7 @@ audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics
   audit::OpenOptions options;
   options.config = config.fingerprint;
   options.remember = config.requests.remember;
+  options.keep_for = config.requests.remember + config.applivery.timeout + kLongestRecording;
   options.hooks.on_health = [](audit::Health health, std::string_view words) {
     const bool writable = health == audit::Health::kWritable;
     Log(writable ? LogLevel::kInfo : LogLevel::kError, writable ? "audit.recovered" : "audit.failed",
@@ -64,23 +67,45 @@ void Restore(const std::vector<audit::PastRequest>& past, const loop::Clock& clo
   }
 }
 
-audit::Record RecordOf(const char* event) {
-  audit::Record record;
-  record.set_event(event);
-  return record;
-}
-
-// Writes the record of the start and waits until it is durable.
-Status RecordStart(audit::AuditLog& audit) {
-  auto durable = std::make_shared<std::promise<Status>>();
-  std::future<Status> written = durable->get_future();
-  audit.Append(RecordOf(audit::event::kDaemonStarted),
-               [durable](Result<std::uint64_t> sequence) { durable->set_value(sequence.status()); });
-  if (written.wait_for(kStartDeadline) != std::future_status::ready) {
-    return absl::DeadlineExceededError("audit: the record of the daemon's start is not durable in time");
+// What the log says of the daemon's own life: its start before it serves, and its stop after all else, also
+// where it could not come to serve.
+class RecordedRun {
+ public:
+  explicit RecordedRun(audit::QueuedAuditLog& audit) : audit_(audit) {}
+  ~RecordedRun() {
+    if (running_) (void)Stop();
   }
-  return written.get();
-}
+  RecordedRun(const RecordedRun&) = delete;
+  RecordedRun& operator=(const RecordedRun&) = delete;
+
+  Status Start() {
+    auto durable = std::make_shared<std::promise<Status>>();
+    std::future<Status> written = durable->get_future();
+    audit_.Append(RecordOf(audit::event::kDaemonStarted),
+                  [durable](Result<std::uint64_t> sequence) { durable->set_value(sequence.status()); });
+    if (written.wait_for(kStartDeadline) != std::future_status::ready) {
+      return absl::DeadlineExceededError("audit: the record of the daemon's start is not durable in time");
+    }
+    Status started = written.get();
+    running_ = started.ok();
+    return started;
+  }
+
+  Status Stop() {
+    running_ = false;
+    return audit_.Stop(RecordOf(audit::event::kDaemonStopped));
+  }
+
+ private:
+  static audit::Record RecordOf(const char* event) {
+    audit::Record record;
+    record.set_event(event);
+    return record;
+  }
+
+  audit::QueuedAuditLog& audit_;
+  bool running_ = false;
+};
 
 // The loop turns for as long as this lives.
 class RunningLoop {
@@ -116,6 +141,17 @@ Result<std::unique_ptr<telemetry::AdminServer>> StartAdmin(const config::Config&
   const std::string address = ToString(config::TcpAddress{config.admin->host, (*admin)->port()});
   Log(LogLevel::kInfo, "listening", {{"listener", "admin"}, {"address", address}});
   return admin;
+}
+
+// No request goes upstream from here on, and each that had gone has its answer.
+void EndCalls(loop::EventLoop& loop, issue::UpstreamSlots& slots, upstream::Upstream& upstream) {
+  auto ended = std::make_shared<std::promise<void>>();
+  loop.Post([&slots, &upstream, ended] {
+    slots.Close();
+    upstream.Stop();
+    ended->set_value();
+  });
+  ended->get_future().wait_for(kLastRecords);
 }
 
 sigset_t StopSignals() {
@@ -170,7 +206,8 @@ Status Run(const config::Config& config, upstream::AppliveryUpstream::Keys keys)
       {loop, policy, ledger, slots, audit, upstream, metrics, live, config.audit.deadline});
 
   const RunningLoop running(loop);
-  if (Status started = RecordStart(audit); !started.ok()) return started;
+  RecordedRun run(audit);
+  if (Status started = run.Start(); !started.ok()) return started;
 
   std::atomic<bool> serving = false;
   auto admin = StartAdmin(config, Checks(serving, audit), metrics);
@@ -186,16 +223,14 @@ Status Run(const config::Config& config, upstream::AppliveryUpstream::Keys keys)
   Log(LogLevel::kInfo, "draining", {});
   serving = false;
   (*server)->Drain();
-  if (!live.WaitNone(config.server.drain)) {
+  const auto drained_by = loop.clock().Now() + config.server.drain;
+  if (!(*server)->WaitIdle(drained_by) || !live.WaitNone(drained_by)) {
     Log(LogLevel::kWarning, "drain.overdue", {{"detail", "ending the calls that still run"}});
-    loop.Post([&] {
-      slots.Close();
-      upstream.Stop();
-    });
-    live.WaitNone(kLastRecords);
   }
+  EndCalls(loop, slots, upstream);
+  live.WaitNone(loop.clock().Now() + kLastRecords);
   (*server)->Stop(kConnectionGrace);
-  const Status stopped = audit.Stop(RecordOf(audit::event::kDaemonStopped));
+  const Status stopped = run.Stop();
   Log(LogLevel::kInfo, "stopped", {});
   return stopped;
 }

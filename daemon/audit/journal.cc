@@ -18,12 +18,21 @@ Status WriteAll(AppendFile& file, std::string_view bytes) {
   return absl::OkStatus();
 }
 
-Status UnlessMissing(Status status) { return absl::IsNotFound(status) ? absl::OkStatus() : status; }
+// Surplus files are looked at no more often than this.
+constexpr std::chrono::seconds kPruneInterval{1};
+
+Status UnlessMissing(const Status& status) { return absl::IsNotFound(status) ? absl::OkStatus() : status; }
 
 }  // namespace
 
-FileJournal::FileJournal(LogStore& store, LogNames names, std::uint64_t max_size, std::size_t keep)
-    : store_(store), names_(std::move(names)), max_size_(max_size), keep_(keep) {}
+FileJournal::FileJournal(LogStore& store, LogNames names, std::uint64_t max_size, std::size_t keep,
+                         std::chrono::nanoseconds keep_for, const loop::Clock& clock)
+    : store_(store),
+      names_(std::move(names)),
+      max_size_(max_size),
+      keep_(keep),
+      keep_for_(keep_for),
+      clock_(clock) {}
 
 Status FileJournal::Continue(std::uint64_t first_sequence, std::uint64_t size) {
   Result<std::unique_ptr<AppendFile>> file = store_.Open(names_.open());
@@ -34,7 +43,7 @@ Status FileJournal::Continue(std::uint64_t first_sequence, std::uint64_t size) {
   file_ = *std::move(file);
   first_sequence_ = first_sequence;
   size_ = size;
-  prune_due_ = true;
+  prune_at_ = clock_.Now();
   return absl::OkStatus();
 }
 
@@ -50,7 +59,7 @@ Status FileJournal::Append(std::string_view lines, std::uint64_t first_sequence,
     if (damage_.empty()) damage_ = "writing " + names_.open() + " failed";
     return status;
   }
-  if (prune_due_) Prune();
+  if (prune_at_ && *prune_at_ <= clock_.Now()) Prune();
   return status;
 }
 
@@ -108,7 +117,7 @@ Status FileJournal::Install(std::string_view line, std::uint64_t first_sequence)
   file_ = *std::move(file);
   first_sequence_ = first_sequence;
   size_ = line.size();
-  prune_due_ = true;
+  prune_at_ = clock_.Now();
   damage_.clear();
   closed_name_.clear();
   out_of_the_way_ = false;
@@ -118,11 +127,20 @@ Status FileJournal::Install(std::string_view line, std::uint64_t first_sequence)
 void FileJournal::Prune() {
   const Result<std::vector<std::string>> names = store_.List();
   if (!names.ok()) return;
+  const auto now = clock_.Now();
+  std::map<std::string, std::chrono::steady_clock::time_point> closed_since;
   const std::vector<LogNames::Closed> closed = names_.FindClosed(*names);
-  prune_due_ = false;
-  for (std::size_t i = 0; i + keep_ < closed.size(); ++i) {
-    if (!store_.Remove(closed[i].name).ok()) prune_due_ = true;
+  prune_at_.reset();
+  for (std::size_t i = 0; i < closed.size(); ++i) {
+    const std::string& name = closed[i].name;
+    const auto known = closed_since_.find(name);
+    const auto since = known != closed_since_.end() ? known->second : now;
+    const bool surplus = i + keep_ < closed.size();
+    if (surplus && since + keep_for_ <= now && store_.Remove(name).ok()) continue;
+    closed_since.emplace(name, since);
+    if (surplus && !prune_at_) prune_at_ = std::max(since + keep_for_, now + kPruneInterval);
   }
+  closed_since_ = std::move(closed_since);
 }
 
 Status StreamJournal::Append(std::string_view lines, std::uint64_t, GiveUp give_up) {

@@ -1,14 +1,18 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/functional/function_ref.h"
 #include "daemon/audit/log_names.h"
 #include "daemon/audit/log_store.h"
+#include "daemon/loop/event_loop.h"
 
 namespace tokend::audit {
 
@@ -37,7 +41,9 @@ class Journal {
 // written again. Begins with one of Start, Continue and Distrust.
 class FileJournal final : public Journal {
  public:
-  FileJournal(LogStore& store, LogNames names, std::uint64_t max_size, std::size_t keep);
+  // `keep` closed files stay, and each stays for at least `keep_for` after it was first seen closed.
+  FileJournal(LogStore& store, LogNames names, std::uint64_t max_size, std::size_t keep,
+              std::chrono::nanoseconds keep_for, const loop::Clock& clock);
 
   // Makes the open file, which is missing.
   Status Start(std::uint64_t first_sequence) { return Install({}, first_sequence); }
@@ -61,11 +67,14 @@ class FileJournal final : public Journal {
   const LogNames names_;
   const std::uint64_t max_size_;
   const std::size_t keep_;
+  const std::chrono::nanoseconds keep_for_;
+  const loop::Clock& clock_;
 
   std::unique_ptr<AppendFile> file_;
   std::uint64_t first_sequence_ = 1;
   std::uint64_t size_ = 0;
-  bool prune_due_ = false;
+  std::map<std::string, std::chrono::steady_clock::time_point> closed_since_;
+  std::optional<std::chrono::steady_clock::time_point> prune_at_;
 
   // Of an open file that is being replaced: what is wrong with it, the name it gets ("" where it is gone or
   // none is chosen yet), and whether it is out of the way.

@@ -103,7 +103,7 @@ class PosixLogStore final : public LogStore {
     if (lock_ && SameFile(lock_, lock_path_)) return absl::OkStatus();
     Descriptor lock(open(lock_path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kFileMode));
     if (!lock) return absl::ErrnoToStatus(errno, "the audit log's lock file cannot be opened");
-    if (const Status locked = LockDescriptor(lock); !locked.ok()) return locked;
+    if (Status locked = LockDescriptor(lock); !locked.ok()) return locked;
     lock_ = std::move(lock);
     return absl::OkStatus();
   }
@@ -169,7 +169,7 @@ class PosixLogStore final : public LogStore {
     if (fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
       return absl::FailedPreconditionError("the audit log is not a regular file");
     }
-    if (const Status locked = LockDescriptor(file); !locked.ok()) return locked;
+    if (Status locked = LockDescriptor(file); !locked.ok()) return locked;
     return std::make_unique<PosixAppendFile>(std::move(file));
   }
 

@@ -86,7 +86,8 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
   Result<History> history = ReadHistory(*store, names, since);
   if (!history.ok()) return history.status();
 
-  auto journal = std::make_unique<FileJournal>(*store, names, file.max_size, file.keep);
+  auto journal =
+      std::make_unique<FileJournal>(*store, names, file.max_size, file.keep, options.keep_for, loop.clock());
   Chain chain(history->head, options.config, loop.clock());
   if (Status taken = TakeUp(*history, *journal, chain, copy.get()); !taken.ok()) return taken;
   if (Status ended = EndOpenIntents(*history, since, *journal, chain, copy.get()); !ended.ok()) return ended;

@@ -17,6 +17,9 @@ namespace tokend::audit {
 struct OpenOptions {
   std::string config;                     // the configuration's fingerprint, in every record
   std::chrono::milliseconds remember{0};  // how far back `past` goes
+  // How long a closed file stays at least, past `keep` as well: not shorter than `remember`, since a request
+  // that must not be sent again is known from it, nor than a request takes.
+  std::chrono::milliseconds keep_for{0};
   Hooks hooks = {};
   Timing timing = {};
 };

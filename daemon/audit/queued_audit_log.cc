@@ -151,9 +151,15 @@ void QueuedAuditLog::WriteBatch() {
   const Head before = parts_.chain.head();
   std::string lines;
   std::size_t batch = 0;
-  while (batch < taken_.size() && batch < kMaxBatchRecords && lines.size() < parts_.max_batch_bytes) {
-    lines += parts_.chain.Add(taken_[batch++].record);
-    lines += '\n';
+  while (batch < taken_.size() && batch < kMaxBatchRecords) {
+    const Head head = parts_.chain.head();
+    const std::string line = parts_.chain.Add(taken_[batch].record) + '\n';
+    if (batch > 0 && lines.size() + line.size() > parts_.max_batch_bytes) {
+      parts_.chain.Rewind(head);
+      break;
+    }
+    lines += line;
+    ++batch;
   }
   const SteadyTime start = std::chrono::steady_clock::now();
   const Status status = parts_.journal->Append(lines, before.sequence + 1, [this] { return OutOfTime(); });
@@ -197,8 +203,14 @@ void QueuedAuditLog::Break(const Status& status) {
     }
   }
   taken_ = std::move(kept);
-  // First, so that what is told failed is no part of the log wherever the disk allows that at all.
-  Repair();
+  // First, so that what is told failed is no part of the log wherever the disk allows that at all. But not
+  // where the last repair did not hold: each makes a file.
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (repaired_at_ + timing_.retry <= now) {
+    Repair();
+  } else {
+    retry_at_ = now + timing_.retry;
+  }
   Reply(std::move(failed), places);
 }
 
@@ -219,6 +231,7 @@ bool QueuedAuditLog::Repair() {
     retry_at_ = std::chrono::steady_clock::now() + timing_.retry;
     return false;
   }
+  repaired_at_ = std::chrono::steady_clock::now();
   if (parts_.copy) parts_.copy->Offer(line);
   {
     const std::lock_guard lock(mutex_);

@@ -127,6 +127,7 @@ class QueuedAuditLog final : public AuditLog {
   // The writer's alone.
   std::deque<Entry> taken_;  // in the order in which they will be written
   SteadyTime retry_at_{};
+  SteadyTime repaired_at_{};
   std::thread thread_;
 };
 

@@ -1,4 +1,7 @@
+#include <sys/stat.h>
+
 #include <array>
+#include <filesystem>
 #include <map>
 #include <string_view>
 
@@ -51,6 +54,14 @@ void CheckListener(v1::Listener& listener, const Address& address, const std::st
     const std::string mode = Under(path, "socket_mode");
     if (report.Has(mode)) report.Error(mode, "is only for a unix socket");
     listener.clear_socket_mode();
+  }
+  if (const auto* socket = std::get_if<UnixAddress>(&address)) {
+    struct stat folder {};
+    const std::string parent = std::filesystem::path(socket->path).parent_path();
+    if (stat(parent.c_str(), &folder) == 0 && (folder.st_mode & S_IWOTH) != 0) {
+      report.Warning(Under(path, "address"),
+                     "anyone may write to the socket's folder, and so put another socket in its place");
+    }
   }
   const std::string authentication = Under(path, "authentication");
   if (listener.authentication().has_none()) {

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <optional>
+#include <string_view>
 #include <variant>
 
 #include "absl/functional/any_invocable.h"
@@ -55,10 +55,10 @@ class Issuer {
   // be called before this returns.
   virtual std::shared_ptr<Call> Create(Caller caller, TokenRequest request, ReplyCallback reply) = 0;
 
-  // Records a call that ended before it became a request: no caller, a bad form, overload, draining. The
-  // request's own texts stay out of the record.
+  // Records a call that ended before it became a request: no caller (null), a bad form, overload, draining.
+  // `request_id` may be empty. The request's own texts stay out of the record.
   virtual void Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-                      const Failure& failure) = 0;
+                      std::string_view request_id, const Failure& failure) = 0;
 };
 
 }  // namespace tokend::issue

@@ -22,10 +22,10 @@ class LiveCalls {
     LiveCalls& calls_;
   };
 
-  // Waits until none is left. False if `limit` passes first.
-  bool WaitNone(std::chrono::milliseconds limit) {
+  // Whether none was left by the deadline.
+  bool WaitNone(std::chrono::steady_clock::time_point deadline) {
     std::unique_lock lock(mutex_);
-    return none_.wait_for(lock, limit, [this] { return count_ == 0; });
+    return none_.wait_until(lock, deadline, [this] { return count_ == 0; });
   }
 
  private:

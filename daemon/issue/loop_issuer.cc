@@ -15,7 +15,7 @@ std::shared_ptr<Call> LoopIssuer::Create(Caller caller, TokenRequest request, Re
 }
 
 void LoopIssuer::Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-                        const Failure& failure) {
+                        std::string_view request_id, const Failure& failure) {
   audit::Record record;
   if (caller != nullptr) {
     record = RecordOf(*caller);
@@ -23,6 +23,7 @@ void LoopIssuer::Refuse(const Caller* caller, std::string_view listener, std::st
     record.mutable_caller()->set_listener(std::string(listener));
     record.mutable_caller()->set_peer(std::string(peer));
   }
+  record.set_request_id(std::string(request_id));
   record.set_event(EventOf(failure.reason));
   Describe(failure, record);
   stages_.audit.Note(std::move(record));

@@ -17,7 +17,7 @@ class LoopIssuer final : public Issuer {
 
   std::shared_ptr<Call> Create(Caller caller, TokenRequest request, ReplyCallback reply) override;
   void Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-              const Failure& failure) override;
+              std::string_view request_id, const Failure& failure) override;
 
  private:
   const Stages stages_;

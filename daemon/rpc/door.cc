@@ -58,25 +58,26 @@ Door::Door(std::string listener, std::shared_ptr<const identity::Authenticator> 
       gate_(std::move(gate)),
       issuer_(issuer) {}
 
-std::variant<Admission, Failure> Door::Admit(const grpc::CallbackServerContext& context) const {
+std::variant<Admission, Failure> Door::Admit(const grpc::CallbackServerContext& context,
+                                             std::string_view request_id) const {
   std::string peer = unix_peer_.empty() ? PeerName(context.peer()) : unix_peer_;
   auto entered = gate_->Enter();
   if (const Reason* reason = std::get_if<Reason>(&entered)) {
     Failure failure{*reason};
-    issuer_.Refuse(nullptr, listener_, peer, failure);
+    issuer_.Refuse(nullptr, listener_, peer, request_id, failure);
     return failure;
   }
   Result<Caller> caller = authenticator_->Authenticate(EvidenceOf(context, peer));
   if (!caller.ok()) {
     Failure failure{Reason::kCallerUnknown, std::string(caller.status().message())};
-    issuer_.Refuse(nullptr, listener_, peer, failure);
+    issuer_.Refuse(nullptr, listener_, peer, request_id, failure);
     return failure;
   }
   return Admission{std::get<CallGate::Pass>(std::move(entered)), *std::move(caller)};
 }
 
-void Door::Refuse(const Caller& caller, const Failure& failure) const {
-  issuer_.Refuse(&caller, listener_, caller.peer(), failure);
+void Door::Refuse(const Caller& caller, std::string_view request_id, const Failure& failure) const {
+  issuer_.Refuse(&caller, listener_, caller.peer(), request_id, failure);
 }
 
 std::string PeerName(std::string_view transport_peer) {

@@ -31,11 +31,12 @@ class Door {
   Door(std::string listener, std::shared_ptr<const identity::Authenticator> authenticator,
        std::string unix_peer, std::shared_ptr<CallGate> gate, issue::Issuer& issuer);
 
-  // A refusal is already recorded.
-  std::variant<Admission, Failure> Admit(const grpc::CallbackServerContext& context) const;
+  // A refusal is already recorded, under the request_id, which may be empty.
+  std::variant<Admission, Failure> Admit(const grpc::CallbackServerContext& context,
+                                         std::string_view request_id) const;
 
   // Records a refusal of a caller that was let in.
-  void Refuse(const Caller& caller, const Failure& failure) const;
+  void Refuse(const Caller& caller, std::string_view request_id, const Failure& failure) const;
 
   const std::string& listener() const { return listener_; }
 

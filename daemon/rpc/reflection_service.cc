@@ -102,7 +102,7 @@ class ReflectionService final : public api::ServerReflection::CallbackService {
   // A stream's place among the calls in flight is given up at once: a client may keep it open and idle.
   grpc::ServerBidiReactor<api::ServerReflectionRequest, api::ServerReflectionResponse>* ServerReflectionInfo(
       grpc::CallbackServerContext* context) override {
-    return new Stream(door_->Admit(*context));
+    return new Stream(door_->Admit(*context, ""));
   }
 
  private:

@@ -75,10 +75,10 @@ Row RowOf(Reason reason) {
       return {StatusCode::UNAVAILABLE, Retry::kAfterDelay, "tokend is shutting down; connect anew and retry"};
     case Reason::kAuditUnavailable:
       return {StatusCode::UNAVAILABLE, Retry::kAfterDelay,
-              "the audit log cannot be written, so no token was asked for; retry later"};
+              "the audit log cannot be written, so nothing was sent or handed out; retry later"};
     case Reason::kLimitsUnavailable:
       return {StatusCode::UNAVAILABLE, Retry::kAfterDelay,
-              "the shared limits are out of reach, so no token was asked for; retry later"};
+              "the shared limits are out of reach, so nothing was sent or handed out; retry later"};
     case Reason::kUpstreamUnavailable:
       return {StatusCode::UNAVAILABLE, Retry::kAfterDelay,
               "Applivery cannot be reached, and nothing was sent; retry later"};

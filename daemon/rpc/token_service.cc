@@ -112,7 +112,7 @@ class CreateTokenCall final : public grpc::ServerUnaryReactor {
     const RequestId id = RequestParser::IdOf(message);
     record_.request_id = id.value;
 
-    auto admitted = door_.Admit(context_);
+    auto admitted = door_.Admit(context_, record_.request_id);
     if (const Failure* failure = std::get_if<Failure>(&admitted)) return Fail(*failure);
     auto& [pass, caller] = std::get<Admission>(admitted);
     ending_->pass.emplace(std::move(pass));
@@ -120,7 +120,7 @@ class CreateTokenCall final : public grpc::ServerUnaryReactor {
 
     auto parsed = readable ? backend_.parser.Parse(message, id) : RequestParser::Unreadable();
     if (const Failure* failure = std::get_if<Failure>(&parsed)) {
-      door_.Refuse(caller, *failure);
+      door_.Refuse(caller, record_.request_id, *failure);
       return Fail(*failure);
     }
     call_ = backend_.issuer.Create(std::move(caller), std::get<TokenRequest>(std::move(parsed)),
@@ -193,7 +193,7 @@ grpc::Status GetCallerNow(const Backend& backend, const Door& door,
                           const grpc::CallbackServerContext& context, v1::GetCallerResponse& response) {
   CallRecord record{"GetCaller"};
   record.request_id = MakeUuid();
-  const auto admitted = door.Admit(context);
+  const auto admitted = door.Admit(context, record.request_id);
   if (const Failure* failure = std::get_if<Failure>(&admitted)) {
     grpc::Status status = ToStatus(*failure, record.request_id);
     LogCall(record, door, status, failure);

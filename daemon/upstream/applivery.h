@@ -27,7 +27,7 @@ class AppliveryUpstream final : public Upstream {
   // By organization, as the configuration names them.
   using Keys = std::map<std::string, ApiKey>;
 
-  AppliveryUpstream(const config::Applivery& options, const Keys& keys, loop::EventLoop& loop,
+  AppliveryUpstream(const config::Applivery& options, Keys keys, loop::EventLoop& loop,
                     loop::HttpClient& client, OnAnswer on_answer);
 
   void Mint(IntentReceipt receipt, const MintRequest& request, Done done) override;

@@ -9,7 +9,6 @@
 namespace tokend::flow {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Disk = fakes::MemoryAuditLog::Disk;
 using Events = std::vector<std::string>;
@@ -322,15 +321,27 @@ TEST_F(Issuance, ClosingTheQueueFailsWhoWaitsAndLetsRunningCallsEnd) {
   EXPECT_TRUE(running.released());
 }
 
+TEST_F(Issuance, IsLiveUntilItsLateIntentIsEnded) {
+  world.audit.SetDisk(Disk::kHangs);
+  CallSeen& call = Ask();
+  loop.Advance(seconds(3));
+  EXPECT_EQ(call.failure().reason, Reason::kAuditUnavailable);
+  EXPECT_FALSE(world.live.WaitNone({}));
+  world.audit.SetDisk(Disk::kWorks);
+  Run();
+  EXPECT_EQ(last().event(), "token.refused");
+  EXPECT_TRUE(world.live.WaitNone({}));
+}
+
 TEST_F(Issuance, IsLiveUntilItsEndIsRecorded) {
   Ask();
   world.audit.SetDisk(Disk::kHangs);
   Mint();
   loop.Advance(seconds(3));
-  EXPECT_FALSE(world.live.WaitNone(milliseconds(0)));
+  EXPECT_FALSE(world.live.WaitNone({}));
   world.audit.SetDisk(Disk::kWorks);
   Run();
-  EXPECT_TRUE(world.live.WaitNone(milliseconds(0)));
+  EXPECT_TRUE(world.live.WaitNone({}));
 }
 
 }  // namespace

@@ -127,7 +127,7 @@ class RandomWorld {
     for (const auto& [request_id, count] : maybe_minted) ASSERT_EQ(count, 1) << request_id;
     ASSERT_EQ(events["token.issued"] + events["token.withheld"], upstream_.minted());
     ASSERT_EQ(events["token.unknown"], unclear_);
-    ASSERT_TRUE(world_.live.WaitNone(milliseconds(0)));
+    ASSERT_TRUE(world_.live.WaitNone({}));
   }
 
   std::mt19937 random_;

@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <future>
 #include <string>
 #include <thread>
@@ -18,7 +17,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using Operation = FakeDisk::Operation;
 
 class AuditLogTest : public AuditFixture {};
@@ -314,6 +312,7 @@ TEST_F(AuditLogTest, NoticesAFileThatWasRemoved) {
   ASSERT_TRUE(AppendUntilWritable().ok());
   Close();
   const auto lines = Log();
+  ASSERT_FALSE(lines.empty());
   ExpectChained(lines);
   EXPECT_EQ(lines.front().record.seq(), 2U);
   EXPECT_THAT(lines.front().record.detail(), HasSubstr("removed"));
@@ -353,6 +352,19 @@ TEST_F(AuditLogTest, RotatesAndKeepsTheChain) {
   EXPECT_EQ(*Append(EventOf("x")), 61U);
   Close();
   ExpectChained(Log());
+}
+
+TEST_F(AuditLogTest, KeepsWhatARequestMustBeKnownFromWhateverKeepSays) {
+  file_.max_size = 2000;
+  file_.keep = 1;
+  options_.keep_for = std::chrono::minutes(10);
+  Open();
+  for (int i = 0; i < 60; ++i) ASSERT_TRUE(Append(EventOf("x")).ok());
+  EXPECT_GT(disk_.Files().size(), 2U);
+  loop_.Advance(std::chrono::minutes(11));
+  ASSERT_TRUE(Append(EventOf("x")).ok());
+  Close();
+  EXPECT_EQ(disk_.Files().size(), 2U);
 }
 
 TEST_F(AuditLogTest, TakesShortWrites) {

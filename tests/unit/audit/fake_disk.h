@@ -23,7 +23,8 @@ class FakeDisk {
  public:
   enum class Operation { kList, kCreate, kWrite, kSync, kRename, kRemove, kSyncFolder };
 
-  // Asked before each operation, with the disk locked: whether it fails. A failing sync or write may have done a part.
+  // Asked before each operation, with the disk locked: whether it fails. A failing sync or write may have
+  // done a part.
   using Faults = std::function<bool(Operation)>;
 
   FakeDisk() : state_(std::make_shared<State>()) {}

@@ -128,6 +128,7 @@ TEST_F(FolderTest, ComesBackWhenItsFolderDoes) {
   std::filesystem::create_directory(folder_);
   ASSERT_TRUE(AppendUntilWritable().ok());
   EXPECT_THAT(Events(Log()), ElementsAre("audit.recovered", "again"));
+  ASSERT_FALSE(Log().empty());
   EXPECT_EQ(Log().front().record.seq(), 2U);
   const auto first = std::move(log_);
   EXPECT_TRUE(absl::IsFailedPrecondition(TryOpen())) << "the new folder is not locked";
@@ -140,6 +141,7 @@ TEST_F(FolderTest, GoesOnBesideAFileThatSomebodyRotatedAway) {
   EXPECT_TRUE(absl::IsUnavailable(Append("x").status()));
   ASSERT_TRUE(AppendUntilWritable().ok());
   EXPECT_THAT(Events(Log()), ElementsAre("audit.recovered", "again"));
+  ASSERT_FALSE(Log().empty());
   EXPECT_EQ(Log().front().record.seq(), 2U);
 }
 

@@ -39,6 +39,7 @@ std::vector<std::string> InOrder(const Files& files) {
   }
   std::sort(keyed.begin(), keyed.end());
   std::vector<std::string> names;
+  names.reserve(keyed.size() + 1);
   for (auto& [key, name] : keyed) names.push_back(name);
   if (files.count("audit.jsonl") != 0) names.emplace_back("audit.jsonl");
   return names;
@@ -115,6 +116,7 @@ void ExpectEachIntentEndedOnce(const std::vector<CheckedLine>& lines) {
 
 std::vector<std::string> Events(const std::vector<CheckedLine>& lines) {
   std::vector<std::string> events;
+  events.reserve(lines.size());
   for (const CheckedLine& line : lines) events.push_back(line.record.event());
   return events;
 }

@@ -19,8 +19,6 @@
 namespace tokend::audit {
 namespace {
 
-using testing::ElementsAre;
-
 class Pipe {
  public:
   Pipe() {

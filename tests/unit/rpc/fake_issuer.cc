@@ -65,10 +65,10 @@ std::shared_ptr<issue::Call> FakeIssuer::Create(Caller caller, TokenRequest requ
 }
 
 void FakeIssuer::Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-                        const Failure& failure) {
+                        std::string_view request_id, const Failure& failure) {
   const std::lock_guard lock(mutex_);
   refusals_.push_back({caller != nullptr ? std::optional(caller->name()) : std::nullopt,
-                       std::string(listener), std::string(peer), failure.reason});
+                       std::string(listener), std::string(peer), std::string(request_id), failure.reason});
 }
 
 void FakeIssuer::AnswerBy(Answerer answerer) {

@@ -45,6 +45,7 @@ struct Refusal {
   std::optional<std::string> caller;
   std::string listener;
   std::string peer;
+  std::string request_id;
   Reason reason;
 };
 
@@ -56,7 +57,7 @@ class FakeIssuer final : public issue::Issuer {
   std::shared_ptr<issue::Call> Create(Caller caller, TokenRequest request,
                                       issue::ReplyCallback reply) override;
   void Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-              const Failure& failure) override;
+              std::string_view request_id, const Failure& failure) override;
 
   // From here on each request goes to `answerer`, on the thread of the call.
   void AnswerBy(Answerer answerer);

@@ -201,7 +201,7 @@ int TcpConnectError(std::uint16_t port) {
 
 class ServerTest : public testing::Test {
  protected:
-  ServerTest() : policy_({MobileGrant()}) {
+  ServerTest() : policy_({MobileGrant()}, {{"acme", config::KeyFile{"/key"}}}) {
     std::string folder = testing::TempDir() + "tokend-XXXXXX";
     EXPECT_NE(mkdtemp(folder.data()), nullptr);
     folder_ = folder;
@@ -444,6 +444,7 @@ TEST_F(ServerTest, RefusesAMalformedRequestAndRecordsThat) {
   ASSERT_EQ(refusals.size(), 1U);
   EXPECT_EQ(refusals[0].reason, Reason::kInvalidRequest);
   EXPECT_EQ(refusals[0].caller, "dev");
+  EXPECT_EQ(refusals[0].request_id.size(), 36U);
 }
 
 TEST_F(ServerTest, RefusesBytesThatAreNoRequest) {
