@@ -1,0 +1,41 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+
+namespace tokend {
+namespace {
+
+// Who may look at a secret's bytes. Whoever adds a place here says in the review why it must.
+const std::set<std::string> kMayExpose = {
+    "client/channel.cc",            // the client's own files, on their way to gRPC
+    "client/client.cc",             // the client's own token, on its way into the call
+    "client/output.cc",             // what tokenctl is asked to print
+    "daemon/audit/fingerprint.cc",  // HMAC of a bearer
+    "daemon/base/secret.h",         // its definition
+    "daemon/rpc/token_service.cc",  // a released bearer, on its way to its caller
+    "daemon/upstream/answer_body.cc",
+    "daemon/upstream/applivery.cc",
+};
+
+TEST(Secret, IsExposedOnlyWhereItMustBe) {
+  const std::filesystem::path source = TOKEND_SOURCE;
+  std::set<std::string> exposing;
+  for (const char* top : {"daemon", "client"}) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(source / top)) {
+      const std::string extension = entry.path().extension();
+      if (extension != ".cc" && extension != ".h") continue;
+      std::ifstream file(entry.path());
+      const std::string text{std::istreambuf_iterator<char>(file), {}};
+      if (text.find("Expose()") == std::string::npos) continue;
+      exposing.insert(std::filesystem::relative(entry.path(), source));
+    }
+  }
+  EXPECT_EQ(exposing, kMayExpose);
+}
+
+}  // namespace
+}  // namespace tokend
