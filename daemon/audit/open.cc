@@ -115,7 +115,8 @@ Result<Opened> OpenAuditLog(const config::Audit& config, OpenOptions options, lo
   }
   const std::size_t slash = config.file->path.rfind('/');
   std::string folder = slash == std::string::npos ? "." : config.file->path.substr(0, slash);
-  if (folder.empty()) folder = "/";
+  if (folder.empty())
+    folder.assign(1, '/');  // not = "/": g++ 12 sees an overlap that is not there (bug 105651)
   Result<std::unique_ptr<LogStore>> store = OpenFolder(folder, config.file->path.substr(slash + 1));
   if (!store.ok()) return store.status();
   std::unique_ptr<StreamCopy> copy;

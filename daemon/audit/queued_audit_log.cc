@@ -35,21 +35,25 @@ void QueuedAuditLog::Append(Record record, Done<std::uint64_t> done) {
     const std::lock_guard lock(mutex_);
     if (!finished_ && healthy_ && places_ + PlacesOf(kind) <= kMaxPlaces) {
       places_ += PlacesOf(kind);
-      inbox_.push_back(Entry{kind, std::move(record), std::move(done)});
-      work_.notify_one();
-      return;
+      return Enqueue(Entry{kind, std::move(record), std::move(done)});
     }
   }
   Refuse(std::move(done));
+}
+
+// Only the first to wait has anyone to wake: until the inbox is empty again the writer does not sleep for
+// want of work.
+void QueuedAuditLog::Enqueue(Entry entry) {
+  const bool first = inbox_.empty();
+  inbox_.push_back(std::move(entry));
+  if (first) work_.notify_one();
 }
 
 void QueuedAuditLog::AppendReserved(Record record, Done<std::uint64_t> done) {
   {
     const std::lock_guard lock(mutex_);
     if (!finished_) {
-      inbox_.push_back(Entry{Kind::kEnd, std::move(record), std::move(done)});
-      work_.notify_one();
-      return;
+      return Enqueue(Entry{Kind::kEnd, std::move(record), std::move(done)});
     }
   }
   Refuse(std::move(done));

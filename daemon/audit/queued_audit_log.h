@@ -96,6 +96,7 @@ class QueuedAuditLog final : public AuditLog {
   using SteadyTime = std::chrono::steady_clock::time_point;
 
   static std::size_t PlacesOf(Kind kind);
+  void Enqueue(Entry entry);
   void Refuse(Done<std::uint64_t> done);
   void Reply(std::vector<Answer> answers, std::size_t places);
 

@@ -42,7 +42,7 @@ TEST_F(StockClients, PythonsGrpcGetsAToken) {
 TEST_F(StockClients, NodesGrpcGetsAToken) {
   Start();
   ExpectMinted(RunProgram(
-      {"node", kSource + "/client/examples/node/mint.mjs", tokend_->address(), "ios-app", "--bearer"},
+      {"node", kSource + "/client/examples/node/mint.mjs", "--bearer", tokend_->address(), "ios-app"},
       kPath));
 }
 
