@@ -51,7 +51,8 @@ std::string Expand(std::string_view description_template, const Caller& caller, 
 
 }  // namespace
 
-Policy::Policy(const std::vector<config::Grant>& grants, const std::vector<config::Organization>& organizations) {
+Policy::Policy(const std::vector<config::Grant>& grants,
+               const std::vector<config::Organization>& organizations) {
   grants_.reserve(grants.size());
   for (const config::Grant& grant : grants) {
     CompiledGrant compiled{grant, PatternSet(grant.callers), PatternSet(grant.applications)};

@@ -42,7 +42,7 @@ class MemoryRequestLedger final : public RequestLedger {
     RequestDigest digest;
     std::optional<Outcome> outcome;  // none: it runs
     TimePoint expires_at;            // of an outcome
-    std::list<Joined> joined;  // in the order in which they came
+    std::list<Joined> joined;        // in the order in which they came
   };
 
   void Keep(const std::string& request_id, Entry& entry, Outcome outcome, TimePoint intended_at);

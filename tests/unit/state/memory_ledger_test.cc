@@ -130,7 +130,8 @@ TEST_F(MemoryLedger, KeepsNothingOfAJoinerThatLeft) {
   auto held = std::make_shared<int>(0);
   const std::weak_ptr<int> watched = held;
   int called = 0;
-  ledger_.ClaimRequest("a", DigestFor("ci"), &called, [&called, held = std::move(held)](const Claim&) { ++called; });
+  ledger_.ClaimRequest("a", DigestFor("ci"), &called,
+                       [&called, held = std::move(held)](const Claim&) { ++called; });
   Seen& stays = ClaimFor("a");
   ledger_.Leave("a", &called);
   EXPECT_TRUE(watched.expired());
