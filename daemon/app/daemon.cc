@@ -81,8 +81,9 @@ class RecordedRun {
   Status Start() {
     auto durable = std::make_shared<std::promise<Status>>();
     std::future<Status> written = durable->get_future();
-    audit_.Append(RecordOf(audit::event::kDaemonStarted),
-                  [durable](Result<std::uint64_t> sequence) { durable->set_value(sequence.status()); });
+    audit_.Append(RecordOf(audit::event::kDaemonStarted), [durable](const Result<std::uint64_t>& sequence) {
+      durable->set_value(sequence.status());
+    });
     if (written.wait_for(kStartDeadline) != std::future_status::ready) {
       return absl::DeadlineExceededError("audit: the record of the daemon's start is not durable in time");
     }
@@ -230,7 +231,7 @@ Status Run(const config::Config& config, upstream::AppliveryUpstream::Keys keys)
   EndCalls(loop, slots, upstream);
   live.WaitNone(loop.clock().Now() + kLastRecords);
   (*server)->Stop(kConnectionGrace);
-  const Status stopped = run.Stop();
+  Status stopped = run.Stop();
   Log(LogLevel::kInfo, "stopped", {});
   return stopped;
 }

@@ -55,7 +55,7 @@ void Issuance::Claim() {
 }
 
 void Issuance::OnClaimed(state::Claim claim) {
-  if (auto* answered = std::get_if<state::Answered>(&claim)) return Replay(std::move(*answered));
+  if (auto* answered = std::get_if<state::Answered>(&claim)) return Replay(*answered);
   if (const auto* failure = std::get_if<Failure>(&claim)) return Fail(*failure);
   stage_ = Stage::kQueued;
   place_ = stages_.slots.Acquire([self = shared_from_this()](Turn turn) { self->OnAdmitted(turn); });
@@ -205,7 +205,7 @@ void Issuance::RecordUnsent(IntentReceipt intent) {
            record);
   record.set_event(audit::event::kTokenRefused);
   stages_.audit.AppendEnd(std::move(intent), std::move(record), nullptr,
-                          [self = shared_from_this()](Result<std::uint64_t> sequence) {
+                          [self = shared_from_this()](const Result<std::uint64_t>& sequence) {
                             if (sequence.ok()) self->EndMint("refused");
                             self->ticket_.reset();
                           });
@@ -244,7 +244,7 @@ void Issuance::Validate() {
   });
 }
 
-void Issuance::Replay(state::Answered answered) {
+void Issuance::Replay(const state::Answered& answered) {
   stage_ = Stage::kRecording;
   WaitForRecord([self = shared_from_this()] {
     self->Answer(AuditUnavailable("the record of the replay could not be made durable in time"));

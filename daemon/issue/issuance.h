@@ -61,7 +61,7 @@ class Issuance final : public Call, public std::enable_shared_from_this<Issuance
   void OnOutcomeOverdue();
   void RecordUnsent(IntentReceipt intent);
   void Validate();
-  void Replay(state::Answered answered);
+  void Replay(const state::Answered& answered);
   void Fail(const Failure& failure);
   void Note(const Failure& failure);
 

@@ -80,8 +80,10 @@ loop::HttpClientOptions HttpOptions(const config::Applivery& options) {
           .max_connections = options.max_in_flight};
 }
 
-AppliveryUpstream::AppliveryUpstream(const config::Applivery& options, Keys keys, loop::EventLoop& loop,
-                                     loop::HttpClient& client, OnAnswer on_answer)
+// The keys come by value so that they end here.
+AppliveryUpstream::AppliveryUpstream(const config::Applivery& options,
+                                     Keys keys,  // NOLINT(performance-unnecessary-value-param)
+                                     loop::EventLoop& loop, loop::HttpClient& client, OnAnswer on_answer)
     : base_url_(options.base_url), loop_(loop), client_(client), on_answer_(std::move(on_answer)) {
   for (const auto& [name, key] : keys) {
     organizations_.emplace(name, Organization{MakeHeaders(key), kFirstKeyGeneration});
