@@ -89,12 +89,12 @@ TEST(Secret, IsWipedWhenAssignedOver) {
 }  // namespace
 }  // namespace tokend
 
-void* operator new(std::size_t size) {
+[[gnu::noinline]] void* operator new(std::size_t size) {
   if (void* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
 
-void operator delete(void* memory) noexcept {
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
   if (memory != nullptr && memory == tokend::watched) {
     tokend::given_back = true;
     const auto* bytes = static_cast<const char*>(memory);
