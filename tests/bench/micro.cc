@@ -32,7 +32,7 @@ void PolicyDecidesByTheLastOfTenGrants(benchmark::State& state) {
     grant.description_template = "{description} [{caller} {request_id}]";
     grants.push_back(std::move(grant));
   }
-  const policy::Policy policy(grants);
+  const policy::Policy policy(grants, {{"acme", config::KeyFile{}}});
   const Caller caller = fakes::CallerNamed("spiffe://prod.example/ns/team-9/sa/builder");
   const TokenRequest request =
       fakes::RequestFor({.application = "android-beta", .description = "nightly build"});
@@ -55,7 +55,8 @@ void LedgerClaimsSettlesAndForgets(benchmark::State& state) {
   const auto claim = [&] {
     const std::string id = std::string(kRequestId, 20) + std::to_string(1'000'000'000 + ++last);
     const auto digest = state::DigestOf("ci", "acme", "ios-app", {"sdk"}, "nightly build");
-    ledger.ClaimRequest(id, digest, [](const state::Claim& answer) { benchmark::DoNotOptimize(answer); });
+    ledger.ClaimRequest(id, digest, &last,
+                        [](const state::Claim& answer) { benchmark::DoNotOptimize(answer); });
     ledger.Settle(id, state::Answered{token, last}, loop.clock().Now());
     loop.Advance(kBetweenClaims);
   };
