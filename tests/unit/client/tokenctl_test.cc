@@ -74,7 +74,8 @@ TEST_F(Tokenctl, PrintsTheResponseAsJsonWithProtoFieldNames) {
 TEST_F(Tokenctl, DecidesAndCreatesNothingInADryRun) {
   const Ended ended = Run({"create", "--app", "ios-app", "--dry-run"});
   EXPECT_EQ(ended.exit, 0);
-  EXPECT_THAT(ended.out, AllOf(HasSubstr("request_id: "), Not(HasSubstr("bearer")), Not(HasSubstr("id: c"))));
+  EXPECT_THAT(ended.out,
+              AllOf(HasSubstr("request_id: "), Not(HasSubstr("bearer")), Not(HasSubstr("\nid: "))));
   EXPECT_TRUE(tokend_.calls()[0].request.validate_only());
 }
 
