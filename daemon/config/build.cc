@@ -12,8 +12,33 @@ std::vector<std::string> Texts(const List& list) {
   return {list.begin(), list.end()};
 }
 
+UnixAuthentication BuildUnix(const v1::UnixAuthentication& schema) {
+  UnixAuthentication authentication;
+  for (const v1::UnixCaller& caller : schema.callers()) {
+    authentication.callers.push_back({.uid = caller.uid(), .name = caller.name()});
+  }
+  return authentication;
+}
+
+JwtAuthentication BuildJwt(const v1::JwtAuthentication& schema) {
+  JwtAuthentication authentication;
+  authentication.issuer = schema.issuer();
+  authentication.audience = schema.audience();
+  if (schema.has_jwks_url()) {
+    authentication.jwks = JwksUrl{
+        .url = schema.jwks_url(), .ca_file = schema.jwks_ca_file(), .token_file = schema.jwks_token_file()};
+  } else {
+    authentication.jwks = JwksFile{.path = schema.jwks_file()};
+  }
+  authentication.caller_template = schema.caller();
+  authentication.trust_domain = schema.trust_domain();
+  return authentication;
+}
+
 ListenerAuthentication BuildAuthentication(const v1::Authentication& schema) {
   if (schema.has_none()) return NoAuthentication{.caller = schema.none().caller()};
+  if (schema.has_unix()) return BuildUnix(schema.unix());
+  if (schema.has_jwt()) return BuildJwt(schema.jwt());
   return MtlsAuthentication{};
 }
 
@@ -37,14 +62,27 @@ KeySource BuildKeySource(const v1::ApiKeySource& schema) {
   return KeyCredential{.name = schema.credential()};
 }
 
+template <class List>
+std::vector<Limit> BuildLimits(const List& schema) {
+  std::vector<Limit> limits;
+  for (const v1::Limit& limit : schema) {
+    limits.push_back({.name = limit.name(),
+                      .tokens = limit.tokens(),
+                      .per = milliseconds(limit.per()),
+                      .burst = limit.has_burst() ? limit.burst() : limit.tokens()});
+  }
+  return limits;
+}
+
 Applivery BuildApplivery(const v1::Applivery& schema) {
   Applivery applivery;
   applivery.base_url = schema.base_url();
   applivery.allow_http = schema.allow_http();
   applivery.ca_file = schema.ca_file();
   for (const v1::Organization& organization : schema.organizations()) {
-    applivery.organizations.push_back(
-        {.name = organization.name(), .api_key = BuildKeySource(organization.api_key())});
+    applivery.organizations.push_back({.name = organization.name(),
+                                       .api_key = BuildKeySource(organization.api_key()),
+                                       .limits = BuildLimits(organization.limits())});
   }
   applivery.connect_timeout = milliseconds(schema.connect_timeout());
   applivery.timeout = milliseconds(schema.timeout());
@@ -55,13 +93,30 @@ Applivery BuildApplivery(const v1::Applivery& schema) {
 }
 
 Grant BuildGrant(const v1::Grant& schema) {
-  return {.name = schema.name(),
-          .callers = Texts(schema.callers()),
-          .organizations = Texts(schema.organizations()),
-          .applications = Texts(schema.applications()),
-          .scopes = Texts(schema.scopes()),
-          .default_scopes = Texts(schema.default_scopes()),
-          .description_template = schema.description()};
+  Grant grant{.name = schema.name(),
+              .callers = Texts(schema.callers()),
+              .organizations = Texts(schema.organizations()),
+              .applications = Texts(schema.applications()),
+              .scopes = Texts(schema.scopes()),
+              .default_scopes = Texts(schema.default_scopes()),
+              .description_template = schema.description(),
+              .limits = BuildLimits(schema.limits()),
+              .shared_limits = BuildLimits(schema.shared_limits())};
+  if (schema.has_max_in_flight()) grant.max_in_flight = schema.max_in_flight();
+  return grant;
+}
+
+State BuildState(const v1::State& schema) {
+  if (!schema.has_redis()) return MemoryState{};
+  RedisState redis;
+  redis.address = *ParseAddress(schema.redis().address());
+  redis.username = schema.redis().username();
+  redis.password_file = schema.redis().password_file();
+  redis.encryption_key_file = schema.redis().encryption_key_file();
+  if (schema.redis().on_failure() == v1::RedisState::ON_FAILURE_LOCAL) {
+    redis.on_failure = OnRedisFailure::kLocal;
+  }
+  return redis;
 }
 
 Audit BuildAudit(const v1::Audit& schema) {
@@ -72,6 +127,7 @@ Audit BuildAudit(const v1::Audit& schema) {
   }
   audit.to_stdout = schema.has_stdout();
   audit.deadline = milliseconds(schema.deadline());
+  audit.signing_key_file = schema.signing_key_file();
   audit.fingerprint_key_file = schema.fingerprint_key_file();
   return audit;
 }
@@ -107,6 +163,7 @@ Config Build(const v1::Config& schema) {
   for (const v1::Grant& grant : schema.policy().grants()) config.grants.push_back(BuildGrant(grant));
   config.requests.remember = milliseconds(schema.requests().remember());
   config.requests.max_entries = schema.requests().max_entries();
+  config.state = BuildState(schema.state());
   config.audit = BuildAudit(schema.audit());
   config.server.max_in_flight = schema.server().max_in_flight();
   config.server.drain = milliseconds(schema.server().drain());

@@ -17,10 +17,12 @@ namespace tokend::config {
 // "unix:///path" or "host:port".
 struct UnixAddress {
   std::string path;
+  bool operator==(const UnixAddress&) const = default;
 };
 struct TcpAddress {
   std::string host;  // without brackets
   std::uint16_t port = 0;
+  bool operator==(const TcpAddress&) const = default;
 };
 using Address = std::variant<UnixAddress, TcpAddress>;
 
@@ -31,13 +33,45 @@ struct ServerTls {
   std::string certificate_file;
   std::string private_key_file;
   std::string client_ca_file;  // empty: client certificates are not asked for
+  bool operator==(const ServerTls&) const = default;
 };
 
 struct NoAuthentication {
   std::string caller;
+  bool operator==(const NoAuthentication&) const = default;
 };
-struct MtlsAuthentication {};
-using ListenerAuthentication = std::variant<NoAuthentication, MtlsAuthentication>;
+struct UnixCaller {
+  uid_t uid = 0;
+  std::string name;
+  bool operator==(const UnixCaller&) const = default;
+};
+struct UnixAuthentication {
+  std::vector<UnixCaller> callers;
+  bool operator==(const UnixAuthentication&) const = default;
+};
+struct MtlsAuthentication {
+  bool operator==(const MtlsAuthentication&) const = default;
+};
+struct JwksFile {
+  std::string path;
+  bool operator==(const JwksFile&) const = default;
+};
+struct JwksUrl {
+  std::string url;         // https://…
+  std::string ca_file;     // empty: the system's
+  std::string token_file;  // empty: none is sent
+  bool operator==(const JwksUrl&) const = default;
+};
+struct JwtAuthentication {
+  std::string issuer;
+  std::string audience;
+  std::variant<JwksFile, JwksUrl> jwks;
+  std::string caller_template = "{sub}";
+  std::string trust_domain;  // empty: none
+  bool operator==(const JwtAuthentication&) const = default;
+};
+using ListenerAuthentication =
+    std::variant<NoAuthentication, UnixAuthentication, MtlsAuthentication, JwtAuthentication>;
 
 struct Listener {
   std::string name;
@@ -45,23 +79,38 @@ struct Listener {
   mode_t socket_mode = 0660;
   std::optional<ServerTls> tls;
   ListenerAuthentication authentication;
+  bool operator==(const Listener&) const = default;
 };
 
 // Where an API key is read from.
 struct KeyFile {
   std::string path;
+  bool operator==(const KeyFile&) const = default;
 };
 struct KeyEnvironment {
   std::string variable;
+  bool operator==(const KeyEnvironment&) const = default;
 };
 struct KeyCredential {
   std::string name;  // in $CREDENTIALS_DIRECTORY
+  bool operator==(const KeyCredential&) const = default;
 };
 using KeySource = std::variant<KeyFile, KeyEnvironment, KeyCredential>;
+
+// A token bucket: `tokens` each `per`, of which `burst` at once.
+struct Limit {
+  std::string name;
+  std::uint64_t tokens = 0;
+  std::chrono::milliseconds per{0};
+  std::uint64_t burst = 0;  // the default is resolved
+  bool operator==(const Limit&) const = default;
+};
 
 struct Organization {
   std::string name;
   KeySource api_key;
+  std::vector<Limit> limits = {};
+  bool operator==(const Organization&) const = default;
 };
 
 struct Applivery {
@@ -74,6 +123,7 @@ struct Applivery {
   std::size_t max_in_flight = 256;
   std::chrono::milliseconds connection_max_idle{4000};
   std::size_t max_response_size = 64U << 10U;
+  bool operator==(const Applivery&) const = default;
 };
 
 struct Grant {
@@ -84,28 +134,51 @@ struct Grant {
   std::vector<std::string> scopes;
   std::vector<std::string> default_scopes;  // never empty: the default is resolved
   std::string description_template = "{description}";
+  std::vector<Limit> limits = {};                 // of each caller
+  std::vector<Limit> shared_limits = {};          // of all callers together
+  std::optional<std::size_t> max_in_flight = {};  // of each caller
+  bool operator==(const Grant&) const = default;
 };
 
 struct Requests {
   std::chrono::milliseconds remember{std::chrono::minutes(10)};
   std::size_t max_entries = 100000;
+  bool operator==(const Requests&) const = default;
 };
+
+struct MemoryState {
+  bool operator==(const MemoryState&) const = default;
+};
+enum class OnRedisFailure { kDeny, kLocal };
+struct RedisState {
+  Address address;
+  std::string username;             // empty: the default user
+  std::string password_file;        // empty: no password
+  std::string encryption_key_file;  // 32 bytes
+  OnRedisFailure on_failure = OnRedisFailure::kDeny;
+  bool operator==(const RedisState&) const = default;
+};
+using State = std::variant<MemoryState, RedisState>;
 
 struct AuditFile {
   std::string path;
   std::uint64_t max_size = 256ULL << 20U;
   std::size_t keep = 30;
+  bool operator==(const AuditFile&) const = default;
 };
 struct Audit {
   std::optional<AuditFile> file;
   bool to_stdout = false;
   std::chrono::milliseconds deadline{2000};
+  std::string signing_key_file;      // empty: checkpoints are not signed
   std::string fingerprint_key_file;  // empty: a key made at start
+  bool operator==(const Audit&) const = default;
 };
 
 struct Server {
   std::size_t max_in_flight = 1024;
   std::chrono::milliseconds drain{20000};
+  bool operator==(const Server&) const = default;
 };
 
 enum class LogLevel { kTrace, kDebug, kInfo, kWarning, kError };
@@ -113,6 +186,7 @@ enum class LogFormat { kJson, kText };
 struct Log {
   LogLevel level = LogLevel::kInfo;
   LogFormat format = LogFormat::kJson;
+  bool operator==(const Log&) const = default;
 };
 
 struct Config {
@@ -120,6 +194,7 @@ struct Config {
   Applivery applivery;
   std::vector<Grant> grants;
   Requests requests;
+  State state;
   Audit audit;
   Server server;
   std::optional<TcpAddress> admin;
