@@ -47,19 +47,15 @@ int Serve(const std::string& path) {
   if (!config) return kBadUsage;
 
   // Before there are other threads: reading a key from the environment overwrites it there.
-  upstream::AppliveryUpstream::Keys keys;
-  for (const config::Organization& organization : config->applivery.organizations) {
-    Result<ApiKey> key = upstream::LoadApiKey(organization.api_key);
-    if (!key.ok()) {
-      std::cerr << "tokend: organization " << organization.name << ": " << key.status().message() << "\n";
-      return kBadUsage;
-    }
-    keys.emplace(organization.name, *std::move(key));
+  const Result<upstream::KeyRing> keys = upstream::ReadKeys(config->applivery.organizations);
+  if (!keys.ok()) {
+    std::cerr << "tokend: " << keys.status().message() << "\n";
+    return kBadUsage;
   }
 
   app::BlockSignals();
   telemetry::StartLog(config->log);
-  const Status status = app::Run(*config, std::move(keys));
+  const Status status = app::Run(*config, *keys);
   if (!status.ok())
     telemetry::Log(config::LogLevel::kError, "failed", {{"detail", std::string(status.message())}});
   telemetry::StopLog();

@@ -13,12 +13,12 @@
 #include "daemon/audit/open.h"
 #include "daemon/issue/loop_issuer.h"
 #include "daemon/loop/curl_loop.h"
-#include "daemon/policy/policy.h"
 #include "daemon/rpc/server.h"
 #include "daemon/state/memory_ledger.h"
 #include "daemon/telemetry/admin.h"
 #include "daemon/telemetry/log.h"
 #include "daemon/telemetry/metrics.h"
+#include "daemon/upstream/applivery.h"
 
 namespace tokend::app {
 namespace {
@@ -180,7 +180,7 @@ void BlockSignals() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
-Status Run(const config::Config& config, upstream::AppliveryUpstream::Keys keys) {
+Status Run(const config::Config& config, const upstream::KeyRing& keys) {
   for (const std::string& warning : config.warnings) {
     Log(LogLevel::kWarning, "config.warning", {{"detail", warning}});
   }
@@ -192,19 +192,19 @@ Status Run(const config::Config& config, upstream::AppliveryUpstream::Keys keys)
   if (!opened.ok()) return opened.status();
   audit::QueuedAuditLog& audit = *opened->log;
 
-  const policy::Policy policy(config.grants, config.applivery.organizations);
+  issue::CurrentConfig current(std::make_shared<issue::ConfigSnapshot>(issue::ConfigSnapshot{
+      config.fingerprint, {config.grants, config.applivery.organizations}, config.audit.deadline}));
   state::MemoryRequestLedger ledger(loop, config.requests);
   Restore(opened->past, loop.clock(), ledger);
 
   const std::unique_ptr<loop::HttpClient> http = loop.NewHttpClient(upstream::HttpOptions(config.applivery));
-  upstream::AppliveryUpstream upstream(config.applivery, std::move(keys), loop, *http,
+  upstream::AppliveryUpstream upstream(config.applivery, keys, loop, *http,
                                        [&metrics](int status, std::chrono::nanoseconds latency) {
                                          metrics.UpstreamAnswered(status, latency);
                                        });
 
   issue::UpstreamSlots slots(config.applivery.max_in_flight);
-  issue::LoopIssuer issuer(
-      {loop, policy, ledger, slots, audit, upstream, metrics, live, config.audit.deadline});
+  issue::LoopIssuer issuer({loop, current, ledger, slots, audit, upstream, metrics, live});
 
   const RunningLoop running(loop);
   RecordedRun run(audit);
@@ -213,7 +213,7 @@ Status Run(const config::Config& config, upstream::AppliveryUpstream::Keys keys)
   std::atomic<bool> serving = false;
   auto admin = StartAdmin(config, Checks(serving, audit), metrics);
   if (!admin.ok()) return admin.status();
-  auto server = rpc::Server::Start(config, issuer, policy, metrics);
+  auto server = rpc::Server::Start(config, issuer, current, metrics);
   if (!server.ok()) return server.status();
 
   (*server)->SetServing(rpc::Serving::kYes);

@@ -2,7 +2,7 @@
 
 #include "daemon/base/result.h"
 #include "daemon/config/config.h"
-#include "daemon/upstream/applivery.h"
+#include "daemon/upstream/api_key.h"
 
 namespace tokend::app {
 
@@ -12,6 +12,6 @@ void BlockSignals();
 // The daemon, from start to stop: builds the parts in the order in which a request meets them, serves until
 // SIGTERM or SIGINT, drains, and stops the parts in reverse. Returns why it could not start, or OK once it
 // has stopped. Main thread.
-Status Run(const config::Config& config, upstream::AppliveryUpstream::Keys keys);
+Status Run(const config::Config& config, const upstream::KeyRing& keys);
 
 }  // namespace tokend::app

@@ -24,7 +24,7 @@ std::string Chain::Add(v1::Record& record) {
   head_.time = std::max(head_.time, now);
   record.set_seq(++head_.sequence);
   SetTime(head_.time, record);
-  record.set_config(config_);
+  if (record.config().empty()) record.set_config(config_);
   record.set_prev(std::move(head_.hash));
   std::string line = ToLine(record);
   head_.hash = Sha256(line);

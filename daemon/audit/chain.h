@@ -24,7 +24,7 @@ struct Head {
 // time.
 class Chain {
  public:
-  // `config` is the configuration's fingerprint, which every record carries.
+  // `config` is the fingerprint of the configuration, for records that were not made by one.
   Chain(Head head, std::string config, const loop::Clock& clock);
 
   // Makes the record the next one, and the new head. Returns its line, without a newline.

@@ -29,13 +29,14 @@ std::optional<Failure> DescriptionTooLong(const Permitted& permitted) {
 
 Issuance::Issuance(const Stages& stages, Caller caller, TokenRequest request, ReplyCallback reply)
     : stages_(stages),
+      config_(stages.config.Get()),
       caller_(std::move(caller)),
       request_(std::move(request)),
       reply_(std::move(reply)),
       ticket_(std::in_place, stages.live) {}
 
 void Issuance::Start() {
-  Decision decision = stages_.policy.Decide(caller_, request_);
+  Decision decision = config_->policy.Decide(caller_, request_);
   if (const auto* denied = std::get_if<Denied>(&decision)) {
     return Fail({.reason = Reason::kNotPermitted, .detail = denied->missing});
   }
@@ -286,7 +287,7 @@ void Issuance::Answer(Reply reply) {
 }
 
 void Issuance::WaitForRecord(loop::Task overdue) {
-  overdue_ = stages_.loop.After(stages_.audit_deadline, std::move(overdue));
+  overdue_ = stages_.loop.After(config_->audit_deadline, std::move(overdue));
 }
 
 void Issuance::StopWaiting() {
@@ -294,7 +295,9 @@ void Issuance::StopWaiting() {
 }
 
 audit::Record Issuance::NewRecord() const {
-  return permitted_ ? RecordOf(caller_, request_, *permitted_) : RecordOf(caller_, request_);
+  audit::Record record = permitted_ ? RecordOf(caller_, request_, *permitted_) : RecordOf(caller_, request_);
+  record.set_config(config_->fingerprint);
+  return record;
 }
 
 }  // namespace tokend::issue

@@ -8,11 +8,11 @@
 
 #include "daemon/audit/audit_log.h"
 #include "daemon/base/decision.h"
+#include "daemon/issue/config_snapshot.h"
 #include "daemon/issue/issuer.h"
 #include "daemon/issue/live_calls.h"
 #include "daemon/issue/upstream_slots.h"
 #include "daemon/loop/event_loop.h"
-#include "daemon/policy/policy.h"
 #include "daemon/state/request_ledger.h"
 #include "daemon/telemetry/metrics.h"
 #include "daemon/upstream/upstream.h"
@@ -22,14 +22,13 @@ namespace tokend::issue {
 // What issuances work with. All of it outlives every issuance.
 struct Stages {
   loop::EventLoop& loop;
-  const policy::Policy& policy;
+  const CurrentConfig& config;
   state::RequestLedger& ledger;
   UpstreamSlots& slots;
   audit::AuditLog& audit;
   upstream::Upstream& upstream;
   telemetry::Metrics& metrics;
   LiveCalls& live;
-  std::chrono::milliseconds audit_deadline;  // how long a call waits for one record
 };
 
 // One request, from its decision to its recorded end; its methods are its steps, in order. It lives until
@@ -73,6 +72,7 @@ class Issuance final : public Call, public std::enable_shared_from_this<Issuance
   audit::Record NewRecord() const;
 
   const Stages& stages_;
+  const std::shared_ptr<const ConfigSnapshot> config_;
   const Caller caller_;
   const TokenRequest request_;
   ReplyCallback reply_;  // empty once called

@@ -25,6 +25,7 @@ void LoopIssuer::Refuse(const Caller* caller, std::string_view listener, std::st
   }
   record.set_request_id(std::string(request_id));
   record.set_event(EventOf(failure.reason));
+  record.set_config(stages_.config.Get()->fingerprint);
   Describe(failure, record);
   stages_.audit.Note(std::move(record));
 }

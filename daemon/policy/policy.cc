@@ -53,6 +53,7 @@ std::string Expand(std::string_view description_template, const Caller& caller, 
 
 Policy::Policy(const std::vector<config::Grant>& grants,
                const std::vector<config::Organization>& organizations) {
+  if (organizations.size() == 1) default_organization_ = organizations.front().name;
   grants_.reserve(grants.size());
   for (const config::Grant& grant : grants) {
     CompiledGrant compiled{grant, PatternSet(grant.callers), PatternSet(grant.applications)};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,6 +25,10 @@ class Policy {
   // this is.
   std::vector<const config::Grant*> GrantsOf(const Caller& caller) const;
 
+  // The organization that a request without one means: the only one configured. Empty where there are
+  // several.
+  const std::string& default_organization() const { return default_organization_; }
+
  private:
   struct CompiledGrant {
     config::Grant grant;
@@ -32,6 +37,7 @@ class Policy {
   };
 
   std::vector<CompiledGrant> grants_;
+  std::string default_organization_;
 };
 
 }  // namespace tokend::policy

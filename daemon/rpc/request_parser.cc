@@ -51,9 +51,6 @@ Failure Invalid(Violations violations) {
 
 }  // namespace
 
-RequestParser::RequestParser(const std::vector<config::Organization>& organizations)
-    : default_organization_(organizations.size() == 1 ? organizations.front().name : "") {}
-
 RequestId RequestParser::IdOf(const v1::CreateTokenRequest& message) {
   if (std::optional<std::string> id = ParseUuid(message.request_id())) {
     return {*std::move(id), RequestIdOrigin::kCaller};
@@ -62,11 +59,12 @@ RequestId RequestParser::IdOf(const v1::CreateTokenRequest& message) {
 }
 
 std::variant<TokenRequest, Failure> RequestParser::Parse(const v1::CreateTokenRequest& message,
-                                                         const RequestId& id) const {
+                                                         const RequestId& id,
+                                                         const std::string& default_organization) {
   Violations violations;
   std::string organization = message.organization();
   if (organization.empty()) {
-    organization = default_organization_;
+    organization = default_organization;
     if (organization.empty()) {
       violations.push_back({"organization", "must be given, as several organizations are configured"});
     }

@@ -22,7 +22,6 @@
 #include "daemon/rpc/door.h"
 #include "daemon/rpc/listening_socket.h"
 #include "daemon/rpc/reflection_service.h"
-#include "daemon/rpc/request_parser.h"
 #include "daemon/rpc/tls_files.h"
 #include "daemon/rpc/token_service.h"
 #include "daemon/telemetry/log.h"
@@ -110,9 +109,9 @@ void SetLimits(grpc::ServerBuilder& builder, const grpc::ResourceQuota& quota) {
 
 class GrpcServer final : public Server {
  public:
-  GrpcServer(const config::Config& config, issue::Issuer& issuer, const policy::Policy& policy,
+  GrpcServer(const config::Config& config, issue::Issuer& issuer, const issue::CurrentConfig& current,
              telemetry::Metrics& metrics)
-      : backend_{issuer, policy, RequestParser(config.applivery.organizations)},
+      : backend_{issuer, current},
         metrics_(metrics),
         gate_(std::make_shared<CallGate>(config.server.max_in_flight, metrics)) {
     quota_.Resize(kMaxTransportMemoryBytes);
@@ -301,9 +300,10 @@ void GrpcServer::Stop(std::chrono::milliseconds grace) {
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, issue::Issuer& issuer,
-                                              const policy::Policy& policy, telemetry::Metrics& metrics) {
+                                              const issue::CurrentConfig& current,
+                                              telemetry::Metrics& metrics) {
   SetUpGrpcOnce();
-  auto server = std::make_unique<GrpcServer>(config, issuer, policy, metrics);
+  auto server = std::make_unique<GrpcServer>(config, issuer, current, metrics);
   if (Status status = server->Listen(config.listeners); !status.ok()) return status;
   return std::unique_ptr<Server>(std::move(server));
 }

@@ -8,8 +8,8 @@
 
 #include "daemon/base/result.h"
 #include "daemon/config/config.h"
+#include "daemon/issue/config_snapshot.h"
 #include "daemon/issue/issuer.h"
-#include "daemon/policy/policy.h"
 #include "daemon/telemetry/metrics.h"
 
 namespace tokend::rpc {
@@ -23,7 +23,8 @@ class Server {
   // Listens, and logs each "listening" address; health says NOT_SERVING. All that is referred to must outlive
   // this, and the metrics also every reply that the issuer owes.
   static Result<std::unique_ptr<Server>> Start(const config::Config& config, issue::Issuer& issuer,
-                                               const policy::Policy& policy, telemetry::Metrics& metrics);
+                                               const issue::CurrentConfig& current,
+                                               telemetry::Metrics& metrics);
 
   virtual ~Server() = default;
 

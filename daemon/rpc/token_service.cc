@@ -16,6 +16,7 @@
 
 #include "daemon/base/form.h"
 #include "daemon/base/secret.h"
+#include "daemon/rpc/request_parser.h"
 #include "daemon/rpc/status.h"
 #include "daemon/telemetry/log.h"
 #include "tokend/v1/token_service.grpc.pb.h"
@@ -118,7 +119,9 @@ class CreateTokenCall final : public grpc::ServerUnaryReactor {
     ending_->pass.emplace(std::move(pass));
     record_.caller = caller.name();
 
-    auto parsed = readable ? backend_.parser.Parse(message, id) : RequestParser::Unreadable();
+    auto parsed =
+        readable ? RequestParser::Parse(message, id, backend_.current.Get()->policy.default_organization())
+                 : RequestParser::Unreadable();
     if (const Failure* failure = std::get_if<Failure>(&parsed)) {
       door_.Refuse(caller, record_.request_id, *failure);
       return Fail(*failure);
@@ -200,7 +203,7 @@ grpc::Status GetCallerNow(const Backend& backend, const Door& door,
     return status;
   }
   const Caller& caller = std::get<Admission>(admitted).caller;
-  DescribeCaller(caller, backend.policy, response);
+  DescribeCaller(caller, backend.current.Get()->policy, response);
   record.caller = caller.name();
   LogCall(record, door, grpc::Status::OK, nullptr);
   return grpc::Status::OK;

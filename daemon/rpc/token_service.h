@@ -2,10 +2,9 @@
 
 #include <memory>
 
+#include "daemon/issue/config_snapshot.h"
 #include "daemon/issue/issuer.h"
-#include "daemon/policy/policy.h"
 #include "daemon/rpc/door.h"
-#include "daemon/rpc/request_parser.h"
 
 namespace grpc {
 class Service;
@@ -16,8 +15,7 @@ namespace tokend::rpc {
 // What the calls of every door share. Outlives the servers.
 struct Backend {
   issue::Issuer& issuer;
-  const policy::Policy& policy;
-  RequestParser parser;
+  const issue::CurrentConfig& current;
 };
 
 // tokend.v1.TokenService behind one door. The only place where a bearer is exposed to a caller.

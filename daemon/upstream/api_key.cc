@@ -1,5 +1,7 @@
 #include "daemon/upstream/api_key.h"
 
+#include <openssl/crypto.h>
+
 #include <cstdlib>
 #include <string>
 #include <utility>
@@ -30,12 +32,56 @@ Result<Secret> Read(const config::KeyCredential& credential) {
   return ReadKeyFile(std::string(directory) + "/" + name);
 }
 
-}  // namespace
+using KeyPointer = std::shared_ptr<const ApiKey>;
 
-Result<ApiKey> LoadApiKey(const config::KeySource& source) {
+KeyPointer FindVariable(const KeyRing& ring, const config::KeyEnvironment& environment) {
+  for (const auto& [name, in_use] : ring) {
+    const auto* taken = std::get_if<config::KeyEnvironment>(&in_use.source);
+    if (taken != nullptr && *taken == environment) return in_use.key;
+  }
+  return nullptr;
+}
+
+Result<KeyPointer> Load(const config::KeySource& source, const KeyRing& ring, const KeyRing* previous) {
+  if (const auto* environment = std::get_if<config::KeyEnvironment>(&source)) {
+    KeyPointer taken = FindVariable(ring, *environment);
+    if (!taken && previous != nullptr) taken = FindVariable(*previous, *environment);
+    if (taken) return taken;
+    if (previous != nullptr) {
+      return absl::FailedPreconditionError(environment->variable +
+                                           ": a variable is read at the start alone: restart the daemon");
+    }
+  }
   Result<Secret> key = std::visit([](const auto& where) { return Read(where); }, source);
   if (!key.ok()) return key.status();
-  return ApiKey(*std::move(key));
+  return std::make_shared<const ApiKey>(*std::move(key));
+}
+
+bool Same(const ApiKey& a, const ApiKey& b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.Expose().data(), b.Expose().data(), a.size()) == 0;
+}
+
+}  // namespace
+
+Result<KeyRing> ReadKeys(const std::vector<config::Organization>& organizations, const KeyRing* previous) {
+  KeyRing ring;
+  for (const config::Organization& organization : organizations) {
+    Result<KeyPointer> key = Load(organization.api_key, ring, previous);
+    if (!key.ok()) {
+      return absl::Status(key.status().code(),
+                          "organization " + organization.name + ": " + std::string(key.status().message()));
+    }
+    KeyInUse in_use{*std::move(key), organization.api_key};
+    if (previous != nullptr) {
+      const auto before = previous->find(organization.name);
+      if (before != previous->end()) {
+        const bool same = Same(*before->second.key, *in_use.key);
+        in_use.generation = before->second.generation + (same ? 0 : 1);
+      }
+    }
+    ring.emplace(organization.name, std::move(in_use));
+  }
+  return ring;
 }
 
 }  // namespace tokend::upstream

@@ -11,8 +11,6 @@
 namespace tokend::upstream {
 namespace {
 
-constexpr std::uint64_t kFirstKeyGeneration = 1;
-
 std::shared_ptr<const loop::HeaderList> MakeHeaders(const ApiKey& key) {
   constexpr std::string_view kScheme = "Bearer ";
   Secret authorization;
@@ -80,14 +78,18 @@ loop::HttpClientOptions HttpOptions(const config::Applivery& options) {
           .max_connections = options.max_in_flight};
 }
 
-// The keys come by value so that they end here.
-AppliveryUpstream::AppliveryUpstream(const config::Applivery& options,
-                                     Keys keys,  // NOLINT(performance-unnecessary-value-param)
+AppliveryUpstream::AppliveryUpstream(const config::Applivery& options, const KeyRing& keys,
                                      loop::EventLoop& loop, loop::HttpClient& client, OnAnswer on_answer)
     : base_url_(options.base_url), loop_(loop), client_(client), on_answer_(std::move(on_answer)) {
-  for (const auto& [name, key] : keys) {
-    organizations_.emplace(name, Organization{MakeHeaders(key), kFirstKeyGeneration});
+  UseKeys(keys);
+}
+
+void AppliveryUpstream::UseKeys(const KeyRing& keys) {
+  std::map<std::string, Organization> organizations;
+  for (const auto& [name, in_use] : keys) {
+    organizations.emplace(name, Organization{MakeHeaders(*in_use.key), in_use.generation});
   }
+  organizations_ = std::move(organizations);
 }
 
 void AppliveryUpstream::Mint(IntentReceipt receipt, const MintRequest& request, Done done) {

@@ -6,10 +6,10 @@
 #include <memory>
 #include <string>
 
-#include "daemon/base/secret.h"
 #include "daemon/config/config.h"
 #include "daemon/loop/event_loop.h"
 #include "daemon/loop/http_client.h"
+#include "daemon/upstream/api_key.h"
 #include "daemon/upstream/upstream.h"
 
 namespace tokend::upstream {
@@ -24,11 +24,11 @@ class AppliveryUpstream final : public Upstream {
   // Told of each answer: its HTTP status, 0 if there was none, and how long it took. Loop thread.
   using OnAnswer = std::function<void(int http_status, std::chrono::nanoseconds latency)>;
 
-  // By organization, as the configuration names them.
-  using Keys = std::map<std::string, ApiKey>;
-
-  AppliveryUpstream(const config::Applivery& options, Keys keys, loop::EventLoop& loop,
+  AppliveryUpstream(const config::Applivery& options, const KeyRing& keys, loop::EventLoop& loop,
                     loop::HttpClient& client, OnAnswer on_answer);
+
+  // From here on requests carry these keys. Those that are sent go on with theirs.
+  void UseKeys(const KeyRing& keys);
 
   void Mint(IntentReceipt receipt, const MintRequest& request, Done done) override;
   void Stop() override;

@@ -37,7 +37,7 @@ TokenRequest RequestFor(const Request& request) {
   for (const std::string& scope : request.scopes) message.add_scopes(scope);
   message.set_request_id(request.request_id);
   message.set_validate_only(request.validate_only);
-  return std::get<TokenRequest>(rpc::RequestParser({}).Parse(message, rpc::RequestParser::IdOf(message)));
+  return std::get<TokenRequest>(rpc::RequestParser::Parse(message, rpc::RequestParser::IdOf(message), ""));
 }
 
 }  // namespace tokend::fakes

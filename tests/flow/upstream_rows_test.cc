@@ -78,10 +78,8 @@ class UpstreamRows : public testing::Test {
     return options;
   }
 
-  static upstream::AppliveryUpstream::Keys Keys() {
-    upstream::AppliveryUpstream::Keys keys;
-    keys.emplace("acme", ApiKey("key"));
-    return keys;
+  static upstream::KeyRing Keys() {
+    return {{"acme", {std::make_shared<ApiKey>("the-key"), config::KeyFile{}, 1}}};
   }
 
   CallSeen& Ask(const fakes::Request& request = {}) {

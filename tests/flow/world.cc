@@ -22,8 +22,9 @@ World::World(upstream::Upstream& upstream, fakes::HandCrankedLoop& event_loop, O
     : loop(event_loop),
       ledger(loop, options.requests),
       slots(options.slots),
-      policy_({EveryonesGrant()}, {{"acme", config::KeyFile{}}}),
-      issuer_({loop, policy_, ledger, slots, audit, upstream, metrics_, live, options.audit_deadline}) {}
+      config_(std::make_shared<issue::ConfigSnapshot>(issue::ConfigSnapshot{
+          "", {{EveryonesGrant()}, {{"acme", config::KeyFile{}}}}, options.audit_deadline})),
+      issuer_({loop, config_, ledger, slots, audit, upstream, metrics_, live}) {}
 
 CallSeen& World::Ask(const fakes::Request& request, const std::string& caller) {
   CallSeen& seen = calls_.emplace_back();

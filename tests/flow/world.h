@@ -51,7 +51,7 @@ class World {
   issue::LiveCalls live;
 
  private:
-  policy::Policy policy_;
+  issue::CurrentConfig config_;
   telemetry::Metrics metrics_;
   issue::LoopIssuer issuer_;
   std::deque<CallSeen> calls_;

@@ -201,7 +201,9 @@ int TcpConnectError(std::uint16_t port) {
 
 class ServerTest : public testing::Test {
  protected:
-  ServerTest() : policy_({MobileGrant()}, {{"acme", config::KeyFile{"/key"}}}) {
+  ServerTest()
+      : current_(std::make_shared<issue::ConfigSnapshot>(
+            issue::ConfigSnapshot{"", {{MobileGrant()}, {{"acme", config::KeyFile{"/key"}}}}})) {
     std::string folder = testing::TempDir() + "tokend-XXXXXX";
     EXPECT_NE(mkdtemp(folder.data()), nullptr);
     folder_ = folder;
@@ -264,7 +266,7 @@ class ServerTest : public testing::Test {
 
   void Start(std::vector<config::Listener> listeners) {
     config_.listeners = std::move(listeners);
-    auto server = Server::Start(config_, issuer_, policy_, metrics_);
+    auto server = Server::Start(config_, issuer_, current_, metrics_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     server_->SetServing(Serving::kYes);
@@ -283,7 +285,7 @@ class ServerTest : public testing::Test {
 
   std::string folder_;
   config::Config config_;
-  policy::Policy policy_;
+  issue::CurrentConfig current_;
   telemetry::Metrics metrics_;
   FakeIssuer issuer_;
   std::unique_ptr<Server> server_;
@@ -635,7 +637,7 @@ TEST_F(ServerTest, StopsWithHealthWatchersConnected) {
 
 TEST_F(ServerTest, IsNotServingUntilToldSo) {
   config_.listeners = {UnixListener()};
-  auto server = Server::Start(config_, issuer_, policy_, metrics_);
+  auto server = Server::Start(config_, issuer_, current_, metrics_);
   ASSERT_TRUE(server.ok());
   EXPECT_EQ(Health(ConnectUnix()), "NOT_SERVING");
   EXPECT_EQ(Health(ConnectUnix(), ""), "NOT_SERVING");
@@ -749,27 +751,27 @@ TEST_F(ServerTest, NeedsTlsFilesThatFit) {
   config::Listener listener = MtlsListener(authority);
   WriteFile("tls.key", authority.Issue("").private_key);
   config_.listeners = {listener};
-  EXPECT_EQ(Server::Start(config_, issuer_, policy_, metrics_).status().code(),
+  EXPECT_EQ(Server::Start(config_, issuer_, current_, metrics_).status().code(),
             absl::StatusCode::kInvalidArgument);
   WriteFile("tls.key", "");
-  EXPECT_EQ(Server::Start(config_, issuer_, policy_, metrics_).status().code(),
+  EXPECT_EQ(Server::Start(config_, issuer_, current_, metrics_).status().code(),
             absl::StatusCode::kInvalidArgument);
   listener.tls->client_ca_file = folder_ + "/missing";
   config_.listeners = {listener};
-  EXPECT_EQ(Server::Start(config_, issuer_, policy_, metrics_).status().code(),
+  EXPECT_EQ(Server::Start(config_, issuer_, current_, metrics_).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(ServerTest, DoesNotStartBesideAnotherDaemon) {
   Start({UnixListener(), TcpListener()});
   config_.listeners = {UnixListener()};
-  EXPECT_EQ(Server::Start(config_, issuer_, policy_, metrics_).status().code(),
+  EXPECT_EQ(Server::Start(config_, issuer_, current_, metrics_).status().code(),
             absl::StatusCode::kAlreadyExists);
 
   config::Listener same_port = TcpListener();
   same_port.address = config::TcpAddress{"127.0.0.1", PortOf(server_->addresses()[1])};
   config_.listeners = {same_port};
-  EXPECT_EQ(Server::Start(config_, issuer_, policy_, metrics_).status().code(),
+  EXPECT_EQ(Server::Start(config_, issuer_, current_, metrics_).status().code(),
             absl::StatusCode::kAlreadyExists);
 
   v1::GetCallerResponse caller;
@@ -781,7 +783,7 @@ TEST_F(ServerTest, LeavesNoSocketBehindWhereItCannotStart) {
   config::Listener same_port = TcpListener();
   same_port.address = config::TcpAddress{"127.0.0.1", PortOf(server_->addresses()[0])};
   config_.listeners = {UnixListener(), same_port};
-  EXPECT_FALSE(Server::Start(config_, issuer_, policy_, metrics_).ok());
+  EXPECT_FALSE(Server::Start(config_, issuer_, current_, metrics_).ok());
   EXPECT_FALSE(std::filesystem::exists(SocketPath()));
 }
 

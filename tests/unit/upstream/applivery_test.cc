@@ -44,10 +44,10 @@ class AppliveryTest : public testing::Test {
     options.base_url = "https://api.example/base";
     return options;
   }
-  static AppliveryUpstream::Keys Keys() {
-    AppliveryUpstream::Keys keys;
-    keys.emplace("acme", ApiKey("key-of-acme"));
-    keys.emplace("0123456789abcdef01234567", ApiKey("key-of-other"));
+  static KeyRing Keys() {
+    KeyRing keys;
+    keys.emplace("acme", KeyInUse{std::make_shared<ApiKey>("key-of-acme"), {}, 1});
+    keys.emplace("0123456789abcdef01234567", KeyInUse{std::make_shared<ApiKey>("key-of-other"), {}, 1});
     return keys;
   }
 

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "daemon/base/current.h"
+#include "daemon/policy/policy.h"
+
+namespace tokend::issue {
+
+// What requests are decided by, of one configuration. A request goes by the one that it began with, also
+// where a reload has put another in its place.
+struct ConfigSnapshot {
+  std::string fingerprint;  // of the configuration: in every record of the request
+  policy::Policy policy;
+  std::chrono::milliseconds audit_deadline{2000};  // how long a call waits for one record
+};
+
+using CurrentConfig = Current<ConfigSnapshot>;
+
+}  // namespace tokend::issue
