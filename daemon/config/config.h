@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -13,6 +14,10 @@
 // The validated configuration: what is in one of these has been judged, so the parts that are built from it
 // do not judge again. The keys and what they mean: proto/tokend/config/v1/config.proto.
 namespace tokend::config {
+
+namespace v1 {
+class Config;
+}
 
 // "unix:///path" or "host:port".
 struct UnixAddress {
@@ -203,6 +208,12 @@ struct Config {
   // What `tokend check --print` prints, and the first 16 hex digits of its SHA-256.
   std::string effective;
   std::string fingerprint;
+
+  // Every file that the keys name, this configuration's own left out, in no order.
+  std::vector<std::string> files;
+
+  // What a reload is held against.
+  std::shared_ptr<const v1::Config> schema;
 
   // What an operator should know and nothing is stopped by: "FILE:LINE:COLUMN: warning: …".
   std::vector<std::string> warnings;

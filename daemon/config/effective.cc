@@ -109,9 +109,9 @@ std::string Effective(const v1::Config& schema) {
   return text;
 }
 
-std::string Fingerprint(const std::string& effective) {
+std::string Fingerprint(std::string_view text) {
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  SHA256(reinterpret_cast<const unsigned char*>(effective.data()), effective.size(), digest.data());
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
   return Hex({reinterpret_cast<const char*>(digest.data()), digest.size()}).substr(0, 16);
 }
 

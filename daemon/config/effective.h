@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "tokend/config/v1/config.pb.h"
 
@@ -11,6 +12,6 @@ namespace tokend::config {
 std::string Effective(const v1::Config& schema);
 
 // The first 16 hex digits of the text's SHA-256.
-std::string Fingerprint(const std::string& effective);
+std::string Fingerprint(std::string_view text);
 
 }  // namespace tokend::config

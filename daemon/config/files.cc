@@ -1,12 +1,15 @@
 #include "daemon/config/files.h"
 
 #include <fcntl.h>
+#include <google/protobuf/message.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <set>
 #include <system_error>
 
+#include "daemon/config/schema.h"
 #include "daemon/config/text.h"
 #include "daemon/config/units.h"
 
@@ -23,7 +26,31 @@ bool CanBeRead(const std::string& file) {
   return true;
 }
 
+void CollectFiles(const google::protobuf::Message& message, std::set<std::string>& files) {
+  using google::protobuf::FieldDescriptor;
+  const auto& reflection = *message.GetReflection();
+  std::vector<const FieldDescriptor*> present;
+  reflection.ListFields(message, &present);
+  for (const FieldDescriptor* field : present) {
+    if (IsFile(OptionsOf(*field).form())) {
+      files.insert(reflection.GetString(message, field));
+    } else if (field->message_type() != nullptr && field->is_repeated()) {
+      for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
+        CollectFiles(reflection.GetRepeatedMessage(message, field, i), files);
+      }
+    } else if (field->message_type() != nullptr) {
+      CollectFiles(reflection.GetMessage(message, field), files);
+    }
+  }
+}
+
 }  // namespace
+
+std::vector<std::string> FilesOf(const v1::Config& schema) {
+  std::set<std::string> files;
+  CollectFiles(schema, files);
+  return {files.begin(), files.end()};
+}
 
 void CheckFile(const v1::KeyOptions& options, const std::string& file, const std::string& key,
                Report& report) {

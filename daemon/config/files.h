@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "daemon/config/report.h"
 #include "tokend/config/v1/config.pb.h"
@@ -12,5 +13,8 @@ namespace tokend::config {
 // is how Kubernetes mounts secrets.
 void CheckFile(const v1::KeyOptions& options, const std::string& file, const std::string& key,
                Report& report);
+
+// Every file that the keys of a configuration name and that must be there, each once.
+std::vector<std::string> FilesOf(const v1::Config& schema);
 
 }  // namespace tokend::config

@@ -6,13 +6,16 @@
 
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "daemon/config/build.h"
 #include "daemon/config/effective.h"
+#include "daemon/config/files.h"
 #include "daemon/config/reader.h"
 #include "daemon/config/report.h"
 #include "daemon/config/rules.h"
+#include "daemon/config/unchanged.h"
 #include "daemon/config/yaml.h"
 
 namespace tokend::config {
@@ -21,12 +24,12 @@ namespace {
 LoadResult Unreadable(const std::string& path, const std::string& why) {
   Report report(path);
   report.ErrorAt(Position{}, why);
-  return {.config = std::nullopt, .errors = report.Errors(), .warnings = {}};
+  return {.config = std::nullopt, .errors = report.Errors(), .warnings = {}, .text_fingerprint = {}};
 }
 
 }  // namespace
 
-LoadResult Load(const std::string& path) {
+LoadResult Load(const std::string& path, const Config* running) {
   // Non-blocking, so that a pipe without a writer cannot hold the start up.
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return Unreadable(path, "cannot be opened: " + std::generic_category().message(errno));
@@ -44,10 +47,10 @@ LoadResult Load(const std::string& path) {
     size += static_cast<std::size_t>(count);
   }
   text.resize(size);
-  return Parse(text, path);
+  return Parse(text, path, running);
 }
 
-LoadResult Parse(std::string_view text, std::string_view filename) {
+LoadResult Parse(std::string_view text, std::string_view filename, const Config* running) {
   Report report{std::string(filename)};
   v1::Config schema;
   if (text.size() > kMaxFileSize) {
@@ -55,13 +58,19 @@ LoadResult Parse(std::string_view text, std::string_view filename) {
   } else if (const auto document = ParseYaml(text, report)) {
     Read(*document, report, schema);
     ApplyRules(schema, report);
+    if (running != nullptr) CheckUnchanged(*running->schema, schema, report);
   }
 
-  LoadResult result{.config = std::nullopt, .errors = report.Errors(), .warnings = report.Warnings()};
+  LoadResult result{.config = std::nullopt,
+                    .errors = report.Errors(),
+                    .warnings = report.Warnings(),
+                    .text_fingerprint = Fingerprint(text)};
   if (!result.errors.empty()) return result;
   result.config = Build(schema);
   result.config->effective = Effective(schema);
   result.config->fingerprint = Fingerprint(result.config->effective);
+  result.config->files = FilesOf(schema);
+  result.config->schema = std::make_shared<v1::Config>(std::move(schema));
   result.config->warnings = result.warnings;
   return result;
 }

@@ -17,13 +17,15 @@ struct LoadResult {
   std::optional<Config> config;  // there exactly where there are no errors
   std::vector<std::string> errors;
   std::vector<std::string> warnings;
+  std::string text_fingerprint;  // of the text as it was read; empty where it could not be
 };
 
-// Reads and judges a configuration file, and the presence and mode of the files that it names. Blocks on the
-// file system; any thread.
-LoadResult Load(const std::string& path);
+// Reads and judges a configuration file, and the presence and mode of the files that it names. Where one is
+// `running`, a key that is read at the start alone and differs from it is an error. Blocks on the file
+// system; any thread.
+LoadResult Load(const std::string& path, const Config* running = nullptr);
 
 // The same for a text that is at hand; `filename` is what errors call it.
-LoadResult Parse(std::string_view text, std::string_view filename);
+LoadResult Parse(std::string_view text, std::string_view filename, const Config* running = nullptr);
 
 }  // namespace tokend::config
