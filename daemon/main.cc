@@ -7,12 +7,13 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "daemon/app/daemon.h"
+#include "daemon/app/settings.h"
 #include "daemon/base/process.h"
 #include "daemon/config/load.h"
 #include "daemon/telemetry/log.h"
-#include "daemon/upstream/api_key.h"
 
 namespace {
 
@@ -43,19 +44,17 @@ int Serve(const std::string& path) {
     return kFailed;
   }
   google::protobuf::SetLogHandler(nullptr);  // its messages quote what it parses
-  const std::optional<config::Config> config = LoadOrExplain(path);
-  if (!config) return kBadUsage;
-
   // Before there are other threads: reading a key from the environment overwrites it there.
-  const Result<upstream::KeyRing> keys = upstream::ReadKeys(config->applivery.organizations);
-  if (!keys.ok()) {
-    std::cerr << "tokend: " << keys.status().message() << "\n";
+  auto read = app::ReadSettings(path);
+  if (const auto* rejection = std::get_if<app::Rejection>(&read)) {
+    for (const std::string& error : rejection->errors) std::cerr << error << "\n";
     return kBadUsage;
   }
+  auto& settings = std::get<app::Settings>(read);
 
   app::BlockSignals();
-  telemetry::StartLog(config->log);
-  const Status status = app::Run(*config, *keys);
+  telemetry::StartLog(settings.config.log);
+  const Status status = app::Run(path, std::move(settings));
   if (!status.ok())
     telemetry::Log(config::LogLevel::kError, "failed", {{"detail", std::string(status.message())}});
   telemetry::StopLog();

@@ -1,15 +1,24 @@
 #include "daemon/app/daemon.h"
 
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
+#include "daemon/app/file_watch.h"
+#include "daemon/app/reloader.h"
 #include "daemon/audit/open.h"
 #include "daemon/issue/loop_issuer.h"
 #include "daemon/loop/curl_loop.h"
@@ -35,6 +44,13 @@ constexpr std::chrono::minutes kLongestRecording{1};
 constexpr seconds kLastRecords{5};
 // How long connections whose calls are all answered may take to close.
 constexpr seconds kConnectionGrace{1};
+
+// Files that have changed are read once they have been left alone for this long, or after the longest wait.
+constexpr std::chrono::milliseconds kSettle{100};
+constexpr seconds kLongestSettling{1};
+// Files are looked at this often also where the kernel tells of no change, as on some network file systems.
+constexpr std::chrono::milliseconds kLookAnyway{30000};
+constexpr int kMaxReloadRounds = 3;
 
 audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics& metrics) {
   audit::OpenOptions options;
@@ -135,9 +151,16 @@ std::vector<telemetry::Check> Checks(const std::atomic<bool>& serving, const aud
 
 Result<std::unique_ptr<telemetry::AdminServer>> StartAdmin(const config::Config& config,
                                                            std::vector<telemetry::Check> checks,
+                                                           const issue::CurrentConfig& current,
+                                                           const Reloader& reloader,
                                                            const telemetry::Metrics& metrics) {
   if (!config.admin) return nullptr;
-  auto admin = telemetry::AdminServer::Start({*config.admin, config.fingerprint, std::move(checks)}, metrics);
+  const auto configuration = [&current, &reloader] {
+    return current.Get()->fingerprint +
+           (reloader.rejected() ? ", the last reload was rejected: what the files say now is not in effect"
+                                : "");
+  };
+  auto admin = telemetry::AdminServer::Start({*config.admin, configuration, std::move(checks)}, metrics);
   if (!admin.ok()) return admin;
   const std::string address = ToString(config::TcpAddress{config.admin->host, (*admin)->port()});
   Log(LogLevel::kInfo, "listening", {{"listener", "admin"}, {"address", address}});
@@ -155,32 +178,74 @@ void EndCalls(loop::EventLoop& loop, issue::UpstreamSlots& slots, upstream::Upst
   ended->get_future().wait_for(kLastRecords);
 }
 
-sigset_t StopSignals() {
+sigset_t Signals() {
   sigset_t signals;
   sigemptyset(&signals);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
   return signals;
 }
 
-void WaitForStop() {
-  const sigset_t signals = StopSignals();
+enum class Asked { kNothing, kReload, kStop };
+
+Asked TakeSignals(int signals) {
+  Asked asked = Asked::kNothing;
+  for (signalfd_siginfo signal{}; read(signals, &signal, sizeof(signal)) == sizeof(signal);) {
+    if (signal.ssi_signo != SIGHUP) return Asked::kStop;
+    asked = Asked::kReload;
+  }
+  return asked;
+}
+
+// Again where what was read names other files: those were not watched yet while they were read.
+void Reload(Reloader& reloader, FileWatch& watch) {
+  std::vector<std::string> watched;
+  for (int round = 0; round < kMaxReloadRounds && watched != reloader.files(); ++round) {
+    watched = reloader.files();
+    watch.Watch(watched);
+    reloader.Reload();
+  }
+}
+
+// Reloads on SIGHUP and when a file has changed; returns when it is time to stop.
+void ReloadUntilStop(Reloader& reloader) {
+  const sigset_t blocked = Signals();
+  const int signals = signalfd(-1, &blocked, SFD_NONBLOCK | SFD_CLOEXEC);
+  const absl::Cleanup close_signals = [signals] { close(signals); };
+  FileWatch watch;
+  Reload(reloader, watch);  // what has changed since the start
+  std::optional<std::chrono::steady_clock::time_point> changing_since;
   while (true) {
-    int signal = 0;
-    if (sigwait(&signals, &signal) != 0) continue;
-    if (signal != SIGHUP) return;
-    Log(LogLevel::kWarning, "reload.unsupported",
-        {{"detail", "this version reads its configuration at start: restart it to change anything"}});
+    std::array<pollfd, 2> ready = {{{signals, POLLIN, 0}, {watch.descriptor(), POLLIN, 0}}};
+    const std::chrono::milliseconds wait = changing_since ? kSettle : kLookAnyway;
+    poll(ready.data(), ready.size(), static_cast<int>(wait.count()));
+    const Asked asked = TakeSignals(signals);
+    if (asked == Asked::kStop) return;
+    const bool changed = watch.Changed();
+    const auto now = std::chrono::steady_clock::now();
+    // One change is often several files, one after the other.
+    const bool settled =
+        ready[1].revents == 0 || (changing_since && now - *changing_since >= kLongestSettling);
+    if (asked == Asked::kReload || (changed && settled)) {
+      Log(LogLevel::kInfo, "reloading", {{"detail", changed ? "a file has changed" : "SIGHUP"}});
+      Reload(reloader, watch);
+      changing_since.reset();
+    } else if (changed) {
+      if (!changing_since) changing_since = now;
+    } else {
+      changing_since.reset();
+    }
   }
 }
 
 }  // namespace
 
 void BlockSignals() {
-  const sigset_t signals = StopSignals();
+  const sigset_t signals = Signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
-Status Run(const config::Config& config, const upstream::KeyRing& keys) {
+Status Run(const std::string& path, Settings settings) {
+  const config::Config& config = settings.config;
   for (const std::string& warning : config.warnings) {
     Log(LogLevel::kWarning, "config.warning", {{"detail", warning}});
   }
@@ -192,13 +257,12 @@ Status Run(const config::Config& config, const upstream::KeyRing& keys) {
   if (!opened.ok()) return opened.status();
   audit::QueuedAuditLog& audit = *opened->log;
 
-  issue::CurrentConfig current(std::make_shared<issue::ConfigSnapshot>(issue::ConfigSnapshot{
-      config.fingerprint, {config.grants, config.applivery.organizations}, config.audit.deadline}));
+  issue::CurrentConfig current(SnapshotOf(config));
   state::MemoryRequestLedger ledger(loop, config.requests);
   Restore(opened->past, loop.clock(), ledger);
 
   const std::unique_ptr<loop::HttpClient> http = loop.NewHttpClient(upstream::HttpOptions(config.applivery));
-  upstream::AppliveryUpstream upstream(config.applivery, keys, loop, *http,
+  upstream::AppliveryUpstream upstream(config.applivery, settings.api_keys, loop, *http,
                                        [&metrics](int status, std::chrono::nanoseconds latency) {
                                          metrics.UpstreamAnswered(status, latency);
                                        });
@@ -211,20 +275,21 @@ Status Run(const config::Config& config, const upstream::KeyRing& keys) {
   if (Status started = run.Start(); !started.ok()) return started;
 
   std::atomic<bool> serving = false;
-  auto admin = StartAdmin(config, Checks(serving, audit), metrics);
-  if (!admin.ok()) return admin.status();
   auto server = rpc::Server::Start(config, issuer, current, metrics);
   if (!server.ok()) return server.status();
+  Reloader reloader(path, std::move(settings), {current, audit, **server, loop, upstream, metrics});
+  auto admin = StartAdmin(reloader.settings().config, Checks(serving, audit), current, reloader, metrics);
+  if (!admin.ok()) return admin.status();
 
   (*server)->SetServing(rpc::Serving::kYes);
   serving = true;
-  Log(LogLevel::kInfo, "serving", {{"version", TOKEND_VERSION}, {"config", config.fingerprint}});
-  WaitForStop();
+  Log(LogLevel::kInfo, "serving", {{"version", TOKEND_VERSION}, {"config", current.Get()->fingerprint}});
+  ReloadUntilStop(reloader);
 
   Log(LogLevel::kInfo, "draining", {});
   serving = false;
   (*server)->Drain();
-  const auto drained_by = loop.clock().Now() + config.server.drain;
+  const auto drained_by = loop.clock().Now() + reloader.settings().config.server.drain;
   if (!(*server)->WaitIdle(drained_by) || !live.WaitNone(drained_by)) {
     Log(LogLevel::kWarning, "drain.overdue", {{"detail", "ending the calls that still run"}});
   }

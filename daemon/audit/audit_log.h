@@ -16,6 +16,10 @@ using v1::Record;
 namespace event {
 inline constexpr char kDaemonStarted[] = "daemon.started";
 inline constexpr char kDaemonStopped[] = "daemon.stopped";
+inline constexpr char kConfigReloaded[] = "config.reloaded";
+inline constexpr char kConfigRejected[] = "config.rejected";
+inline constexpr char kKeyReloaded[] = "key.reloaded";
+inline constexpr char kKeyRejected[] = "key.rejected";
 inline constexpr char kAuditRecovered[] = "audit.recovered";
 inline constexpr char kRequestInvalid[] = "request.invalid";
 inline constexpr char kRequestUnauthenticated[] = "request.unauthenticated";
@@ -44,8 +48,8 @@ class AuditLog {
 
   virtual ~AuditLog() = default;
 
-  // Writes a record that no call waits for: denials and other refusals. Any thread; never blocks. Where
-  // they come faster than they can be written, alike ones are counted instead of queued.
+  // Writes a record that no call waits for: denials and other refusals, and what the daemon says of itself.
+  // Any thread; never blocks. Alike request.* records within a second become one with a count.
   virtual void Note(Record record) = 0;
 
   // Writes a record and says its sequence number once it is durable. Any thread.

@@ -30,6 +30,8 @@ class Chain {
   // Makes the record the next one, and the new head. Returns its line, without a newline.
   std::string Add(v1::Record& record);
 
+  void UseConfig(std::string config) { config_ = std::move(config); }
+
   const Head& head() const { return head_; }
 
   // Takes back every record since `head` was the head.

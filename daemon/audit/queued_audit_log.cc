@@ -24,6 +24,7 @@ QueuedAuditLog::~QueuedAuditLog() { Stop(); }
 void QueuedAuditLog::Note(Record record) {
   const std::lock_guard lock(mutex_);
   if (finished_) return;
+  if (!record.event().starts_with("request.")) return Enqueue(Entry{Kind::kNote, std::move(record), nullptr});
   const bool first = !notes_.due();
   notes_.Add(std::move(record), std::chrono::steady_clock::now());
   if (first) work_.notify_one();
@@ -57,6 +58,11 @@ void QueuedAuditLog::AppendReserved(Record record, Done<std::uint64_t> done) {
     }
   }
   Refuse(std::move(done));
+}
+
+void QueuedAuditLog::UseConfig(std::string fingerprint) {
+  const std::lock_guard lock(mutex_);
+  config_ = std::move(fingerprint);
 }
 
 void QueuedAuditLog::Describe(const Token& token, Record& record) const {
@@ -143,6 +149,7 @@ bool QueuedAuditLog::Wait() {
 
 void QueuedAuditLog::Take() {
   const std::lock_guard lock(mutex_);
+  if (config_) parts_.chain.UseConfig(*std::exchange(config_, std::nullopt));
   while (!inbox_.empty() && taken_.size() < kMaxBatchRecords) {
     taken_.push_back(std::move(inbox_.front()));
     inbox_.pop_front();

@@ -68,6 +68,9 @@ class QueuedAuditLog final : public AuditLog {
   void Note(Record record) override;
   void Append(Record record, Done<std::uint64_t> done) override;
 
+  // The fingerprint of the configuration, for records from here on that were not made by one. Any thread.
+  void UseConfig(std::string fingerprint);
+
   // Whether records become durable. Any thread.
   bool healthy() const { return healthy_.load(); }
 
@@ -120,6 +123,7 @@ class QueuedAuditLog final : public AuditLog {
   std::condition_variable work_;
   std::deque<Entry> inbox_;
   NoteBox notes_;
+  std::optional<std::string> config_;  // until the writer has taken it over
   std::size_t places_ = 0;
   std::optional<SteadyTime> stop_by_;
   std::optional<Record> last_;  // until it is written

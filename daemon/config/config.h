@@ -209,7 +209,7 @@ struct Config {
   std::string effective;
   std::string fingerprint;
 
-  // Every file that the keys name, this configuration's own left out, in no order.
+  // Every file that the keys name, the configuration's own left out.
   std::vector<std::string> files;
 
   // What a reload is held against.

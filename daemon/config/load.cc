@@ -24,7 +24,8 @@ namespace {
 LoadResult Unreadable(const std::string& path, const std::string& why) {
   Report report(path);
   report.ErrorAt(Position{}, why);
-  return {.config = std::nullopt, .errors = report.Errors(), .warnings = {}, .text_fingerprint = {}};
+  return {
+      .config = std::nullopt, .errors = report.Errors(), .warnings = {}, .files = {}, .text_fingerprint = {}};
 }
 
 }  // namespace
@@ -64,12 +65,13 @@ LoadResult Parse(std::string_view text, std::string_view filename, const Config*
   LoadResult result{.config = std::nullopt,
                     .errors = report.Errors(),
                     .warnings = report.Warnings(),
+                    .files = FilesOf(schema),
                     .text_fingerprint = Fingerprint(text)};
   if (!result.errors.empty()) return result;
   result.config = Build(schema);
   result.config->effective = Effective(schema);
   result.config->fingerprint = Fingerprint(result.config->effective);
-  result.config->files = FilesOf(schema);
+  result.config->files = result.files;
   result.config->schema = std::make_shared<v1::Config>(std::move(schema));
   result.config->warnings = result.warnings;
   return result;

@@ -17,7 +17,8 @@ struct LoadResult {
   std::optional<Config> config;  // there exactly where there are no errors
   std::vector<std::string> errors;
   std::vector<std::string> warnings;
-  std::string text_fingerprint;  // of the text as it was read; empty where it could not be
+  std::vector<std::string> files;  // every file that the keys name, the configuration's own left out
+  std::string text_fingerprint;    // of the text as it was read; empty where it could not be
 };
 
 // Reads and judges a configuration file, and the presence and mode of the files that it names. Where one is

@@ -207,7 +207,7 @@ std::string AdminServer::StatusPage() const {
   page += Row("Version", Escape(TOKEND_VERSION));
   page += Row("Up for", Escape(absl::FormatDuration(absl::FromChrono(uptime))));
   page += Row("Calls in flight", std::to_string(metrics_.calls_in_flight()));
-  page += Row("Configuration", "<code>" + Escape(options_.config_fingerprint) + "</code>");
+  page += Row("Configuration", "<code>" + Escape(options_.configuration()) + "</code>");
   page += "</table>\n<h2>Readiness</h2>\n<table>\n";
   for (const Check& check : options_.checks) {
     const Status state = check.state();

@@ -23,8 +23,8 @@ struct Check {
 };
 
 struct AdminOptions {
-  config::TcpAddress address;  // port 0: any free one
-  std::string config_fingerprint;
+  config::TcpAddress address;                  // port 0: any free one
+  std::function<std::string()> configuration;  // what the status page says of it. Any thread; must not block
   std::vector<Check> checks;
 };
 

@@ -214,6 +214,8 @@ void StartLog(const config::Log& options) {
   state.logger->set_error_handler([](const std::string&) {});
 }
 
+void SetLogLevel(config::LogLevel level) { TheState().level = level; }
+
 void StopLog() {
   State& state = TheState();
   std::shared_ptr<spdlog::details::thread_pool> queue;

@@ -20,6 +20,9 @@ struct LogField {
 // Before, it writes JSON at level info.
 void StartLog(const config::Log& options);
 
+// The least that is written from here on. Any thread.
+void SetLogLevel(config::LogLevel level);
+
 // Writes out what is queued and ends the log's thread. Returns within about two seconds even where nobody
 // reads standard error; what is queued then is lost.
 void StopLog();

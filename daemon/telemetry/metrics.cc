@@ -106,6 +106,7 @@ struct Metrics::Families {
       Call(IndexOf(kMethods, method), IndexOf(kStatuses, "OK"));
     }
     Upstream(200);
+    last_reload.Set(1);
     for (std::size_t outcome = 0; outcome < kOutcomes.size(); ++outcome) {
       tokens[outcome] = &token_family.Add({{"outcome", std::string(kOutcomes[outcome])}});
     }
@@ -161,6 +162,19 @@ struct Metrics::Families {
                                .Help("Calls that have arrived and not ended.")
                                .Register(registry)
                                .Add({});
+  Family<Counter>& reload_family =
+      prometheus::BuildCounter()
+          .Name("tokend_config_reloads_total")
+          .Help("Reloads of the configuration and its files, by what became of them.")
+          .Register(registry);
+  Counter& reloads_done = reload_family.Add({{"result", "done"}});
+  Counter& reloads_rejected = reload_family.Add({{"result", "rejected"}});
+  Gauge& last_reload =
+      prometheus::BuildGauge()
+          .Name("tokend_config_last_reload_successful")
+          .Help("Whether the last reload was taken (1), or rejected (0) and what was before serves on.")
+          .Register(registry)
+          .Add({});
   Histogram& audit = prometheus::BuildHistogram()
                          .Name("tokend_audit_append_duration_seconds")
                          .Help("Time from handing a record to the audit log to its being durable.")
@@ -189,6 +203,12 @@ void Metrics::TokenEnded(std::string_view outcome) {
 
 void Metrics::UpstreamAnswered(int http_status, std::chrono::nanoseconds duration) {
   families_->Upstream(http_status).Observe(Seconds(duration));
+}
+
+void Metrics::ConfigReloaded(Reload result) {
+  const bool done = result == Reload::kDone;
+  (done ? families_->reloads_done : families_->reloads_rejected).Increment();
+  families_->last_reload.Set(done ? 1 : 0);
 }
 
 void Metrics::AuditAppended(std::chrono::nanoseconds duration) {

@@ -8,6 +8,8 @@
 
 namespace tokend::telemetry {
 
+enum class Reload { kDone, kRejected };
+
 // Every metric that the daemon has. No label that a caller controls: what is not a known method, status or
 // outcome is counted as "other". Thread-safe. Counters of tokens stand at 0 from the start, so that the first
 // of an outcome is seen as a change; a histogram of a rarer method and status, or HTTP status, comes with its
@@ -33,6 +35,10 @@ class Metrics {
   // tokend_upstream_request_duration_seconds{http_status}; 0 is no answer, "none", as is what is no HTTP
   // status.
   void UpstreamAnswered(int http_status, std::chrono::nanoseconds duration);
+
+  // tokend_config_reloads_total{result}, and whether the last was done (1) or rejected (0) in
+  // tokend_config_last_reload_successful.
+  void ConfigReloaded(Reload result);
 
   // tokend_audit_append_duration_seconds: from handing a record over to its being durable.
   void AuditAppended(std::chrono::nanoseconds duration);

@@ -71,7 +71,8 @@ class Admin : public ::testing::Test {
 
   void Start(std::vector<Check> checks) {
     server_.reset();
-    auto server = AdminServer::Start({{"127.0.0.1", 0}, "0123456789abcdef", std::move(checks)}, metrics_);
+    auto server = AdminServer::Start(
+        {{"127.0.0.1", 0}, [] { return std::string("0123456789abcdef"); }, std::move(checks)}, metrics_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     ASSERT_NE(server_->port(), 0);
@@ -229,7 +230,8 @@ TEST_F(Admin, StopsInTimeWhileSlowClientsHoldOn) {
 }
 
 TEST_F(Admin, SaysWhereItCannotListen) {
-  const auto second = AdminServer::Start({{"127.0.0.1", server_->port()}, "", {}}, metrics_);
+  const auto second =
+      AdminServer::Start({{"127.0.0.1", server_->port()}, [] { return std::string(); }, {}}, metrics_);
   ASSERT_FALSE(second.ok());
   EXPECT_THAT(
       std::string(second.status().message()),
@@ -238,7 +240,7 @@ TEST_F(Admin, SaysWhereItCannotListen) {
 
 TEST_F(Admin, SaysThatItCannotListenOnIpv6) {
   if (mg_check_feature(MG_FEATURES_IPV6) != 0) GTEST_SKIP() << "this civetweb has IPv6";
-  const auto server = AdminServer::Start({{"::1", 9464}, "", {}}, metrics_);
+  const auto server = AdminServer::Start({{"::1", 9464}, [] { return std::string(); }, {}}, metrics_);
   ASSERT_FALSE(server.ok());
   EXPECT_THAT(std::string(server.status().message()),
               AllOf(HasSubstr("admin.address [::1]:9464"), HasSubstr("IPv4")));

@@ -1,0 +1,101 @@
+#include "daemon/app/reloader.h"
+
+#include <utility>
+
+#include "daemon/telemetry/log.h"
+
+namespace tokend::app {
+namespace {
+
+using config::LogLevel;
+using telemetry::Log;
+
+// Of a record's detail; the log has every line.
+constexpr std::size_t kMaxDetailBytes = 1024;
+
+std::string Summary(const std::vector<std::string>& errors) {
+  std::string summary = errors.empty() ? "" : errors.front();
+  if (errors.size() > 1) summary += " (and " + std::to_string(errors.size() - 1) + " more)";
+  if (summary.size() > kMaxDetailBytes) summary.resize(kMaxDetailBytes);
+  return summary;
+}
+
+}  // namespace
+
+std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& config) {
+  return std::make_shared<issue::ConfigSnapshot>(issue::ConfigSnapshot{
+      config.fingerprint, {config.grants, config.applivery.organizations}, config.audit.deadline});
+}
+
+Reloader::Reloader(std::string path, Settings settings, const Parts& parts)
+    : path_(std::move(path)), settings_(std::move(settings)), parts_(parts) {}
+
+std::vector<std::string> Reloader::files() const {
+  std::vector<std::string> files = settings_.config.files;
+  files.insert(files.end(), rejected_files_.begin(), rejected_files_.end());
+  files.push_back(path_);
+  return files;
+}
+
+void Reloader::Reload() {
+  std::variant<Settings, Rejection> read = ReadSettings(path_, &settings_);
+  if (const auto* rejection = std::get_if<Rejection>(&read)) return Reject(*rejection);
+  Take(std::get<Settings>(std::move(read)));
+}
+
+void Reloader::Reject(const Rejection& rejection) {
+  rejected_ = true;
+  rejected_files_ = rejection.files;
+  parts_.metrics.ConfigReloaded(telemetry::Reload::kRejected);
+  const bool of_key = rejection.of == Rejection::Of::kKey;
+  const char* event = of_key ? audit::event::kKeyRejected : audit::event::kConfigRejected;
+  for (const std::string& error : rejection.errors) {
+    Log(LogLevel::kError, event, {{"detail", error}});
+  }
+  Record(event, Summary(rejection.errors));
+}
+
+// Nothing in here can fail.
+void Reloader::Take(Settings next) {
+  rejected_ = false;
+  rejected_files_.clear();
+  parts_.metrics.ConfigReloaded(telemetry::Reload::kDone);
+  const config::Config& config = next.config;
+  parts_.current.Set(SnapshotOf(config));
+  parts_.loop.Post([&upstream = parts_.upstream, keys = next.api_keys] { upstream.UseKeys(keys); });
+  parts_.audit.UseConfig(config.fingerprint);
+  telemetry::SetLogLevel(config.log.level);
+  RecordChanges(next);
+  settings_ = std::move(next);
+}
+
+void Reloader::RecordChanges(const Settings& next) {
+  if (next.config.fingerprint != settings_.config.fingerprint) {
+    for (const std::string& warning : next.config.warnings) {
+      Log(LogLevel::kWarning, "config.warning", {{"detail", warning}});
+    }
+    Log(LogLevel::kInfo, audit::event::kConfigReloaded, {{"config", next.config.fingerprint}});
+    Record(audit::event::kConfigReloaded, "from " + settings_.config.fingerprint);
+  }
+  for (const auto& [organization, in_use] : next.api_keys) {
+    const auto before = settings_.api_keys.find(organization);
+    if (before != settings_.api_keys.end() && before->second.generation == in_use.generation) continue;
+    Log(LogLevel::kInfo, audit::event::kKeyReloaded,
+        {{"organization", organization}, {"key_generation", static_cast<std::int64_t>(in_use.generation)}});
+    audit::Record record;
+    record.set_event(audit::event::kKeyReloaded);
+    record.mutable_target()->set_organization(organization);
+    record.mutable_upstream()->set_key_generation(in_use.generation);
+    record.set_detail("the organization's API key");
+    parts_.audit.Note(std::move(record));
+  }
+}
+
+void Reloader::Record(const char* event, std::string detail) {
+  audit::Record record;
+  record.set_event(event);
+  record.set_detail(std::move(detail));
+  parts_.audit.Note(std::move(record));
+}
+
+}  // namespace tokend::app

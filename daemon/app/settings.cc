@@ -1,0 +1,32 @@
+#include "daemon/app/settings.h"
+
+#include <utility>
+
+#include "daemon/config/load.h"
+
+namespace tokend::app {
+namespace {
+
+Rejection Unusable(const Status& status, std::vector<std::string> files) {
+  return {Rejection::Of::kKey, {"error: " + std::string(status.message())}, std::move(files)};
+}
+
+}  // namespace
+
+std::variant<Settings, Rejection> ReadSettings(const std::string& path, const Settings* running) {
+  config::LoadResult loaded = config::Load(path, running != nullptr ? &running->config : nullptr);
+  if (!loaded.config) {
+    const bool same = running != nullptr && running->text_fingerprint == loaded.text_fingerprint;
+    return Rejection{same ? Rejection::Of::kKey : Rejection::Of::kConfig, std::move(loaded.errors),
+                     std::move(loaded.files)};
+  }
+  Settings settings{*std::move(loaded.config), std::move(loaded.text_fingerprint), {}};
+
+  Result<upstream::KeyRing> keys = upstream::ReadKeys(settings.config.applivery.organizations,
+                                                      running != nullptr ? &running->api_keys : nullptr);
+  if (!keys.ok()) return Unusable(keys.status(), settings.config.files);
+  settings.api_keys = *std::move(keys);
+  return settings;
+}
+
+}  // namespace tokend::app

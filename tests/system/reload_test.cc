@@ -1,0 +1,166 @@
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+
+#include "tests/system/fixture.h"
+
+namespace tokend::system {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr int kOk = 0;
+constexpr int kPermissionDenied = 7;
+
+class Reload : public SystemTest {
+ protected:
+  // Puts another file in the place of one, as careful writers do.
+  void Replace(const std::string& name, const std::string& text) const {
+    WriteFile(folder_ / (name + ".new"), text);
+    std::filesystem::rename(folder_ / (name + ".new"), folder_ / name);
+  }
+
+  void Edit(const std::string& find, const std::string& replace) {
+    std::string text = ReadFile(tokend_->config_file());
+    const std::size_t at = text.find(find);
+    ASSERT_NE(at, std::string::npos) << find;
+    text.replace(at, find.size(), replace);
+    Replace("tokend.yaml", text);
+  }
+
+  // How many records of this event there are.
+  std::size_t Count(const std::string& event) const {
+    std::size_t count = 0;
+    for (const std::string& of : tokend_->events()) count += of == event ? 1 : 0;
+    return count;
+  }
+
+  bool WaitForRecords(const std::string& event, std::size_t count) const {
+    return Eventually([&] { return Count(event) >= count; });
+  }
+};
+
+TEST_F(Reload, SighupPutsAnotherPolicyInPlace) {
+  Start();
+  EXPECT_EQ(Create("ios-app").code, kOk);
+  Edit("applications: [\"*\"]", "applications: [android-app]");
+  tokend_->process().Signal(SIGHUP);
+  ASSERT_TRUE(WaitForRecords("config.reloaded", 1));
+  EXPECT_EQ(Create("ios-app").code, kPermissionDenied);
+  EXPECT_EQ(Create("android-app").code, kOk);
+  EXPECT_NE(Field(LastRecord("token.issued"), "config"), Field(LastRecord("daemon.started"), "config"));
+}
+
+TEST_F(Reload, AConfigurationThatIsWrittenIsReadWithoutASignal) {
+  Start();
+  Edit("applications: [\"*\"]", "applications: [android-app]");
+  ASSERT_TRUE(WaitForRecords("config.reloaded", 1));
+  EXPECT_EQ(Create("ios-app").code, kPermissionDenied);
+}
+
+TEST_F(Reload, ABadConfigurationIsRejectedAndTheLastGoodOneServesOn) {
+  Start();
+  Edit("policy:", "polizy:");
+  ASSERT_TRUE(WaitForRecords("config.rejected", 1));
+  EXPECT_THAT(LastRecord("config.rejected"),
+              HasSubstr("unknown key \\\"polizy\\\"; did you mean \\\"policy\\\"?"));
+  EXPECT_EQ(Create("ios-app").code, kOk);
+  EXPECT_THAT(tokend_->Get("/"), HasSubstr("the last reload was rejected"));
+  EXPECT_THAT(tokend_->Get("/metrics"), HasSubstr("tokend_config_last_reload_successful 0"));
+  EXPECT_THAT(tokend_->Get("/readyz"), HasSubstr("200 OK"));
+
+  Edit("polizy:", "policy:");
+  EXPECT_TRUE(Eventually([&] {
+    return tokend_->Get("/metrics").find("tokend_config_last_reload_successful 1") != std::string::npos;
+  }));
+  EXPECT_THAT(tokend_->Get("/"), Not(HasSubstr("rejected")));
+}
+
+TEST_F(Reload, WhatCannotChangeWhileItRunsIsNamedAndNothingElseOfTheFileTakesEffect) {
+  Start();
+  Edit("applications: [\"*\"]", "applications: [android-app]");
+  Edit("audit.jsonl", "other.jsonl");
+  ASSERT_TRUE(WaitForRecords("config.rejected", 1));
+  EXPECT_THAT(LastRecord("config.rejected"), HasSubstr("audit.file: cannot change while the daemon runs"));
+  EXPECT_EQ(Create("ios-app").code, kOk);
+}
+
+TEST_F(Reload, AnApiKeyThatIsNoneIsRejectedAndTheLastGoodOneServesOn) {
+  Start();
+  Replace("api-key", "two words\n");
+  ASSERT_TRUE(WaitForRecords("key.rejected", 1));
+  EXPECT_THAT(LastRecord("key.rejected"), HasSubstr("organization acme: "));
+  EXPECT_THAT(LastRecord("key.rejected"), Not(HasSubstr("two words")));
+  EXPECT_EQ(Create("ios-app").code, kOk);
+}
+
+TEST_F(Reload, AKeyFileThatComesLaterIsTakenUpWhenItIsThere) {
+  Start();
+  Edit("api-key}", "later-key}");
+  ASSERT_TRUE(WaitForRecords("config.rejected", 1));
+  WriteFile(folder_ / "later-key", "fake-api-key\n");
+  EXPECT_TRUE(WaitForRecords("config.reloaded", 1));
+  EXPECT_EQ(Create("ios-app").code, kOk);
+}
+
+TEST_F(Reload, KubernetesSwapOfAMountedSecretIsSeen) {
+  namespace fs = std::filesystem;
+  const std::string mount = folder_ / "secret";
+  fs::create_directories(mount + "/..1");
+  fs::create_directories(mount + "/..2");
+  WriteFile(mount + "/..1/key", "fake-api-key\n");
+  WriteFile(mount + "/..2/key", "second-key\n");
+  fs::create_symlink("..1", mount + "/..data");
+  fs::create_symlink("..data/key", mount + "/key");
+  Tokend::Options options;
+  options.api_key = "{file: " + mount + "/key}";
+  Start(options);
+  applivery_->SetApiKeys({"fake-api-key", "second-key"});
+  EXPECT_EQ(Create("ios-app").code, kOk);
+
+  fs::create_symlink("..2", mount + "/..data_tmp");
+  fs::rename(mount + "/..data_tmp", mount + "/..data");
+  fs::remove_all(mount + "/..1");
+  ASSERT_TRUE(WaitForRecords("key.reloaded", 1));
+  EXPECT_THAT(LastRecord("key.reloaded"), HasSubstr("\"key_generation\":2"));
+  EXPECT_EQ(Create("ios-app").code, kOk);
+  EXPECT_THAT(LastRecord("token.issued"), HasSubstr("\"key_generation\":2"));
+  EXPECT_EQ(applivery_->posts().back().api_key, 1U);
+}
+
+TEST_F(Reload, KeysSwitchUnderLoadWithoutOneFailedCall) {
+  fakes::FakeAppliveryOptions slow;
+  slow.delay = std::chrono::milliseconds(20);
+  Start({}, slow);
+  applivery_->SetApiKeys({"fake-api-key", "second-key"});
+  std::atomic<bool> stop = false;
+  std::atomic<int> failed = 0;
+  std::atomic<int> done = 0;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 16; ++i) {
+    callers.emplace_back([&] {
+      while (!stop) {
+        (Create("ios-app").code == kOk ? done : failed)++;
+      }
+    });
+  }
+  ASSERT_TRUE(Eventually([&] { return done >= 50; }));
+  Replace("api-key", "second-key\n");
+  ASSERT_TRUE(WaitForRecords("key.reloaded", 1));
+  const int before = done;
+  ASSERT_TRUE(Eventually([&] { return done >= before + 100; }));
+  applivery_->SetApiKeys({"other", "second-key"});
+  const int after = done;
+  ASSERT_TRUE(Eventually([&] { return done >= after + 50; }));
+  stop = true;
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(failed, 0);
+}
+
+}  // namespace
+}  // namespace tokend::system
