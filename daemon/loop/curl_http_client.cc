@@ -16,6 +16,9 @@
 namespace tokend::loop {
 namespace {
 
+// How long CAs that have been replaced count on.
+constexpr long kCaCacheSeconds = 60;
+
 using std::chrono::milliseconds;
 
 constexpr std::size_t kMaxHeaderBytes = 65536;  // of one answer, 1xx and trailers included
@@ -62,6 +65,8 @@ void SetSecurity(CURL* handle, const HttpClientOptions& options) {
     // Or the system's CAs would count as well.
     Set(handle, CURLOPT_CAPATH, static_cast<const char*>(nullptr));
   }
+  // Libcurl would go on with what the file held for a day.
+  Set(handle, CURLOPT_CA_CACHE_TIMEOUT, kCaCacheSeconds);
 }
 
 void SetTransport(CURL* handle, const HttpClientOptions& options) {
