@@ -1,27 +1,43 @@
 #pragma once
 
+#include <sys/types.h>
+
+#include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "daemon/base/caller.h"
 #include "daemon/base/passkey.h"
 #include "daemon/base/result.h"
+#include "daemon/base/secret.h"
 
 namespace tokend::identity {
 
+// No answer of an authenticator takes longer.
+inline constexpr std::chrono::seconds kLongestWait{5};
+
 // What the transport says of who is calling.
 struct Evidence {
-  std::string peer;                   // "ipv4:…", "ipv6:…" or "unix:uid=N"
-  std::vector<std::string> uri_sans;  // of a client certificate that the TLS stack verified
-  std::vector<std::string> dns_sans;
+  std::string peer;                        // "ipv4:…", "ipv6:…" or "unix:uid=N"
+  std::optional<uid_t> unix_uid = {};      // of a unix peer, by the kernel's word
+  std::vector<std::string> uri_sans = {};  // of a client certificate that the TLS stack verified
+  std::vector<std::string> dns_sans = {};
+  std::vector<Secret> authorization = {};  // the values of the "authorization" metadata, as sent
 };
 
 // Tells who calls on one listener. Fails closed: what is not clearly one caller is UNAUTHENTICATED, with the
-// daemon's own words for the audit record. Immutable; any thread.
+// daemon's own words for the audit record. Any thread.
 class Authenticator {
  public:
+  using Done = absl::AnyInvocable<void(Result<Caller>)>;
+
   virtual ~Authenticator() = default;
-  virtual Result<Caller> Authenticate(const Evidence& evidence) const = 0;
+
+  // Calls `done` exactly once, which must not block: before it returns, or, where keys must first be fetched,
+  // within kLongestWait on another thread. May be destroyed meanwhile: what waits is then answered.
+  virtual void Authenticate(Evidence evidence, Done done) const = 0;
 
  protected:
   // The one way to a Caller.

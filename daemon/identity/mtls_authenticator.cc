@@ -65,10 +65,10 @@ Result<std::string> NameOf(const Evidence& evidence) {
 
 }  // namespace
 
-Result<Caller> MtlsAuthenticator::Authenticate(const Evidence& evidence) const {
+void MtlsAuthenticator::Authenticate(Evidence evidence, Done done) const {
   Result<std::string> name = NameOf(evidence);
-  if (!name.ok()) return name.status();
-  return MakeCaller(*std::move(name), Authentication::kMtls, listener_, evidence.peer);
+  if (!name.ok()) return done(name.status());
+  done(MakeCaller(*std::move(name), Authentication::kMtls, listener_, std::move(evidence.peer)));
 }
 
 }  // namespace tokend::identity

@@ -1,21 +1,29 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
+#include "daemon/config/config.h"
 #include "daemon/identity/authenticator.h"
 
 namespace tokend::identity {
 
 // Names the caller by the client certificate that the TLS stack has verified: its one URI SAN, which must be
 // a workload's SPIFFE ID; or, without any URI SAN, "dns:" and its one DNS SAN, a host name in lower case.
+// Immutable.
 class MtlsAuthenticator final : public Authenticator {
  public:
-  explicit MtlsAuthenticator(std::string listener) : listener_(std::move(listener)) {}
+  MtlsAuthenticator(std::string listener, const config::MtlsAuthentication&)
+      : listener_(std::move(listener)) {}
 
-  Result<Caller> Authenticate(const Evidence& evidence) const override;
+  void Authenticate(Evidence evidence, Done done) const override;
+
+  bool Does(const std::string& listener, const config::MtlsAuthentication&) const {
+    return listener == listener_;
+  }
 
  private:
-  std::string listener_;
+  const std::string listener_;
 };
 
 }  // namespace tokend::identity

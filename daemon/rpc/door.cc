@@ -4,6 +4,7 @@
 #include <grpcpp/server_context.h>
 
 #include <cstddef>
+#include <future>
 #include <utility>
 #include <vector>
 
@@ -67,7 +68,10 @@ std::variant<Admission, Failure> Door::Admit(const grpc::CallbackServerContext& 
     issuer_.Refuse(nullptr, listener_, peer, request_id, failure);
     return failure;
   }
-  Result<Caller> caller = authenticator_->Authenticate(EvidenceOf(context, peer));
+  std::promise<Result<Caller>> answered;
+  authenticator_->Authenticate(EvidenceOf(context, peer),
+                               [&answered](Result<Caller> caller) { answered.set_value(std::move(caller)); });
+  Result<Caller> caller = answered.get_future().get();
   if (!caller.ok()) {
     Failure failure{Reason::kCallerUnknown, std::string(caller.status().message())};
     issuer_.Refuse(nullptr, listener_, peer, request_id, failure);

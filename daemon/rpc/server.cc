@@ -187,9 +187,14 @@ Status GrpcServer::AddEntrance(const config::Listener& listener, std::size_t max
     return {credentials.status().code(),
             absl::StrCat("listener ", listener.name, ": ", credentials.status().message())};
   }
+  auto authenticator = identity::MakeAuthenticator(listener, nullptr);
+  if (!authenticator.ok()) {
+    return {authenticator.status().code(),
+            absl::StrCat("listener ", listener.name, ": ", authenticator.status().message())};
+  }
   Entrance entrance{listener.name,
                     std::holds_alternative<config::UnixAddress>(listener.address),
-                    identity::MakeAuthenticator(listener),
+                    *std::move(authenticator),
                     *std::move(credentials),
                     ConnectionLimit(max_connections),
                     {},

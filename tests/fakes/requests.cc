@@ -1,5 +1,8 @@
 #include "tests/fakes/requests.h"
 
+#include <optional>
+#include <utility>
+
 #include "daemon/identity/authenticator.h"
 #include "daemon/rpc/request_parser.h"
 #include "tokend/v1/token_service.pb.h"
@@ -12,8 +15,8 @@ class FixedAuthenticator final : public identity::Authenticator {
   FixedAuthenticator(std::string name, std::string listener)
       : name_(std::move(name)), listener_(std::move(listener)) {}
 
-  Result<Caller> Authenticate(const identity::Evidence& evidence) const override {
-    return MakeCaller(name_, Authentication::kNone, listener_, evidence.peer);
+  void Authenticate(identity::Evidence evidence, Done done) const override {
+    done(MakeCaller(name_, Authentication::kNone, listener_, std::move(evidence.peer)));
   }
 
  private:
@@ -26,7 +29,11 @@ class FixedAuthenticator final : public identity::Authenticator {
 Caller CallerNamed(const std::string& name, const std::string& listener) {
   identity::Evidence evidence;
   evidence.peer = "unix:uid=1000";
-  return FixedAuthenticator(name, listener).Authenticate(evidence).value();
+  std::optional<Caller> caller;
+  FixedAuthenticator(name, listener).Authenticate(std::move(evidence), [&caller](Result<Caller> answer) {
+    caller = *std::move(answer);
+  });
+  return *std::move(caller);
 }
 
 TokenRequest RequestFor(const Request& request) {

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,25 +13,73 @@
 namespace tokend::identity {
 namespace {
 
-std::unique_ptr<const Authenticator> Make(config::ListenerAuthentication authentication) {
+using Shared = std::shared_ptr<const Authenticator>;
+
+Shared Make(config::ListenerAuthentication authentication, Shared previous = nullptr) {
   config::Listener listener;
   listener.name = "cluster";
   listener.authentication = std::move(authentication);
-  return MakeAuthenticator(listener);
+  return MakeAuthenticator(listener, std::move(previous)).value();
+}
+
+// The answer of an authenticator that gives it at once.
+Result<Caller> Ask(const Shared& authenticator, Evidence evidence) {
+  std::optional<Result<Caller>> answer;
+  authenticator->Authenticate(std::move(evidence),
+                              [&answer](Result<Caller> caller) { answer = std::move(caller); });
+  return answer.value();
 }
 
 Result<Caller> ByCertificate(std::vector<std::string> uri_sans, std::vector<std::string> dns_sans) {
-  return Make(config::MtlsAuthentication{})
-      ->Authenticate({"ipv4:10.0.0.1:4711", std::move(uri_sans), std::move(dns_sans)});
+  return Ask(
+      Make(config::MtlsAuthentication{}),
+      {.peer = "ipv4:10.0.0.1:4711", .uri_sans = std::move(uri_sans), .dns_sans = std::move(dns_sans)});
 }
 
 TEST(NoneAuthenticator, TakesEveryoneForTheConfiguredCaller) {
-  const auto caller = Make(config::NoAuthentication{"dev"})->Authenticate({"unix:uid=1000", {}, {}});
+  const auto caller = Ask(Make(config::NoAuthentication{"dev"}), {.peer = "unix:uid=1000"});
   ASSERT_TRUE(caller.ok());
   EXPECT_EQ(caller->name(), "dev");
   EXPECT_EQ(caller->authentication(), Authentication::kNone);
   EXPECT_EQ(caller->listener(), "cluster");
   EXPECT_EQ(caller->peer(), "unix:uid=1000");
+}
+
+TEST(UnixAuthenticator, NamesTheCallerByItsUid) {
+  const Shared authenticator = Make(config::UnixAuthentication{{{1000, "unix:checkout"}, {0, "unix:root"}}});
+  const auto caller = Ask(authenticator, {.peer = "unix:uid=1000", .unix_uid = 1000});
+  ASSERT_TRUE(caller.ok());
+  EXPECT_EQ(caller->name(), "unix:checkout");
+  EXPECT_EQ(caller->authentication(), Authentication::kUnix);
+  EXPECT_EQ(caller->listener(), "cluster");
+  EXPECT_EQ(caller->peer(), "unix:uid=1000");
+  EXPECT_EQ(Ask(authenticator, {.peer = "unix:uid=0", .unix_uid = 0})->name(), "unix:root");
+}
+
+TEST(UnixAuthenticator, KnowsNobodyElse) {
+  const Shared authenticator = Make(config::UnixAuthentication{{{1000, "unix:checkout"}}});
+  for (const std::optional<uid_t> uid : {std::optional<uid_t>(1001), std::optional<uid_t>(0),
+                                         std::optional<uid_t>(4294967295U), std::optional<uid_t>()}) {
+    const auto caller = Ask(authenticator, {.peer = "unix:uid=1000", .unix_uid = uid});
+    EXPECT_EQ(caller.status().code(), absl::StatusCode::kUnauthenticated);
+  }
+}
+
+TEST(MakeAuthenticator, KeepsThePreviousOneWhereNothingChanged) {
+  const std::vector<config::ListenerAuthentication> kinds = {
+      config::NoAuthentication{"dev"}, config::NoAuthentication{"ci"}, config::MtlsAuthentication{},
+      config::UnixAuthentication{{{1, "unix:a"}}}, config::UnixAuthentication{{{2, "unix:a"}}}};
+  for (std::size_t before = 0; before < kinds.size(); ++before) {
+    for (std::size_t after = 0; after < kinds.size(); ++after) {
+      const Shared previous = Make(kinds[before]);
+      EXPECT_EQ(Make(kinds[after], previous) == previous, before == after) << before << " " << after;
+    }
+  }
+  config::Listener renamed;
+  renamed.name = "edge";
+  renamed.authentication = config::MtlsAuthentication{};
+  const Shared previous = Make(config::MtlsAuthentication{});
+  EXPECT_NE(MakeAuthenticator(renamed, previous).value(), previous);
 }
 
 TEST(MtlsAuthenticator, NamesTheCallerByItsOneSpiffeId) {
