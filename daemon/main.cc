@@ -44,6 +44,7 @@ int Serve(const std::string& path) {
     return kFailed;
   }
   google::protobuf::SetLogHandler(nullptr);  // its messages quote what it parses
+  app::BlockSignals();
   // Before there are other threads: reading a key from the environment overwrites it there.
   auto read = app::ReadSettings(path);
   if (const auto* rejection = std::get_if<app::Rejection>(&read)) {
@@ -52,7 +53,6 @@ int Serve(const std::string& path) {
   }
   auto& settings = std::get<app::Settings>(read);
 
-  app::BlockSignals();
   telemetry::StartLog(settings.config.log);
   const Status status = app::Run(path, std::move(settings));
   if (!status.ok())

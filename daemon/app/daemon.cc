@@ -275,7 +275,7 @@ Status Run(const std::string& path, Settings settings) {
   if (Status started = run.Start(); !started.ok()) return started;
 
   std::atomic<bool> serving = false;
-  auto server = rpc::Server::Start(config, issuer, current, metrics);
+  auto server = rpc::Server::Start(config, settings.edge, issuer, current, metrics);
   if (!server.ok()) return server.status();
   Reloader reloader(path, std::move(settings), {current, audit, **server, loop, upstream, metrics});
   auto admin = StartAdmin(reloader.settings().config, Checks(serving, audit), current, reloader, metrics);

@@ -63,6 +63,7 @@ void Reloader::Take(Settings next) {
   const config::Config& config = next.config;
   parts_.current.Set(SnapshotOf(config));
   parts_.loop.Post([&upstream = parts_.upstream, keys = next.api_keys] { upstream.UseKeys(keys); });
+  parts_.server.Use(next.edge);
   parts_.audit.UseConfig(config.fingerprint);
   telemetry::SetLogLevel(config.log.level);
   RecordChanges(next);
@@ -76,6 +77,10 @@ void Reloader::RecordChanges(const Settings& next) {
     }
     Log(LogLevel::kInfo, audit::event::kConfigReloaded, {{"config", next.config.fingerprint}});
     Record(audit::event::kConfigReloaded, "from " + settings_.config.fingerprint);
+  }
+  for (const std::string& change : rpc::ChangedKeys(settings_.edge, next.edge)) {
+    Log(LogLevel::kInfo, audit::event::kKeyReloaded, {{"detail", change}});
+    Record(audit::event::kKeyReloaded, change);
   }
   for (const auto& [organization, in_use] : next.api_keys) {
     const auto before = settings_.api_keys.find(organization);

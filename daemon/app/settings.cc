@@ -20,12 +20,17 @@ std::variant<Settings, Rejection> ReadSettings(const std::string& path, const Se
     return Rejection{same ? Rejection::Of::kKey : Rejection::Of::kConfig, std::move(loaded.errors),
                      std::move(loaded.files)};
   }
-  Settings settings{*std::move(loaded.config), std::move(loaded.text_fingerprint), {}};
+  Settings settings{*std::move(loaded.config), std::move(loaded.text_fingerprint), {}, {}};
 
   Result<upstream::KeyRing> keys = upstream::ReadKeys(settings.config.applivery.organizations,
                                                       running != nullptr ? &running->api_keys : nullptr);
   if (!keys.ok()) return Unusable(keys.status(), settings.config.files);
   settings.api_keys = *std::move(keys);
+
+  Result<rpc::EdgeSettings> edge =
+      rpc::ReadEdgeSettings(settings.config, running != nullptr ? &running->edge : nullptr);
+  if (!edge.ok()) return Unusable(edge.status(), settings.config.files);
+  settings.edge = *std::move(edge);
   return settings;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "daemon/config/config.h"
+#include "daemon/rpc/edge_settings.h"
 #include "daemon/upstream/api_key.h"
 
 namespace tokend::app {
@@ -14,6 +15,7 @@ struct Settings {
   config::Config config;
   std::string text_fingerprint;  // of the configuration's file
   upstream::KeyRing api_keys;
+  rpc::EdgeSettings edge;
 };
 
 // Why there are none.

@@ -16,6 +16,11 @@ void CallGate::Leave() {
   if (calls_ == 0) idle_.notify_all();
 }
 
+void CallGate::SetMaxInFlight(std::size_t max_in_flight) {
+  const std::lock_guard lock(mutex_);
+  max_in_flight_ = max_in_flight;
+}
+
 void CallGate::Close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;

@@ -32,10 +32,13 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   };
 
   CallGate(std::size_t max_in_flight, telemetry::Metrics& metrics)
-      : max_in_flight_(max_in_flight), metrics_(metrics) {}
+      : metrics_(metrics), max_in_flight_(max_in_flight) {}
 
   // A pass, or kOverloaded or kShuttingDown. Never waits.
   std::variant<Pass, Reason> Enter();
+
+  // How many may be in flight from here on.
+  void SetMaxInFlight(std::size_t max_in_flight);
 
   // From here on Enter says kShuttingDown.
   void Close();
@@ -48,10 +51,10 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
  private:
   void Leave();
 
-  const std::size_t max_in_flight_;
   telemetry::Metrics& metrics_;
   mutable std::mutex mutex_;
   std::condition_variable idle_;
+  std::size_t max_in_flight_;
   std::size_t calls_ = 0;
   bool closed_ = false;
 };

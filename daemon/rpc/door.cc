@@ -4,7 +4,6 @@
 #include <grpcpp/server_context.h>
 
 #include <cstddef>
-#include <future>
 #include <utility>
 #include <vector>
 
@@ -38,46 +37,53 @@ std::vector<std::string> Strings(const std::vector<grpc::string_ref>& references
   return strings;
 }
 
-identity::Evidence EvidenceOf(const grpc::CallbackServerContext& context, std::string peer) {
+identity::Evidence EvidenceOf(const grpc::CallbackServerContext& context, std::string peer,
+                              std::optional<uid_t> unix_uid) {
   identity::Evidence evidence;
   evidence.peer = std::move(peer);
+  evidence.unix_uid = unix_uid;
   const auto transport = context.auth_context();
   if (transport && transport->IsPeerAuthenticated()) {
     evidence.uri_sans = Strings(transport->FindPropertyValues("peer_uri"));
     evidence.dns_sans = Strings(transport->FindPropertyValues("peer_dns"));
+  }
+  const auto [begin, end] = context.client_metadata().equal_range("authorization");
+  for (auto value = begin; value != end; ++value) {
+    evidence.authorization.emplace_back(std::string_view(value->second.data(), value->second.size()));
   }
   return evidence;
 }
 
 }  // namespace
 
-Door::Door(std::string listener, std::shared_ptr<const identity::Authenticator> authenticator,
-           std::string unix_peer, std::shared_ptr<CallGate> gate, issue::Issuer& issuer)
+Door::Door(std::string listener, std::shared_ptr<const CurrentAuthenticator> authenticator,
+           std::optional<uid_t> unix_uid, std::shared_ptr<CallGate> gate, issue::Issuer& issuer)
     : listener_(std::move(listener)),
       authenticator_(std::move(authenticator)),
-      unix_peer_(std::move(unix_peer)),
+      unix_uid_(unix_uid),
       gate_(std::move(gate)),
       issuer_(issuer) {}
 
-std::variant<Admission, Failure> Door::Admit(const grpc::CallbackServerContext& context,
-                                             std::string_view request_id) const {
-  std::string peer = unix_peer_.empty() ? PeerName(context.peer()) : unix_peer_;
+void Door::Admit(const grpc::CallbackServerContext& context, std::string request_id,
+                 Admitted admitted) const {
+  std::string peer = unix_uid_ ? "unix:uid=" + std::to_string(*unix_uid_) : PeerName(context.peer());
   auto entered = gate_->Enter();
   if (const Reason* reason = std::get_if<Reason>(&entered)) {
     Failure failure{*reason};
     issuer_.Refuse(nullptr, listener_, peer, request_id, failure);
-    return failure;
+    return admitted(std::move(failure));
   }
-  std::promise<Result<Caller>> answered;
-  authenticator_->Authenticate(EvidenceOf(context, peer),
-                               [&answered](Result<Caller> caller) { answered.set_value(std::move(caller)); });
-  Result<Caller> caller = answered.get_future().get();
-  if (!caller.ok()) {
-    Failure failure{Reason::kCallerUnknown, std::string(caller.status().message())};
-    issuer_.Refuse(nullptr, listener_, peer, request_id, failure);
-    return failure;
-  }
-  return Admission{std::get<CallGate::Pass>(std::move(entered)), *std::move(caller)};
+  identity::Evidence evidence = EvidenceOf(context, peer, unix_uid_);
+  authenticator_->Get()->Authenticate(
+      std::move(evidence),
+      [self = shared_from_this(), peer = std::move(peer), request_id = std::move(request_id),
+       pass = std::get<CallGate::Pass>(std::move(entered)),
+       admitted = std::move(admitted)](Result<Caller> caller) mutable {
+        if (caller.ok()) return admitted(Admission{std::move(pass), *std::move(caller)});
+        Failure failure{Reason::kCallerUnknown, std::string(caller.status().message())};
+        self->issuer_.Refuse(nullptr, self->listener_, peer, request_id, failure);
+        admitted(std::move(failure));
+      });
 }
 
 void Door::Refuse(const Caller& caller, std::string_view request_id, const Failure& failure) const {

@@ -1,11 +1,16 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 
+#include "absl/functional/any_invocable.h"
 #include "daemon/base/caller.h"
+#include "daemon/base/current.h"
 #include "daemon/base/failure.h"
 #include "daemon/identity/authenticator.h"
 #include "daemon/issue/issuer.h"
@@ -23,17 +28,23 @@ struct Admission {
   Caller caller;
 };
 
-// One entrance: a TCP listener, or one peer of a unix listener. Lets in whom its authenticator knows, while
-// there is room. Immutable; any thread.
-class Door {
- public:
-  // `unix_peer` is "unix:uid=N", or empty where the transport knows the peer. The issuer must outlive this.
-  Door(std::string listener, std::shared_ptr<const identity::Authenticator> authenticator,
-       std::string unix_peer, std::shared_ptr<CallGate> gate, issue::Issuer& issuer);
+// Who calls on a listener is told by what is current.
+using CurrentAuthenticator = Current<identity::Authenticator>;
 
-  // A refusal is already recorded, under the request_id, which may be empty.
-  std::variant<Admission, Failure> Admit(const grpc::CallbackServerContext& context,
-                                         std::string_view request_id) const;
+// One entrance: a TCP listener, or one peer of a unix listener. Lets in whom its authenticator knows, while
+// there is room. Any thread.
+class Door : public std::enable_shared_from_this<Door> {
+ public:
+  using Admitted = absl::AnyInvocable<void(std::variant<Admission, Failure>)>;
+
+  // `unix_uid` is the peer's, or nothing where the transport knows the peer. The issuer must outlive this.
+  Door(std::string listener, std::shared_ptr<const CurrentAuthenticator> authenticator,
+       std::optional<uid_t> unix_uid, std::shared_ptr<CallGate> gate, issue::Issuer& issuer);
+
+  // Calls `admitted` exactly once: before it returns, or within a few seconds on another thread. A refusal is
+  // already recorded then, under the request_id, which may be empty. The context is looked at only before
+  // this returns.
+  void Admit(const grpc::CallbackServerContext& context, std::string request_id, Admitted admitted) const;
 
   // Records a refusal of a caller that was let in.
   void Refuse(const Caller& caller, std::string_view request_id, const Failure& failure) const;
@@ -42,8 +53,8 @@ class Door {
 
  private:
   std::string listener_;
-  std::shared_ptr<const identity::Authenticator> authenticator_;
-  std::string unix_peer_;
+  std::shared_ptr<const CurrentAuthenticator> authenticator_;
+  std::optional<uid_t> unix_uid_;
   std::shared_ptr<CallGate> gate_;
   issue::Issuer& issuer_;
 };

@@ -69,12 +69,14 @@ void Answer(const api::ServerReflectionRequest& request, api::ServerReflectionRe
 class Stream final
     : public grpc::ServerBidiReactor<api::ServerReflectionRequest, api::ServerReflectionResponse> {
  public:
-  explicit Stream(const std::variant<Admission, Failure>& admitted) {
-    if (const Failure* failure = std::get_if<Failure>(&admitted)) {
-      Finish(ToStatus(*failure, MakeUuid()));
-    } else {
-      StartRead(&request_);
-    }
+  Stream(const Door& door, const grpc::CallbackServerContext& context) {
+    door.Admit(context, "", [this](const std::variant<Admission, Failure>& admitted) {
+      if (const Failure* failure = std::get_if<Failure>(&admitted)) {
+        Finish(ToStatus(*failure, MakeUuid()));
+      } else {
+        StartRead(&request_);
+      }
+    });
   }
 
   void OnReadDone(bool ok) override {
@@ -102,7 +104,7 @@ class ReflectionService final : public api::ServerReflection::CallbackService {
   // A stream's place among the calls in flight is given up at once: a client may keep it open and idle.
   grpc::ServerBidiReactor<api::ServerReflectionRequest, api::ServerReflectionResponse>* ServerReflectionInfo(
       grpc::CallbackServerContext* context) override {
-    return new Stream(door_->Admit(*context, ""));
+    return new Stream(*door_, *context);
   }
 
  private:

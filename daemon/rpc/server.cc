@@ -4,7 +4,6 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/service_type.h>
-#include <openssl/crypto.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,7 +13,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "daemon/identity/make_authenticator.h"
 #include "daemon/rpc/acceptor.h"
 #include "daemon/rpc/call_gate.h"
 #include "daemon/rpc/call_timer.h"
@@ -22,7 +20,7 @@
 #include "daemon/rpc/door.h"
 #include "daemon/rpc/listening_socket.h"
 #include "daemon/rpc/reflection_service.h"
-#include "daemon/rpc/tls_files.h"
+#include "daemon/rpc/tls_credentials.h"
 #include "daemon/rpc/token_service.h"
 #include "daemon/telemetry/log.h"
 
@@ -48,24 +46,9 @@ constexpr int kMinPingIntervalMs = 10 * 1000;
 
 constexpr char kServiceName[] = "tokend.v1.TokenService";
 
-Result<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
-    const std::optional<config::ServerTls>& tls) {
-  if (!tls) return grpc::InsecureServerCredentials();
-  Result<TlsFiles> files = ReadTlsFiles(*tls);
-  if (!files.ok()) return files.status();
-  const bool asks = !files->client_ca.empty();
-  grpc::SslServerCredentialsOptions options(asks ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
-                                                 : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-  options.pem_root_certs = files->client_ca;
-  options.pem_key_cert_pairs.push_back({std::string(files->private_key.Expose()), files->certificate_chain});
-  auto credentials = grpc::SslServerCredentials(options);
-  std::string& key = options.pem_key_cert_pairs.front().private_key;
-  OPENSSL_cleanse(key.data(), key.size());
-  return credentials;
-}
-
 // One grpc::Server and what it runs on; ends in the order that gRPC asks for.
 struct Endpoint {
+  std::shared_ptr<grpc::ServerCredentials> credentials;
   std::unique_ptr<grpc::Service> tokens;
   std::unique_ptr<grpc::Service> reflection;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections;
@@ -109,18 +92,19 @@ void SetLimits(grpc::ServerBuilder& builder, const grpc::ResourceQuota& quota) {
 
 class GrpcServer final : public Server {
  public:
-  GrpcServer(const config::Config& config, issue::Issuer& issuer, const issue::CurrentConfig& current,
+  GrpcServer(std::size_t max_in_flight, issue::Issuer& issuer, const issue::CurrentConfig& current,
              telemetry::Metrics& metrics)
       : backend_{issuer, current},
         metrics_(metrics),
-        gate_(std::make_shared<CallGate>(config.server.max_in_flight, metrics)) {
+        gate_(std::make_shared<CallGate>(max_in_flight, metrics)) {
     quota_.Resize(kMaxTransportMemoryBytes);
   }
 
   ~GrpcServer() override { Stop(std::chrono::milliseconds(0)); }
 
-  Status Listen(const std::vector<config::Listener>& listeners);
+  Status Listen(const std::vector<config::Listener>& listeners, const EdgeSettings& settings);
 
+  void Use(const EdgeSettings& settings) override;
   void SetServing(Serving serving) override;
   void Drain() override;
   std::size_t calls_in_flight() const override { return gate_->calls_in_flight(); }
@@ -132,15 +116,16 @@ class GrpcServer final : public Server {
   struct Entrance {
     std::string listener;
     bool is_unix;
-    std::shared_ptr<const identity::Authenticator> authenticator;
-    std::shared_ptr<grpc::ServerCredentials> credentials;
-    ConnectionLimit limit;             // the acceptor's thread alone
-    std::map<uid_t, Endpoint> by_uid;  // unix alone
-    std::optional<Endpoint> endpoint;  // TCP alone
+    std::shared_ptr<CurrentAuthenticator> authenticator;
+    std::shared_ptr<Current<TlsFiles>> tls;  // null: none
+    ConnectionLimit limit;                   // the acceptor's thread alone
+    std::map<uid_t, Endpoint> by_uid;        // unix alone
+    std::optional<Endpoint> endpoint;        // TCP alone
   };
 
-  Status AddEntrance(const config::Listener& listener, std::size_t max_connections);
-  Result<Endpoint> MakeEndpoint(const Entrance& entrance, std::string unix_peer) const;
+  Status AddEntrance(const config::Listener& listener, const EdgeSettings::Listener& settings,
+                     std::size_t max_connections);
+  Result<Endpoint> MakeEndpoint(const Entrance& entrance, std::optional<uid_t> unix_uid) const;
   void TakeConnection(Entrance& entrance, int fd);
   const Endpoint* EndpointFor(Entrance& entrance, int fd);
   std::vector<const Endpoint*> Endpoints() const;
@@ -160,9 +145,10 @@ class GrpcServer final : public Server {
   std::unique_ptr<Acceptor> acceptor_;
 };
 
-Status GrpcServer::Listen(const std::vector<config::Listener>& listeners) {
+Status GrpcServer::Listen(const std::vector<config::Listener>& listeners, const EdgeSettings& settings) {
   std::vector<ListeningSocket> sockets;
-  for (const config::Listener& listener : listeners) {
+  for (std::size_t i = 0; i < listeners.size(); ++i) {
+    const config::Listener& listener = listeners[i];
     Result<ListeningSocket> socket = ListeningSocket::Open(listener);
     if (!socket.ok()) {
       return {socket.status().code(),
@@ -170,7 +156,8 @@ Status GrpcServer::Listen(const std::vector<config::Listener>& listeners) {
     }
     addresses_.push_back(socket->address());
     sockets.push_back(*std::move(socket));
-    if (Status status = AddEntrance(listener, MaxConnections(listeners.size())); !status.ok()) return status;
+    const Status added = AddEntrance(listener, settings.listeners[i], MaxConnections(listeners.size()));
+    if (!added.ok()) return added;
   }
   acceptor_ = std::make_unique<Acceptor>(
       std::move(sockets), [this](std::size_t listener, int fd) { TakeConnection(entrances_[listener], fd); });
@@ -181,26 +168,17 @@ Status GrpcServer::Listen(const std::vector<config::Listener>& listeners) {
   return absl::OkStatus();
 }
 
-Status GrpcServer::AddEntrance(const config::Listener& listener, std::size_t max_connections) {
-  auto credentials = MakeCredentials(listener.tls);
-  if (!credentials.ok()) {
-    return {credentials.status().code(),
-            absl::StrCat("listener ", listener.name, ": ", credentials.status().message())};
-  }
-  auto authenticator = identity::MakeAuthenticator(listener, nullptr);
-  if (!authenticator.ok()) {
-    return {authenticator.status().code(),
-            absl::StrCat("listener ", listener.name, ": ", authenticator.status().message())};
-  }
+Status GrpcServer::AddEntrance(const config::Listener& listener, const EdgeSettings::Listener& settings,
+                               std::size_t max_connections) {
   Entrance entrance{listener.name,
                     std::holds_alternative<config::UnixAddress>(listener.address),
-                    *std::move(authenticator),
-                    *std::move(credentials),
+                    std::make_shared<CurrentAuthenticator>(settings.authenticator),
+                    settings.tls ? std::make_shared<Current<TlsFiles>>(settings.tls) : nullptr,
                     ConnectionLimit(max_connections),
                     {},
                     {}};
   if (!entrance.is_unix) {
-    Result<Endpoint> endpoint = MakeEndpoint(entrance, "");
+    Result<Endpoint> endpoint = MakeEndpoint(entrance, std::nullopt);
     if (!endpoint.ok()) return endpoint.status();
     entrance.endpoint = *std::move(endpoint);
   }
@@ -208,10 +186,11 @@ Status GrpcServer::AddEntrance(const config::Listener& listener, std::size_t max
   return absl::OkStatus();
 }
 
-Result<Endpoint> GrpcServer::MakeEndpoint(const Entrance& entrance, std::string unix_peer) const {
-  auto door = std::make_shared<Door>(entrance.listener, entrance.authenticator, std::move(unix_peer), gate_,
-                                     backend_.issuer);
+Result<Endpoint> GrpcServer::MakeEndpoint(const Entrance& entrance, std::optional<uid_t> unix_uid) const {
+  auto door =
+      std::make_shared<Door>(entrance.listener, entrance.authenticator, unix_uid, gate_, backend_.issuer);
   Endpoint endpoint;
+  endpoint.credentials = entrance.tls ? MakeTlsCredentials(entrance.tls) : grpc::InsecureServerCredentials();
   endpoint.tokens = MakeTokenService(backend_, door);
   endpoint.reflection = MakeReflectionService(door);
 
@@ -223,7 +202,7 @@ Result<Endpoint> GrpcServer::MakeEndpoint(const Entrance& entrance, std::string 
   interceptors.push_back(MakeCallTimers(metrics_));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   endpoint.connections = builder.experimental().AddExternalConnectionAcceptor(
-      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, entrance.credentials);
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, endpoint.credentials);
   endpoint.server = builder.BuildAndStart();
   if (!endpoint.server) {
     return absl::InternalError(absl::StrCat("listener ", entrance.listener, ": gRPC cannot start a server"));
@@ -265,7 +244,7 @@ const Endpoint* GrpcServer::EndpointFor(Entrance& entrance, int fd) {
                     {"detail", "as many users as a unix listener can serve have connected since the start"}});
     return nullptr;
   }
-  Result<Endpoint> endpoint = MakeEndpoint(entrance, absl::StrCat("unix:uid=", peer.uid));
+  Result<Endpoint> endpoint = MakeEndpoint(entrance, peer.uid);
   if (!endpoint.ok()) return nullptr;
   return &entrance.by_uid.emplace(peer.uid, *std::move(endpoint)).first->second;
 }
@@ -277,6 +256,14 @@ std::vector<const Endpoint*> GrpcServer::Endpoints() const {
     for (const auto& [uid, endpoint] : entrance.by_uid) endpoints.push_back(&endpoint);
   }
   return endpoints;
+}
+
+void GrpcServer::Use(const EdgeSettings& settings) {
+  gate_->SetMaxInFlight(settings.max_in_flight);
+  for (std::size_t i = 0; i < entrances_.size(); ++i) {
+    entrances_[i].authenticator->Set(settings.listeners[i].authenticator);
+    if (entrances_[i].tls) entrances_[i].tls->Set(settings.listeners[i].tls);
+  }
 }
 
 void GrpcServer::SetServing(Serving serving) {
@@ -304,12 +291,12 @@ void GrpcServer::Stop(std::chrono::milliseconds grace) {
 
 }  // namespace
 
-Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, issue::Issuer& issuer,
-                                              const issue::CurrentConfig& current,
+Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, const EdgeSettings& settings,
+                                              issue::Issuer& issuer, const issue::CurrentConfig& current,
                                               telemetry::Metrics& metrics) {
   SetUpGrpcOnce();
-  auto server = std::make_unique<GrpcServer>(config, issuer, current, metrics);
-  if (Status status = server->Listen(config.listeners); !status.ok()) return status;
+  auto server = std::make_unique<GrpcServer>(settings.max_in_flight, issuer, current, metrics);
+  if (Status status = server->Listen(config.listeners, settings); !status.ok()) return status;
   return std::unique_ptr<Server>(std::move(server));
 }
 

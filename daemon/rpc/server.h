@@ -10,6 +10,7 @@
 #include "daemon/config/config.h"
 #include "daemon/issue/config_snapshot.h"
 #include "daemon/issue/issuer.h"
+#include "daemon/rpc/edge_settings.h"
 #include "daemon/telemetry/metrics.h"
 
 namespace tokend::rpc {
@@ -22,11 +23,14 @@ class Server {
  public:
   // Listens, and logs each "listening" address; health says NOT_SERVING. All that is referred to must outlive
   // this, and the metrics also every reply that the issuer owes.
-  static Result<std::unique_ptr<Server>> Start(const config::Config& config, issue::Issuer& issuer,
-                                               const issue::CurrentConfig& current,
+  static Result<std::unique_ptr<Server>> Start(const config::Config& config, const EdgeSettings& settings,
+                                               issue::Issuer& issuer, const issue::CurrentConfig& current,
                                                telemetry::Metrics& metrics);
 
   virtual ~Server() = default;
+
+  // From here on new handshakes and new calls go by these, which are of the same listeners.
+  virtual void Use(const EdgeSettings& settings) = 0;
 
   // What health says; after Drain it stays NOT_SERVING.
   virtual void SetServing(Serving serving) = 0;

@@ -71,6 +71,13 @@ Result<std::string> ReadCertificates(const std::string& path) {
 
 }  // namespace
 
+bool operator==(const TlsFiles& a, const TlsFiles& b) {
+  return a.certificate_chain == b.certificate_chain && a.client_ca == b.client_ca &&
+         a.private_key.size() == b.private_key.size() &&
+         CRYPTO_memcmp(a.private_key.Expose().data(), b.private_key.Expose().data(), a.private_key.size()) ==
+             0;
+}
+
 Result<TlsFiles> ReadTlsFiles(const config::ServerTls& paths) {
   absl::Cleanup forget_errors = [] { ERR_clear_error(); };
   TlsFiles files;

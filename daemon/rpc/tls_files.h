@@ -13,6 +13,8 @@ struct TlsFiles {
   std::string certificate_chain;
   Secret private_key;
   std::string client_ca;  // empty: client certificates are not asked for
+
+  friend bool operator==(const TlsFiles& a, const TlsFiles& b);
 };
 
 // Reads them, and makes sure that they are what they should be and that the key is the certificate's: gRPC

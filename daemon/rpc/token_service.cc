@@ -87,17 +87,28 @@ void LogCall(const CallRecord& call, const Door& door, const grpc::Status& statu
                   {"duration_ms", duration.count()}});
 }
 
-// Decides which of those that may end a call does: its reply, on any thread, or its cancellation. Keeps the
-// call's place until the reply has come, for what runs after a cancellation is still in flight.
+// What outlives the handler of a call: which of those that may end it does, its reply, on any thread, or its
+// cancellation; and its place, until the reply has come, for what runs after a cancellation is still in
+// flight.
 class Ending {
  public:
   // True once. Who gets it finishes the call, which lives until then and no longer.
   bool Claim() { return !claimed_.exchange(true); }
 
+  // While its caller is being told, a call cannot be cancelled: whether it was meanwhile is asked afterwards.
+  enum class Stage { kAdmitting, kAdmitted, kCancelled };
+  // Whether the stage was kAdmitting, and is this one now.
+  bool Leave(Stage next) {
+    Stage admitting = Stage::kAdmitting;
+    return stage_.compare_exchange_strong(admitting, next);
+  }
+
   std::optional<CallGate::Pass> pass;
+  std::shared_ptr<issue::Call> call;  // not to be looked at by others before kAdmitted
 
  private:
   std::atomic<bool> claimed_{false};
+  std::atomic<Stage> stage_{Stage::kAdmitting};
 };
 
 // One CreateToken. Owns itself until OnDone.
@@ -108,39 +119,50 @@ class CreateTokenCall final : public grpc::ServerUnaryReactor {
       : backend_(backend), door_(door), context_(context), response_(response) {}
 
   void Start(const grpc::ByteBuffer& request) {
-    v1::CreateTokenRequest message;
-    const bool readable = Read(request, message);
-    const RequestId id = RequestParser::IdOf(message);
-    record_.request_id = id.value;
+    readable_ = Read(request, message_);
+    id_ = RequestParser::IdOf(message_);
+    record_.request_id = id_.value;
+    door_.Admit(context_, record_.request_id,
+                [this, ending = ending_](std::variant<Admission, Failure> admitted) {
+                  OnAdmitted(std::move(admitted));
+                  // From here on this may be gone, unless nobody else has ended it.
+                  if (!ending->Leave(Ending::Stage::kAdmitted)) Abandon(*ending);
+                });
+  }
 
-    auto admitted = door_.Admit(context_, record_.request_id);
+  void OnCancel() override {
+    if (!ending_->Leave(Ending::Stage::kCancelled)) Abandon(*ending_);
+  }
+
+  void OnDone() override { delete this; }
+
+ private:
+  void OnAdmitted(std::variant<Admission, Failure> admitted) {
     if (const Failure* failure = std::get_if<Failure>(&admitted)) return Fail(*failure);
     auto& [pass, caller] = std::get<Admission>(admitted);
     ending_->pass.emplace(std::move(pass));
     record_.caller = caller.name();
 
     auto parsed =
-        readable ? RequestParser::Parse(message, id, backend_.current.Get()->policy.default_organization())
-                 : RequestParser::Unreadable();
+        readable_ ? RequestParser::Parse(message_, id_, backend_.current.Get()->policy.default_organization())
+                  : RequestParser::Unreadable();
     if (const Failure* failure = std::get_if<Failure>(&parsed)) {
       door_.Refuse(caller, record_.request_id, *failure);
       return Fail(*failure);
     }
-    call_ = backend_.issuer.Create(std::move(caller), std::get<TokenRequest>(std::move(parsed)),
-                                   [this, ending = ending_](issue::Reply reply) {
-                                     if (ending->Claim()) Answer(std::move(reply));
-                                   });
+    const std::shared_ptr<Ending> ending =
+        ending_;  // the reply may come, and end this, before Create returns
+    ending->call = backend_.issuer.Create(std::move(caller), std::get<TokenRequest>(std::move(parsed)),
+                                          [this, ending](issue::Reply reply) {
+                                            if (ending->Claim()) Answer(std::move(reply));
+                                          });
   }
 
-  // gRPC calls this once the handler has returned, hence after Start.
-  void OnCancel() override {
-    if (call_) call_->Cancel();
-    if (ending_->Claim()) End(AbandonedStatus(context_), nullptr);
+  void Abandon(Ending& ending) {
+    if (ending.call) ending.call->Cancel();
+    if (ending.Claim()) End(AbandonedStatus(context_), nullptr);
   }
 
-  void OnDone() override { delete this; }
-
- private:
   static bool Read(const grpc::ByteBuffer& request, v1::CreateTokenRequest& message) {
     grpc::ByteBuffer bytes(request);
     if (grpc::SerializationTraits<v1::CreateTokenRequest>::Deserialize(&bytes, &message).ok()) return true;
@@ -175,8 +197,10 @@ class CreateTokenCall final : public grpc::ServerUnaryReactor {
   grpc::CallbackServerContext& context_;
   grpc::ByteBuffer& response_;
   CallRecord record_{"CreateToken"};
+  v1::CreateTokenRequest message_;
+  bool readable_ = false;
+  RequestId id_;
   std::shared_ptr<Ending> ending_ = std::make_shared<Ending>();
-  std::shared_ptr<issue::Call> call_;
 };
 
 void DescribeCaller(const Caller& caller, const policy::Policy& policy, v1::GetCallerResponse& response) {
@@ -192,11 +216,8 @@ void DescribeCaller(const Caller& caller, const policy::Policy& policy, v1::GetC
   }
 }
 
-grpc::Status GetCallerNow(const Backend& backend, const Door& door,
-                          const grpc::CallbackServerContext& context, v1::GetCallerResponse& response) {
-  CallRecord record{"GetCaller"};
-  record.request_id = MakeUuid();
-  const auto admitted = door.Admit(context, record.request_id);
+grpc::Status GetCaller(const Backend& backend, const Door& door, CallRecord record,
+                       const std::variant<Admission, Failure>& admitted, v1::GetCallerResponse& response) {
   if (const Failure* failure = std::get_if<Failure>(&admitted)) {
     grpc::Status status = ToStatus(*failure, record.request_id);
     LogCall(record, door, status, failure);
@@ -233,7 +254,14 @@ class TokenService final : public ServiceBase {
                                       const v1::GetCallerRequest* /*request*/,
                                       v1::GetCallerResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    reactor->Finish(GetCallerNow(backend_, *door_, *context, *response));
+    CallRecord record{"GetCaller"};
+    record.request_id = MakeUuid();
+    std::string request_id = record.request_id;
+    door_->Admit(*context, std::move(request_id),
+                 [this, reactor, response,
+                  record = std::move(record)](const std::variant<Admission, Failure>& admitted) mutable {
+                   reactor->Finish(rpc::GetCaller(backend_, *door_, std::move(record), admitted, *response));
+                 });
     return reactor;
   }
 

@@ -266,7 +266,7 @@ class ServerTest : public testing::Test {
 
   void Start(std::vector<config::Listener> listeners) {
     config_.listeners = std::move(listeners);
-    auto server = Server::Start(config_, issuer_, current_, metrics_);
+    auto server = StartServer();
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     server_->SetServing(Serving::kYes);
@@ -285,6 +285,12 @@ class ServerTest : public testing::Test {
 
   std::string folder_;
   config::Config config_;
+  Result<std::unique_ptr<Server>> StartServer() {
+    const Result<EdgeSettings> settings = ReadEdgeSettings(config_);
+    if (!settings.ok()) return settings.status();
+    return Server::Start(config_, *settings, issuer_, current_, metrics_);
+  }
+
   issue::CurrentConfig current_;
   telemetry::Metrics metrics_;
   FakeIssuer issuer_;
@@ -637,7 +643,7 @@ TEST_F(ServerTest, StopsWithHealthWatchersConnected) {
 
 TEST_F(ServerTest, IsNotServingUntilToldSo) {
   config_.listeners = {UnixListener()};
-  auto server = Server::Start(config_, issuer_, current_, metrics_);
+  auto server = StartServer();
   ASSERT_TRUE(server.ok());
   EXPECT_EQ(Health(ConnectUnix()), "NOT_SERVING");
   EXPECT_EQ(Health(ConnectUnix(), ""), "NOT_SERVING");
@@ -751,28 +757,23 @@ TEST_F(ServerTest, NeedsTlsFilesThatFit) {
   config::Listener listener = MtlsListener(authority);
   WriteFile("tls.key", authority.Issue("").private_key);
   config_.listeners = {listener};
-  EXPECT_EQ(Server::Start(config_, issuer_, current_, metrics_).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(StartServer().status().code(), absl::StatusCode::kInvalidArgument);
   WriteFile("tls.key", "");
-  EXPECT_EQ(Server::Start(config_, issuer_, current_, metrics_).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(StartServer().status().code(), absl::StatusCode::kInvalidArgument);
   listener.tls->client_ca_file = folder_ + "/missing";
   config_.listeners = {listener};
-  EXPECT_EQ(Server::Start(config_, issuer_, current_, metrics_).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(StartServer().status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(ServerTest, DoesNotStartBesideAnotherDaemon) {
   Start({UnixListener(), TcpListener()});
   config_.listeners = {UnixListener()};
-  EXPECT_EQ(Server::Start(config_, issuer_, current_, metrics_).status().code(),
-            absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(StartServer().status().code(), absl::StatusCode::kAlreadyExists);
 
   config::Listener same_port = TcpListener();
   same_port.address = config::TcpAddress{"127.0.0.1", PortOf(server_->addresses()[1])};
   config_.listeners = {same_port};
-  EXPECT_EQ(Server::Start(config_, issuer_, current_, metrics_).status().code(),
-            absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(StartServer().status().code(), absl::StatusCode::kAlreadyExists);
 
   v1::GetCallerResponse caller;
   EXPECT_TRUE(GetCaller(ConnectUnix(), &caller).ok());
@@ -783,7 +784,7 @@ TEST_F(ServerTest, LeavesNoSocketBehindWhereItCannotStart) {
   config::Listener same_port = TcpListener();
   same_port.address = config::TcpAddress{"127.0.0.1", PortOf(server_->addresses()[0])};
   config_.listeners = {UnixListener(), same_port};
-  EXPECT_FALSE(Server::Start(config_, issuer_, current_, metrics_).ok());
+  EXPECT_FALSE(StartServer().ok());
   EXPECT_FALSE(std::filesystem::exists(SocketPath()));
 }
 

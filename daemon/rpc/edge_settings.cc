@@ -1,0 +1,52 @@
+#include "daemon/rpc/edge_settings.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/identity/make_authenticator.h"
+
+namespace tokend::rpc {
+namespace {
+
+Result<std::shared_ptr<const TlsFiles>> ReadTls(const config::Listener& listener,
+                                                const EdgeSettings::Listener* running) {
+  if (!listener.tls) return nullptr;
+  Result<TlsFiles> files = ReadTlsFiles(*listener.tls);
+  if (!files.ok()) return files.status();
+  if (running != nullptr && running->tls != nullptr && *running->tls == *files) return running->tls;
+  return std::make_shared<const TlsFiles>(*std::move(files));
+}
+
+Status Of(const config::Listener& listener, const Status& status) {
+  return {status.code(), absl::StrCat("listener ", listener.name, ": ", status.message())};
+}
+
+}  // namespace
+
+Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSettings* running) {
+  EdgeSettings settings;
+  settings.max_in_flight = config.server.max_in_flight;
+  for (std::size_t i = 0; i < config.listeners.size(); ++i) {
+    const config::Listener& listener = config.listeners[i];
+    const EdgeSettings::Listener* before = running != nullptr ? &running->listeners[i] : nullptr;
+    auto tls = ReadTls(listener, before);
+    if (!tls.ok()) return Of(listener, tls.status());
+    auto authenticator =
+        identity::MakeAuthenticator(listener, before != nullptr ? before->authenticator : nullptr);
+    if (!authenticator.ok()) return Of(listener, authenticator.status());
+    settings.listeners.push_back({listener.name, *std::move(tls), *std::move(authenticator)});
+  }
+  return settings;
+}
+
+std::vector<std::string> ChangedKeys(const EdgeSettings& running, const EdgeSettings& next) {
+  std::vector<std::string> changes;
+  for (std::size_t i = 0; i < next.listeners.size(); ++i) {
+    if (running.listeners[i].tls != next.listeners[i].tls) {
+      changes.push_back("listener " + next.listeners[i].name + ": certificate, key or CA");
+    }
+  }
+  return changes;
+}
+
+}  // namespace tokend::rpc
