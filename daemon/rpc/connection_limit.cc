@@ -20,11 +20,20 @@ ino_t Inode(int fd) {
 
 bool ConnectionLimit::Admit(int fd) {
   if (open_.size() >= max_) {
-    std::erase_if(open_, [](const Connection& each) { return Inode(each.fd) != each.socket; });
+    ForgetClosed();
     if (open_.size() >= max_) return false;
   }
   open_.push_back({fd, Inode(fd)});
   return true;
+}
+
+bool ConnectionLimit::AnyOpen() {
+  ForgetClosed();
+  return !open_.empty();
+}
+
+void ConnectionLimit::ForgetClosed() {
+  std::erase_if(open_, [](const Connection& each) { return Inode(each.fd) != each.socket; });
 }
 
 std::size_t MaxConnections(std::size_t listeners) {

@@ -17,7 +17,12 @@ class ConnectionLimit {
   // Whether there is room for a connection that was just accepted; if so it counts until somebody closes it.
   bool Admit(int fd);
 
+  // Whether one that was admitted is still open.
+  bool AnyOpen();
+
  private:
+  void ForgetClosed();
+
   struct Connection {
     int fd;
     ino_t socket;

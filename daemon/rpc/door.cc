@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/rpc/methods.h"
+
 namespace tokend::rpc {
 namespace {
 
@@ -64,9 +66,15 @@ Door::Door(std::string listener, std::shared_ptr<const CurrentAuthenticator> aut
       gate_(std::move(gate)),
       issuer_(issuer) {}
 
-void Door::Admit(const grpc::CallbackServerContext& context, std::string request_id,
+void Door::Admit(std::string_view method, const grpc::CallbackServerContext& context, std::string request_id,
                  Admitted admitted) const {
   std::string peer = unix_uid_ ? "unix:uid=" + std::to_string(*unix_uid_) : PeerName(context.peer());
+  const Method* declared = FindMethod(method);
+  if (declared == nullptr || declared->access != Access::kCaller) {
+    Failure failure{Reason::kNotPermitted, "the method is not declared for callers"};
+    issuer_.Refuse(nullptr, listener_, peer, request_id, failure);
+    return admitted(std::move(failure));
+  }
   auto entered = gate_->Enter();
   if (const Reason* reason = std::get_if<Reason>(&entered)) {
     Failure failure{*reason};

@@ -41,10 +41,11 @@ class Door : public std::enable_shared_from_this<Door> {
   Door(std::string listener, std::shared_ptr<const CurrentAuthenticator> authenticator,
        std::optional<uid_t> unix_uid, std::shared_ptr<CallGate> gate, issue::Issuer& issuer);
 
-  // Calls `admitted` exactly once: before it returns, or within a few seconds on another thread. A refusal is
-  // already recorded then, under the request_id, which may be empty. The context is looked at only before
-  // this returns.
-  void Admit(const grpc::CallbackServerContext& context, std::string request_id, Admitted admitted) const;
+  // For a method of methods.h that asks for a caller; any other is refused. Calls `admitted` exactly once:
+  // before it returns, or within a few seconds on another thread. A refusal is already recorded then, under
+  // the request_id, which may be empty. The context is looked at only before this returns.
+  void Admit(std::string_view method, const grpc::CallbackServerContext& context, std::string request_id,
+             Admitted admitted) const;
 
   // Records a refusal of a caller that was let in.
   void Refuse(const Caller& caller, std::string_view request_id, const Failure& failure) const;

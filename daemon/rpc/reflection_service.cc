@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "daemon/base/form.h"
+#include "daemon/rpc/methods.h"
 #include "daemon/rpc/status.h"
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 #include "tokend/v1/token_service.pb.h"
@@ -70,7 +71,7 @@ class Stream final
     : public grpc::ServerBidiReactor<api::ServerReflectionRequest, api::ServerReflectionResponse> {
  public:
   Stream(const Door& door, const grpc::CallbackServerContext& context) {
-    door.Admit(context, "", [this](const std::variant<Admission, Failure>& admitted) {
+    door.Admit(kReflection, context, "", [this](const std::variant<Admission, Failure>& admitted) {
       if (const Failure* failure = std::get_if<Failure>(&admitted)) {
         Finish(ToStatus(*failure, MakeUuid()));
       } else {

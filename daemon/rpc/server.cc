@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -33,7 +34,7 @@ constexpr int kMaxMetadataBytes = 16 * 1024;
 constexpr int kMaxConcurrentStreams = 1024;
 constexpr std::size_t kMaxTransportMemoryBytes = std::size_t{128} << 20U;
 
-// Distinct uids on one unix listener: each has a grpc::Server of its own.
+// Distinct uids on one unix listener at a time: each has a grpc::Server of its own.
 constexpr std::size_t kMaxUnixPeers = 32;
 
 // How long a client may take to be one, to be silent, and to leave a ping unanswered.
@@ -59,6 +60,13 @@ struct Endpoint {
       server->GetHealthCheckService()->SetServingStatus(service, serving == Serving::kYes);
     }
   }
+};
+
+// One user of a unix listener.
+struct UnixPeer {
+  Endpoint endpoint;
+  ConnectionLimit connections;  // counts alone: the listener has the limit
+  std::uint64_t last_connected = 0;
 };
 
 // gRPC's own words can quote what a client sent; where they come from is enough to look them up.
@@ -119,7 +127,7 @@ class GrpcServer final : public Server {
     std::shared_ptr<CurrentAuthenticator> authenticator;
     std::shared_ptr<Current<TlsFiles>> tls;  // null: none
     ConnectionLimit limit;                   // the acceptor's thread alone
-    std::map<uid_t, Endpoint> by_uid;        // unix alone
+    std::map<uid_t, UnixPeer> by_uid;        // unix alone
     std::optional<Endpoint> endpoint;        // TCP alone
   };
 
@@ -128,6 +136,7 @@ class GrpcServer final : public Server {
   Result<Endpoint> MakeEndpoint(const Entrance& entrance, std::optional<uid_t> unix_uid) const;
   void TakeConnection(Entrance& entrance, int fd);
   const Endpoint* EndpointFor(Entrance& entrance, int fd);
+  static bool ForgetIdlePeer(Entrance& entrance);
   std::vector<const Endpoint*> Endpoints() const;
 
   Backend backend_;
@@ -136,11 +145,12 @@ class GrpcServer final : public Server {
   grpc::ResourceQuota quota_{"tokend"};
   std::vector<std::string> addresses_;
 
-  // The acceptor's thread adds endpoints to `by_uid`, and no other takes any away while it runs.
+  // The acceptor's thread alone adds endpoints to `by_uid` and takes them away.
   mutable std::mutex mutex_;
   Serving serving_ = Serving::kNo;
   bool draining_ = false;
   std::vector<Entrance> entrances_;
+  std::uint64_t connections_ = 0;  // of users, ever
 
   std::unique_ptr<Acceptor> acceptor_;
 };
@@ -235,25 +245,44 @@ const Endpoint* GrpcServer::EndpointFor(Entrance& entrance, int fd) {
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return nullptr;
 
   const std::lock_guard lock(mutex_);
-  const auto known = entrance.by_uid.find(peer.uid);
-  if (known != entrance.by_uid.end()) return &known->second;
-  if (entrance.by_uid.size() >= kMaxUnixPeers) {
-    telemetry::Log(config::LogLevel::kWarning, "connection_refused",
-                   {{"listener", entrance.listener},
-                    {"uid", std::int64_t{peer.uid}},
-                    {"detail", "as many users as a unix listener can serve have connected since the start"}});
-    return nullptr;
+  auto known = entrance.by_uid.find(peer.uid);
+  if (known == entrance.by_uid.end()) {
+    if (entrance.by_uid.size() >= kMaxUnixPeers && !ForgetIdlePeer(entrance)) {
+      telemetry::Log(config::LogLevel::kWarning, "connection_refused",
+                     {{"listener", entrance.listener},
+                      {"uid", std::int64_t{peer.uid}},
+                      {"detail", "as many users as a unix listener can serve are connected"}});
+      return nullptr;
+    }
+    Result<Endpoint> endpoint = MakeEndpoint(entrance, peer.uid);
+    if (!endpoint.ok()) return nullptr;
+    known =
+        entrance.by_uid.emplace(peer.uid, UnixPeer{*std::move(endpoint), ConnectionLimit(SIZE_MAX)}).first;
   }
-  Result<Endpoint> endpoint = MakeEndpoint(entrance, peer.uid);
-  if (!endpoint.ok()) return nullptr;
-  return &entrance.by_uid.emplace(peer.uid, *std::move(endpoint)).first->second;
+  known->second.connections.Admit(fd);
+  known->second.last_connected = ++connections_;
+  return &known->second.endpoint;
+}
+
+// The user that has connected least lately of those that are not connected gives its place up, if there is
+// one.
+bool GrpcServer::ForgetIdlePeer(Entrance& entrance) {
+  auto idle = entrance.by_uid.end();
+  for (auto peer = entrance.by_uid.begin(); peer != entrance.by_uid.end(); ++peer) {
+    if (idle != entrance.by_uid.end() && peer->second.last_connected > idle->second.last_connected) continue;
+    if (!peer->second.connections.AnyOpen()) idle = peer;
+  }
+  if (idle == entrance.by_uid.end()) return false;
+  idle->second.endpoint.server->Shutdown(std::chrono::system_clock::now());
+  entrance.by_uid.erase(idle);
+  return true;
 }
 
 std::vector<const Endpoint*> GrpcServer::Endpoints() const {
   std::vector<const Endpoint*> endpoints;
   for (const Entrance& entrance : entrances_) {
     if (entrance.endpoint) endpoints.push_back(&*entrance.endpoint);
-    for (const auto& [uid, endpoint] : entrance.by_uid) endpoints.push_back(&endpoint);
+    for (const auto& [uid, peer] : entrance.by_uid) endpoints.push_back(&peer.endpoint);
   }
   return endpoints;
 }

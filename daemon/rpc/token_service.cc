@@ -16,6 +16,7 @@
 
 #include "daemon/base/form.h"
 #include "daemon/base/secret.h"
+#include "daemon/rpc/methods.h"
 #include "daemon/rpc/request_parser.h"
 #include "daemon/rpc/status.h"
 #include "daemon/telemetry/log.h"
@@ -122,7 +123,7 @@ class CreateTokenCall final : public grpc::ServerUnaryReactor {
     readable_ = Read(request, message_);
     id_ = RequestParser::IdOf(message_);
     record_.request_id = id_.value;
-    door_.Admit(context_, record_.request_id,
+    door_.Admit(kCreateToken, context_, record_.request_id,
                 [this, ending = ending_](std::variant<Admission, Failure> admitted) {
                   OnAdmitted(std::move(admitted));
                   // From here on this may be gone, unless nobody else has ended it.
@@ -159,7 +160,7 @@ class CreateTokenCall final : public grpc::ServerUnaryReactor {
   }
 
   void Abandon(Ending& ending) {
-    if (ending.call) ending.call->Cancel();
+    if (const auto call = std::exchange(ending.call, nullptr)) call->Cancel();
     if (ending.Claim()) End(AbandonedStatus(context_), nullptr);
   }
 
@@ -257,7 +258,7 @@ class TokenService final : public ServiceBase {
     CallRecord record{"GetCaller"};
     record.request_id = MakeUuid();
     std::string request_id = record.request_id;
-    door_->Admit(*context, std::move(request_id),
+    door_->Admit(kGetCaller, *context, std::move(request_id),
                  [this, reactor, response,
                   record = std::move(record)](const std::variant<Admission, Failure>& admitted) mutable {
                    reactor->Finish(rpc::GetCaller(backend_, *door_, std::move(record), admitted, *response));

@@ -388,34 +388,29 @@ TEST_F(ServerTest, KnowsUnixPeersApart) {
   }
 }
 
-// Whether the server speaks to a new connection, rather than close it.
-bool IsServed(const std::string& path) {
-  sockaddr_un name{};
-  name.sun_family = AF_UNIX;
-  std::strncpy(name.sun_path, path.c_str(), sizeof(name.sun_path) - 1);
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  EXPECT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)), 0);
-  char byte = 0;
-  const bool served = read(fd, &byte, 1) == 1;
-  close(fd);
-  return served;
-}
-
-TEST_F(ServerTest, ServesAtMost32UidsOnAUnixListener) {
+TEST_F(ServerTest, Serves32UidsAtATimeOnAUnixListener) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can be someone else";
+  ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
   config::Listener listener = UnixListener();
   listener.socket_mode = 0666;
-  ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
   Start({listener});
-  for (uid_t uid = 20000; uid <= 20032; ++uid) {
-    ASSERT_EQ(seteuid(uid), 0);
-    const bool served = IsServed(SocketPath());
-    ASSERT_EQ(seteuid(0), 0);
-    EXPECT_EQ(served, uid < 20032) << uid;
-  }
-  ASSERT_EQ(seteuid(20000), 0);
-  EXPECT_TRUE(IsServed(SocketPath()));
-  ASSERT_EQ(seteuid(0), 0);
+  std::vector<Channel> channels;
+  const auto is_served = [&](uid_t uid) {
+    EXPECT_EQ(seteuid(uid), 0);
+    channels.push_back(ConnectUnix());
+    const bool served = Health(channels.back()) == "SERVING";
+    EXPECT_EQ(seteuid(0), 0);
+    return served;
+  };
+  for (uid_t uid = 20000; uid < 20032; ++uid) EXPECT_TRUE(is_served(uid)) << uid;
+  EXPECT_FALSE(is_served(20032));
+  EXPECT_TRUE(is_served(20000));
+  channels.clear();
+  Eventually([&] {  // once the server has seen the others leave
+    const bool served = is_served(20032);
+    channels.clear();
+    return served;
+  });
 }
 
 TEST_F(ServerTest, SaysWhyACallFailed) {
@@ -786,6 +781,167 @@ TEST_F(ServerTest, LeavesNoSocketBehindWhereItCannotStart) {
   config_.listeners = {UnixListener(), same_port};
   EXPECT_FALSE(StartServer().ok());
   EXPECT_FALSE(std::filesystem::exists(SocketPath()));
+}
+
+TEST_F(ServerTest, KnowsAUnixCallerByItsUidAndOthersNot) {
+  config::Listener listener = UnixListener();
+  listener.authentication = config::UnixAuthentication{{{geteuid(), "unix:tests"}}};
+  Start({listener});
+  v1::GetCallerResponse caller;
+  ASSERT_TRUE(GetCaller(ConnectUnix(), &caller).ok());
+  EXPECT_EQ(caller.caller(), "unix:tests");
+  EXPECT_EQ(caller.authentication(), "unix");
+  server_.reset();
+
+  listener.authentication = config::UnixAuthentication{{{geteuid() + 1, "unix:other"}}};
+  Start({listener});
+  const Channel channel = ConnectUnix();
+  EXPECT_EQ(ErrorInfoOf(GetCaller(channel, &caller)).reason(), "CALLER_UNKNOWN");
+  EXPECT_EQ(ListServices(channel).first.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(Health(channel), "SERVING");
+}
+
+// Says who calls when the test does.
+class SlowAuthenticator final : public identity::Authenticator {
+ public:
+  void Authenticate(identity::Evidence evidence, Done done) const override {
+    const std::lock_guard lock(mutex_);
+    for (const Secret& value : evidence.authorization) seen_.emplace_back(value.Expose());
+    waiting_.push_back(std::move(done));
+  }
+
+  std::size_t waiting() const {
+    const std::lock_guard lock(mutex_);
+    return waiting_.size();
+  }
+  std::vector<std::string> seen() const {
+    const std::lock_guard lock(mutex_);
+    return seen_;
+  }
+
+  // From a thread that is not gRPC's.
+  void AnswerAll(bool known) const {
+    std::vector<Done> waiting;
+    {
+      const std::lock_guard lock(mutex_);
+      waiting.swap(waiting_);
+    }
+    std::thread([&] {
+      for (Done& done : waiting) {
+        done(known ? Result<Caller>(MakeCaller("dev", Authentication::kJwt, "pod", "unix:uid=0"))
+                   : Result<Caller>(absl::UnauthenticatedError("unknown")));
+      }
+    }).join();
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::vector<Done> waiting_;
+  mutable std::vector<std::string> seen_;
+};
+
+class SlowlyKnownTest : public ServerTest {
+ protected:
+  void SetUp() override {
+    Start({UnixListener()});
+    EdgeSettings settings = *ReadEdgeSettings(config_);
+    settings.listeners[0].authenticator = authenticator_;
+    server_->Use(settings);
+  }
+
+  std::shared_ptr<const SlowAuthenticator> authenticator_ = std::make_shared<SlowAuthenticator>();
+};
+
+TEST_F(SlowlyKnownTest, ACallWaitsUntilItsCallerIsKnown) {
+  const Channel channel = ConnectUnix();
+  Creation creation(channel);
+  Eventually([&] { return authenticator_->waiting() == 1; });
+  EXPECT_EQ(server_->calls_in_flight(), 1U);
+  authenticator_->AnswerAll(true);
+  issuer_.Next()->Reply(Failure{Reason::kNotPermitted});
+  EXPECT_EQ(ErrorInfoOf(creation.Status()).reason(), "NOT_PERMITTED");
+
+  std::thread asks([&] {
+    v1::GetCallerResponse response;
+    EXPECT_TRUE(GetCaller(channel, &response).ok());
+  });
+  Eventually([&] { return authenticator_->waiting() == 1; });
+  authenticator_->AnswerAll(true);
+  asks.join();
+
+  std::thread lists([&] { EXPECT_TRUE(ListServices(channel).first.ok()); });
+  Eventually([&] { return authenticator_->waiting() == 1; });
+  authenticator_->AnswerAll(true);
+  lists.join();
+}
+
+TEST_F(SlowlyKnownTest, ACallThatIsCancelledMeanwhileIsCalledOff) {
+  const Channel channel = ConnectUnix();
+  for (const bool known : {true, false}) {
+    Creation creation(channel);
+    Eventually([&] { return authenticator_->waiting() == 1; });
+    creation.Cancel();
+    EXPECT_EQ(creation.Status().error_code(), grpc::StatusCode::CANCELLED);
+    authenticator_->AnswerAll(known);
+    if (known) {
+      EXPECT_TRUE(issuer_.Next()->WaitCancelled());
+    }
+    Eventually([&] { return known || server_->calls_in_flight() == 0; });
+  }
+}
+
+TEST_F(SlowlyKnownTest, AnAuthenticatorGetsEveryAuthorizationThatWasSent) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  context.AddMetadata("authorization", "Bearer one");
+  context.AddMetadata("authorization", "Bearer two");
+  const auto stub = v1::TokenService::NewStub(ConnectUnix());
+  std::thread asks([&] {
+    v1::GetCallerResponse response;
+    EXPECT_FALSE(stub->GetCaller(&context, {}, &response).ok());
+  });
+  Eventually([&] { return authenticator_->waiting() == 1; });
+  EXPECT_THAT(authenticator_->seen(), testing::UnorderedElementsAre("Bearer one", "Bearer two"));
+  authenticator_->AnswerAll(false);
+  asks.join();
+}
+
+TEST_F(ServerTest, SwapsCertificateKeyAndCaTogetherForNewConnections) {
+  const fakes::TestAuthority before;
+  const fakes::TestAuthority after;
+  Start({MtlsListener(before)});
+  const fakes::Identity old_client = before.Issue("URI:" + std::string(kSpiffeId));
+  const Channel old_connection = ConnectTls(before.certificate(), old_client);
+  v1::GetCallerResponse caller;
+  ASSERT_TRUE(GetCaller(old_connection, &caller).ok());
+
+  config_.listeners = {MtlsListener(after)};  // writes the files
+  const Result<EdgeSettings> settings = ReadEdgeSettings(config_);
+  ASSERT_TRUE(settings.ok());
+  server_->Use(*settings);
+  EXPECT_TRUE(
+      GetCaller(ConnectTls(after.certificate(), after.Issue("URI:" + std::string(kSpiffeId))), &caller).ok());
+  EXPECT_FALSE(GetCaller(ConnectTls(before.certificate(), old_client), &caller).ok());
+  EXPECT_FALSE(GetCaller(ConnectTls(after.certificate(), old_client), &caller).ok());
+  EXPECT_TRUE(GetCaller(old_connection, &caller).ok());
+}
+
+TEST_F(ServerTest, APairThatDoesNotMatchIsNeverRead) {
+  const fakes::TestAuthority authority;
+  config_.listeners = {MtlsListener(authority)};
+  const Result<EdgeSettings> running = ReadEdgeSettings(config_);
+  ASSERT_TRUE(running.ok());
+  const Result<EdgeSettings> same = ReadEdgeSettings(config_, &*running);
+  ASSERT_TRUE(same.ok());
+  EXPECT_TRUE(ChangedKeys(*running, *same).empty());
+  WriteFile("tls.key", authority.Issue("DNS:localhost").private_key);
+  const Result<EdgeSettings> halfway = ReadEdgeSettings(config_, &*running);
+  ASSERT_FALSE(halfway.ok());
+  EXPECT_THAT(std::string(halfway.status().message()), StartsWith("listener cluster: "));
+  MtlsListener(authority);
+  const Result<EdgeSettings> whole = ReadEdgeSettings(config_, &*running);
+  ASSERT_TRUE(whole.ok());
+  EXPECT_THAT(ChangedKeys(*running, *whole), ElementsAre("listener cluster: certificate, key or CA"));
 }
 
 }  // namespace
