@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -8,6 +9,9 @@
 
 namespace tokend {
 
+namespace config {
+struct Grant;
+}
 namespace policy {
 class Policy;
 }
@@ -15,18 +19,19 @@ class Policy;
 // A grant covers the request: what is to be minted, with all defaults and templates resolved.
 class Permitted {
  public:
-  Permitted(Passkey<policy::Policy>, std::string grant, std::vector<std::string> scopes,
-            std::string description)
+  Permitted(Passkey<policy::Policy>, std::shared_ptr<const config::Grant> grant,
+            std::vector<std::string> scopes, std::string description)
       : grant_(std::move(grant)), scopes_(std::move(scopes)), description_(std::move(description)) {}
 
-  const std::string& grant() const { return grant_; }
+  // As configured; lives on with this, whatever is configured meanwhile.
+  const config::Grant& grant() const { return *grant_; }
   // Sorted, no two alike, never empty.
   const std::vector<std::string>& scopes() const { return scopes_; }
   // The grant's template applied. Not yet held to the upstream's maximum length.
   const std::string& description() const { return description_; }
 
  private:
-  std::string grant_;
+  std::shared_ptr<const config::Grant> grant_;
   std::vector<std::string> scopes_;
   std::string description_;
 };

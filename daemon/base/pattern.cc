@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "absl/container/inlined_vector.h"
+
 namespace tokend {
 namespace {
 
@@ -17,6 +19,18 @@ bool Pattern::Token::Takes(char c) const {
       return !IsSeparator(c);
     case Kind::kAny:
       return true;
+  }
+  return false;
+}
+
+bool Pattern::Token::Takes(const Token& token) const {
+  switch (token.kind) {
+    case Kind::kLiteral:
+      return Takes(token.literal);
+    case Kind::kSegment:
+      return kind == Kind::kSegment || kind == Kind::kAny;
+    case Kind::kAny:
+      return kind == Kind::kAny;
   }
   return false;
 }
@@ -45,26 +59,51 @@ Result<Pattern> Pattern::Parse(std::string_view text) {
   return pattern;
 }
 
-// Follows every way through the pattern at once: reached[i] says that the name so far can be what stands
-// before tokens_[i].
-bool Pattern::Matches(std::string_view name) const {
-  if (!name.starts_with(prefix_)) return false;
-  name.remove_prefix(prefix_.size());
-  if (tokens_.empty()) return name.empty();
+namespace {
 
-  std::vector<char> reached(tokens_.size() + 1, 0);
-  std::vector<char> next(tokens_.size() + 1, 0);
+// Follows every way through the pattern at once: reached[i] says that what has been taken so far can be what
+// stands before tokens[i].
+template <class Token, class Taken>
+bool Follow(const std::vector<Token>& tokens, const Taken& taken) {
+  absl::InlinedVector<char, 128> reached(tokens.size() + 1, 0);
+  absl::InlinedVector<char, 128> next(tokens.size() + 1, 0);
   reached[0] = 1;
-  for (const char c : name) {
+  for (const auto& part : taken) {
     std::fill(next.begin(), next.end(), 0);
-    for (std::size_t i = 0; i < tokens_.size(); ++i) {
-      if (reached[i] == 0 || !tokens_[i].Takes(c)) continue;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      if (reached[i] == 0 || !tokens[i].Takes(part)) continue;
       next[i + 1] = 1;
-      if (tokens_[i].kind != Token::Kind::kLiteral) next[i] = 1;
+      if (tokens[i].kind != Token::Kind::kLiteral) next[i] = 1;
     }
     reached.swap(next);
   }
   return reached.back() != 0;
+}
+
+}  // namespace
+
+bool Pattern::Matches(std::string_view name) const {
+  if (!name.starts_with(prefix_)) return false;
+  name.remove_prefix(prefix_.size());
+  return tokens_.empty() ? name.empty() : Follow(tokens_, name);
+}
+
+bool Pattern::Covers(const Pattern& other) const { return Follow(AllTokens(), other.AllTokens()); }
+
+std::vector<Pattern::Token> Pattern::AllTokens() const {
+  std::vector<Token> tokens;
+  for (const char c : prefix_) tokens.push_back({Token::Kind::kLiteral, c});
+  tokens.insert(tokens.end(), tokens_.begin(), tokens_.end());
+  return tokens;
+}
+
+bool PatternSet::Covers(const PatternSet& other) const {
+  if (any_) return true;
+  return !other.any_ &&
+         std::all_of(other.patterns_.begin(), other.patterns_.end(), [this](const Pattern& narrow) {
+           return std::any_of(patterns_.begin(), patterns_.end(),
+                              [&narrow](const Pattern& pattern) { return pattern.Covers(narrow); });
+         });
 }
 
 PatternSet::PatternSet(const std::vector<std::string>& patterns) {

@@ -19,13 +19,20 @@ class Pattern {
 
   bool Matches(std::string_view name) const;
 
+  // Whether this surely matches every name that the other does. Rarely, for several wildcards in a row, it
+  // does and this says no.
+  bool Covers(const Pattern& other) const;
+
  private:
   struct Token {
     enum class Kind : char { kLiteral, kSegment, kAny } kind;
     char literal;
 
     bool Takes(char c) const;
+    bool Takes(const Token& token) const;  // any name's part that the token stands for
   };
+
+  std::vector<Token> AllTokens() const;
 
   std::string prefix_;         // what stands before the first wildcard
   std::vector<Token> tokens_;  // the rest; empty where the pattern is a literal
@@ -38,6 +45,9 @@ class PatternSet {
   explicit PatternSet(const std::vector<std::string>& patterns);
 
   bool Matches(std::string_view name) const;
+
+  // Whether this surely matches every name that the other does.
+  bool Covers(const PatternSet& other) const;
 
  private:
   bool any_ = false;

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "daemon/config/config.h"
+
 namespace tokend::issue {
 const char* EventOf(Reason reason) {
   switch (reason) {
@@ -45,7 +47,7 @@ audit::Record RecordOf(const Caller& caller, const TokenRequest& request, const 
   record.mutable_target()->clear_scopes();
   for (const std::string& scope : permitted.scopes()) record.mutable_target()->add_scopes(scope);
   record.mutable_target()->set_description(permitted.description());
-  record.set_grant(permitted.grant());
+  record.set_grant(permitted.grant().name);
   return record;
 }
 

@@ -13,19 +13,6 @@ std::vector<std::string> Sorted(std::vector<std::string> scopes) {
   return scopes;
 }
 
-std::vector<std::string> Configured(const PatternSet& patterns,
-                                    const std::vector<config::Organization>& organizations) {
-  std::vector<std::string> names;
-  for (const config::Organization& organization : organizations) {
-    if (patterns.Matches(organization.name)) names.push_back(organization.name);
-  }
-  return names;
-}
-
-bool Contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
 // In one pass: what a placeholder brings in is text, whatever it looks like.
 std::string Expand(std::string_view description_template, const Caller& caller, const TokenRequest& request) {
   const std::array<std::pair<std::string_view, std::string_view>, 3> placeholders = {{
@@ -49,54 +36,120 @@ std::string Expand(std::string_view description_template, const Caller& caller, 
   return text;
 }
 
+std::string_view MissingFor(Condition condition) {
+  switch (condition) {
+    case Condition::kCaller:
+      return "no grant names this caller";
+    case Condition::kOrganization:
+      return "no grant that names this caller covers this organization";
+    case Condition::kApplication:
+      return "no grant that names this caller covers this application";
+    case Condition::kScopes:
+      return "no grant that names this caller covers these scopes";
+  }
+  return "";
+}
+
 }  // namespace
+
+std::string_view Name(Condition condition) {
+  switch (condition) {
+    case Condition::kCaller:
+      return "caller";
+    case Condition::kOrganization:
+      return "organization";
+    case Condition::kApplication:
+      return "application";
+    case Condition::kScopes:
+      return "scopes";
+  }
+  return "";
+}
 
 Policy::Policy(const std::vector<config::Grant>& grants,
                const std::vector<config::Organization>& organizations) {
   if (organizations.size() == 1) default_organization_ = organizations.front().name;
+  for (const config::Organization& organization : organizations) organizations_.push_back(organization.name);
+  organizations_ = Sorted(std::move(organizations_));
+
   grants_.reserve(grants.size());
   for (const config::Grant& grant : grants) {
-    CompiledGrant compiled{grant, PatternSet(grant.callers), PatternSet(grant.applications)};
-    compiled.grant.organizations = Configured(PatternSet(grant.organizations), organizations);
-    compiled.grant.scopes = Sorted(std::move(compiled.grant.scopes));
-    compiled.grant.default_scopes = Sorted(std::move(compiled.grant.default_scopes));
-    grants_.push_back(std::move(compiled));
+    auto sorted = std::make_shared<config::Grant>(grant);
+    sorted->scopes = Sorted(std::move(sorted->scopes));
+    sorted->default_scopes = Sorted(std::move(sorted->default_scopes));
+    const PatternSet covered(grant.organizations);
+    std::vector<bool> covers;
+    covers.reserve(organizations_.size());
+    for (const std::string& name : organizations_) covers.push_back(covered.Matches(name));
+    for (const std::string& pattern : grant.callers) {
+      callers_.Add(pattern, static_cast<PatternIndex::Item>(grants_.size()));
+    }
+    grants_.push_back({std::move(sorted), PatternSet(grant.applications), std::move(covers)});
   }
+}
+
+std::optional<Condition> Policy::CompiledGrant::FirstFailure(const Question& question,
+                                                             std::optional<std::size_t> organization) const {
+  if (!organization || !organizations[*organization]) return Condition::kOrganization;
+  if (!applications.Matches(question.application)) return Condition::kApplication;
+  const std::vector<std::string>& scopes = grant->scopes;
+  if (!std::includes(scopes.begin(), scopes.end(), question.scopes.begin(), question.scopes.end())) {
+    return Condition::kScopes;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::size_t> Policy::PlaceOf(std::string_view organization) const {
+  const auto found = std::lower_bound(organizations_.begin(), organizations_.end(), organization);
+  if (found == organizations_.end() || *found != organization) return std::nullopt;
+  return static_cast<std::size_t>(found - organizations_.begin());
+}
+
+Policy::Found Policy::Find(const Question& question) const {
+  Found found;
+  const std::optional<std::size_t> organization = PlaceOf(question.organization);
+  for (const PatternIndex::Item item : callers_.Matching(question.caller)) {
+    const std::optional<Condition> failed = grants_[item].FirstFailure(question, organization);
+    if (!failed) return {&grants_[item], Condition::kCaller};
+    found.furthest = std::max(found.furthest, *failed);
+  }
+  return found;
 }
 
 Decision Policy::Decide(const Caller& caller, const TokenRequest& request) const {
-  // How far the best grant came, in the order of the conditions: what it lacked is what was missing.
-  enum Condition { kCaller, kOrganization, kApplication, kScopes };
-  constexpr std::array<std::string_view, 4> kMissing = {
-      "no grant names this caller",
-      "no grant that names this caller covers this organization",
-      "no grant that names this caller covers this application",
-      "no grant that names this caller covers these scopes",
-  };
-  Condition furthest = kCaller;
-  for (const CompiledGrant& compiled : grants_) {
-    const config::Grant& grant = compiled.grant;
-    if (!compiled.callers.Matches(caller.name())) continue;
-    if (!Contains(grant.organizations, request.organization())) {
-      furthest = std::max(furthest, kOrganization);
-    } else if (!compiled.applications.Matches(request.application())) {
-      furthest = std::max(furthest, kApplication);
-    } else if (!std::includes(grant.scopes.begin(), grant.scopes.end(), request.scopes().begin(),
-                              request.scopes().end())) {
-      furthest = kScopes;
-    } else {
-      return Permitted(Passkey<Policy>(), grant.name,
-                       request.scopes().empty() ? grant.default_scopes : request.scopes(),
-                       Expand(grant.description_template, caller, request));
-    }
-  }
-  return Denied{std::string(kMissing[furthest])};
+  const Found found = Find({caller.name(), request.organization(), request.application(), request.scopes()});
+  if (found.grant == nullptr) return Denied{std::string(MissingFor(found.furthest))};
+  const config::Grant& grant = *found.grant->grant;
+  return Permitted(Passkey<Policy>(), found.grant->grant,
+                   request.scopes().empty() ? grant.default_scopes : request.scopes(),
+                   Expand(grant.description_template, caller, request));
 }
 
-std::vector<const config::Grant*> Policy::GrantsOf(const Caller& caller) const {
-  std::vector<const config::Grant*> named;
-  for (const CompiledGrant& compiled : grants_) {
-    if (compiled.callers.Matches(caller.name())) named.push_back(&compiled.grant);
+Policy::Answer Policy::Ask(const Question& question) const {
+  const Found found = Find(question);
+  return {found.grant != nullptr ? found.grant->grant.get() : nullptr, found.furthest};
+}
+
+std::vector<Verdict> Policy::Explain(const Question& question) const {
+  const PatternIndex::Items named = callers_.Matching(question.caller);
+  const std::optional<std::size_t> organization = PlaceOf(question.organization);
+  std::vector<Verdict> verdicts;
+  verdicts.reserve(grants_.size());
+  for (std::size_t i = 0; i < grants_.size(); ++i) {
+    const bool names_caller = std::binary_search(named.begin(), named.end(), i);
+    verdicts.push_back({grants_[i].grant.get(), names_caller ? grants_[i].FirstFailure(question, organization)
+                                                             : std::optional(Condition::kCaller)});
+  }
+  return verdicts;
+}
+
+std::vector<CallerGrant> Policy::GrantsOf(std::string_view caller) const {
+  std::vector<CallerGrant> named;
+  for (const PatternIndex::Item item : callers_.Matching(caller)) {
+    CallerGrant& grant = named.emplace_back(CallerGrant{grants_[item].grant.get(), {}});
+    for (std::size_t i = 0; i < organizations_.size(); ++i) {
+      if (grants_[item].organizations[i]) grant.organizations.push_back(organizations_[i]);
+    }
   }
   return named;
 }

@@ -208,12 +208,12 @@ void DescribeCaller(const Caller& caller, const policy::Policy& policy, v1::GetC
   response.set_caller(caller.name());
   response.set_authentication(std::string(Name(caller.authentication())));
   response.set_listener(caller.listener());
-  for (const config::Grant* grant : policy.GrantsOf(caller)) {
+  for (const policy::CallerGrant& named : policy.GrantsOf(caller.name())) {
     v1::Grant& shown = *response.add_grants();
-    shown.set_name(grant->name);
-    for (const std::string& organization : grant->organizations) shown.add_organizations(organization);
-    for (const std::string& application : grant->applications) shown.add_applications(application);
-    for (const std::string& scope : grant->scopes) shown.add_scopes(scope);
+    shown.set_name(named.grant->name);
+    for (const std::string& organization : named.organizations) shown.add_organizations(organization);
+    for (const std::string& application : named.grant->applications) shown.add_applications(application);
+    for (const std::string& scope : named.grant->scopes) shown.add_scopes(scope);
   }
 }
 

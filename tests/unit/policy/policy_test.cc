@@ -2,6 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <iostream>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
 #include "tests/fakes/requests.h"
 
 namespace tokend::policy {
@@ -39,7 +46,7 @@ TEST(Policy, PermitsNothingWithoutAGrant) {
 TEST(Policy, PermitsWhatAGrantCoversWithItsDefaultScopes) {
   const Decision decision = PolicyOf({MobileCi()}).Decide(kBuilder, RequestFor(Android()));
   const auto& permitted = std::get<Permitted>(decision);
-  EXPECT_EQ(permitted.grant(), "mobile-ci");
+  EXPECT_EQ(permitted.grant().name, "mobile-ci");
   EXPECT_EQ(permitted.scopes(), std::vector<std::string>{"sdk"});
   EXPECT_EQ(permitted.description(), "");
 }
@@ -73,10 +80,12 @@ TEST(Policy, FirstGrantThatMatchesDecides) {
   config::Grant wide = MobileCi();
   wide.name = "wide";
   wide.applications = {"*"};
-  EXPECT_EQ(std::get<Permitted>(PolicyOf({wide, MobileCi()}).Decide(kBuilder, RequestFor(Android()))).grant(),
-            "wide");
-  EXPECT_EQ(std::get<Permitted>(PolicyOf({MobileCi(), wide}).Decide(kBuilder, RequestFor(Android()))).grant(),
-            "mobile-ci");
+  EXPECT_EQ(
+      std::get<Permitted>(PolicyOf({wide, MobileCi()}).Decide(kBuilder, RequestFor(Android()))).grant().name,
+      "wide");
+  EXPECT_EQ(
+      std::get<Permitted>(PolicyOf({MobileCi(), wide}).Decide(kBuilder, RequestFor(Android()))).grant().name,
+      "mobile-ci");
 }
 
 TEST(Policy, TemplateIsFilledOnceSoThatTextOfACallerStaysText) {
@@ -99,16 +108,98 @@ TEST(Policy, AnyOrganizationMeansTheConfiguredOnes) {
   request.organization = "nosuch";
   EXPECT_EQ(Missing(policy.Decide(kBuilder, RequestFor(request))),
             "no grant that names this caller covers this organization");
-  EXPECT_EQ(policy.GrantsOf(kBuilder)[0]->organizations, (std::vector<std::string>{"acme", "beta"}));
+  EXPECT_EQ(policy.GrantsOf(kBuilder.name())[0].organizations, (std::vector<std::string>{"acme", "beta"}));
 }
 
 TEST(Policy, ShowsACallerItsGrantsAlone) {
   config::Grant other = MobileCi();
   other.callers = {"unix:other"};
   const Policy policy = PolicyOf({other, MobileCi()});
-  const auto grants = policy.GrantsOf(kBuilder);
+  const auto grants = policy.GrantsOf(kBuilder.name());
   ASSERT_EQ(grants.size(), 1U);
-  EXPECT_EQ(grants[0]->name, "mobile-ci");
+  EXPECT_EQ(grants[0].grant->name, "mobile-ci");
+}
+
+TEST(Policy, ExplainsEveryGrantByTheFirstConditionThatFails) {
+  config::Grant others = MobileCi();
+  others.callers = {"unix:*"};
+  config::Grant elsewhere = MobileCi();
+  elsewhere.organizations = {"beta"};
+  config::Grant desktop = MobileCi();
+  desktop.applications = {"desktop"};
+  config::Grant narrow = MobileCi();
+  narrow.scopes = {"other"};
+  const Policy policy = PolicyOf({others, elsewhere, desktop, narrow, MobileCi(), MobileCi()});
+  const std::vector<std::string> scopes = {"sdk"};
+  const auto verdicts = policy.Explain({kBuilder.name(), "acme", "ios-app", scopes});
+  ASSERT_EQ(verdicts.size(), 6U);
+  EXPECT_EQ(verdicts[0].failed, Condition::kCaller);
+  EXPECT_EQ(verdicts[1].failed, Condition::kOrganization);
+  EXPECT_EQ(verdicts[2].failed, Condition::kApplication);
+  EXPECT_EQ(verdicts[3].failed, Condition::kScopes);
+  EXPECT_EQ(verdicts[4].failed, std::nullopt);
+  EXPECT_EQ(verdicts[5].failed, std::nullopt);
+  EXPECT_EQ(policy.Ask({kBuilder.name(), "acme", "ios-app", scopes}).grant, verdicts[4].grant);
+}
+
+// The words of the contract, tried grant by grant.
+const config::Grant* FirstThatMatches(const std::vector<config::Grant>& grants, const Question& question) {
+  for (const config::Grant& grant : grants) {
+    const bool scopes =
+        std::all_of(question.scopes.begin(), question.scopes.end(), [&](const std::string& scope) {
+          return std::find(grant.scopes.begin(), grant.scopes.end(), scope) != grant.scopes.end();
+        });
+    if (scopes && PatternSet(grant.callers).Matches(question.caller) &&
+        PatternSet(grant.organizations).Matches(question.organization) &&
+        PatternSet(grant.applications).Matches(question.application)) {
+      return &grant;
+    }
+  }
+  return nullptr;
+}
+
+TEST(Policy, DecidesAsTryingEachGrantInOrderWould) {
+  const std::uint32_t seed = std::random_device()();
+  std::cout << "seed " << seed << "\n";
+  std::mt19937 random(seed);
+  const auto pick = [&](const std::vector<std::string>& from) { return from[random() % from.size()]; };
+  const std::vector<std::string> callers = {"ci:a", "ci:b", "ci:a:x", "spiffe://p/a", "spiffe://p/a/b"};
+  const std::vector<std::string> patterns = {"ci:*",         "ci:**",         "ci:a",  "*:a",
+                                             "spiffe://*/a", "spiffe://p/**", "ci:*:x"};
+  const std::vector<std::string> applications = {"ios", "and-a", "and-b"};
+  const std::vector<std::string> scopes = {"s", "t", "u"};
+  int permitted = 0;
+  for (int round = 0; round < 300; ++round) {
+    std::vector<config::Grant> grants;
+    for (int i = 0; i < 8; ++i) {
+      config::Grant grant;
+      grant.name = "g" + std::to_string(i);
+      grant.callers = {pick(patterns), pick(patterns)};
+      grant.organizations = {pick({"acme", "beta", "*", "ac*"})};
+      grant.applications = {pick({"ios", "and-*", "*"})};
+      grant.scopes = {pick(scopes), pick(scopes)};
+      grant.default_scopes = grant.scopes;
+      grants.push_back(std::move(grant));
+    }
+    const Policy policy = PolicyOf(grants);
+    for (int i = 0; i < 40; ++i) {
+      const std::string caller = pick(callers);
+      const std::string organization = pick({"acme", "beta"});
+      const std::string application = pick(applications);
+      const std::vector<std::string> asked =
+          random() % 3 == 0 ? std::vector<std::string>{} : std::vector<std::string>{pick(scopes)};
+      const Question question{caller, organization, application, asked};
+      const config::Grant* expected = FirstThatMatches(grants, question);
+      const config::Grant* decided = policy.Ask(question).grant;
+      ASSERT_EQ(decided == nullptr ? "" : decided->name, expected == nullptr ? "" : expected->name);
+      permitted += decided != nullptr ? 1 : 0;
+      const auto verdicts = policy.Explain(question);
+      const auto first = std::find_if(verdicts.begin(), verdicts.end(),
+                                      [](const Verdict& verdict) { return !verdict.failed; });
+      EXPECT_EQ(first == verdicts.end() ? nullptr : first->grant, decided);
+    }
+  }
+  EXPECT_GT(permitted, 100);
 }
 
 }  // namespace
