@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 
+#include "daemon/base/caller_name.h"
 #include "daemon/base/form.h"
 #include "daemon/base/pattern.h"
 #include "daemon/config/address.h"
 #include "daemon/config/base_url.h"
+#include "daemon/config/caller_template.h"
 #include "daemon/config/text.h"
 #include "daemon/config/units.h"
 
@@ -16,7 +18,6 @@ namespace {
 using Fault = std::optional<std::string>;
 
 constexpr std::size_t kMaxText = 4096;  // bytes; PATH_MAX too
-constexpr std::size_t kMaxCaller = 256;
 constexpr std::size_t kMaxFileName = 255;
 
 Fault Unless(bool right, std::string_view what) { return right ? Fault() : Fault(what); }
@@ -24,11 +25,6 @@ Fault Unless(bool right, std::string_view what) { return right ? Fault() : Fault
 template <class T>
 Fault FaultOf(const Result<T>& result) {
   return result.ok() ? Fault() : Fault(std::string(result.status().message()));
-}
-
-bool IsCaller(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxCaller &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7F; });
 }
 
 Fault CheckResourcePattern(std::string_view text) {
@@ -72,6 +68,16 @@ Fault CheckAddress(v1::Form form, std::string_view text) {
   return std::nullopt;
 }
 
+Fault CheckHttpsUrl(std::string_view text) {
+  const std::size_t query = std::min(text.find('?'), text.size());
+  const Result<BaseUrl> url = ParseBaseUrl(text.substr(0, query));
+  if (!url.ok()) return FaultOf(url);
+  if (!url->https) return "must begin with https://";
+  const bool right =
+      query == text.size() || ConsistsOf(text.substr(query + 1), kMaxText, "-._~=&%+:/@!$'()*,;");
+  return Unless(right, "the query may hold what RFC 3986 lets stand in one, and must not be empty");
+}
+
 Fault CheckText(std::string_view text) {
   if (text.empty()) return "must not be empty";
   if (text.size() > kMaxText) return Concat({"is longer than ", std::to_string(kMaxText), " bytes"});
@@ -94,9 +100,13 @@ std::optional<std::string> WhatIsWrong(v1::Form form, std::string_view text) {
     case v1::FORM_SCOPE:
       return Unless(IsScope(text), "must be 1 to 64 of [A-Za-z0-9._:-]");
     case v1::FORM_CALLER:
-      return Unless(IsCaller(text), "must be 1 to 256 printable ASCII characters without spaces");
+      return Unless(IsCallerName(text), "must be 1 to 256 printable ASCII characters without spaces");
     case v1::FORM_CALLER_PATTERN:
       return FaultOf(Pattern::Parse(text));
+    case v1::FORM_CALLER_TEMPLATE:
+      return FaultOf(ParseCallerTemplate(text));
+    case v1::FORM_TRUST_DOMAIN:
+      return Unless(IsTrustDomain(text), "must be a trust domain's name, 1 to 255 of [a-z0-9._-]");
     case v1::FORM_DESCRIPTION:
       return CheckDescription(text);
     case v1::FORM_LISTEN_ADDRESS:
@@ -105,6 +115,8 @@ std::optional<std::string> WhatIsWrong(v1::Form form, std::string_view text) {
       return CheckAddress(form, text);
     case v1::FORM_BASE_URL:
       return FaultOf(ParseBaseUrl(text));
+    case v1::FORM_HTTPS_URL:
+      return CheckHttpsUrl(text);
     case v1::FORM_ENVIRONMENT_VARIABLE:
       return Unless(ConsistsOf(text, kMaxFileName, "_") && !IsDigit(text[0]),
                     "must be a variable's name, [A-Za-z_][A-Za-z0-9_]*");

@@ -1,19 +1,16 @@
 #include <sys/stat.h>
 
-#include <array>
 #include <filesystem>
 #include <map>
 #include <string_view>
 
+#include "daemon/base/caller_name.h"
 #include "daemon/config/address.h"
 #include "daemon/config/rules.h"
 #include "daemon/config/text.h"
 
 namespace tokend::config {
 namespace {
-
-// Names that other kinds of authentication make.
-constexpr std::array<std::string_view, 3> kReservedPrefixes = {"spiffe://", "dns:", "unix:"};
 
 // By what they bind, so that other spellings of one host still count as others. Port 0 is free every time.
 class BoundAddresses {
@@ -32,6 +29,13 @@ class BoundAddresses {
   std::map<std::string, std::string> bound_;
 };
 
+void CheckNotReserved(std::string_view name, const std::string& path, Report& report) {
+  const std::string_view prefix = ReservedPrefixOf(name);
+  if (prefix.empty()) return;
+  report.Error(path,
+               Concat({"must not begin with ", prefix, ", which another kind of authentication makes"}));
+}
+
 void CheckNone(const v1::NoAuthentication& none, const Address& address, const std::string& path,
                Report& report) {
   if (IsLocal(address)) {
@@ -39,11 +43,30 @@ void CheckNone(const v1::NoAuthentication& none, const Address& address, const s
   } else {
     report.Error(path, "is accepted only on a unix socket or a loopback address");
   }
-  for (const std::string_view prefix : kReservedPrefixes) {
-    if (!none.caller().starts_with(prefix)) continue;
-    report.Error(Under(path, "caller"),
-                 Concat({"must not begin with ", prefix, ", which another kind of authentication makes"}));
+  CheckNotReserved(none.caller(), Under(path, "caller"), report);
+}
+
+void CheckUnix(const v1::UnixAuthentication& by_uid, const Address& address, const std::string& path,
+               Report& report) {
+  if (!std::holds_alternative<UnixAddress>(address)) report.Error(path, "is only for a unix socket");
+  for (int i = 0; i < by_uid.callers_size(); ++i) {
+    const v1::UnixCaller& caller = by_uid.callers(i);
+    const std::string_view name = caller.name();
+    if (!caller.has_name() || (name.starts_with(kUnixPrefix) && name != kUnixPrefix)) continue;
+    report.Error(Under(Item(Under(path, "callers"), static_cast<std::size_t>(i)), "name"),
+                 "must begin with unix: and go on");
   }
+}
+
+void CheckJwt(const v1::JwtAuthentication& jwt, const std::string& path, Report& report) {
+  if (!report.Has(Under(path, "jwks_url"))) {
+    for (const char* key : {"jwks_ca_file", "jwks_token_file"}) {
+      if (report.Has(Under(path, key))) report.Error(Under(path, key), "is only for jwks_url");
+    }
+  }
+  const std::string own_prefix = Concat({kSpiffePrefix, jwt.trust_domain(), "/"});
+  if (!jwt.trust_domain().empty() && jwt.caller().starts_with(own_prefix)) return;
+  CheckNotReserved(jwt.caller(), Under(path, "caller"), report);
 }
 
 void CheckListener(v1::Listener& listener, const Address& address, const std::string& path, Report& report) {
@@ -67,6 +90,9 @@ void CheckListener(v1::Listener& listener, const Address& address, const std::st
   if (listener.authentication().has_none()) {
     CheckNone(listener.authentication().none(), address, Under(authentication, "none"), report);
   }
+  if (listener.authentication().has_unix()) {
+    CheckUnix(listener.authentication().unix(), address, Under(authentication, "unix"), report);
+  }
 }
 
 }  // namespace
@@ -78,6 +104,9 @@ void ApplyListenerRules(v1::Config& schema, Report& report) {
     const std::string path = Item("listeners", static_cast<std::size_t>(i));
     if (listener.authentication().has_mtls() && !report.Has(Under(path, "tls.client_ca_file"))) {
       report.Error(Under(path, "authentication.mtls"), "needs tls with client_ca_file");
+    }
+    if (listener.authentication().has_jwt()) {
+      CheckJwt(listener.authentication().jwt(), Under(path, "authentication.jwt"), report);
     }
     if (!listener.has_address()) continue;
     const Address address = *ParseAddress(listener.address());

@@ -4,8 +4,10 @@
 #include <utility>
 #include <variant>
 
+#include "daemon/identity/jwt_authenticator.h"
 #include "daemon/identity/mtls_authenticator.h"
 #include "daemon/identity/none_authenticator.h"
+#include "daemon/identity/read_file.h"
 #include "daemon/identity/unix_authenticator.h"
 
 namespace tokend::identity {
@@ -20,9 +22,35 @@ Result<Shared> Make(const std::string& listener, const Configuration& configurat
   return std::make_shared<Kind>(listener, configuration);
 }
 
+Result<KeySource::Keys> ReadKeys(const std::string& file) {
+  const Result<Secret> text = ReadBoundedFile(file, kMaxKeySetBytes);
+  if (!text.ok()) return text.status();
+  Result<KeySource::Keys> keys = KeySet::Parse(text->Expose());
+  if (keys.ok()) return keys;
+  return absl::FailedPreconditionError(file + ": " + std::string(keys.status().message()));
+}
+
+Result<Shared> MakeJwt(const std::string& listener, const config::JwtAuthentication& jwt, Shared previous,
+                       FetchObserver observer) {
+  const auto* before = dynamic_cast<const JwtAuthenticator*>(previous.get());
+  const bool same = before != nullptr && before->Does(listener, jwt);
+  std::unique_ptr<KeySource> source;
+  if (const auto* file = std::get_if<config::JwksFile>(&jwt.jwks)) {
+    Result<KeySource::Keys> keys = ReadKeys(file->path);
+    if (!keys.ok()) return keys.status();
+    if (same && before->keys()->digest() == (*keys)->digest()) return previous;
+    source = std::make_unique<FixedKeySource>(*std::move(keys));
+  } else {
+    if (same) return previous;
+    source = std::make_unique<UrlKeySource>(std::get<config::JwksUrl>(jwt.jwks), KeyFetchTimes{},
+                                            std::move(observer));
+  }
+  return std::make_shared<JwtAuthenticator>(listener, jwt, std::move(source), loop::SystemClock());
+}
+
 }  // namespace
 
-Result<Shared> MakeAuthenticator(const config::Listener& listener, Shared previous) {
+Result<Shared> MakeAuthenticator(const config::Listener& listener, Shared previous, FetchObserver observer) {
   const config::ListenerAuthentication& authentication = listener.authentication;
   if (const auto* none = std::get_if<config::NoAuthentication>(&authentication)) {
     return Make<NoneAuthenticator>(listener.name, *none, std::move(previous));
@@ -33,7 +61,8 @@ Result<Shared> MakeAuthenticator(const config::Listener& listener, Shared previo
   if (const auto* mtls = std::get_if<config::MtlsAuthentication>(&authentication)) {
     return Make<MtlsAuthenticator>(listener.name, *mtls, std::move(previous));
   }
-  return absl::UnimplementedError("jwt is not supported");
+  return MakeJwt(listener.name, std::get<config::JwtAuthentication>(authentication), std::move(previous),
+                 std::move(observer));
 }
 
 }  // namespace tokend::identity

@@ -3,22 +3,16 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "daemon/base/caller_name.h"
+
 namespace tokend::identity {
 namespace {
 
-constexpr std::string_view kScheme = "spiffe://";
 constexpr std::size_t kMaxIdBytes = 2048;
-constexpr std::size_t kMaxTrustDomainBytes = 255;
 
-bool IsTrustDomainCharacter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
-}
-
-bool IsPathCharacter(char c) { return IsTrustDomainCharacter(c) || (c >= 'A' && c <= 'Z'); }
-
-bool IsTrustDomain(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxTrustDomainBytes &&
-         std::all_of(text.begin(), text.end(), IsTrustDomainCharacter);
+bool IsPathCharacter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+         c == '_';
 }
 
 bool IsPathSegment(std::string_view text) {
@@ -29,8 +23,8 @@ bool IsPathSegment(std::string_view text) {
 }  // namespace
 
 bool IsWorkloadSpiffeId(std::string_view text) {
-  if (text.size() > kMaxIdBytes || text.substr(0, kScheme.size()) != kScheme) return false;
-  text.remove_prefix(kScheme.size());
+  if (text.size() > kMaxIdBytes || !text.starts_with(kSpiffePrefix)) return false;
+  text.remove_prefix(kSpiffePrefix.size());
 
   std::size_t slash = text.find('/');
   if (slash == std::string_view::npos || !IsTrustDomain(text.substr(0, slash))) return false;

@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/identity/jwt_authenticator.h"
 #include "daemon/identity/make_authenticator.h"
+#include "daemon/telemetry/log.h"
 
 namespace tokend::rpc {
 namespace {
@@ -15,6 +17,19 @@ Result<std::shared_ptr<const TlsFiles>> ReadTls(const config::Listener& listener
   if (!files.ok()) return files.status();
   if (running != nullptr && running->tls != nullptr && *running->tls == *files) return running->tls;
   return std::make_shared<const TlsFiles>(*std::move(files));
+}
+
+void LogFetch(const std::string& listener, const Status& fetched) {
+  const std::string detail(fetched.ok() ? "" : fetched.message());
+  telemetry::Log(fetched.ok() ? config::LogLevel::kInfo : config::LogLevel::kWarning,
+                 fetched.ok() ? "jwks.fetched" : "jwks.failed", {{"listener", listener}, {"detail", detail}});
+}
+
+// Whether both go by keys, and by others.
+bool HasOtherKeys(const identity::Authenticator& running, const identity::Authenticator& next) {
+  const auto* before = dynamic_cast<const identity::JwtAuthenticator*>(&running);
+  const auto* after = dynamic_cast<const identity::JwtAuthenticator*>(&next);
+  return before != nullptr && after != nullptr && before != after;
 }
 
 Status Of(const config::Listener& listener, const Status& status) {
@@ -31,8 +46,9 @@ Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSe
     const EdgeSettings::Listener* before = running != nullptr ? &running->listeners[i] : nullptr;
     auto tls = ReadTls(listener, before);
     if (!tls.ok()) return Of(listener, tls.status());
-    auto authenticator =
-        identity::MakeAuthenticator(listener, before != nullptr ? before->authenticator : nullptr);
+    auto authenticator = identity::MakeAuthenticator(
+        listener, before != nullptr ? before->authenticator : nullptr,
+        [name = listener.name](const Status& fetched) { LogFetch(name, fetched); });
     if (!authenticator.ok()) return Of(listener, authenticator.status());
     settings.listeners.push_back({listener.name, *std::move(tls), *std::move(authenticator)});
   }
@@ -44,6 +60,9 @@ std::vector<std::string> ChangedKeys(const EdgeSettings& running, const EdgeSett
   for (std::size_t i = 0; i < next.listeners.size(); ++i) {
     if (running.listeners[i].tls != next.listeners[i].tls) {
       changes.push_back("listener " + next.listeners[i].name + ": certificate, key or CA");
+    }
+    if (HasOtherKeys(*running.listeners[i].authenticator, *next.listeners[i].authenticator)) {
+      changes.push_back("listener " + next.listeners[i].name + ": key set");
     }
   }
   return changes;

@@ -11,15 +11,18 @@ namespace {
 
 // Who may look at a secret's bytes. Whoever adds a place here says in the review why it must.
 const std::set<std::string> kMayExpose = {
-    "client/channel.cc",              // the client's own files, on their way to gRPC
-    "client/client.cc",               // the client's own token, on its way into the call
-    "client/output.cc",               // what tokenctl is asked to print
-    "client/tokenctl.cc",             // likewise
-    "daemon/audit/fingerprint.cc",    // HMAC of a bearer
-    "daemon/base/secret.h",           // its definition
-    "daemon/rpc/tls_credentials.cc",  // the listeners' own TLS keys, on their way to gRPC
-    "daemon/rpc/tls_files.cc",        // the same, when they are checked
-    "daemon/rpc/token_service.cc",    // a released bearer, on its way to its caller
+    "client/channel.cc",                      // the client's own files, on their way to gRPC
+    "client/client.cc",                       // the client's own token, on its way into the call
+    "client/output.cc",                       // what tokenctl is asked to print
+    "client/tokenctl.cc",                     // likewise
+    "daemon/audit/fingerprint.cc",            // HMAC of a bearer
+    "daemon/base/secret.h",                   // its definition
+    "daemon/identity/https_get.cc",           // the daemon's own token, on its way to an issuer
+    "daemon/identity/jwt_authenticator.cc",   // a caller's token, while it is verified
+    "daemon/identity/make_authenticator.cc",  // a file of public keys
+    "daemon/rpc/tls_credentials.cc",          // the listeners' own TLS keys, on their way to gRPC
+    "daemon/rpc/tls_files.cc",                // the same, when they are checked
+    "daemon/rpc/token_service.cc",            // a released bearer, on its way to its caller
     "daemon/upstream/answer_body.cc",
     "daemon/upstream/api_key.cc",  // to tell whether it is another key
     "daemon/upstream/applivery.cc",

@@ -180,7 +180,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"NoAuthentication",
              kNone,
              "{}",
-             {"4:5: error: listeners[0].authentication: needs exactly one of mtls, none"}},
+             {"4:5: error: listeners[0].authentication: needs exactly one of unix, mtls, jwt, none"}},
         Case{"TwoAuthentications",
              "{none: {caller: dev}}",
              "{none: {caller: dev}, mtls: {}}",
@@ -271,6 +271,112 @@ INSTANTIATE_TEST_SUITE_P(
              "audit:",
              "admin: {address: \"unix:///run/admin\"}\naudit:",
              {"16:18: error: admin.address: must be host:port"}}}),
+    NameOf);
+
+// What stands at 4:29 of kMinimal.
+std::string Jwt(const std::string& members) {
+  return "{jwt: {issuer: \"https://i\", audience: a, " + members + "}}";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Authentication, ConfigErrorTest,
+    testing::ValuesIn(std::vector<Case>{
+        Case{"UnixOffAUnixSocket",
+             "unix:///run/t.sock\n    authentication: {none: {caller: dev}}",
+             "127.0.0.1:1\n    authentication: {unix: {callers: [{uid: 7, name: \"unix:a\"}]}}",
+             {"4:22: error: listeners[0].authentication.unix: is only for a unix socket"}},
+        Case{
+            "UnixCallerOfAnotherKind",
+            kNone,
+            "{unix: {callers: [{uid: 7, name: \"unix:a\"}, {uid: 8, name: b}, {uid: 9, name: \"unix:\"}]}}",
+            {"4:80: error: listeners[0].authentication.unix.callers[1].name: must begin with unix: and go on",
+             "4:99: error: listeners[0].authentication.unix.callers[2].name: must begin with unix: and go "
+             "on"}},
+        Case{"UnixCallerTwice",
+             kNone,
+             "{unix: {callers: [{uid: 7, name: \"unix:a\"}, {uid: 7, name: \"unix:a\"}]}}",
+             {"4:71: error: listeners[0].authentication.unix.callers[1].uid: is the same as "
+              "listeners[0].authentication.unix.callers[0].uid",
+              "4:80: error: listeners[0].authentication.unix.callers[1].name: is the same as "
+              "listeners[0].authentication.unix.callers[0].name"}},
+        Case{"UnixUidOfNobody",
+             kNone,
+             "{unix: {callers: [{uid: 4294967295, name: \"unix:a\"}]}}",
+             {"4:45: error: listeners[0].authentication.unix.callers[0].uid: must be from 0 to 4294967294"}},
+        Case{"UnixWithoutCallers",
+             kNone,
+             "{unix: {callers: []}}",
+             {"4:29: error: listeners[0].authentication.unix.callers: must not be empty"}},
+        Case{"JwtWithoutKeys",
+             kNone,
+             "{jwt: {issuer: i, audience: a}}",
+             {"4:22: error: listeners[0].authentication.jwt: needs exactly one of jwks_file, jwks_url"}},
+        Case{"JwtWithoutIssuer",
+             kNone,
+             "{jwt: {audience: a, jwks_file: $DIR/jwks.json}}",
+             {"4:22: error: listeners[0].authentication.jwt.issuer: is required"}},
+        Case{"JwksFileThatIsNotThere",
+             kNone,
+             Jwt("jwks_file: /nowhere/keys"),
+             {"4:73: error: listeners[0].authentication.jwt.jwks_file: the file cannot be read: No such file "
+              "or "
+              "directory"}},
+        Case{"JwksUrlOverHttp",
+             kNone,
+             Jwt("jwks_url: \"http://issuer.example/keys\""),
+             {"4:72: error: listeners[0].authentication.jwt.jwks_url: must begin with https://"}},
+        Case{"JwksUrlWithAUser",
+             kNone,
+             Jwt("jwks_url: \"https://me:secret@issuer.example/keys\""),
+             {"4:72: error: listeners[0].authentication.jwt.jwks_url: must not hold a user or a password"}},
+        Case{"JwksUrlWithAFragmentInItsQuery",
+             kNone,
+             Jwt("jwks_url: \"https://issuer.example/keys?a#b\""),
+             {"4:72: error: listeners[0].authentication.jwt.jwks_url: the query may hold what RFC 3986 lets "
+              "stand "
+              "in one, and must not be empty"}},
+        Case{"JwksTokenWithoutUrl",
+             kNone,
+             Jwt("jwks_token_file: $DIR/api_key, jwks_file: $DIR/jwks.json"),
+             {"4:79: error: listeners[0].authentication.jwt.jwks_token_file: is only for jwks_url"}},
+        Case{"JwksCaWithoutUrl",
+             kNone,
+             Jwt("jwks_ca_file: $DIR/ca.pem, jwks_file: $DIR/jwks.json"),
+             {"4:76: error: listeners[0].authentication.jwt.jwks_ca_file: is only for jwks_url"}},
+        Case{"JwtCallerWithOtherBraces",
+             kNone,
+             Jwt("caller: \"a{sub\", jwks_file: $DIR/jwks.json"),
+             {"4:70: error: listeners[0].authentication.jwt.caller: braces stand only around a claim, such "
+              "as {sub} or {/kubernetes.io/namespace}"}},
+        Case{"JwtCallerWithoutAClaim",
+             kNone,
+             Jwt("caller: sub, jwks_file: $DIR/jwks.json"),
+             {"4:70: error: listeners[0].authentication.jwt.caller: must name a claim of the token, such as "
+              "{sub}"}},
+        Case{"JwtCallerThatIsEmpty",
+             kNone,
+             Jwt("caller: \"\", jwks_file: $DIR/jwks.json"),
+             {"4:70: error: listeners[0].authentication.jwt.caller: must not be empty"}},
+        Case{"JwtCallerOfAnotherKind",
+             kNone,
+             Jwt("caller: \"dns:{sub}\", jwks_file: $DIR/jwks.json"),
+             {"4:70: error: listeners[0].authentication.jwt.caller: must not begin with dns:, which another "
+              "kind of authentication makes"}},
+        Case{"JwtCallerOfAnotherTrustDomain",
+             kNone,
+             Jwt("trust_domain: a.example, caller: \"spiffe://b.example/{sub}\", jwks_file: $DIR/jwks.json"),
+             {"4:95: error: listeners[0].authentication.jwt.caller: must not begin with spiffe://, which "
+              "another kind of authentication makes"}},
+        Case{"TrustDomainAsAnId",
+             kNone,
+             Jwt("trust_domain: \"spiffe://a.example\", jwks_file: $DIR/jwks.json"),
+             {"4:76: error: listeners[0].authentication.jwt.trust_domain: must be a trust domain's name, 1 "
+              "to 255 of [a-z0-9._-]"}},
+        Case{"JwtOnTheNetworkWithoutTls",
+             "unix:///run/t.sock\n    authentication: {none: {caller: dev}}",
+             "10.0.0.1:1\n    authentication: " + Jwt("jwks_file: $DIR/jwks.json"),
+             {"3:14: error: listeners[0].address: needs tls: it is neither a unix socket nor a loopback "
+              "address"}}}),
     NameOf);
 
 INSTANTIATE_TEST_SUITE_P(

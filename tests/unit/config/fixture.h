@@ -24,6 +24,7 @@ class Folder {
     Write("key.pem", "key", 0600);
     Write("ca.pem", "certificate", 0644);
     Write("api_key", "abc", 0440);
+    Write("jwks.json", "{}", 0644);
     Write("fingerprint_key", std::string(32, 'k'), 0400);
   }
   ~Folder() { std::filesystem::remove_all(path_); }
@@ -88,6 +89,25 @@ inline constexpr std::string_view kFull = R"(listeners:
       client_ca_file: $DIR/ca.pem
     authentication:
       mtls: {}
+  - name: containers
+    address: unix:///run/tokend/containers.sock
+    authentication:
+      unix: {callers: [{uid: 1000, name: "unix:checkout"}, {uid: 1001, name: "unix:billing"}]}
+  - name: projected
+    address: 127.0.0.1:8444
+    authentication:
+      jwt:
+        issuer: https://kubernetes.default.svc
+        audience: tokend
+        jwks_url: https://kubernetes.default.svc/openid/v1/jwks?a=b
+        jwks_ca_file: $DIR/ca.pem
+        jwks_token_file: $DIR/api_key
+        caller: "k8s:{/kubernetes.io/namespace}"
+        trust_domain: cluster.local
+  - name: offline
+    address: 127.0.0.1:8445
+    authentication:
+      jwt: {issuer: "https://issuer.example", audience: tokend, jwks_file: $DIR/jwks.json}
 upstream:
   applivery:
     base_url: http://[::1]:8080/api/

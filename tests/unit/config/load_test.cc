@@ -20,7 +20,7 @@ TEST(Load, MapsEveryListenerKey) {
   const Folder folder;
   const LoadResult result = folder.Parse(kFull);
   ASSERT_THAT(result.errors, IsEmpty());
-  ASSERT_EQ(result.config->listeners.size(), 2U);
+  ASSERT_EQ(result.config->listeners.size(), 5U);
 
   const Listener& pod = result.config->listeners[0];
   EXPECT_EQ(pod.name, "pod");
@@ -37,6 +37,22 @@ TEST(Load, MapsEveryListenerKey) {
   EXPECT_EQ(cluster.tls->private_key_file, folder.Path("key.pem"));
   EXPECT_EQ(cluster.tls->client_ca_file, folder.Path("ca.pem"));
   EXPECT_TRUE(std::holds_alternative<MtlsAuthentication>(cluster.authentication));
+
+  const auto& containers = std::get<UnixAuthentication>(result.config->listeners[2].authentication);
+  EXPECT_EQ(containers, (UnixAuthentication{{{1000, "unix:checkout"}, {1001, "unix:billing"}}}));
+
+  const auto& projected = std::get<JwtAuthentication>(result.config->listeners[3].authentication);
+  EXPECT_EQ(projected.issuer, "https://kubernetes.default.svc");
+  EXPECT_EQ(projected.audience, "tokend");
+  EXPECT_EQ(std::get<JwksUrl>(projected.jwks), (JwksUrl{"https://kubernetes.default.svc/openid/v1/jwks?a=b",
+                                                        folder.Path("ca.pem"), folder.Path("api_key")}));
+  EXPECT_EQ(projected.caller_template, "k8s:{/kubernetes.io/namespace}");
+  EXPECT_EQ(projected.trust_domain, "cluster.local");
+
+  const auto& offline = std::get<JwtAuthentication>(result.config->listeners[4].authentication);
+  EXPECT_EQ(std::get<JwksFile>(offline.jwks).path, folder.Path("jwks.json"));
+  EXPECT_EQ(offline.caller_template, "{sub}");
+  EXPECT_EQ(offline.trust_domain, "");
 }
 
 TEST(Load, MapsEveryUpstreamKey) {

@@ -73,6 +73,19 @@ TEST(Schema, RequiresNoKeyThatHasADefault) {
   });
 }
 
+void DescribeTo(std::ostream& out, const NoAuthentication& none) { out << "none " << none.caller; }
+void DescribeTo(std::ostream& out, const MtlsAuthentication&) { out << "mtls"; }
+void DescribeTo(std::ostream& out, const UnixAuthentication& by_uid) {
+  for (const UnixCaller& caller : by_uid.callers) out << caller.uid << "=" << caller.name << ";";
+}
+void DescribeTo(std::ostream& out, const JwtAuthentication& jwt) {
+  out << jwt.issuer << ";" << jwt.audience << ";" << jwt.caller_template << ";" << jwt.trust_domain << ";";
+  if (const auto* file = std::get_if<JwksFile>(&jwt.jwks)) out << "file " << file->path;
+  if (const auto* url = std::get_if<JwksUrl>(&jwt.jwks)) {
+    out << "url " << url->url << ";" << url->ca_file << ";" << url->token_file;
+  }
+}
+
 // What the parts of the daemon get, in full.
 std::string Describe(const Config& config) {
   std::ostringstream out;
@@ -85,8 +98,9 @@ std::string Describe(const Config& config) {
     const ServerTls tls = listener.tls.value_or(ServerTls{});
     out << listener.tls.has_value() << tls.certificate_file << ";" << tls.private_key_file << ";"
         << tls.client_ca_file << ";";
-    const auto* none = std::get_if<NoAuthentication>(&listener.authentication);
-    out << (none != nullptr ? "none " + none->caller : "mtls") << "\n";
+    std::visit([&out](const auto& authentication) { DescribeTo(out, authentication); },
+               listener.authentication);
+    out << "\n";
   }
   const Applivery& applivery = config.applivery;
   out << applivery.base_url << ";" << applivery.allow_http << ";" << applivery.ca_file << ";"
@@ -132,6 +146,18 @@ const std::map<std::string, std::pair<std::string, std::string>>& Edits() {
       {"listeners.tls.client_ca_file", {"client_ca_file: $DIR/ca.pem", "client_ca_file: $DIR/cert.pem"}},
       {"listeners.authentication.mtls", {"mtls: {}", "none: {caller: dev}"}},
       {"listeners.authentication.none.caller", {"caller: dev", "caller: other"}},
+      {"listeners.authentication.unix.callers.uid", {"uid: 1001", "uid: 1002"}},
+      {"listeners.authentication.unix.callers.name", {"unix:billing", "unix:bills"}},
+      {"listeners.authentication.jwt.issuer", {"issuer: https://kube", "issuer: https://k"}},
+      {"listeners.authentication.jwt.audience", {"audience: tokend\n", "audience: other\n"}},
+      {"listeners.authentication.jwt.jwks_file", {"jwks_file: $DIR/jwks.json", "jwks_file: $DIR/ca.pem"}},
+      {"listeners.authentication.jwt.jwks_url", {"v1/jwks", "v2/jwks"}},
+      {"listeners.authentication.jwt.jwks_ca_file",
+       {"jwks_ca_file: $DIR/ca.pem", "jwks_ca_file: $DIR/cert.pem"}},
+      {"listeners.authentication.jwt.jwks_token_file",
+       {"jwks_token_file: $DIR/api_key", "jwks_token_file: $DIR/key.pem"}},
+      {"listeners.authentication.jwt.caller", {"        caller: \"k8s:{", "        caller: \"kube:{"}},
+      {"listeners.authentication.jwt.trust_domain", {"cluster.local", "other.local"}},
       {"upstream.applivery.base_url", {":8080", ":8081"}},
       {"upstream.applivery.allow_http",
        {"http://[::1]:8080/api/\n    allow_http: true", "https://[::1]:8080/api/\n    allow_http: false"}},
@@ -196,10 +222,6 @@ TEST(Schema, HasNoSupportedKeyThatDoesNothing) {
 TEST(Schema, RefusesEveryKeyThatItDoesNotSupport) {
   const std::string limit = "{name: hour, tokens: 10, per: 1h, burst: 2}";
   const std::map<std::string, std::pair<std::string, std::string>> edits = {
-      {"listeners.authentication.unix",
-       {"none: {caller: dev}", "unix: {callers: [{uid: 7, name: \"unix:a\"}]}"}},
-      {"listeners.authentication.jwt",
-       {"none: {caller: dev}", "jwt: {issuer: \"https://i\", audience: a, jwks_file: /keys.json}"}},
       {"upstream.tokend",
        {"    organizations:\n      - name: acme\n        api_key: {file: $DIR/api_key}",
         "    address: central:8443"}},

@@ -1,0 +1,89 @@
+#include "daemon/identity/jws.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "daemon/identity/base64url.h"
+#include "daemon/identity/strict_json.h"
+
+namespace tokend::identity {
+namespace {
+
+using Kind = Algorithm::Kind;
+
+constexpr std::array<Algorithm, 9> kAlgorithms = {{{"RS256", Kind::kRsa, 0},
+                                                   {"RS384", Kind::kRsa, 0},
+                                                   {"RS512", Kind::kRsa, 0},
+                                                   {"PS256", Kind::kRsa, 0},
+                                                   {"PS384", Kind::kRsa, 0},
+                                                   {"PS512", Kind::kRsa, 0},
+                                                   {"ES256", Kind::kEcdsa, 32},
+                                                   {"ES384", Kind::kEcdsa, 48},
+                                                   {"ES512", Kind::kEcdsa, 66}}};
+
+// What a token for tokend may say that it is, without case. A token of another type, such as a logout token,
+// was not made to prove who calls.
+constexpr std::array<std::string_view, 3> kTypes = {"jwt", "jose", "at+jwt"};
+
+Status Refused(const char* why) { return absl::UnauthenticatedError(why); }
+
+bool IsAcceptedType(std::string_view text) {
+  std::string type(text);
+  for (char& c : type) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end();
+}
+
+Status ReadHeader(const std::string& text, Jws& jws) {
+  const std::optional<StrictJson> header = StrictJson::Parse(text);
+  if (!header) return Refused("the token's header is not a JSON object without repeated keys");
+  const auto algorithm = header->Text("alg");
+  jws.algorithm = algorithm ? FindAlgorithm(*algorithm) : nullptr;
+  if (jws.algorithm == nullptr) {
+    return Refused("the token's algorithm is not one of RS, PS and ES with 256, 384 and 512");
+  }
+  if (header->Has("crit") || header->Has("b64")) return Refused("the token's header asks for an extension");
+  if (header->Has("typ") && !IsAcceptedType(header->Text("typ").value_or(""))) {
+    return Refused("the token's type is not that of a JWT or an access token");
+  }
+  if (header->Has("kid")) {
+    const auto key_id = header->Text("kid");
+    if (!key_id) return Refused("the token's key id is not a text");
+    jws.key_id = *key_id;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+const Algorithm* FindAlgorithm(std::string_view name) {
+  const auto* found = std::find_if(kAlgorithms.begin(), kAlgorithms.end(),
+                                   [name](const Algorithm& known) { return known.name == name; });
+  return found == kAlgorithms.end() ? nullptr : found;
+}
+
+Result<Jws> ParseJws(std::string_view compact) {
+  if (compact.size() > kMaxTokenBytes) return Refused("the token is larger than 8 KiB");
+  const Status malformed = Refused("the token is not a JWS in compact form");
+  const std::size_t first = compact.find('.');
+  if (first == std::string_view::npos) return malformed;
+  const std::size_t second = compact.find('.', first + 1);
+  if (second == std::string_view::npos) return malformed;
+
+  const auto header = DecodeBase64Url(compact.substr(0, first));
+  auto payload = DecodeBase64Url(compact.substr(first + 1, second - first - 1));
+  const auto signature = DecodeBase64Url(compact.substr(second + 1));
+  if (!header || header->empty() || !payload || payload->empty() || !signature || signature->empty()) {
+    return malformed;
+  }
+  Jws jws;
+  if (Status status = ReadHeader(*header, jws); !status.ok()) return status;
+  jws.payload = *std::move(payload);
+  jws.signature_bytes = signature->size();
+  jws.compact = compact;
+  return jws;
+}
+
+}  // namespace tokend::identity

@@ -1,0 +1,111 @@
+#include "daemon/identity/jwt_authenticator.h"
+
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "daemon/base/secret.h"
+#include "daemon/identity/claims.h"
+#include "daemon/identity/jws.h"
+#include "daemon/identity/token_cache.h"
+
+namespace tokend::identity {
+namespace {
+
+constexpr std::string_view kScheme = "bearer ";
+
+Status Refused(const char* why) { return absl::UnauthenticatedError(why); }
+
+bool IsScheme(std::string_view text) {
+  if (text.size() != kScheme.size()) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] - 'A' + 'a') : text[i];
+    if (c != kScheme[i]) return false;
+  }
+  return true;
+}
+
+// The token in the one value of the metadata, of which it is a part.
+Result<std::string_view> TokenOf(const std::vector<Secret>& authorization) {
+  if (authorization.empty()) return Refused("no authorization metadata was sent");
+  if (authorization.size() > 1) return Refused("several authorization metadata were sent");
+  const std::string_view value = authorization.front().Expose();
+  if (value.size() == kScheme.size() || !IsScheme(value.substr(0, kScheme.size()))) {
+    return Refused("the authorization metadata is not \"Bearer\" and a token");
+  }
+  return value.substr(kScheme.size());
+}
+
+}  // namespace
+
+// Judges tokens by a set of keys, and remembers those that are good.
+class JwtAuthenticator::Judge {
+ public:
+  Judge(std::string listener, const config::JwtAuthentication& configuration, const loop::Clock& clock)
+      : listener_(std::move(listener)), rules_(configuration), clock_(clock), cache_(kMaxCachedTokens) {}
+
+  // Nothing where other keys may be needed.
+  std::optional<Result<Caller>> Decide(std::string_view token, const KeySource::Keys& keys,
+                                       const std::string& peer);
+
+  // The same, where no other keys are to be had.
+  Result<Caller> DecideFinally(std::string_view token, const KeySource::Keys& keys, const std::string& peer) {
+    if (std::optional<Result<Caller>> caller = Decide(token, keys, peer)) return *std::move(caller);
+    return Refused(keys ? "the issuer's key set has no key for the token"
+                        : "there are no keys of the issuer");
+  }
+
+ private:
+  Caller CallerOf(std::string name, const std::string& peer) const {
+    return MakeCaller(std::move(name), Authentication::kJwt, listener_, peer);
+  }
+
+  const std::string listener_;
+  const ClaimRules rules_;
+  const loop::Clock& clock_;
+  TokenCache cache_;
+};
+
+std::optional<Result<Caller>> JwtAuthenticator::Judge::Decide(std::string_view token,
+                                                              const KeySource::Keys& keys,
+                                                              const std::string& peer) {
+  const Seconds now = clock_.WallNow().time_since_epoch();
+  const TokenCache::Digest digest = TokenCache::DigestOf(token);
+  if (keys) {
+    if (auto name = cache_.Find(digest, keys->id(), now)) return CallerOf(*std::move(name), peer);
+  }
+  const Result<Jws> jws = ParseJws(token);
+  if (!jws.ok()) return jws.status();
+  const Verdict verdict = keys ? keys->Verify(*jws) : Verdict::kUnknownKey;
+  if (verdict == Verdict::kUnknownKey) return std::nullopt;
+  if (verdict == Verdict::kRefused) {
+    return Refused("the token's signature is not by a key that it may be by");
+  }
+  Result<ClaimRules::Accepted> accepted = rules_.Judge(jws->payload, now);
+  if (!accepted.ok()) return accepted.status();
+  Caller caller = CallerOf(accepted->caller, peer);
+  cache_.Add(digest, keys->id(), *std::move(accepted));
+  return caller;
+}
+
+JwtAuthenticator::JwtAuthenticator(std::string listener, config::JwtAuthentication configuration,
+                                   std::unique_ptr<KeySource> keys, const loop::Clock& clock)
+    : listener_(std::move(listener)),
+      configuration_(std::move(configuration)),
+      judge_(std::make_shared<Judge>(listener_, configuration_, clock)),
+      keys_(std::move(keys)) {}
+
+JwtAuthenticator::~JwtAuthenticator() = default;
+
+void JwtAuthenticator::Authenticate(Evidence evidence, Done done) const {
+  const Result<std::string_view> token = TokenOf(evidence.authorization);
+  if (!token.ok()) return done(token.status());
+  if (auto caller = judge_->Decide(*token, keys_->Current(), evidence.peer)) return done(*std::move(caller));
+  keys_->Renew([judge = judge_, evidence = std::move(evidence),
+                done = std::move(done)](const KeySource::Keys& keys) mutable {
+    done(judge->DecideFinally(*TokenOf(evidence.authorization), keys, evidence.peer));
+  });
+}
+
+}  // namespace tokend::identity

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <simdjson.h>
+
+#include <memory>
+#include <optional>
+#include <string_view>
+
+namespace tokend::identity {
+
+// A JSON object from outside, read so that no other reader can see something else in it: valid UTF-8, no key
+// twice in any object of it, no number that a double cannot hold, and no deeper than kMaxNesting. Owned by
+// one thread.
+class StrictJson {
+ public:
+  static constexpr std::size_t kMaxNesting = 32;
+
+  static std::optional<StrictJson> Parse(std::string_view text);
+
+  // Valid as long as this is.
+  const simdjson::dom::object& object() const { return object_; }
+
+  // Whether the object has the key, and its value if that is a text.
+  bool Has(std::string_view key) const;
+  std::optional<std::string_view> Text(std::string_view key) const;
+
+ private:
+  explicit StrictJson(std::unique_ptr<simdjson::dom::parser> parser) : parser_(std::move(parser)) {}
+
+  std::unique_ptr<simdjson::dom::parser> parser_;  // holds what object_ refers to
+  simdjson::dom::object object_;
+};
+
+// The text under the key; nothing if there is none or it is no text.
+std::optional<std::string_view> TextOf(const simdjson::dom::object& object, std::string_view key);
+bool HasKey(const simdjson::dom::object& object, std::string_view key);
+
+}  // namespace tokend::identity
