@@ -10,21 +10,19 @@
 #include <string>
 
 #include "client/client.h"
+#include "client/commands.h"
+#include "client/exit.h"
 #include "client/output.h"
 
 namespace tokend::client {
-namespace {
 
-enum Exit {
-  kDone = 0,
-  kFailed = 1,
-  kUsage = 2,
-  kInvalidRequest = 3,
-  kUnauthenticated = 4,
-  kNotPermitted = 5,
-  kRetryLater = 6,
-  kOutcomeUnknown = 7,
-};
+void PrintError(const std::string& text) { std::fputs(("tokenctl: " + text).c_str(), stderr); }
+
+bool Print(const std::string& text) {
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+}
+
+namespace {
 
 struct Arguments {
   Options options;
@@ -58,8 +56,6 @@ int ExitFor(absl::StatusCode code) {
   }
 }
 
-void PrintError(const std::string& text) { std::fputs(("tokenctl: " + text).c_str(), stderr); }
-
 int UsageError(const std::string& message) {
   PrintError(message + "\n");
   return kUsage;
@@ -67,8 +63,7 @@ int UsageError(const std::string& message) {
 
 // Prints the result, and wipes it: it can hold a bearer.
 int PrintResult(std::string result, const std::string& request_id) {
-  const bool written =
-      std::fwrite(result.data(), 1, result.size(), stdout) == result.size() && std::fflush(stdout) == 0;
+  const bool written = Print(result);
   OPENSSL_cleanse(result.data(), result.size());
   if (written) return kDone;
   PrintError("the result could not be written to standard output\n");
@@ -184,7 +179,7 @@ int Main(int argc, char** argv) {
   app.footer(
       "Exit: 0 done; 1 failed; 2 usage or configuration; 3 invalid request; 4 not authenticated;\n"
       "5 not permitted or not found; 6 limited or unavailable, retry later (health: not SERVING);\n"
-      "7 outcome unknown, do not retry with a new request_id");
+      "7 outcome unknown, do not retry with a new request_id; 8 verification failed; 9 nothing found");
   app.require_subcommand(1);
   app.fallthrough();  // inherited by the commands: global options may follow them
   AddGlobalOptions(app, arguments);
@@ -193,12 +188,17 @@ int Main(int argc, char** argv) {
   app.add_subcommand("whoami", "who the daemon takes you for, what you may and how much is left")
       ->callback([&] { command = WhoAmI; });
   app.add_subcommand("health", "whether the daemon serves")->callback([&] { command = CheckHealth; });
+  OfflineCommand offline;
+  AddAuditCommands(app, offline);
+  AddPolicyCommands(app, offline);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kDone : kUsage;
   }
-  return Run(command, arguments);
+  if (!offline) return Run(command, arguments);
+  if (arguments.output == "bearer") return UsageError("output: bearer is for create alone");
+  return offline(arguments.output == "json" ? OutputForm::kJson : OutputForm::kText);
 }
 
 }  // namespace

@@ -62,6 +62,9 @@ audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics
     Log(writable ? LogLevel::kInfo : LogLevel::kError, writable ? "audit.recovered" : "audit.failed",
         {{"detail", words}});
   };
+  options.hooks.on_checkpoint = [](std::uint64_t sequence, std::string_view prev) {
+    Log(LogLevel::kInfo, "audit.checkpoint", {{"seq", static_cast<std::int64_t>(sequence)}, {"prev", prev}});
+  };
   options.hooks.on_durable = [&metrics](std::chrono::nanoseconds took) { metrics.AuditAppended(took); };
   return options;
 }
@@ -253,7 +256,8 @@ Status Run(const std::string& path, Settings settings) {
   issue::LiveCalls live;
   loop::CurlLoop loop;
 
-  Result<audit::Opened> opened = audit::OpenAuditLog(config.audit, AuditOptions(config, metrics), loop);
+  Result<audit::Opened> opened =
+      audit::OpenAuditLog(config.audit, settings.audit_keys, AuditOptions(config, metrics), loop);
   if (!opened.ok()) return opened.status();
   audit::QueuedAuditLog& audit = *opened->log;
 

@@ -64,6 +64,7 @@ void Reloader::Take(Settings next) {
   parts_.current.Set(SnapshotOf(config));
   parts_.loop.Post([&upstream = parts_.upstream, keys = next.api_keys] { upstream.UseKeys(keys); });
   parts_.server.Use(next.edge);
+  parts_.audit.UseKeys(next.audit_keys);
   parts_.audit.UseConfig(config.fingerprint);
   telemetry::SetLogLevel(config.log.level);
   RecordChanges(next);
@@ -78,7 +79,12 @@ void Reloader::RecordChanges(const Settings& next) {
     Log(LogLevel::kInfo, audit::event::kConfigReloaded, {{"config", next.config.fingerprint}});
     Record(audit::event::kConfigReloaded, "from " + settings_.config.fingerprint);
   }
-  for (const std::string& change : rpc::ChangedKeys(settings_.edge, next.edge)) {
+  std::vector<std::string> changes = rpc::ChangedKeys(settings_.edge, next.edge);
+  if (next.audit_keys.fingerprinter != settings_.audit_keys.fingerprinter) {
+    changes.emplace_back("audit: fingerprint key");
+  }
+  if (next.audit_keys.signer != settings_.audit_keys.signer) changes.emplace_back("audit: signing key");
+  for (const std::string& change : changes) {
     Log(LogLevel::kInfo, audit::event::kKeyReloaded, {{"detail", change}});
     Record(audit::event::kKeyReloaded, change);
   }

@@ -4,6 +4,7 @@
 #include <variant>
 #include <vector>
 
+#include "daemon/audit/keys.h"
 #include "daemon/config/config.h"
 #include "daemon/rpc/edge_settings.h"
 #include "daemon/upstream/api_key.h"
@@ -15,6 +16,7 @@ struct Settings {
   config::Config config;
   std::string text_fingerprint;  // of the configuration's file
   upstream::KeyRing api_keys;
+  audit::Keys audit_keys;
   rpc::EdgeSettings edge;
 };
 

@@ -16,6 +16,7 @@ using v1::Record;
 namespace event {
 inline constexpr char kDaemonStarted[] = "daemon.started";
 inline constexpr char kDaemonStopped[] = "daemon.stopped";
+inline constexpr char kCheckpoint[] = "checkpoint";
 inline constexpr char kConfigReloaded[] = "config.reloaded";
 inline constexpr char kConfigRejected[] = "config.rejected";
 inline constexpr char kKeyReloaded[] = "key.reloaded";

@@ -43,7 +43,7 @@ Result<Fingerprinter> Fingerprinter::FromFile(const std::string& path) {
   if (size < kMinKey)
     return absl::InvalidArgumentError("audit.fingerprint_key_file holds fewer than 32 bytes");
   if (size > kMaxKey) return absl::InvalidArgumentError("audit.fingerprint_key_file holds over 4,096 bytes");
-  return Fingerprinter(std::move(key));
+  return Fingerprinter(std::move(key), false);
 }
 
 Fingerprinter Fingerprinter::WithNewKey() {
@@ -52,7 +52,13 @@ Fingerprinter Fingerprinter::WithNewKey() {
   if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) std::abort();
   Secret key(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   OPENSSL_cleanse(bytes.data(), bytes.size());
-  return Fingerprinter(std::move(key));
+  return Fingerprinter(std::move(key), true);
+}
+
+bool operator==(const Fingerprinter& a, const Fingerprinter& b) {
+  const std::string_view one = a.key_.Expose();
+  const std::string_view other = b.key_.Expose();
+  return one.size() == other.size() && CRYPTO_memcmp(one.data(), other.data(), one.size()) == 0;
 }
 
 std::string Fingerprinter::Of(const Bearer& bearer) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "daemon/base/result.h"
 #include "daemon/base/secret.h"
@@ -17,13 +18,20 @@ class Fingerprinter {
   // A key of its own, lost with this.
   static Fingerprinter WithNewKey();
 
+  // Whether WithNewKey made it.
+  bool made_here() const { return made_here_; }
+
+  // Whether both have the same key.
+  friend bool operator==(const Fingerprinter& a, const Fingerprinter& b);
+
   // "hmac-sha256:" and hex of HMAC-SHA-256(key, bearer).
   std::string Of(const Bearer& bearer) const;
 
  private:
-  explicit Fingerprinter(Secret key) : key_(std::move(key)) {}
+  Fingerprinter(Secret key, bool made_here) : key_(std::move(key)), made_here_(made_here) {}
 
   Secret key_;
+  bool made_here_;
 };
 
 }  // namespace tokend::audit

@@ -64,7 +64,7 @@ Status FileJournal::Append(std::string_view lines, std::uint64_t first_sequence,
 }
 
 Status FileJournal::Write(std::string_view lines, std::uint64_t first_sequence) {
-  if (size_ > 0 && size_ + lines.size() > max_size_) {
+  if (BeginsFile(lines.size())) {
     if (Status chosen = ChooseClosedName(); !chosen.ok()) return chosen;
     if (Status rotated = Install({}, first_sequence); !rotated.ok()) return rotated;
   }

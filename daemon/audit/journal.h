@@ -32,6 +32,9 @@ class Journal {
   // again.
   virtual Status Append(std::string_view lines, std::uint64_t first_sequence, GiveUp give_up) = 0;
 
+  // Whether Append of so many bytes would put them in a file of their own, and close the one before.
+  virtual bool BeginsFile(std::size_t bytes) const = 0;
+
   // Begins again, with a line that is durable once this returns OK: from `sequence` on, what was there before
   // does not count. After an error it may be called again.
   virtual Status Replace(MakeRecovered line, std::uint64_t sequence, GiveUp give_up) = 0;
@@ -55,6 +58,7 @@ class FileJournal final : public Journal {
   void Distrust(std::string damage, std::uint64_t first_sequence, std::uint64_t size);
 
   Status Append(std::string_view lines, std::uint64_t first_sequence, GiveUp give_up) override;
+  bool BeginsFile(std::size_t bytes) const override { return size_ > 0 && size_ + bytes > max_size_; }
   Status Replace(MakeRecovered line, std::uint64_t sequence, GiveUp give_up) override;
 
  private:
@@ -90,6 +94,7 @@ class StreamJournal final : public Journal {
   explicit StreamJournal(int descriptor) : descriptor_(descriptor) {}
 
   Status Append(std::string_view lines, std::uint64_t first_sequence, GiveUp give_up) override;
+  bool BeginsFile(std::size_t) const override { return false; }
   Status Replace(MakeRecovered line, std::uint64_t sequence, GiveUp give_up) override;
 
  private:

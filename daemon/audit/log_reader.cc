@@ -14,6 +14,8 @@ constexpr std::size_t kBuffer = 16 * kMaxLine;
 // Past it a JSON reader that knows only doubles is wrong, and the next one must still be a number.
 constexpr std::uint64_t kMaxSequence = std::uint64_t{1} << 53U;
 
+constexpr std::uint64_t kMaxHttpStatus = 999;
+
 using simdjson::dom::element;
 using simdjson::dom::object;
 
@@ -57,6 +59,45 @@ bool ReadTarget(const object& from, v1::Record& record) {
   return ReadText(target, "organization", to.mutable_organization()) &&
          ReadText(target, "application", to.mutable_application()) &&
          ReadText(target, "description", to.mutable_description());
+}
+
+bool ReadUpstream(const object& from, v1::Record& record) {
+  object upstream;
+  if (from.at_key("upstream").get(upstream) != simdjson::SUCCESS) return true;
+  v1::Upstream& to = *record.mutable_upstream();
+  std::uint64_t http_status = 0;
+  std::uint64_t latency = 0;
+  std::uint64_t generation = 0;
+  std::int64_t code = 0;
+  element value;
+  const bool has_code = upstream.at_key("error_code").get(value) == simdjson::SUCCESS;
+  if (has_code && value.get_int64().get(code) != simdjson::SUCCESS) return false;
+  if (!ReadNumber(upstream, "http_status", &http_status) || !ReadNumber(upstream, "latency_us", &latency) ||
+      !ReadNumber(upstream, "key_generation", &generation) || http_status > kMaxHttpStatus) {
+    return false;
+  }
+  to.set_http_status(static_cast<std::int32_t>(http_status));
+  to.set_error_code(code);
+  to.set_latency_us(static_cast<std::int64_t>(latency));
+  to.set_key_generation(generation);
+  return true;
+}
+
+bool ReadToken(const object& from, v1::Record& record) {
+  object token;
+  if (from.at_key("token").get(token) != simdjson::SUCCESS) return true;
+  return ReadText(token, "id", record.mutable_token()->mutable_id()) &&
+         ReadText(token, "fingerprint", record.mutable_token()->mutable_fingerprint());
+}
+
+bool ReadRest(const object& from, v1::Record& record) {
+  std::uint64_t count = 0;
+  const bool read = ReadText(from, "config", record.mutable_config()) && ReadUpstream(from, record) &&
+                    ReadToken(from, record) && ReadText(from, "reason", record.mutable_reason()) &&
+                    ReadText(from, "detail", record.mutable_detail()) && ReadNumber(from, "count", &count) &&
+                    ReadText(from, "signature", record.mutable_signature());
+  record.set_count(count);
+  return read;
 }
 
 bool IsHash(std::string_view text) {
@@ -115,7 +156,7 @@ std::optional<v1::Record> LineParser::Parse(std::string_view line) {
                     ReadText(from, "request_id", record.mutable_request_id()) &&
                     ReadNumber(from, "intent", &intent) && ReadCaller(from, record) &&
                     ReadTarget(from, record) && ReadText(from, "grant", record.mutable_grant()) &&
-                    ReadText(from, "prev", record.mutable_prev());
+                    ReadRest(from, record) && ReadText(from, "prev", record.mutable_prev());
   const std::optional<RecordTime> parsed_time = ParseTime(time);
   if (!read || sequence == 0 || sequence > kMaxSequence || !parsed_time || record.event().empty() ||
       !IsHash(record.prev())) {

@@ -36,8 +36,8 @@ class LineReader {
 // Reads lines that ToLine wrote, strictly. One thread at a time.
 class LineParser {
  public:
-  // What the line says, of the keys seq, time, event, request_id, intent, caller, target, grant and prev.
-  // Nothing if it is no record. simdjson's padding must stand behind the line, as LineReader has it.
+  // What the line says. Nothing if it is no record. simdjson's padding must stand behind the line, as
+  // LineReader has it.
   std::optional<v1::Record> Parse(std::string_view line);
 
  private:

@@ -74,7 +74,7 @@ Status EndOpenIntents(History& history, RecordTime since, Journal& journal, Chai
 }  // namespace
 
 Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditFile& file,
-                           std::unique_ptr<StreamCopy> copy, Fingerprinter fingerprinter, OpenOptions options,
+                           std::unique_ptr<StreamCopy> copy, Keys keys, OpenOptions options,
                            loop::EventLoop& loop) {
   const LogNames names(file.path.substr(file.path.rfind('/') + 1));
   if (Status locked = store->Lock(); !locked.ok()) return locked;
@@ -93,22 +93,19 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
   if (Status ended = EndOpenIntents(*history, since, *journal, chain, copy.get()); !ended.ok()) return ended;
 
   QueuedAuditLog::Parts parts{
-      std::move(store),         std::move(journal),
-      std::move(copy),          std::move(chain),
-      std::move(fingerprinter), std::min<std::uint64_t>(QueuedAuditLog::kMaxBatchBytes, file.max_size)};
+      std::move(store), std::move(journal),
+      std::move(copy),  std::move(chain),
+      std::move(keys),  std::min<std::uint64_t>(QueuedAuditLog::kMaxBatchBytes, file.max_size)};
   return Opened{
       std::make_unique<QueuedAuditLog>(std::move(parts), loop, std::move(options.hooks), options.timing),
       std::move(history->past)};
 }
 
-Result<Opened> OpenAuditLog(const config::Audit& config, OpenOptions options, loop::EventLoop& loop) {
-  Result<Fingerprinter> fingerprinter = config.fingerprint_key_file.empty()
-                                            ? Fingerprinter::WithNewKey()
-                                            : Fingerprinter::FromFile(config.fingerprint_key_file);
-  if (!fingerprinter.ok()) return fingerprinter.status();
+Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions options,
+                            loop::EventLoop& loop) {
   if (!config.file) {
     QueuedAuditLog::Parts parts{nullptr, std::make_unique<StreamJournal>(STDOUT_FILENO), nullptr,
-                                Chain(Head{}, options.config, loop.clock()), *std::move(fingerprinter)};
+                                Chain(Head{}, options.config, loop.clock()), std::move(keys)};
     return Opened{
         std::make_unique<QueuedAuditLog>(std::move(parts), loop, std::move(options.hooks), options.timing),
         {}};
@@ -121,8 +118,8 @@ Result<Opened> OpenAuditLog(const config::Audit& config, OpenOptions options, lo
   if (!store.ok()) return store.status();
   std::unique_ptr<StreamCopy> copy;
   if (config.to_stdout) copy = std::make_unique<StreamCopy>(STDOUT_FILENO);
-  return OpenFileLog(*std::move(store), *config.file, std::move(copy), *std::move(fingerprinter),
-                     std::move(options), loop);
+  return OpenFileLog(*std::move(store), *config.file, std::move(copy), std::move(keys), std::move(options),
+                     loop);
 }
 
 }  // namespace tokend::audit

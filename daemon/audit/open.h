@@ -34,11 +34,12 @@ struct Opened {
 // Opens the audit log and makes it whole before it returns: what a crash or an intruder left that is no chain
 // of records is set aside (audit.recovered), and every token.intended without its end is ended as
 // token.unknown. Blocks: call it before anything serves.
-Result<Opened> OpenAuditLog(const config::Audit& config, OpenOptions options, loop::EventLoop& loop);
+Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions options,
+                            loop::EventLoop& loop);
 
 // The same for a file in a given store. `copy` may be null.
 Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditFile& file,
-                           std::unique_ptr<StreamCopy> copy, Fingerprinter fingerprinter, OpenOptions options,
+                           std::unique_ptr<StreamCopy> copy, Keys keys, OpenOptions options,
                            loop::EventLoop& loop);
 
 }  // namespace tokend::audit

@@ -17,6 +17,7 @@ QueuedAuditLog::QueuedAuditLog(Parts parts, loop::EventLoop& loop, Hooks hooks, 
       hooks_(std::move(hooks)),
       timing_(timing),
       notes_(timing.note_window),
+      keys_(std::make_shared<const Keys>(std::move(parts_.keys))),
       thread_([this] { Run(); }) {}
 
 QueuedAuditLog::~QueuedAuditLog() { Stop(); }
@@ -60,6 +61,16 @@ void QueuedAuditLog::AppendReserved(Record record, Done<std::uint64_t> done) {
   Refuse(std::move(done));
 }
 
+void QueuedAuditLog::UseKeys(Keys keys) {
+  const std::lock_guard lock(mutex_);
+  keys_ = std::make_shared<const Keys>(std::move(keys));
+}
+
+std::shared_ptr<const Keys> QueuedAuditLog::CurrentKeys() const {
+  const std::lock_guard lock(mutex_);
+  return keys_;
+}
+
 void QueuedAuditLog::UseConfig(std::string fingerprint) {
   const std::lock_guard lock(mutex_);
   config_ = std::move(fingerprint);
@@ -67,7 +78,7 @@ void QueuedAuditLog::UseConfig(std::string fingerprint) {
 
 void QueuedAuditLog::Describe(const Token& token, Record& record) const {
   record.mutable_token()->set_id(token.id);
-  record.mutable_token()->set_fingerprint(parts_.fingerprinter.Of(token.bearer));
+  record.mutable_token()->set_fingerprint(CurrentKeys()->fingerprinter->Of(token.bearer));
 }
 
 void QueuedAuditLog::Stop() {
@@ -122,7 +133,7 @@ void QueuedAuditLog::Run() {
   while (Wait()) {
     if (!healthy_ && !Repair()) continue;
     Take();
-    if (!taken_.empty()) WriteBatch();
+    if (!taken_.empty() || CheckpointIsDue()) WriteBatch();
   }
   WriteLast();
   Finish();
@@ -137,6 +148,7 @@ bool QueuedAuditLog::Wait() {
     if (stop_by_ && (now >= *stop_by_ || (!queued && !notes_.due()))) return false;
     if (healthy_ && (queued || stop_by_)) return true;
     std::optional<SteadyTime> until = healthy_ ? notes_.due() : std::optional(retry_at_);
+    if (healthy_ && checkpoint_at_) until = std::min(*checkpoint_at_, until.value_or(SteadyTime::max()));
     if (until && *until <= now) return true;
     if (stop_by_) until = std::min(*stop_by_, until.value_or(SteadyTime::max()));
     if (until) {
@@ -158,39 +170,80 @@ void QueuedAuditLog::Take() {
   for (Record& note : notes) taken_.push_back(Entry{Kind::kNote, std::move(note), nullptr});
 }
 
-void QueuedAuditLog::WriteBatch() {
+bool QueuedAuditLog::CheckpointIsDue() const {
+  return checkpoint_at_ && *checkpoint_at_ <= std::chrono::steady_clock::now();
+}
+
+void QueuedAuditLog::AddCheckpoint(Batch& batch) {
+  Record record;
+  record.set_event(event::kCheckpoint);
   const Head before = parts_.chain.head();
-  std::string lines;
-  std::size_t batch = 0;
-  while (batch < taken_.size() && batch < kMaxBatchRecords) {
+  if (const auto signer = CurrentKeys()->signer) {
+    record.set_signature(signer->Sign(before.sequence + 1, before.hash));
+  }
+  batch.lines += parts_.chain.Add(record) + '\n';
+  batch.checkpoints.push_back({record.seq(), before.hash, {}});
+  batch.since_checkpoint = 0;
+}
+
+QueuedAuditLog::Batch QueuedAuditLog::MakeBatch(Begin begin) {
+  Batch batch;
+  batch.since_checkpoint = since_checkpoint_;
+  if (begin == Begin::kWithCheckpoint) AddCheckpoint(batch);
+  while (batch.records < taken_.size() && batch.records < kMaxBatchRecords) {
     const Head head = parts_.chain.head();
-    const std::string line = parts_.chain.Add(taken_[batch].record) + '\n';
-    if (batch > 0 && lines.size() + line.size() > parts_.max_batch_bytes) {
+    const std::string line = parts_.chain.Add(taken_[batch.records].record) + '\n';
+    if (batch.records > 0 && batch.lines.size() + line.size() > parts_.max_batch_bytes) {
       parts_.chain.Rewind(head);
       break;
     }
-    lines += line;
-    ++batch;
+    batch.lines += line;
+    ++batch.records;
+    if (++batch.since_checkpoint >= kCheckpointEvery) AddCheckpoint(batch);
+  }
+  return batch;
+}
+
+void QueuedAuditLog::WriteBatch() {
+  const Head before = parts_.chain.head();
+  Batch batch = MakeBatch(CheckpointIsDue() ? Begin::kWithCheckpoint : Begin::kWithRecords);
+  // A file that is closed is sealed by the first line of the next, which holds the hash of its last.
+  if (before.sequence > 0 && batch.checkpoints.empty() && parts_.journal->BeginsFile(batch.lines.size())) {
+    parts_.chain.Rewind(before);
+    batch = MakeBatch(Begin::kWithCheckpoint);
   }
   const SteadyTime start = std::chrono::steady_clock::now();
-  const Status status = parts_.journal->Append(lines, before.sequence + 1, [this] { return OutOfTime(); });
+  const Status status =
+      parts_.journal->Append(batch.lines, before.sequence + 1, [this] { return OutOfTime(); });
   if (!status.ok()) {
     parts_.chain.Rewind(before);
     return Break(status);
   }
   if (hooks_.on_durable) hooks_.on_durable(std::chrono::steady_clock::now() - start);
-  if (parts_.copy) parts_.copy->Offer(lines);
+  if (parts_.copy) parts_.copy->Offer(batch.lines);
 
   std::vector<Answer> answers;
   std::size_t places = 0;
-  for (std::size_t i = 0; i < batch; ++i) {
+  for (std::size_t i = 0; i < batch.records; ++i) {
     Entry& entry = taken_[i];
     if (entry.kind == Kind::kNote) continue;
     answers.push_back(Answer{std::move(entry.done), entry.record.seq()});
     ++places;
   }
-  taken_.erase(taken_.begin(), taken_.begin() + static_cast<std::ptrdiff_t>(batch));
+  taken_.erase(taken_.begin(), taken_.begin() + static_cast<std::ptrdiff_t>(batch.records));
   Reply(std::move(answers), places);
+  KeepCheckpoints(batch);
+}
+
+void QueuedAuditLog::KeepCheckpoints(const Batch& batch) {
+  since_checkpoint_ = batch.since_checkpoint;
+  if (since_checkpoint_ == 0) {
+    checkpoint_at_.reset();
+  } else if (!checkpoint_at_ || !batch.checkpoints.empty()) {
+    checkpoint_at_ = std::chrono::steady_clock::now() + timing_.checkpoint;
+  }
+  if (!hooks_.on_checkpoint) return;
+  for (const Head& checkpoint : batch.checkpoints) hooks_.on_checkpoint(checkpoint.sequence, checkpoint.hash);
 }
 
 // An intent must end once, whatever the disk does, so ends stay; nobody has promised anything of the others.
@@ -243,6 +296,8 @@ bool QueuedAuditLog::Repair() {
     return false;
   }
   repaired_at_ = std::chrono::steady_clock::now();
+  ++since_checkpoint_;
+  if (!checkpoint_at_) checkpoint_at_ = repaired_at_ + timing_.checkpoint;
   if (parts_.copy) parts_.copy->Offer(line);
   {
     const std::lock_guard lock(mutex_);
@@ -256,7 +311,11 @@ void QueuedAuditLog::WriteLast() {
   if (!last_ || !healthy_ || !taken_.empty()) return;
   taken_.push_back(Entry{Kind::kNote, *last_, nullptr});
   WriteBatch();
-  if (taken_.empty()) last_.reset();
+  if (!taken_.empty()) return;
+  last_.reset();
+  if (since_checkpoint_ == 0 || !healthy_) return;
+  checkpoint_at_ = SteadyTime::min();  // the last line holds the hash of all others
+  WriteBatch();
 }
 
 void QueuedAuditLog::Finish() {

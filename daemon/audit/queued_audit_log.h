@@ -17,8 +17,8 @@
 
 #include "daemon/audit/audit_log.h"
 #include "daemon/audit/chain.h"
-#include "daemon/audit/fingerprint.h"
 #include "daemon/audit/journal.h"
+#include "daemon/audit/keys.h"
 #include "daemon/audit/note_box.h"
 #include "daemon/audit/stream.h"
 #include "daemon/loop/event_loop.h"
@@ -31,6 +31,8 @@ enum class Health { kWritable, kFaulted };
 struct Hooks {
   // The log can no longer, or can again, be written: `words` are the daemon's own, for logs.
   std::function<void(Health health, std::string_view words)> on_health = {};
+  // A checkpoint is durable. Whoever keeps these elsewhere can tell a log that was cut off.
+  std::function<void(std::uint64_t sequence, std::string_view prev)> on_checkpoint = {};
   // How long a batch took to become durable.
   std::function<void(std::chrono::nanoseconds)> on_durable = {};
 };
@@ -38,6 +40,7 @@ struct Hooks {
 // Tests have less time.
 struct Timing {
   std::chrono::nanoseconds note_window = std::chrono::seconds(1);
+  std::chrono::nanoseconds checkpoint = std::chrono::minutes(1);
   std::chrono::nanoseconds retry = std::chrono::milliseconds(250);
   std::chrono::nanoseconds stop_bound = std::chrono::seconds(5);
 };
@@ -51,13 +54,15 @@ class QueuedAuditLog final : public AuditLog {
   static constexpr std::size_t kMaxPlaces = 16384;
   static constexpr std::size_t kMaxBatchRecords = 1024;
   static constexpr std::size_t kMaxBatchBytes = std::size_t{1} << 20U;
+  // Records from one checkpoint to the next, at most.
+  static constexpr std::size_t kCheckpointEvery = 1000;
 
   struct Parts {
     std::unique_ptr<LogStore> store;  // under the journal; may be null
     std::unique_ptr<Journal> journal;
     std::unique_ptr<StreamCopy> copy;  // may be null
     Chain chain;
-    Fingerprinter fingerprinter;
+    Keys keys;
     std::size_t max_batch_bytes = kMaxBatchBytes;
   };
 
@@ -67,6 +72,9 @@ class QueuedAuditLog final : public AuditLog {
 
   void Note(Record record) override;
   void Append(Record record, Done<std::uint64_t> done) override;
+
+  // What records and checkpoints from here on are made with. Any thread.
+  void UseKeys(Keys keys);
 
   // The fingerprint of the configuration, for records from here on that were not made by one. Any thread.
   void UseConfig(std::string fingerprint);
@@ -106,6 +114,19 @@ class QueuedAuditLog final : public AuditLog {
   void Run();
   bool Wait();
   void Take();
+  // What one batch writes: the first records of taken_, and checkpoints where they are due.
+  struct Batch {
+    std::string lines;
+    std::size_t records = 0;        // of taken_
+    std::vector<Head> checkpoints;  // their own numbers, and the hashes that they hold
+    std::size_t since_checkpoint = 0;
+  };
+  enum class Begin { kWithRecords, kWithCheckpoint };
+  Batch MakeBatch(Begin begin);
+  void AddCheckpoint(Batch& batch);
+  bool CheckpointIsDue() const;
+  void KeepCheckpoints(const Batch& batch);
+  std::shared_ptr<const Keys> CurrentKeys() const;
   void WriteBatch();
   void Break(const Status& status);
   bool Repair();
@@ -119,7 +140,7 @@ class QueuedAuditLog final : public AuditLog {
   const Timing timing_;
   std::atomic<bool> healthy_{true};  // written by the writer, under the mutex
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable work_;
   std::deque<Entry> inbox_;
   NoteBox notes_;
@@ -129,8 +150,12 @@ class QueuedAuditLog final : public AuditLog {
   std::optional<Record> last_;  // until it is written
   bool finished_ = false;
 
+  std::shared_ptr<const Keys> keys_;  // under the mutex
+
   // The writer's alone.
-  std::deque<Entry> taken_;  // in the order in which they will be written
+  std::size_t since_checkpoint_ = 0;         // records
+  std::optional<SteadyTime> checkpoint_at_;  // where there are any
+  std::deque<Entry> taken_;                  // in the order in which they will be written
   SteadyTime retry_at_{};
   SteadyTime repaired_at_{};
   std::thread thread_;

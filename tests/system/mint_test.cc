@@ -150,7 +150,8 @@ TEST_F(Mint, DrainsOnSigtermAndExitsZero) {
   call.join();
   EXPECT_EQ(running.code, 0) << running.message;
   EXPECT_EQ(tokend_->process().Wait(), 0);
-  EXPECT_EQ(tokend_->events().back(), "daemon.stopped");
+  EXPECT_EQ(tokend_->events().back(), "checkpoint");
+  EXPECT_FALSE(LastRecord("daemon.stopped").empty());
 }
 
 TEST_F(Mint, CallsThatOutliveTheDrainAreEndedWithTheirRecord) {
@@ -165,8 +166,8 @@ TEST_F(Mint, CallsThatOutliveTheDrainAreEndedWithTheirRecord) {
   call.join();
   EXPECT_EQ(running.reason, "OUTCOME_UNKNOWN");
   EXPECT_EQ(tokend_->process().Wait(), 0);
-  EXPECT_THAT(tokend_->events(),
-              ElementsAre("daemon.started", "token.intended", "token.unknown", "daemon.stopped"));
+  EXPECT_THAT(tokend_->events(), ElementsAre("daemon.started", "token.intended", "token.unknown",
+                                             "daemon.stopped", "checkpoint"));
 }
 
 TEST_F(Mint, CallerThatLeavesAfterTheIntentGetsItsTokenByRequestIdLater) {

@@ -50,8 +50,9 @@ class AuditFixture : public testing::Test {
   }
 
   Status TryOpen() {
-    Result<Opened> opened =
-        OpenFileLog(disk_.Mount(), file_, nullptr, Fingerprinter::WithNewKey(), options_, loop_);
+    Result<Opened> opened = OpenFileLog(
+        disk_.Mount(), file_, nullptr,
+        Keys{std::make_shared<const Fingerprinter>(Fingerprinter::WithNewKey()), nullptr}, options_, loop_);
     if (!opened.ok()) return opened.status();
     log_ = std::move(opened->log);
     past_ = std::move(opened->past);

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <chrono>
 #include <future>
 #include <string>
@@ -138,7 +137,7 @@ TEST_F(AuditLogTest, WritesWhatWaitsWhenItStops) {
   log_->Stop();
   loop_.RunPending();
   EXPECT_EQ(answered, 3000);
-  EXPECT_EQ(Log().size(), 3001U);
+  EXPECT_EQ(Log().size(), 3001U + 3U);  // and the checkpoints
   ExpectChained(Log());
   EXPECT_TRUE(absl::IsUnavailable(Append(EventOf("late")).status()));
 }
@@ -343,15 +342,73 @@ TEST_F(AuditLogTest, RotatesAndKeepsTheChain) {
   for (const auto& [name, bytes] : files) EXPECT_LE(bytes.size(), 2000U) << name;
   const auto lines = Log();
   ExpectChained(lines);
-  EXPECT_EQ(lines.back().record.seq(), 60U);
+  EXPECT_EQ(lines.front().record.event(), event::kCheckpoint);
   const auto& [name, bytes] = *files.begin();
   const std::string first = std::to_string(LinesOf(bytes).front().record.seq());
   EXPECT_EQ(name, "audit-" + std::string(20 - first.size(), '0') + first + ".jsonl");
 
   Open();
-  EXPECT_EQ(*Append(EventOf("x")), 61U);
+  EXPECT_EQ(*Append(EventOf("x")), lines.back().record.seq() + 1);
   Close();
   ExpectChained(Log());
+}
+
+TEST_F(AuditLogTest, SealsAClosedFileWithACheckpointThatBeginsTheNext) {
+  file_.max_size = 2000;
+  file_.keep = 100;
+  Open();
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(Append(EventOf("x")).ok());
+  Close();
+  const auto lines = Log();
+  std::size_t checkpoints = 0;
+  for (const auto& [name, bytes] : disk_.Files()) {
+    const CheckedLine first = LinesOf(bytes).front();
+    if (first.record.seq() == 1) continue;
+    EXPECT_EQ(first.record.event(), event::kCheckpoint) << name;
+    ++checkpoints;
+  }
+  EXPECT_GT(checkpoints, 2U);
+  ExpectChained(lines);
+}
+
+TEST_F(AuditLogTest, MakesACheckpointEveryThousandRecordsAndAtTheStop) {
+  Open();
+  for (int i = 0; i < 2500; ++i) log_->Append(EventOf("x"), [](const Result<std::uint64_t>&) {});
+  EXPECT_TRUE(log_->Stop(EventOf(event::kDaemonStopped)).ok());
+  std::vector<std::uint64_t> checkpoints;
+  for (const CheckedLine& line : Log()) {
+    if (line.record.event() == event::kCheckpoint) checkpoints.push_back(line.record.seq());
+  }
+  EXPECT_EQ(checkpoints, (std::vector<std::uint64_t>{1001, 2002, 2504}));
+  EXPECT_EQ(LogEvents().back(), event::kCheckpoint);
+  EXPECT_EQ(LogEvents()[LogEvents().size() - 2], event::kDaemonStopped);
+}
+
+TEST_F(AuditLogTest, MakesACheckpointOfNewsOnceAMinuteAndNoneWithoutNews) {
+  options_.timing.checkpoint = std::chrono::milliseconds(5);
+  int told = 0;
+  options_.hooks.on_checkpoint = [&](std::uint64_t, std::string_view) { loop_.Post([&told] { ++told; }); };
+  Open();
+  for (int news = 1; news <= 3; ++news) {
+    ASSERT_TRUE(Append(EventOf("x")).ok());
+    ASSERT_TRUE(loop_.RunUntil([&] { return told == news; }));
+  }
+  Close();
+  EXPECT_EQ(LogEvents(), (std::vector<std::string>{"x", "checkpoint", "x", "checkpoint", "x", "checkpoint"}));
+}
+
+TEST_F(AuditLogTest, TellsOfACheckpointWhatTheRecordSays) {
+  std::uint64_t sequence = 0;
+  std::string prev;
+  options_.hooks.on_checkpoint = [&](std::uint64_t told, std::string_view hash) {
+    sequence = told;
+    prev = hash;
+  };
+  Open();
+  ASSERT_TRUE(Append(EventOf("x")).ok());
+  EXPECT_TRUE(log_->Stop(EventOf(event::kDaemonStopped)).ok());
+  EXPECT_EQ(Log().back().record.seq(), sequence);
+  EXPECT_EQ(Log().back().record.prev(), prev);
 }
 
 TEST_F(AuditLogTest, KeepsWhatARequestMustBeKnownFromWhateverKeepSays) {

@@ -54,9 +54,10 @@ class Pipe {
 class StreamLogTest : public testing::Test {
  protected:
   void Open(int descriptor, Timing timing = {}) {
-    QueuedAuditLog::Parts parts{nullptr, std::make_unique<StreamJournal>(descriptor), nullptr,
-                                Chain(Head{}, "0123456789abcdef", loop_.clock()),
-                                Fingerprinter::WithNewKey()};
+    QueuedAuditLog::Parts parts{
+        nullptr, std::make_unique<StreamJournal>(descriptor), nullptr,
+        Chain(Head{}, "0123456789abcdef", loop_.clock()),
+        Keys{std::make_shared<const Fingerprinter>(Fingerprinter::WithNewKey()), nullptr}};
     log_ = std::make_unique<QueuedAuditLog>(std::move(parts), loop_, Hooks{}, timing);
   }
   void Append(const std::string& event, std::optional<Result<std::uint64_t>>& answer) {

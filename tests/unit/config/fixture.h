@@ -26,6 +26,7 @@ class Folder {
     Write("api_key", "abc", 0440);
     Write("jwks.json", "{}", 0644);
     Write("fingerprint_key", std::string(32, 'k'), 0400);
+    Write("signing_key.pem", "key", 0400);
   }
   ~Folder() { std::filesystem::remove_all(path_); }
   Folder(const Folder&) = delete;
@@ -146,6 +147,7 @@ audit:
   file: {path: /var/log/tokend/audit.jsonl, max_size: 1MiB, keep: 7}
   stdout: {}
   deadline: 1500ms
+  signing_key_file: $DIR/signing_key.pem
   fingerprint_key_file: $DIR/fingerprint_key
 server:
   max_in_flight: 64

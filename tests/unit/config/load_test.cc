@@ -96,6 +96,7 @@ TEST(Load, MapsEveryOtherKey) {
   EXPECT_EQ(config.audit.file->keep, 7U);
   EXPECT_TRUE(config.audit.to_stdout);
   EXPECT_EQ(config.audit.deadline, milliseconds(1500));
+  EXPECT_EQ(config.audit.signing_key_file, folder.Path("signing_key.pem"));
   EXPECT_EQ(config.audit.fingerprint_key_file, folder.Path("fingerprint_key"));
   EXPECT_EQ(config.server.max_in_flight, 64U);
   EXPECT_EQ(config.server.drain, seconds(90));

@@ -126,7 +126,7 @@ std::string Describe(const Config& config) {
   const AuditFile file = config.audit.file.value_or(AuditFile{});
   out << config.audit.file.has_value() << file.path << ";" << file.max_size << ";" << file.keep << ";"
       << config.audit.to_stdout << ";" << config.audit.deadline.count() << ";"
-      << config.audit.fingerprint_key_file << "\n";
+      << config.audit.signing_key_file << " " << config.audit.fingerprint_key_file << "\n";
   out << config.server.max_in_flight << ";" << config.server.drain.count() << "\n";
   out << (config.admin ? ToString(*config.admin) : "") << "\n";
   out << static_cast<int>(config.log.level) << ";" << static_cast<int>(config.log.format);
@@ -185,6 +185,7 @@ const std::map<std::string, std::pair<std::string, std::string>>& Edits() {
       {"audit.file.keep", {"keep: 7", "keep: 8"}},
       {"audit.stdout", {"  stdout: {}\n", ""}},
       {"audit.deadline", {"1500ms", "1501ms"}},
+      {"audit.signing_key_file", {"  signing_key_file: $DIR/signing_key.pem\n", ""}},
       {"audit.fingerprint_key_file", {"  fingerprint_key_file: $DIR/fingerprint_key\n", ""}},
       {"server.max_in_flight", {"max_in_flight: 64", "max_in_flight: 65"}},
       {"server.drain", {"90s", "91s"}},
@@ -233,7 +234,6 @@ TEST(Schema, RefusesEveryKeyThatItDoesNotSupport) {
       {"policy.grants.max_in_flight", {"scopes: [sdk]", "scopes: [sdk]\n      max_in_flight: 8"}},
       {"state.redis",
        {"audit:", "state: {redis: {address: \"redis:6379\", encryption_key_file: /key}}\naudit:"}},
-      {"audit.signing_key_file", {"stdout: {}", "stdout: {}\n  signing_key_file: /signing.pem"}},
   };
   const Folder folder;
   std::set<std::string> outermost;

@@ -1,0 +1,19 @@
+#pragma once
+
+namespace tokend::client {
+
+// What tokenctl ends with.
+enum Exit {
+  kDone = 0,
+  kFailed = 1,
+  kUsage = 2,
+  kInvalidRequest = 3,
+  kUnauthenticated = 4,
+  kNotPermitted = 5,
+  kRetryLater = 6,
+  kOutcomeUnknown = 7,
+  kVerificationFailed = 8,
+  kNothingFound = 9,
+};
+
+}  // namespace tokend::client

@@ -1,0 +1,65 @@
+#include "client/table.h"
+
+#include <absl/strings/str_format.h>
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
+#include <cstddef>
+
+namespace tokend::client {
+namespace {
+
+// UTF-8 code points: what a column is wide, but for East Asian text.
+std::size_t Width(std::string_view utf8) {
+  return static_cast<std::size_t>(std::count_if(
+      utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+}
+
+}  // namespace
+
+std::string Printable(std::string_view utf8) {
+  std::string result;
+  for (std::size_t i = 0; i < utf8.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(utf8[i]);
+    const auto next = i + 1 < utf8.size() ? static_cast<unsigned char>(utf8[i + 1]) : 0U;
+    if (byte < 0x20 || byte == 0x7F) {
+      absl::StrAppendFormat(&result, "\\x%02X", byte);
+    } else if (byte == 0xC2 && next >= 0x80 && next < 0xA0) {
+      absl::StrAppendFormat(&result, "\\x%02X", next);
+      ++i;
+    } else {
+      result += utf8[i];
+    }
+  }
+  return result;
+}
+
+std::string Table(std::vector<Row> rows) {
+  std::vector<std::size_t> widths(rows.front().size(), 0);
+  for (Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      row[i] = Printable(row[i]);
+      widths[i] = std::max(widths[i], Width(row[i]));
+    }
+  }
+  std::string text;
+  for (const Row& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += row[i] + std::string(widths[i] - Width(row[i]) + 2, ' ');
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+std::string JsonQuote(const std::string& utf8) {
+  google::protobuf::Value value;
+  value.set_string_value(utf8);
+  std::string json;
+  return google::protobuf::util::MessageToJsonString(value, &json).ok() ? json : "\"\"";
+}
+
+}  // namespace tokend::client

@@ -1,0 +1,36 @@
+#include "daemon/audit/keys.h"
+
+#include <utility>
+
+namespace tokend::audit {
+namespace {
+
+template <class Key>
+std::shared_ptr<const Key> SameOrNew(Key key, const std::shared_ptr<const Key>* running) {
+  if (running != nullptr && *running != nullptr && **running == key) return *running;
+  return std::make_shared<const Key>(std::move(key));
+}
+
+}  // namespace
+
+Result<Keys> ReadKeys(const config::Audit& config, const Keys* running) {
+  Keys keys;
+  if (!config.fingerprint_key_file.empty()) {
+    Result<Fingerprinter> fingerprinter = Fingerprinter::FromFile(config.fingerprint_key_file);
+    if (!fingerprinter.ok()) return fingerprinter.status();
+    keys.fingerprinter =
+        SameOrNew(*std::move(fingerprinter), running != nullptr ? &running->fingerprinter : nullptr);
+  } else if (running != nullptr && running->fingerprinter->made_here()) {
+    keys.fingerprinter = running->fingerprinter;
+  } else {
+    keys.fingerprinter = std::make_shared<const Fingerprinter>(Fingerprinter::WithNewKey());
+  }
+  if (!config.signing_key_file.empty()) {
+    Result<Signer> signer = Signer::FromFile(config.signing_key_file);
+    if (!signer.ok()) return signer.status();
+    keys.signer = SameOrNew(*std::move(signer), running != nullptr ? &running->signer : nullptr);
+  }
+  return keys;
+}
+
+}  // namespace tokend::audit
