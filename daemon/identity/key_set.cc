@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstring>
+#include <bit>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -53,11 +53,10 @@ std::string BytesOf(const dom::object& jwk, std::string_view key) {
 // The libraries take bytes that they do not change without const.
 std::uint8_t* Data(std::string& bytes) { return reinterpret_cast<std::uint8_t*>(bytes.data()); }
 
+// Of a number that does not begin with a zero byte.
 std::size_t BitsOf(std::string_view big_endian) {
-  std::size_t bits = big_endian.size() * 8;
-  for (auto first = static_cast<unsigned char>(big_endian.front()); (first & 0x80U) == 0; first <<= 1U)
-    --bits;
-  return bits;
+  const auto first = static_cast<unsigned char>(big_endian.front());
+  return big_endian.size() * 8 - static_cast<std::size_t>(std::countl_zero(first));
 }
 
 // "jwt-svid" is SPIFFE's word for it, in the bundles of trust domains.

@@ -50,9 +50,10 @@ class UrlKeySource::Fetcher {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   Keys keys_;
-  SteadyTime fetched_;       // when keys_ last came
-  SteadyTime begun_;         // when the last fetch began
-  SteadyTime next_ = Now();  // when one begins unasked
+  SteadyTime fetched_;                 // when keys_ last came
+  SteadyTime begun_;                   // when the last fetch began
+  std::optional<SteadyTime> renewed_;  // when a caller last had one begin
+  SteadyTime next_ = Now();            // when one begins unasked
   std::chrono::milliseconds retry_{0};
   bool wanted_ = true;  // a fetch is to begin, or runs
   bool stopping_ = false;
@@ -61,14 +62,16 @@ class UrlKeySource::Fetcher {
 
 void UrlKeySource::Fetcher::Renew(Then then) {
   std::unique_lock lock(mutex_);
-  const bool may_begin = wanted_ || Now() - begun_ >= times_.least_apart;
+  const bool may_begin = wanted_ || !renewed_ || Now() - *renewed_ >= times_.least_apart;
   if (stopping_ || !may_begin || waiting_.size() >= kMaxWaiting) {
     const Keys keys = Usable();
     lock.unlock();
     return then(keys);
   }
   waiting_.push_back(std::move(then));
-  if (!std::exchange(wanted_, true)) wake_.notify_one();
+  if (std::exchange(wanted_, true)) return;
+  renewed_ = Now();
+  wake_.notify_one();
 }
 
 void UrlKeySource::Fetcher::Run() {

@@ -1,5 +1,6 @@
 #include "daemon/rpc/edge_settings.h"
 
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,12 +20,6 @@ Result<std::shared_ptr<const TlsFiles>> ReadTls(const config::Listener& listener
   return std::make_shared<const TlsFiles>(*std::move(files));
 }
 
-void LogFetch(const std::string& listener, const Status& fetched) {
-  const std::string detail(fetched.ok() ? "" : fetched.message());
-  telemetry::Log(fetched.ok() ? config::LogLevel::kInfo : config::LogLevel::kWarning,
-                 fetched.ok() ? "jwks.fetched" : "jwks.failed", {{"listener", listener}, {"detail", detail}});
-}
-
 // Whether both go by keys, and by others.
 bool HasOtherKeys(const identity::Authenticator& running, const identity::Authenticator& next) {
   const auto* before = dynamic_cast<const identity::JwtAuthenticator*>(&running);
@@ -34,6 +29,15 @@ bool HasOtherKeys(const identity::Authenticator& running, const identity::Authen
 
 Status Of(const config::Listener& listener, const Status& status) {
   return {status.code(), absl::StrCat("listener ", listener.name, ": ", status.message())};
+}
+
+identity::FetchObserver LogOfFetches(const std::string& listener) {
+  return [listener](const Status& fetched) {
+    if (fetched.ok()) return;
+    const std::string detail(fetched.message());
+    telemetry::Log(config::LogLevel::kWarning, "jwks_fetch_failed",
+                   {{"listener", listener}, {"detail", detail}});
+  };
 }
 
 }  // namespace
@@ -47,8 +51,7 @@ Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSe
     auto tls = ReadTls(listener, before);
     if (!tls.ok()) return Of(listener, tls.status());
     auto authenticator = identity::MakeAuthenticator(
-        listener, before != nullptr ? before->authenticator : nullptr,
-        [name = listener.name](const Status& fetched) { LogFetch(name, fetched); });
+        listener, before != nullptr ? before->authenticator : nullptr, LogOfFetches(listener.name));
     if (!authenticator.ok()) return Of(listener, authenticator.status());
     settings.listeners.push_back({listener.name, *std::move(tls), *std::move(authenticator)});
   }

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstdlib>
+
+namespace tokend::fuzz {
+
+// What must hold whatever the input is. The input is then in the driver's file.
+inline void Check(bool holds) {
+  if (!holds) std::abort();
+}
+
+}  // namespace tokend::fuzz

@@ -1,0 +1,437 @@
+#include "daemon/identity/url_key_source.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "tests/fakes/http_server.h"
+#include "tests/fakes/test_certificate.h"
+#include "tests/unit/identity/jwt_fixture.h"
+
+// Keys from a real server that speaks TLS, and what becomes of the calls that wait for them.
+namespace tokend::identity {
+namespace {
+
+using fakes::JwkSet;
+using fakes::SignToken;
+using fakes::TokenKey;
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr seconds kPatience{20};
+constexpr char kPath[] = "/openid/v1/jwks";
+
+// Serves one JWK Set, or whatever else the test says.
+class Issuer : public fakes::Handler {
+ public:
+  explicit Issuer(const std::string& key_set, const std::vector<std::string>& hosts = {"127.0.0.1"})
+      : certificate_(fakes::MakeTestCertificate(hosts)),
+        base_(testing::TempDir() + "issuer-" + std::to_string(getpid())) {
+    reply_.body = key_set;
+    std::ofstream(base_ + "-ca.pem") << certificate_.ca_pem;
+    fakes::HttpServerOptions options;
+    options.certificate_pem = certificate_.certificate_pem;
+    options.private_key_pem = certificate_.private_key_pem;
+    options.protocols = {fakes::Protocol::kHttp2, fakes::Protocol::kHttp1};
+    server_ = std::make_unique<fakes::HttpServer>(std::move(options), *this);
+  }
+  ~Issuer() {
+    server_->Stop();
+    for (const char* file : {"-ca.pem", "-token"}) std::remove((base_ + file).c_str());
+  }
+  Issuer(const Issuer&) = delete;
+  Issuer& operator=(const Issuer&) = delete;
+
+  config::JwksUrl Url() const {
+    return {.url = "https://127.0.0.1:" + std::to_string(server_->port()) + kPath,
+            .ca_file = base_ + "-ca.pem",
+            .token_file = ""};
+  }
+  config::JwksUrl UrlWithToken(const std::string& token) const {
+    std::ofstream(base_ + "-token") << token;
+    config::JwksUrl url = Url();
+    url.token_file = base_ + "-token";
+    return url;
+  }
+
+  void Answer(fakes::Reply reply) {
+    const std::lock_guard lock(mutex_);
+    reply_ = std::move(reply);
+  }
+  void Answer(const std::string& key_set) { Answer(fakes::Reply{.headers = {}, .body = key_set}); }
+
+  std::vector<fakes::Request> requests() const {
+    const std::lock_guard lock(mutex_);
+    return requests_;
+  }
+  fakes::HttpServer& server() { return *server_; }
+
+ private:
+  void OnAccepted() override {}
+  void OnClosed() override {}
+  std::optional<fakes::Reply> OnHeader(fakes::Request&) override { return std::nullopt; }
+  fakes::Reply OnRequest(const fakes::Request& request) override {
+    const std::lock_guard lock(mutex_);
+    requests_.push_back(request);
+    return reply_;
+  }
+
+  const fakes::TestCertificate certificate_;
+  const std::string base_;
+  mutable std::mutex mutex_;
+  fakes::Reply reply_;
+  std::vector<fakes::Request> requests_;
+  std::unique_ptr<fakes::HttpServer> server_;
+};
+
+// What an observer was told, one after another.
+class Outcomes {
+ public:
+  FetchObserver Observer() {
+    return [this](const Status& fetched) {
+      const std::lock_guard lock(mutex_);
+      outcomes_.push_back(fetched);
+      came_.notify_all();
+    };
+  }
+  // The first `count`, once there are as many.
+  std::vector<Status> Await(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(came_.wait_for(lock, kPatience, [&] { return outcomes_.size() >= count; }));
+    return outcomes_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable came_;
+  std::vector<Status> outcomes_;
+};
+
+KeySource::Keys Renewed(KeySource& source) {
+  std::promise<KeySource::Keys> answered;
+  source.Renew([&answered](KeySource::Keys keys) { answered.set_value(std::move(keys)); });
+  std::future<KeySource::Keys> keys = answered.get_future();
+  if (keys.wait_for(kPatience) != std::future_status::ready) std::abort();
+  return keys.get();
+}
+
+template <class Condition>
+bool Eventually(Condition holds) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(milliseconds(2));
+  }
+  return true;
+}
+
+KeyFetchTimes OnlyWhenAsked(milliseconds least_apart = milliseconds(0)) {
+  return {.period = hours(1), .least_apart = least_apart, .first_retry = hours(1), .longest = seconds(10)};
+}
+
+std::string SetOf(const TokenKey& key, const std::string& kid) {
+  return JwkSet({key.Jwk(R"(,"kid":")" + kid + "\"")});
+}
+
+std::string TokenOf(const TokenKey& key, const std::string& kid) {
+  return SignToken(key, "ES256", Header("ES256", R"(,"kid":")" + kid + "\""), Claims());
+}
+
+std::future<Result<Caller>> Begin(const Authenticator& authenticator, const std::string& token) {
+  auto answered = std::make_shared<std::promise<Result<Caller>>>();
+  std::future<Result<Caller>> caller = answered->get_future();
+  authenticator.Authenticate(With({"Bearer " + token}),
+                             [answered](Result<Caller> answer) { answered->set_value(std::move(answer)); });
+  return caller;
+}
+
+Result<Caller> Await(std::future<Result<Caller>> caller) {
+  if (caller.wait_for(kPatience) != std::future_status::ready) std::abort();
+  return caller.get();
+}
+
+class Caching : public testing::Test {
+ protected:
+  std::unique_ptr<JwtAuthenticator> Make(const Issuer& issuer, KeyFetchTimes times) {
+    return std::make_unique<JwtAuthenticator>(
+        "tokens", Trusting(), std::make_unique<UrlKeySource>(issuer.Url(), times, outcomes_.Observer()),
+        clock_);
+  }
+
+  Outcomes outcomes_;
+  StandingClock clock_;
+  const TokenKey old_ = TokenKey::Ec("P-256");
+  const TokenKey new_ = TokenKey::Ec("P-256");
+};
+
+TEST(UrlKeySource, FetchesItsKeysAtTheStart) {
+  Issuer issuer(SetOf(EcKey(), "a"));
+  UrlKeySource source(issuer.Url(), OnlyWhenAsked(hours(1)), nullptr);
+  ASSERT_NE(Renewed(source), nullptr);
+  EXPECT_EQ(source.Current()->size(), 1U);
+  ASSERT_EQ(issuer.requests().size(), 1U);
+  EXPECT_EQ(issuer.requests()[0].method, "GET");
+  EXPECT_EQ(issuer.requests()[0].path, kPath);
+  EXPECT_FALSE(issuer.requests()[0].authorization);
+}
+
+TEST(UrlKeySource, SendsItsTokenAndReadsItAgainEachTime) {
+  Issuer issuer(SetOf(EcKey(), "a"));
+  UrlKeySource source(issuer.UrlWithToken("first\n"), OnlyWhenAsked(), nullptr);
+  ASSERT_NE(Renewed(source), nullptr);
+  EXPECT_EQ(issuer.requests().back().authorization, "Bearer first");
+  issuer.UrlWithToken("second");
+  ASSERT_NE(Renewed(source), nullptr);
+  EXPECT_EQ(issuer.requests().back().authorization, "Bearer second");
+}
+
+TEST(UrlKeySource, FetchesAgainByItself) {
+  Issuer issuer(SetOf(EcKey(), "a"));
+  KeyFetchTimes times = OnlyWhenAsked(hours(1));
+  times.period = milliseconds(1);
+  const UrlKeySource source(issuer.Url(), times, nullptr);
+  EXPECT_TRUE(Eventually([&] { return issuer.requests().size() >= 3; }));
+}
+
+TEST(UrlKeySource, AsksNoProxy) {
+  ASSERT_EQ(setenv("https_proxy", "http://127.0.0.1:1", 1), 0);
+  ASSERT_EQ(setenv("all_proxy", "http://127.0.0.1:1", 1), 0);
+  Issuer issuer(SetOf(EcKey(), "a"));
+  UrlKeySource source(issuer.Url(), OnlyWhenAsked(), nullptr);
+  EXPECT_NE(Renewed(source), nullptr);
+  unsetenv("https_proxy");
+  unsetenv("all_proxy");
+}
+
+TEST(UrlKeySource, TakesNothingButAKeySetFromTheRightServer) {
+  struct Case {
+    fakes::Reply reply;
+    std::string error;
+  };
+  const std::string good = SetOf(EcKey(), "a");
+  for (const Case& bad : std::vector<Case>{
+           {{.status = 404, .headers = {}, .body = good}, "the answer is not a 200"},
+           {{.status = 204, .headers = {}, .body = ""}, "the answer is not a 200"},
+           {{.status = 302, .headers = {{"location", kPath}}, .body = good}, "the answer is not a 200"},
+           {{.status = 500, .headers = {}, .body = good}, "the answer is not a 200"},
+           {{.headers = {}, .body = "<html>quoted</html>"},
+            "the answer is not a JWK Set: a JSON object without repeated keys whose \"keys\" is a list"},
+           {{.headers = {}, .body = R"({"keys":[]})"},
+            "the answer has no key that verifies tokens: RSA of 2048 to 8192 bits, or EC on P-256, P-384 or "
+            "P-521"},
+           {{.headers = {}, .body = std::string(kMaxKeySetBytes + 1, ' ')}, "the answer is too large"},
+       }) {
+    Issuer issuer("");
+    issuer.Answer(bad.reply);
+    Outcomes outcomes;
+    UrlKeySource source(issuer.Url(), OnlyWhenAsked(), outcomes.Observer());
+    EXPECT_EQ(outcomes.Await(1)[0].message(), bad.error);
+    EXPECT_EQ(source.Current(), nullptr);
+    EXPECT_EQ(issuer.requests().size(), 1U);
+  }
+}
+
+TEST(UrlKeySource, TrustsOnlyTheConfiguredAuthorityAndTheRightHost) {
+  Issuer issuer(SetOf(EcKey(), "a"));
+  const Issuer another_host(SetOf(EcKey(), "a"), {"other.example"});
+  config::JwksUrl by_another_authority = issuer.Url();
+  by_another_authority.ca_file = "/etc/ssl/certs/ca-certificates.crt";
+  for (const config::JwksUrl& url : {by_another_authority, another_host.Url()}) {
+    Outcomes outcomes;
+    const UrlKeySource source(url, OnlyWhenAsked(), outcomes.Observer());
+    EXPECT_FALSE(outcomes.Await(1)[0].ok());
+    EXPECT_EQ(source.Current(), nullptr);
+  }
+}
+
+TEST(UrlKeySource, SaysWhyItsTokenCannotBeSent) {
+  const Issuer issuer("");
+  for (const char* token : {"", "two words", "a\nb", "\x01"}) {
+    Outcomes outcomes;
+    const UrlKeySource source(issuer.UrlWithToken(token), OnlyWhenAsked(), outcomes.Observer());
+    const std::string message(outcomes.Await(1)[0].message());
+    EXPECT_EQ(message.find(issuer.UrlWithToken(token).token_file), 0U) << message;
+  }
+  EXPECT_TRUE(issuer.requests().empty());
+}
+
+TEST(UrlKeySource, ServesOldKeysWhileTheServerIsDownButNotForever) {
+  Issuer issuer(SetOf(EcKey(), "a"));
+  KeyFetchTimes times = OnlyWhenAsked();
+  times.max_age = seconds(1);
+  UrlKeySource source(issuer.Url(), times, nullptr);
+  ASSERT_NE(Renewed(source), nullptr);
+  const KeySource::Keys first = source.Current();
+  issuer.server().Stop();
+  EXPECT_EQ(Renewed(source), first);
+  EXPECT_TRUE(Eventually([&] { return source.Current() == nullptr; }));
+  EXPECT_EQ(Renewed(source), nullptr);
+}
+
+TEST(UrlKeySource, GetsItsKeysOnceTheServerIsThere) {
+  Issuer issuer(SetOf(EcKey(), "a"));
+  issuer.server().Stop();
+  KeyFetchTimes times = OnlyWhenAsked(milliseconds(20));
+  times.first_retry = milliseconds(1);
+  Outcomes outcomes;
+  const UrlKeySource source(issuer.Url(), times, outcomes.Observer());
+  EXPECT_FALSE(outcomes.Await(3)[2].ok());
+  EXPECT_EQ(source.Current(), nullptr);
+  issuer.server().Start();
+  EXPECT_TRUE(Eventually([&] { return source.Current() != nullptr; }));
+}
+
+TEST(UrlKeySource, EndsAFetchThatTakesTooLong) {
+  Issuer issuer("");
+  issuer.Answer(fakes::Reply{.action = fakes::Action::kBlackHole, .headers = {}, .body = ""});
+  KeyFetchTimes times = OnlyWhenAsked();
+  times.longest = milliseconds(100);
+  UrlKeySource source(issuer.Url(), times, nullptr);
+  EXPECT_EQ(Renewed(source), nullptr);
+}
+
+TEST(UrlKeySource, AnswersWhoWaitsWhenItEnds) {
+  Issuer issuer("");
+  issuer.Answer(fakes::Reply{.action = fakes::Action::kBlackHole, .headers = {}, .body = ""});
+  KeyFetchTimes times = OnlyWhenAsked();
+  times.longest = hours(1);
+  auto source = std::make_unique<UrlKeySource>(issuer.Url(), times, nullptr);
+  ASSERT_TRUE(Eventually([&] { return issuer.requests().size() == 1; }));
+  bool answered = false;
+  source->Renew([&answered](const KeySource::Keys& keys) { answered = keys == nullptr; });
+  EXPECT_FALSE(answered);
+  source.reset();
+  EXPECT_TRUE(answered);
+}
+
+TEST(UrlKeySource, MayEndByTheHandOfWhoWaited) {
+  Issuer issuer(SetOf(EcKey(), "a"));
+  issuer.Answer(fakes::Reply{.headers = {}, .body = SetOf(EcKey(), "a"), .delay = milliseconds(20)});
+  auto source = std::make_shared<UrlKeySource>(issuer.Url(), OnlyWhenAsked(), nullptr);
+  std::promise<void> ended;
+  source->Renew([&ended, &source](const KeySource::Keys&) {
+    source.reset();
+    ended.set_value();
+  });
+  EXPECT_EQ(ended.get_future().wait_for(kPatience), std::future_status::ready);
+}
+
+TEST(UrlKeySource, HoldsABoundedNumberOfCalls) {
+  Issuer issuer("");
+  issuer.Answer(fakes::Reply{.action = fakes::Action::kBlackHole, .headers = {}, .body = ""});
+  int answered = 0;
+  {
+    UrlKeySource source(issuer.Url(), OnlyWhenAsked(), nullptr);
+    ASSERT_TRUE(Eventually([&] { return issuer.requests().size() == 1; }));
+    for (std::size_t i = 0; i < UrlKeySource::kMaxWaiting; ++i) {
+      source.Renew([&answered](const KeySource::Keys&) { ++answered; });
+    }
+    EXPECT_EQ(answered, 0);
+    source.Renew([&answered](const KeySource::Keys&) { ++answered; });
+    EXPECT_EQ(answered, 1);
+  }
+  EXPECT_EQ(answered, static_cast<int>(UrlKeySource::kMaxWaiting) + 1);
+}
+
+TEST_F(Caching, WaitsForTheFirstKeys) {
+  Issuer issuer("");
+  issuer.Answer(fakes::Reply{.headers = {}, .body = SetOf(old_, "old"), .delay = milliseconds(50)});
+  const auto authenticator = Make(issuer, OnlyWhenAsked(hours(1)));
+  EXPECT_TRUE(Await(Begin(*authenticator, TokenOf(old_, "old"))).ok());
+}
+
+TEST_F(Caching, KnowsNobodyWithoutKeys) {
+  Issuer issuer("");
+  const auto authenticator = Make(issuer, OnlyWhenAsked(hours(1)));
+  for (int i = 0; i < 2; ++i) {
+    const auto caller = Await(Begin(*authenticator, TokenOf(old_, "old")));
+    EXPECT_EQ(caller.status().code(), absl::StatusCode::kUnauthenticated);
+    EXPECT_EQ(caller.status().message(), "there are no keys of the issuer");
+  }
+}
+
+TEST_F(Caching, FetchesOnceForAKeyThatItDoesNotKnow) {
+  Issuer issuer(SetOf(old_, "old"));
+  const auto authenticator = Make(issuer, OnlyWhenAsked());
+  ASSERT_TRUE(Await(Begin(*authenticator, TokenOf(old_, "old"))).ok());
+  issuer.Answer(fakes::Reply{.headers = {}, .body = SetOf(new_, "new"), .delay = milliseconds(200)});
+  std::vector<std::future<Result<Caller>>> callers;
+  for (int i = 0; i < 50; ++i) callers.push_back(Begin(*authenticator, TokenOf(new_, "new")));
+  for (auto& caller : callers) EXPECT_TRUE(Await(std::move(caller)).ok());
+  EXPECT_EQ(issuer.requests().size(), 2U);
+}
+
+TEST_F(Caching, FetchesAtMostOnceAMinuteForKeysThatItDoesNotKnow) {
+  static_assert(KeyFetchTimes{}.least_apart == std::chrono::minutes(1));
+  Issuer issuer(SetOf(old_, "old"));
+  const auto authenticator = Make(issuer, OnlyWhenAsked(hours(1)));
+  ASSERT_TRUE(Await(Begin(*authenticator, TokenOf(old_, "old"))).ok());
+  issuer.Answer(SetOf(new_, "new"));
+  EXPECT_TRUE(Await(Begin(*authenticator, TokenOf(new_, "new"))).ok());  // the first of this minute
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(
+        Ask(*authenticator, With({"Bearer " + TokenOf(new_, "kid" + std::to_string(i))})).status().message(),
+        "the issuer's key set has no key for the token");
+  }
+  EXPECT_EQ(issuer.requests().size(), 2U);
+}
+
+TEST_F(Caching, FetchesNothingForATokenThatIsRefusedAnyway) {
+  Issuer issuer(SetOf(old_, "old"));
+  const auto authenticator = Make(issuer, OnlyWhenAsked());
+  ASSERT_TRUE(Await(Begin(*authenticator, TokenOf(old_, "old"))).ok());
+  const std::string unsigned_token = fakes::SigningInput(Header("none"), Claims()) + ".eA";
+  for (const std::string& token : {TokenOf(new_, "old"), unsigned_token, std::string("a.b.c")}) {
+    EXPECT_FALSE(Ask(*authenticator, With({"Bearer " + token})).ok());
+  }
+  EXPECT_EQ(issuer.requests().size(), 1U);
+}
+
+TEST_F(Caching, ForgetsATokenWhoseKeyIsGone) {
+  Issuer issuer(SetOf(old_, "old"));
+  const auto authenticator = Make(issuer, OnlyWhenAsked());
+  const std::string token = TokenOf(old_, "old");
+  ASSERT_TRUE(Await(Begin(*authenticator, token)).ok());
+  ASSERT_TRUE(Ask(*authenticator, With({"Bearer " + token})).ok());
+  issuer.Answer(SetOf(new_, "new"));
+  ASSERT_TRUE(Await(Begin(*authenticator, TokenOf(new_, "new"))).ok());
+  EXPECT_FALSE(Await(Begin(*authenticator, token)).ok());
+}
+
+TEST_F(Caching, KeepsTheSetWhereItsKeysAreTheSame) {
+  Issuer issuer(SetOf(old_, "old"));
+  const auto authenticator = Make(issuer, OnlyWhenAsked());
+  ASSERT_TRUE(Await(Begin(*authenticator, TokenOf(old_, "old"))).ok());
+  const KeySource::Keys first = authenticator->keys();
+  ASSERT_FALSE(Await(Begin(*authenticator, TokenOf(new_, "new"))).ok());
+  ASSERT_EQ(issuer.requests().size(), 2U);
+  EXPECT_EQ(authenticator->keys(), first);
+}
+
+TEST_F(Caching, AnswersWhoWaitsWhenTheAuthenticatorEnds) {
+  Issuer issuer("");
+  issuer.Answer(fakes::Reply{.action = fakes::Action::kBlackHole, .headers = {}, .body = ""});
+  auto authenticator = Make(issuer, OnlyWhenAsked());
+  auto caller = Begin(*authenticator, TokenOf(old_, "old"));
+  authenticator.reset();
+  EXPECT_EQ(Await(std::move(caller)).status().code(), absl::StatusCode::kUnauthenticated);
+}
+
+TEST_F(Caching, AnswersWithinTheLongestWait) { EXPECT_LT(KeyFetchTimes{}.longest, kLongestWait); }
+
+}  // namespace
+}  // namespace tokend::identity
