@@ -39,7 +39,7 @@ int Usage(const std::string& message) {
 }
 
 std::optional<policy::Policy> LoadPolicy(const std::string& path) {
-  const config::LoadResult loaded = config::Load(path);
+  const config::LoadResult loaded = config::Load(path, nullptr, config::NamedFiles::kIgnored);
   for (const std::string& error : loaded.errors) PrintError(error + "\n");
   if (!loaded.config) return std::nullopt;
   return policy::Policy(loaded.config->grants, loaded.config->applivery.organizations);

@@ -61,23 +61,24 @@ Result<Pattern> Pattern::Parse(std::string_view text) {
 
 namespace {
 
-// Follows every way through the pattern at once: reached[i] says that what has been taken so far can be what
-// stands before tokens[i].
+// Follows every way through the pattern at once: `places` are the tokens, ascending, that what has been taken
+// so far can be what stands before.
 template <class Token, class Taken>
 bool Follow(const std::vector<Token>& tokens, const Taken& taken) {
-  absl::InlinedVector<char, 128> reached(tokens.size() + 1, 0);
-  absl::InlinedVector<char, 128> next(tokens.size() + 1, 0);
-  reached[0] = 1;
+  absl::InlinedVector<std::size_t, 16> places = {0};
+  absl::InlinedVector<std::size_t, 16> next;
   for (const auto& part : taken) {
-    std::fill(next.begin(), next.end(), 0);
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      if (reached[i] == 0 || !tokens[i].Takes(part)) continue;
-      next[i + 1] = 1;
-      if (tokens[i].kind != Token::Kind::kLiteral) next[i] = 1;
+    next.clear();
+    for (const std::size_t place : places) {
+      if (place == tokens.size() || !tokens[place].Takes(part)) continue;
+      const bool stays = tokens[place].kind != Token::Kind::kLiteral;
+      if (stays && (next.empty() || next.back() != place)) next.push_back(place);
+      next.push_back(place + 1);
     }
-    reached.swap(next);
+    if (next.empty()) return false;
+    places.swap(next);
   }
-  return reached.back() != 0;
+  return places.back() == tokens.size();
 }
 
 }  // namespace
@@ -88,7 +89,10 @@ bool Pattern::Matches(std::string_view name) const {
   return tokens_.empty() ? name.empty() : Follow(tokens_, name);
 }
 
-bool Pattern::Covers(const Pattern& other) const { return Follow(AllTokens(), other.AllTokens()); }
+bool Pattern::Covers(const Pattern& other) const {
+  if (other.tokens_.empty()) return Matches(other.prefix_);
+  return !tokens_.empty() && other.prefix_.starts_with(prefix_) && Follow(AllTokens(), other.AllTokens());
+}
 
 std::vector<Pattern::Token> Pattern::AllTokens() const {
   std::vector<Token> tokens;

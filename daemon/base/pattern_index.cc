@@ -26,6 +26,31 @@ std::string_view SuffixOf(std::string_view pattern) {
   return last == std::string_view::npos ? pattern : pattern.substr(last + 1);
 }
 
+using Segments = absl::InlinedVector<std::string_view, 16>;
+
+Segments SegmentsOf(std::string_view text) {
+  Segments segments;
+  while (true) {
+    const std::size_t end = text.find_first_of("/:");
+    segments.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return segments;
+    text.remove_prefix(end + 1);
+  }
+}
+
+// Those that every name that the pattern matches has, between what its wildcards stand for.
+Segments InnerSegmentsOf(std::string_view pattern) {
+  const std::size_t first = pattern.find('*');
+  const std::size_t last = pattern.rfind('*');
+  Segments segments = SegmentsOf(pattern.substr(first, last - first + 1));
+  segments.erase(std::remove_if(segments.begin(), segments.end(),
+                                [](std::string_view segment) {
+                                  return segment.empty() || segment.find('*') != std::string_view::npos;
+                                }),
+                 segments.end());
+  return segments;
+}
+
 }  // namespace
 
 void PatternIndex::Add(std::string_view pattern, Item item) {
@@ -40,7 +65,40 @@ void PatternIndex::Add(std::string_view pattern, Item item) {
   Bucket& bucket = by_prefix_[std::string(pattern.substr(0, wildcard))];
   const std::string_view suffix = SuffixOf(pattern);
   Insert(suffix.size(), bucket.suffix_sizes);
-  bucket.by_suffix[std::string(suffix)].push_back({*std::move(parsed), item});
+  Group& group = bucket.by_suffix[std::string(suffix)];
+  // Under the segment that tells it best from the others so far.
+  Entries* entries = nullptr;
+  for (const std::string_view segment : InnerSegmentsOf(pattern)) {
+    Entries& under = group.by_segment[std::string(segment)];
+    if (entries == nullptr || under.size() < entries->size()) entries = &under;
+  }
+  (entries != nullptr ? *entries : group.others).push_back({*std::move(parsed), item});
+}
+
+template <class Visit>
+void PatternIndex::VisitCandidates(std::string_view begin, std::string_view end, std::string_view text,
+                                   Visit visit) const {
+  const auto visit_all = [&visit](const Entries& entries) {
+    return std::all_of(entries.begin(), entries.end(), visit);
+  };
+  const Segments segments = SegmentsOf(text);
+  for (const std::size_t prefix : prefix_sizes_) {
+    if (prefix > begin.size()) continue;
+    const auto bucket = by_prefix_.find(Key(begin.substr(0, prefix)));
+    if (bucket == by_prefix_.end()) continue;
+    for (const std::size_t suffix : bucket->second.suffix_sizes) {
+      if (suffix > end.size()) continue;
+      const auto found = bucket->second.by_suffix.find(Key(end.substr(end.size() - suffix)));
+      if (found == bucket->second.by_suffix.end()) continue;
+      const Group& group = found->second;
+      if (!visit_all(group.others)) return;
+      if (group.by_segment.empty()) continue;
+      for (const std::string_view segment : segments) {
+        const auto under = group.by_segment.find(Key(segment));
+        if (under != group.by_segment.end() && !visit_all(under->second)) return;
+      }
+    }
+  }
 }
 
 PatternIndex::Items PatternIndex::Matching(std::string_view name) const {
@@ -48,19 +106,10 @@ PatternIndex::Items PatternIndex::Matching(std::string_view name) const {
   if (const auto found = literals_.find(Key(name)); found != literals_.end()) {
     items.insert(items.end(), found->second.begin(), found->second.end());
   }
-  for (const std::size_t prefix : prefix_sizes_) {
-    if (prefix >= name.size()) continue;
-    const auto bucket = by_prefix_.find(Key(name.substr(0, prefix)));
-    if (bucket == by_prefix_.end()) continue;
-    for (const std::size_t suffix : bucket->second.suffix_sizes) {
-      if (prefix + suffix >= name.size()) continue;
-      const auto entries = bucket->second.by_suffix.find(Key(name.substr(name.size() - suffix)));
-      if (entries == bucket->second.by_suffix.end()) continue;
-      for (const Entry& entry : entries->second) {
-        if (entry.pattern.Matches(name)) items.push_back(entry.item);
-      }
-    }
-  }
+  VisitCandidates(name, name, name, [&](const Entry& entry) {
+    if (entry.pattern.Matches(name)) items.push_back(entry.item);
+    return true;
+  });
   return Ordered(std::move(items));
 }
 
@@ -68,29 +117,19 @@ PatternIndex::Items PatternIndex::Covering(std::string_view pattern, Item limit,
   Items items;
   const Result<Pattern> narrow = Pattern::Parse(pattern);
   if (!narrow.ok()) return items;
-  const std::string_view fixed = pattern.substr(0, pattern.find('*'));
-  const std::string_view ending = SuffixOf(pattern);
   if (const auto found = literals_.find(Key(pattern)); found != literals_.end()) {
     for (const Item item : found->second) {
-      if (item < limit) items.push_back(item);
+      if (item >= limit || budget == 0) break;
+      --budget;
+      items.push_back(item);
     }
   }
-  for (const std::size_t prefix : prefix_sizes_) {
-    if (prefix > fixed.size()) continue;
-    const auto bucket = by_prefix_.find(Key(fixed.substr(0, prefix)));
-    if (bucket == by_prefix_.end()) continue;
-    for (const std::size_t suffix : bucket->second.suffix_sizes) {
-      if (suffix > ending.size()) continue;
-      const auto entries = bucket->second.by_suffix.find(Key(ending.substr(ending.size() - suffix)));
-      if (entries == bucket->second.by_suffix.end()) continue;
-      for (const Entry& entry : entries->second) {
-        if (entry.item >= limit) continue;
-        if (budget == 0) return Ordered(std::move(items));
-        --budget;
-        if (entry.pattern.Covers(*narrow)) items.push_back(entry.item);
-      }
-    }
-  }
+  VisitCandidates(pattern.substr(0, pattern.find('*')), SuffixOf(pattern), pattern, [&](const Entry& entry) {
+    if (budget == 0) return false;
+    --budget;
+    if (entry.item < limit && entry.pattern.Covers(*narrow)) items.push_back(entry.item);
+    return true;
+  });
   return Ordered(std::move(items));
 }
 

@@ -30,7 +30,7 @@ LoadResult Unreadable(const std::string& path, const std::string& why) {
 
 }  // namespace
 
-LoadResult Load(const std::string& path, const Config* running) {
+LoadResult Load(const std::string& path, const Config* running, NamedFiles files) {
   // Non-blocking, so that a pipe without a writer cannot hold the start up.
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return Unreadable(path, "cannot be opened: " + std::generic_category().message(errno));
@@ -48,16 +48,16 @@ LoadResult Load(const std::string& path, const Config* running) {
     size += static_cast<std::size_t>(count);
   }
   text.resize(size);
-  return Parse(text, path, running);
+  return Parse(text, path, running, files);
 }
 
-LoadResult Parse(std::string_view text, std::string_view filename, const Config* running) {
+LoadResult Parse(std::string_view text, std::string_view filename, const Config* running, NamedFiles files) {
   Report report{std::string(filename)};
   v1::Config schema;
   if (text.size() > kMaxFileSize) {
-    report.ErrorAt(Position{}, "is larger than 1 MiB");
+    report.ErrorAt(Position{}, "is larger than 16 MiB");
   } else if (const auto document = ParseYaml(text, report)) {
-    Read(*document, report, schema);
+    Read(*document, files, report, schema);
     ApplyRules(schema, report);
     if (running != nullptr) CheckUnchanged(*running->schema, schema, report);
   }

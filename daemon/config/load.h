@@ -6,10 +6,11 @@
 #include <vector>
 
 #include "daemon/config/config.h"
+#include "daemon/config/named_files.h"
 
 namespace tokend::config {
 
-inline constexpr std::size_t kMaxFileSize = 1 << 20;  // bytes
+inline constexpr std::size_t kMaxFileSize = 16 << 20;  // bytes
 
 // What came of a configuration. Errors and warnings are whole lines, "FILE:LINE:COLUMN: error: …", in the
 // order of the file; they quote no value.
@@ -24,9 +25,11 @@ struct LoadResult {
 // Reads and judges a configuration file, and the presence and mode of the files that it names. Where one is
 // `running`, a key that is read at the start alone and differs from it is an error. Blocks on the file
 // system; any thread.
-LoadResult Load(const std::string& path, const Config* running = nullptr);
+LoadResult Load(const std::string& path, const Config* running = nullptr,
+                NamedFiles files = NamedFiles::kJudged);
 
 // The same for a text that is at hand; `filename` is what errors call it.
-LoadResult Parse(std::string_view text, std::string_view filename, const Config* running = nullptr);
+LoadResult Parse(std::string_view text, std::string_view filename, const Config* running = nullptr,
+                 NamedFiles files = NamedFiles::kJudged);
 
 }  // namespace tokend::config

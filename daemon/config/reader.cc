@@ -61,7 +61,7 @@ std::string Quote(const std::string& key) {
 
 class Reader {
  public:
-  explicit Reader(Report& report) : report_(report) {}
+  Reader(NamedFiles files, Report& report) : files_(files), report_(report) {}
 
   void ReadMapping(const YamlNode& node, const std::string& path, Message& message) {
     if (node.kind != Kind::kMapping) return report_.ErrorAt(node.position, Expected(path, "a mapping"));
@@ -205,7 +205,7 @@ class Reader {
     Report own("default");
     const auto value = ParseYaml(options.default_value(), own);
     assert(value);
-    Reader(own).ReadValue(*value, field.name(), message, field);
+    Reader(files_, own).ReadValue(*value, field.name(), message, field);
     assert(own.Errors().empty());
   }
 
@@ -250,7 +250,9 @@ class Reader {
                 const FieldDescriptor& field) {
     const v1::KeyOptions& options = OptionsOf(field);
     if (const auto fault = WhatIsWrong(options.form(), node.text)) return report_.Error(path, *fault);
-    if (IsFile(options.form()) && unsupported_depth_ == 0) CheckFile(options, node.text, path, report_);
+    if (IsFile(options.form()) && unsupported_depth_ == 0 && files_ == NamedFiles::kJudged) {
+      CheckFile(options, node.text, path, report_);
+    }
     Store(message, field, node.text);
   }
 
@@ -281,14 +283,15 @@ class Reader {
     Store(message, field, *value);
   }
 
+  const NamedFiles files_;
   Report& report_;
   int unsupported_depth_ = 0;  // how many unsupported keys are around: only the outermost is reported
 };
 
 }  // namespace
 
-void Read(const YamlNode& document, Report& report, v1::Config& schema) {
-  Reader(report).ReadMapping(document, "", schema);
+void Read(const YamlNode& document, NamedFiles files, Report& report, v1::Config& schema) {
+  Reader(files, report).ReadMapping(document, "", schema);
 }
 
 }  // namespace tokend::config

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "daemon/base/pattern.h"
+#include "daemon/config/policy_lint.h"
 #include "daemon/config/rules.h"
 #include "daemon/config/text.h"
 
@@ -61,6 +62,7 @@ void ApplyPolicyRules(v1::Config& schema, Report& report) {
   if (report.Has("policy.grants") && policy.grants_size() == 0) {
     report.Warning("policy.grants", "is empty: every request is denied");
   }
+  LintPolicy(schema, configured, report);
 }
 
 }  // namespace tokend::config

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "tests/fakes/test_authority.h"
 #include "tests/system/fixture.h"
 
 namespace tokend::system {
@@ -160,6 +161,91 @@ TEST_F(Reload, KeysSwitchUnderLoadWithoutOneFailedCall) {
   stop = true;
   for (std::thread& caller : callers) caller.join();
   EXPECT_EQ(failed, 0);
+}
+
+// A listener with mutual TLS, whose files a test replaces.
+class ReloadTls : public Reload {
+ protected:
+  void StartTls(const fakes::FakeAppliveryOptions& applivery = {}) {
+    WriteServer(authority_.Issue("DNS:localhost,IP:127.0.0.1"));
+    WriteFile(folder_ / "ca.crt", authority_.certificate());
+    Tokend::Options options;
+    options.listeners =
+        "  - name: local\n    address: 127.0.0.1:0\n    tls: {certificate_file: " + (folder_ / "tls.crt") +
+        ", private_key_file: " + (folder_ / "tls.key") + ", client_ca_file: " + (folder_ / "ca.crt") +
+        "}\n    authentication: {mtls: {}}\n";
+    Start(options, applivery);
+  }
+
+  void WriteServer(const fakes::Identity& server) const {
+    Replace("tls.crt", server.certificate);
+    Replace("tls.key", server.private_key);
+  }
+
+  std::unique_ptr<RawClient> Connect() const {
+    const fakes::Identity caller = authority_.Issue("URI:spiffe://test.example/ns/ci/sa/builder");
+    return std::make_unique<RawClient>(
+        tokend_->address(), TlsFiles{authority_.certificate(), caller.certificate, caller.private_key});
+  }
+
+  const fakes::TestAuthority authority_;
+};
+
+TEST_F(ReloadTls, ACertificateIsTakenUpWithItsKeyAndNeverWithAnother) {
+  StartTls();
+  const fakes::Identity next = authority_.Issue("DNS:localhost,IP:127.0.0.1");
+  Replace("tls.crt", next.certificate);
+  ASSERT_TRUE(WaitForRecords("key.rejected", 1));
+  EXPECT_THAT(LastRecord("key.rejected"), HasSubstr("is not the private key of"));
+  EXPECT_EQ(Connect()->Create(RequestFor("ios-app")).code, kOk);
+  Replace("tls.key", next.private_key);
+  ASSERT_TRUE(WaitForRecords("key.reloaded", 1));
+  EXPECT_THAT(LastRecord("key.reloaded"), HasSubstr("listener local: certificate, key or CA"));
+  EXPECT_EQ(Connect()->Create(RequestFor("ios-app")).code, kOk);
+}
+
+// Policy, API key and certificate in turn, with 100 calls in flight all the while.
+TEST_F(ReloadTls, NoCallFailsForAReload) {
+  const int reloads = std::getenv("TOKEND_LONG_TESTS") != nullptr ? 1000 : 60;
+  fakes::FakeAppliveryOptions slow;
+  slow.delay = std::chrono::milliseconds(20);
+  StartTls(slow);
+  applivery_->SetApiKeys({"fake-api-key", "second-key"});
+  std::atomic<bool> stop = false;
+  std::atomic<int> failed = 0;
+  std::atomic<int> done = 0;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 100; ++i) {
+    callers.emplace_back([&, client = std::shared_ptr<RawClient>(Connect())] {
+      while (!stop) {
+        (client->Create(RequestFor("ios-app")).code == kOk ? done : failed)++;
+      }
+    });
+  }
+  EXPECT_TRUE(Eventually([&] { return done >= 100; }));
+  for (int i = 0; i < reloads; ++i) {
+    const std::string metric = "tokend_config_reloads_total{result=\"done\"} ";
+    const auto count = [&] {
+      const std::string page = tokend_->Get("/metrics");
+      const std::size_t at = page.find(metric);
+      return at == std::string::npos ? -1 : std::stoi(page.substr(at + metric.size()));
+    };
+    const int before = count();
+    if (i % 3 == 0)
+      Edit(i % 2 == 0 ? "[sdk, beta]" : "[sdk, gamma]", i % 2 == 0 ? "[sdk, gamma]" : "[sdk, beta]");
+    if (i % 3 == 1) Replace("api-key", i % 2 == 0 ? "fake-api-key\n" : "second-key\n");
+    if (i % 3 == 2) WriteServer(authority_.Issue("DNS:localhost,IP:127.0.0.1"));
+    tokend_->process().Signal(SIGHUP);
+    ASSERT_TRUE(Eventually([&] { return count() > before; })) << i;
+    const auto fresh = Connect();  // new handshakes too
+    if (i % 10 == 0) {
+      EXPECT_EQ(fresh->Create(RequestFor("ios-app")).code, kOk);
+    }
+  }
+  stop = true;
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(failed, 0) << "of " << done;
+  EXPECT_GE(Count("config.reloaded") + Count("key.reloaded"), static_cast<std::size_t>(reloads) / 2);
 }
 
 }  // namespace

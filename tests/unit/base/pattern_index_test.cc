@@ -39,7 +39,7 @@ TEST(PatternIndex, FindsWhatTryingEachPatternFinds) {
     std::vector<Pattern> patterns;
     std::vector<std::string> written;
     while (patterns.size() < 40) {
-      const std::string text = texts.Make("ab/*", 6);
+      const std::string text = texts.Make("ab/*", 9);
       Result<Pattern> pattern = Pattern::Parse(text);
       if (!pattern.ok()) continue;
       index.Add(text, static_cast<PatternIndex::Item>(patterns.size()));
@@ -47,7 +47,7 @@ TEST(PatternIndex, FindsWhatTryingEachPatternFinds) {
       written.push_back(text);
     }
     for (int i = 0; i < 50; ++i) {
-      const std::string name = texts.Make("ab/", 7);
+      const std::string name = texts.Make("ab/", 9);
       PatternIndex::Items expected;
       for (std::size_t p = 0; p < patterns.size(); ++p) {
         if (patterns[p].Matches(name)) expected.push_back(static_cast<PatternIndex::Item>(p));
@@ -64,6 +64,26 @@ TEST(PatternIndex, FindsWhatTryingEachPatternFinds) {
           << written[p];
     }
   }
+}
+
+TEST(PatternIndex, TellsPatternsApartByAnySegmentBetweenTheirWildcards) {
+  PatternIndex index;
+  for (PatternIndex::Item item = 0; item < 1000; ++item) {
+    index.Add("spiffe://*/ns/team-" + std::to_string(item) + "/sa/*", item);
+  }
+  EXPECT_EQ(index.Matching("spiffe://prod.example/ns/team-77/sa/builder"), PatternIndex::Items{77});
+  EXPECT_EQ(index.Matching("spiffe://ns/team-1/ns/team-2/sa/x"), PatternIndex::Items{});
+  std::size_t budget = 20;
+  EXPECT_EQ(index.Covering("spiffe://*/ns/team-77/sa/*", 1000, budget), PatternIndex::Items{77});
+}
+
+TEST(PatternIndex, ComparesNoMoreThanItMay) {
+  PatternIndex index;
+  for (PatternIndex::Item item = 0; item < 10; ++item) index.Add("unix:a", item);
+  for (PatternIndex::Item item = 10; item < 20; ++item) index.Add("unix:*", item);
+  std::size_t budget = 15;
+  EXPECT_EQ(index.Covering("unix:a", 100, budget).size(), 15U);
+  EXPECT_EQ(budget, 0U);
 }
 
 TEST(Pattern, ThatCoversAnotherMatchesAllThatItMatches) {

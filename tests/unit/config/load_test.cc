@@ -207,7 +207,7 @@ TEST(Load, RefusesAFileThatIsTooLarge) {
   const Folder folder;
   folder.Write("large.yaml", folder.Fill(kMinimal) + std::string(kMaxFileSize, '#'), 0644);
   EXPECT_THAT(Load(folder.Path("large.yaml")).errors,
-              ElementsAre(folder.Path("large.yaml") + ":1:1: error: is larger than 1 MiB"));
+              ElementsAre(folder.Path("large.yaml") + ":1:1: error: is larger than 16 MiB"));
 }
 
 }  // namespace

@@ -1,0 +1,255 @@
+#include "daemon/config/policy_lint.h"
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "daemon/base/caller_name.h"
+#include "daemon/base/pattern.h"
+#include "daemon/base/pattern_index.h"
+#include "daemon/config/text.h"
+
+namespace tokend::config {
+namespace {
+
+// Fewer leave a pattern to match nearly every name of its kind.
+constexpr std::ptrdiff_t kLeastLiteral = 3;
+// Comparisons of a pattern with a name or with another pattern.
+constexpr std::size_t kMostComparisons = 2'000'000;
+constexpr std::size_t kMostNamed = 3;
+
+std::size_t Index(int i) { return static_cast<std::size_t>(i); }
+
+template <class List>
+std::vector<std::string> Texts(const List& list) {
+  return {list.begin(), list.end()};
+}
+
+// What stands before the first wildcard.
+std::string_view FixedPart(std::string_view pattern) { return pattern.substr(0, pattern.find('*')); }
+
+bool OneBeginsTheOther(std::string_view a, std::string_view b) {
+  return a.starts_with(b.substr(0, a.size())) && b.starts_with(a.substr(0, b.size()));
+}
+
+// Whether names of every trust domain can match.
+bool CrossesTrustDomains(std::string_view pattern) {
+  const std::string_view fixed = FixedPart(pattern);
+  if (fixed.starts_with(kSpiffePrefix)) return !Contains(fixed.substr(kSpiffePrefix.size()), '/');
+  return kSpiffePrefix.starts_with(fixed) && pattern.substr(fixed.size()).starts_with("**");
+}
+
+void CheckBreadth(std::string_view pattern, const std::string& path, Report& report) {
+  if (!Contains(pattern, '*')) return;
+  if (CrossesTrustDomains(pattern)) {
+    report.Warning(
+        path, "can match callers of every trust domain: name one, as in spiffe://example.org/ns/ci/sa/*");
+  }
+  const std::string_view kind = ReservedPrefixOf(pattern);
+  if (kind == kUnixPrefix) return;  // its names are a list in the same file
+  const std::string_view own = pattern.substr(kind.size());
+  const auto literal =
+      std::count_if(own.begin(), own.end(), [](char c) { return c != '*' && c != '/' && c != ':'; });
+  if (literal < kLeastLiteral) {
+    report.Warning(path, Concat({"matches nearly every caller of its kind: it has fewer than ",
+                                 std::to_string(kLeastLiteral), " characters of a name"}));
+  }
+}
+
+// Which names the listeners can make.
+class MakeableCallers {
+ public:
+  explicit MakeableCallers(const v1::Config& schema) {
+    for (const v1::Listener& listener : schema.listeners()) {
+      const v1::Authentication& authentication = listener.authentication();
+      if (authentication.has_none()) {
+        names_.insert(authentication.none().caller());
+      } else if (authentication.has_unix()) {
+        for (const v1::UnixCaller& caller : authentication.unix().callers()) names_.insert(caller.name());
+      } else if (authentication.has_mtls()) {
+        beginnings_.insert({std::string(kSpiffePrefix), std::string(kDnsPrefix)});
+      } else if (authentication.has_jwt()) {
+        AddJwt(authentication.jwt());
+      } else {
+        known_ = false;
+      }
+    }
+    known_ = known_ && names_.count("") == 0;
+  }
+
+  // False only where it is certain.
+  bool CanMake(const std::string& pattern) {
+    if (!known_) return true;
+    const bool literal = !Contains(pattern, '*');
+    if (literal && names_.count(pattern) != 0) return true;
+    const std::string_view fixed = FixedPart(pattern);
+    if (any_unreserved_ && MayBeUnreserved(fixed)) return true;
+    if (std::any_of(beginnings_.begin(), beginnings_.end(), [&](const std::string& beginning) {
+          return literal ? fixed.starts_with(beginning) : OneBeginsTheOther(fixed, beginning);
+        })) {
+      return true;
+    }
+    if (literal) return false;
+    const Result<Pattern> parsed = Pattern::Parse(pattern);
+    if (!parsed.ok()) return true;
+    // Names are in order: those that begin as the pattern does stand together.
+    for (auto name = names_.lower_bound(std::string(fixed)); name != names_.end() && name->starts_with(fixed);
+         ++name) {
+      if (budget_ == 0 || parsed->Matches(*name)) return true;
+      --budget_;
+    }
+    return false;
+  }
+
+ private:
+  static bool MayBeUnreserved(std::string_view fixed) { return ReservedPrefixOf(fixed).empty(); }
+
+  void AddJwt(const v1::JwtAuthentication& jwt) {
+    any_unreserved_ = true;
+    if (!jwt.trust_domain().empty()) beginnings_.insert(Concat({kSpiffePrefix, jwt.trust_domain(), "/"}));
+  }
+
+  bool known_ = true;  // every listener says how it tells who calls
+  bool any_unreserved_ = false;
+  std::size_t budget_ = kMostComparisons;
+  std::set<std::string> names_;
+  std::set<std::string> beginnings_;
+};
+
+// Finds grants that an earlier one leaves nothing to: each caller's pattern of theirs is taken in by one of
+// an earlier grant that also covers all their organizations, applications and scopes.
+class ShadowSearch {
+ public:
+  ShadowSearch(const v1::Policy& policy, std::set<std::string> organizations, Report& report)
+      : report_(report), organizations_(organizations.begin(), organizations.end()) {
+    grants_.reserve(Index(policy.grants_size()));
+    for (const v1::Grant& grant : policy.grants()) grants_.push_back(Compile(grant));
+  }
+
+  void Run() {
+    for (std::size_t i = 0; i < grants_.size(); ++i) {
+      Judge(i);
+      for (const std::string& caller : grants_[i].callers) {
+        index_.Add(caller, static_cast<PatternIndex::Item>(i));
+      }
+    }
+    if (budget_ == 0) {
+      report_.Warning("policy.grants",
+                      "has too many grants for the same callers: not all were searched for ones that never "
+                      "decide");
+    }
+  }
+
+ private:
+  struct Compiled {
+    std::vector<std::string> callers;
+    std::vector<bool> organizations;
+    PatternSet applications;
+    std::size_t application_count;
+    std::set<std::string> scopes;
+  };
+
+  Compiled Compile(const v1::Grant& grant) const {
+    const PatternSet covered(Texts(grant.organizations()));
+    std::vector<bool> covers;
+    covers.reserve(organizations_.size());
+    for (const std::string& name : organizations_) covers.push_back(covered.Matches(name));
+    return {Texts(grant.callers()),
+            std::move(covers),
+            PatternSet(Texts(grant.applications())),
+            Index(grant.applications_size()),
+            {grant.scopes().begin(), grant.scopes().end()}};
+  }
+
+  void Spend(std::size_t comparisons) { budget_ -= std::min(budget_, comparisons); }
+
+  bool TakesAllOf(const Compiled& earlier, const Compiled& later) {
+    Spend(1 + organizations_.size() / 64);
+    if (!std::includes(earlier.scopes.begin(), earlier.scopes.end(), later.scopes.begin(),
+                       later.scopes.end())) {
+      return false;
+    }
+    for (std::size_t i = 0; i < organizations_.size(); ++i) {
+      if (later.organizations[i] && !earlier.organizations[i]) return false;
+    }
+    Spend(earlier.application_count * later.application_count);
+    return earlier.applications.Covers(later.applications);
+  }
+
+  // The first earlier grant that leaves nothing of this pattern's callers to grant i.
+  std::optional<std::size_t> TakerOf(const std::string& caller, std::size_t i) {
+    for (const std::size_t earlier : index_.Covering(caller, static_cast<PatternIndex::Item>(i), budget_)) {
+      if (budget_ == 0) return std::nullopt;
+      if (TakesAllOf(grants_[earlier], grants_[i])) return earlier;
+    }
+    return std::nullopt;
+  }
+
+  void Judge(std::size_t i) {
+    const std::vector<std::string>& callers = grants_[i].callers;
+    std::vector<std::optional<std::size_t>> takers;
+    std::vector<std::string> named;
+    for (const std::string& caller : callers) {
+      takers.push_back(TakerOf(caller, i));
+      if (!takers.back()) continue;
+      std::string path = Item("policy.grants", *takers.back());
+      if (std::find(named.begin(), named.end(), path) == named.end()) named.push_back(std::move(path));
+    }
+    if (named.empty()) return;
+    if (std::all_of(takers.begin(), takers.end(), [](const auto& taker) { return taker.has_value(); })) {
+      if (named.size() > kMostNamed) {
+        named.resize(kMostNamed);
+        named.emplace_back("…");
+      }
+      return report_.Warning(Item("policy.grants", i),
+                             Concat({"can never decide: all that it could permit is permitted by ",
+                                     Enumerate(named), " before it"}));
+    }
+    for (std::size_t j = 0; j < callers.size(); ++j) {
+      if (!takers[j]) continue;
+      report_.Warning(Item(Under(Item("policy.grants", i), "callers"), j),
+                      Concat({"changes nothing: all that these callers could get by it they get by ",
+                              Item("policy.grants", *takers[j]), " before it"}));
+    }
+  }
+
+  Report& report_;
+  const std::vector<std::string> organizations_;
+  std::vector<Compiled> grants_;
+  PatternIndex index_;  // callers of the grants so far
+  std::size_t budget_ = kMostComparisons;
+};
+
+// The configured organizations; where the upstream knows them alone, those that grants name.
+std::set<std::string> KnownOrganizations(const v1::Policy& policy, const std::set<std::string>& configured) {
+  if (!configured.empty()) return configured;
+  std::set<std::string> names;
+  for (const v1::Grant& grant : policy.grants()) {
+    for (const std::string& text : grant.organizations()) {
+      if (!text.empty() && !Contains(text, '*')) names.insert(text);
+    }
+  }
+  return names;
+}
+
+}  // namespace
+
+void LintPolicy(const v1::Config& schema, const std::set<std::string>& organizations, Report& report) {
+  const v1::Policy& policy = schema.policy();
+  MakeableCallers makeable(schema);
+  for (int i = 0; i < policy.grants_size(); ++i) {
+    const std::string callers = Under(Item("policy.grants", Index(i)), "callers");
+    for (int j = 0; j < policy.grants(i).callers_size(); ++j) {
+      const std::string& caller = policy.grants(i).callers(j);
+      if (caller.empty()) continue;
+      const std::string path = Item(callers, Index(j));
+      CheckBreadth(caller, path, report);
+      if (!makeable.CanMake(caller)) report.Warning(path, "no listener makes a caller of this name");
+    }
+  }
+  std::set<std::string> known = KnownOrganizations(policy, organizations);
+  if (!known.empty()) ShadowSearch(policy, std::move(known), report).Run();
+}
+
+}  // namespace tokend::config

@@ -1,0 +1,173 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "tests/unit/config/fixture.h"
+
+namespace tokend::config {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr std::string_view kBeforeListeners = "listeners:\n";
+constexpr std::string_view kNone =
+    "  - {name: none, address: 127.0.0.1:0, authentication: {none: {caller: dev}}}\n";
+constexpr std::string_view kUnix =
+    "  - {name: pod, address: unix:///run/u.sock, authentication: {unix: {callers: [{uid: 7, name: "
+    "unix:checkout}]}}}\n";
+constexpr std::string_view kMtls =
+    "  - {name: mesh, address: 127.0.0.1:0, tls: {certificate_file: $DIR/cert.pem, private_key_file: "
+    "$DIR/key.pem, client_ca_file: $DIR/ca.pem}, authentication: {mtls: {}}}\n";
+constexpr std::string_view kJwt =
+    "  - {name: jobs, address: 127.0.0.1:0, authentication: {jwt: {issuer: i, audience: a, jwks_file: "
+    "$DIR/jwks.json, trust_domain: prod.example}}}\n";
+constexpr std::string_view kBetween =
+    "upstream:\n  applivery:\n    organizations:\n      - {name: acme, api_key: {file: $DIR/api_key}}\n"
+    "      - {name: beta, api_key: {file: $DIR/api_key}}\npolicy:\n  grants:\n";
+constexpr std::string_view kAfter = "audit: {stdout: {}}\n";
+
+// What is said of the policy, without the file's name.
+std::vector<std::string> WarningsOf(const std::vector<std::string_view>& listeners,
+                                    const std::string& grants) {
+  const Folder folder;
+  std::string text(kBeforeListeners);
+  for (const std::string_view listener : listeners) text += listener;
+  const LoadResult result = folder.Parse(text + std::string(kBetween) + grants + std::string(kAfter));
+  EXPECT_THAT(result.errors, IsEmpty());
+  std::vector<std::string> warnings;
+  for (const std::string& warning : result.warnings) {
+    const std::size_t policy = warning.find("policy.");
+    if (policy != std::string::npos) warnings.push_back(warning.substr(policy));
+  }
+  return warnings;
+}
+
+std::string Grant(const std::string& name, const std::string& rest) {
+  return "    - {name: " + name + ", " + rest + "}\n";
+}
+
+std::string CallerGrant(const std::string& caller) {
+  return Grant("g", "callers: [\"" + caller + "\"], applications: [app], scopes: [sdk]");
+}
+
+const std::vector<std::string_view> kEveryKind = {kNone, kUnix, kMtls, kJwt};
+
+TEST(PolicyLint, WarnsOfAPatternThatCrossesTrustDomains) {
+  for (const char* pattern : {"spiffe://**", "spiffe://*/ns/ci/sa/builder", "spiffe://prod*/ns/ci/**",
+                              "spiffe:**/builder", "**/sa/builder", "sp**/builder"}) {
+    EXPECT_THAT(WarningsOf(kEveryKind, CallerGrant(pattern)), Contains(HasSubstr("every trust domain")))
+        << pattern;
+  }
+  for (const char* pattern : {"spiffe://prod.example/**", "spiffe://prod.example/ns/*/sa/*",
+                              "system:serviceaccount:**", "*-builder", "ci**"}) {
+    EXPECT_THAT(WarningsOf(kEveryKind, CallerGrant(pattern)), IsEmpty()) << pattern;
+  }
+}
+
+TEST(PolicyLint, WarnsOfAPatternWithTooLittleOfAName) {
+  for (const char* pattern : {"s*", "*:ab", "dns:*", "dns:a*"}) {
+    EXPECT_THAT(WarningsOf(kEveryKind, CallerGrant(pattern)),
+                ElementsAre("policy.grants[0].callers[0]: matches nearly every caller of its kind: it has "
+                            "fewer than 3 characters of a name"))
+        << pattern;
+  }
+  for (const char* pattern : {"dns:*.shop.example", "unix:*", "dev*"}) {
+    EXPECT_THAT(WarningsOf(kEveryKind, CallerGrant(pattern)), IsEmpty()) << pattern;
+  }
+}
+
+struct MakeableCase {
+  std::string caller;
+  std::vector<std::string_view> by;  // the listeners that can make such a caller
+};
+
+TEST(PolicyLint, WarnsOfACallerThatNoListenerMakes) {
+  const std::vector<MakeableCase> cases = {
+      {"unix:checkout", {kUnix}},
+      {"unix:check*", {kUnix}},
+      {"unix:other", {}},
+      {"unix:other*", {}},
+      {"dns:ci.shop.example", {kMtls}},
+      {"spiffe://prod.example/ns/ci", {kMtls, kJwt}},
+      {"spiffe://prod.example/**", {kMtls, kJwt}},
+      {"spiffe://other.example/**", {kMtls}},
+      {"dev", {kNone, kJwt}},
+      {"dev*", {kJwt}},
+      {"de*", {kNone, kJwt}},
+      {"system:serviceaccount:ci:*", {kJwt}},
+  };
+  for (const MakeableCase& row : cases) {
+    for (const std::string_view listener : kEveryKind) {
+      const bool makes = std::find(row.by.begin(), row.by.end(), listener) != row.by.end();
+      const auto warnings = WarningsOf({listener}, CallerGrant(row.caller));
+      const auto unmade = HasSubstr("policy.grants[0].callers[0]: no listener makes a caller of this name");
+      EXPECT_THAT(warnings, testing::Conditional(makes, testing::Not(Contains(unmade)), Contains(unmade)))
+          << row.caller << " " << listener;
+    }
+  }
+}
+
+TEST(PolicyLint, WarnsOfAGrantThatCanNeverDecide) {
+  const std::string wide =
+      Grant("wide", "callers: [\"ci:**\", dev], applications: [\"*\"], scopes: [sdk, beta]");
+  EXPECT_THAT(WarningsOf(kEveryKind, wide + Grant("narrow",
+                                                  "callers: [\"ci:team-*\", dev], organizations: "
+                                                  "[acme], applications: [\"ios-*\"], scopes: [sdk]")),
+              ElementsAre("policy.grants[1]: can never decide: all that it could permit is permitted by "
+                          "policy.grants[0] before it"));
+  EXPECT_THAT(WarningsOf(kEveryKind, wide + Grant("mixed",
+                                                  "callers: [\"ci:team-*\", other], applications: "
+                                                  "[\"ios-*\"], scopes: [sdk]")),
+              ElementsAre("policy.grants[1].callers[0]: changes nothing: all that these callers could get by "
+                          "it they get by policy.grants[0] before it"));
+}
+
+TEST(PolicyLint, SaysNothingOfAGrantThatStillHasSomethingToDecide) {
+  const std::string first =
+      Grant("first", "callers: [\"ci:*\"], organizations: [acme], applications: [\"ios-*\"], scopes: [sdk]");
+  for (const char* rest : {
+           "callers: [\"ci:**\"], organizations: [acme], applications: [\"ios-*\"], scopes: [sdk]",
+           "callers: [\"ci:a:b\"], organizations: [acme], applications: [\"ios-*\"], scopes: [sdk]",
+           "callers: [\"ci:*\"], organizations: [acme, beta], applications: [\"ios-*\"], scopes: [sdk]",
+           "callers: [\"ci:*\"], organizations: [acme], applications: [\"ios-*\", web], scopes: [sdk]",
+           "callers: [\"ci:*\"], organizations: [acme], applications: [\"*\"], scopes: [sdk]",
+           "callers: [\"ci:*\"], organizations: [acme], applications: [\"ios-*\"], scopes: [sdk, beta]",
+       }) {
+    EXPECT_THAT(WarningsOf(kEveryKind, first + Grant("second", rest)), IsEmpty()) << rest;
+  }
+}
+
+TEST(PolicyLint, TakesEveryConfiguredOrganizationForAll) {
+  EXPECT_THAT(
+      WarningsOf(kEveryKind, Grant("first",
+                                   "callers: [dev], organizations: [acme, \"be*\"], "
+                                   "applications: [app], scopes: [sdk]") +
+                                 Grant("second", "callers: [dev], applications: [app], scopes: [sdk]")),
+      ElementsAre(HasSubstr("policy.grants[1]: can never decide")));
+}
+
+TEST(PolicyLint, StopsComparingAndSaysSo) {
+  std::string grants;
+  for (int i = 0; i < 2500; ++i) {
+    grants += Grant("g" + std::to_string(i),
+                    "callers: [dev], applications: [app-" + std::to_string(i) + "], scopes: [sdk]");
+  }
+  EXPECT_THAT(WarningsOf(kEveryKind, grants),
+              ElementsAre(HasSubstr("policy.grants: has too many grants for the same callers")));
+}
+
+TEST(Load, IgnoresTheFilesThatAreNamedWhereItIsToldSo) {
+  const Folder folder;
+  const std::string text = Folder::Replace(std::string(kMinimal), "$DIR/api_key", "/nowhere/key");
+  EXPECT_THAT(Parse(text, "t.yaml").errors, ElementsAre(HasSubstr("the file cannot be read")));
+  EXPECT_THAT(Parse(text, "t.yaml", nullptr, NamedFiles::kIgnored).errors, IsEmpty());
+}
+
+}  // namespace
+}  // namespace tokend::config
