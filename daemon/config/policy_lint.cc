@@ -49,11 +49,10 @@ void CheckBreadth(std::string_view pattern, const std::string& path, Report& rep
   const std::string_view kind = ReservedPrefixOf(pattern);
   if (kind == kUnixPrefix) return;  // its names are a list in the same file
   const std::string_view own = pattern.substr(kind.size());
-  const auto literal =
-      std::count_if(own.begin(), own.end(), [](char c) { return c != '*' && c != '/' && c != ':'; });
+  const auto literal = static_cast<std::ptrdiff_t>(own.size()) - std::count(own.begin(), own.end(), '*');
   if (literal < kLeastLiteral) {
     report.Warning(path, Concat({"matches nearly every caller of its kind: it has fewer than ",
-                                 std::to_string(kLeastLiteral), " characters of a name"}));
+                                 std::to_string(kLeastLiteral), " characters beside wildcards"}));
   }
 }
 

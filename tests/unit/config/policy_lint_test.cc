@@ -65,19 +65,19 @@ TEST(PolicyLint, WarnsOfAPatternThatCrossesTrustDomains) {
         << pattern;
   }
   for (const char* pattern : {"spiffe://prod.example/**", "spiffe://prod.example/ns/*/sa/*",
-                              "system:serviceaccount:**", "*-builder", "ci**"}) {
+                              "system:serviceaccount:**", "*-builder", "ci:**"}) {
     EXPECT_THAT(WarningsOf(kEveryKind, CallerGrant(pattern)), IsEmpty()) << pattern;
   }
 }
 
 TEST(PolicyLint, WarnsOfAPatternWithTooLittleOfAName) {
-  for (const char* pattern : {"s*", "*:ab", "dns:*", "dns:a*"}) {
+  for (const char* pattern : {"s*", "ab*", "*:a", "dns:*", "dns:a*"}) {
     EXPECT_THAT(WarningsOf(kEveryKind, CallerGrant(pattern)),
                 ElementsAre("policy.grants[0].callers[0]: matches nearly every caller of its kind: it has "
-                            "fewer than 3 characters of a name"))
+                            "fewer than 3 characters beside wildcards"))
         << pattern;
   }
-  for (const char* pattern : {"dns:*.shop.example", "unix:*", "dev*"}) {
+  for (const char* pattern : {"dns:*.shop.example", "unix:*", "dev*", "ci:*"}) {
     EXPECT_THAT(WarningsOf(kEveryKind, CallerGrant(pattern)), IsEmpty()) << pattern;
   }
 }
