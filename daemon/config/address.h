@@ -8,6 +8,9 @@
 
 namespace tokend::config {
 
+// A listener's socket is made under this name in its folder, and then gets its own.
+inline constexpr std::string_view kNewSocketName = ".tokend.new";
+
 // "unix:///absolute/path" or "host:port", the host a name, an IPv4 address or an IPv6 one in brackets.
 // INVALID_ARGUMENT says what is wrong.
 Result<Address> ParseAddress(std::string_view text);

@@ -1,4 +1,6 @@
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <map>
@@ -69,6 +71,35 @@ void CheckJwt(const v1::JwtAuthentication& jwt, const std::string& path, Report&
   CheckNotReserved(jwt.caller(), Under(path, "caller"), report);
 }
 
+// Whoever may replace the socket can be taken for this daemon.
+void CheckSocketPlace(const std::string& socket, const std::string& path, Report& report) {
+  const std::string folder = std::filesystem::path(socket).parent_path();
+  constexpr std::size_t kMaxPath = sizeof(sockaddr_un::sun_path) - 1;
+  const std::size_t max_folder = kMaxPath - std::string_view("/").size() - kNewSocketName.size();
+  if (folder.size() > max_folder) {
+    report.Error(path, Concat({"the folder of a listener's socket has at most ", std::to_string(max_folder),
+                               " bytes"}));
+  }
+  struct stat found {};
+  if (stat(folder.c_str(), &found) == 0) {
+    if ((found.st_mode & S_IWOTH) != 0) {
+      report.Warning(path, "anyone may write to the socket's folder, and so put another socket in its place");
+    }
+    if (found.st_uid != 0 && found.st_uid != geteuid()) {
+      report.Warning(path, Concat({"the socket's folder is user ", std::to_string(found.st_uid),
+                                   "'s, who may put another socket in its place"}));
+    }
+  }
+  if (lstat(socket.c_str(), &found) != 0) return;
+  if (!S_ISSOCK(found.st_mode)) {
+    report.Error(path, S_ISLNK(found.st_mode) ? "a symbolic link is there: remove it first"
+                                              : "something is there that is no socket: remove it first");
+  } else if (found.st_uid != geteuid() && geteuid() != 0) {
+    // Root may be asking on behalf of the daemon's user; a daemon of root's is as strict when it starts.
+    report.Error(path, "another user's socket is there: remove it first");
+  }
+}
+
 void CheckListener(v1::Listener& listener, const Address& address, const std::string& path, Report& report) {
   if (!report.Has(Under(path, "tls")) && !IsLocal(address)) {
     report.Error(Under(path, "address"), "needs tls: it is neither a unix socket nor a loopback address");
@@ -79,12 +110,7 @@ void CheckListener(v1::Listener& listener, const Address& address, const std::st
     listener.clear_socket_mode();
   }
   if (const auto* socket = std::get_if<UnixAddress>(&address)) {
-    struct stat folder {};
-    const std::string parent = std::filesystem::path(socket->path).parent_path();
-    if (stat(parent.c_str(), &folder) == 0 && (folder.st_mode & S_IWOTH) != 0) {
-      report.Warning(Under(path, "address"),
-                     "anyone may write to the socket's folder, and so put another socket in its place");
-    }
+    CheckSocketPlace(socket->path, Under(path, "address"), report);
   }
   const std::string authentication = Under(path, "authentication");
   if (listener.authentication().has_none()) {

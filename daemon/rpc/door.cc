@@ -82,11 +82,13 @@ void Door::Admit(std::string_view method, const grpc::CallbackServerContext& con
     return admitted(std::move(failure));
   }
   identity::Evidence evidence = EvidenceOf(context, peer, unix_uid_);
+  ++waiting_;
   authenticator_->Get()->Authenticate(
       std::move(evidence),
       [self = shared_from_this(), peer = std::move(peer), request_id = std::move(request_id),
        pass = std::get<CallGate::Pass>(std::move(entered)),
        admitted = std::move(admitted)](Result<Caller> caller) mutable {
+        --self->waiting_;
         if (caller.ok()) return admitted(Admission{std::move(pass), *std::move(caller)});
         Failure failure{Reason::kCallerUnknown, std::string(caller.status().message())};
         self->issuer_.Refuse(nullptr, self->listener_, peer, request_id, failure);

@@ -2,6 +2,8 @@
 
 #include <sys/types.h>
 
+#include <atomic>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,6 +52,9 @@ class Door : public std::enable_shared_from_this<Door> {
   // Records a refusal of a caller that was let in.
   void Refuse(const Caller& caller, std::string_view request_id, const Failure& failure) const;
 
+  // Whether a call waits for its caller to be known.
+  bool AnyWaits() const { return waiting_ != 0; }
+
   const std::string& listener() const { return listener_; }
 
  private:
@@ -58,6 +63,7 @@ class Door : public std::enable_shared_from_this<Door> {
   std::optional<uid_t> unix_uid_;
   std::shared_ptr<CallGate> gate_;
   issue::Issuer& issuer_;
+  mutable std::atomic<std::size_t> waiting_{0};
 };
 
 // "ipv4:127.0.0.1:8443" and "ipv6:[::1]:8443" of gRPC's name for a peer, which has the brackets escaped;

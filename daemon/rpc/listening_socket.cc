@@ -19,13 +19,14 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/config/address.h"
 
 namespace tokend::rpc {
 namespace {
 
 // How long to wait for another process that sets up a socket in the same folder.
-constexpr int kFolderLockAttempts = 20;
-constexpr std::chrono::milliseconds kFolderLockPause{50};
+constexpr int kLockAttempts = 20;
+constexpr std::chrono::milliseconds kLockPause{50};
 
 class Descriptor {
  public:
@@ -73,18 +74,45 @@ Result<sockaddr_un> UnixName(const std::string& path) {
   return name;
 }
 
-// Two daemons that find the same stale socket must not both replace it. The lock ends with the descriptor.
-Result<Descriptor> LockFolder(const std::string& folder) {
-  Descriptor lock(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (lock.get() < 0) return SystemError("open the socket's folder", folder);
-  for (int attempt = 0; attempt < kFolderLockAttempts; ++attempt) {
-    if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
-    if (errno != EWOULDBLOCK) return SystemError("lock the socket's folder", folder);
-    std::this_thread::sleep_for(kFolderLockPause);
+// Two daemons that find the same stale socket must not both replace it. Held by a file that nobody else can
+// open, as anyone who may read the folder could lock the folder itself, and by the one that its name leads
+// to.
+class SetupLock {
+ public:
+  static Result<SetupLock> Take(const std::string& folder) {
+    const std::string path = absl::StrCat(folder, "/.tokend.lock");
+    for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
+      Descriptor file(open(path.c_str(), O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+      if (file.get() < 0) return SystemError("make", path);
+      struct stat opened {};
+      if (fstat(file.get(), &opened) != 0) return SystemError("examine", path);
+      if (opened.st_uid != geteuid()) {
+        return absl::PermissionDeniedError(absl::StrCat(path, " is another user's file; remove it first"));
+      }
+      if (flock(file.get(), LOCK_EX | LOCK_NB) == 0) {
+        struct stat named {};
+        const bool is_named = lstat(path.c_str(), &named) == 0 && named.st_ino == opened.st_ino;
+        if (is_named) return SetupLock(path, std::move(file));
+        continue;  // its last holder has removed it
+      }
+      if (errno != EWOULDBLOCK) return SystemError("lock", path);
+      std::this_thread::sleep_for(kLockPause);
+    }
+    return absl::UnavailableError(absl::StrCat("another process holds a lock on ", path, "; end it first"));
   }
-  return absl::UnavailableError(
-      absl::StrCat("another process holds a lock on the socket's folder ", folder, "; end it first"));
-}
+
+  ~SetupLock() {
+    if (file_.get() >= 0) unlink(path_.c_str());
+  }
+  SetupLock(SetupLock&&) noexcept = default;
+  SetupLock& operator=(SetupLock&&) = delete;
+
+ private:
+  SetupLock(std::string path, Descriptor file) : path_(std::move(path)), file_(std::move(file)) {}
+
+  std::string path_;
+  Descriptor file_;
+};
 
 // That nothing stands in the way but, at most, a socket of ours that nobody listens on.
 Status CheckReplaceable(const std::string& path, const sockaddr_un& name) {
@@ -136,13 +164,13 @@ Result<ListeningSocket> ListeningSocket::Open(const config::Listener& listener) 
 // moment passes in which it looks stale.
 Result<ListeningSocket> ListeningSocket::OpenUnix(const std::string& path, mode_t mode) {
   const std::string folder = FolderOf(path);
-  const std::string fresh_path = absl::StrCat(folder, "/.tokend.new");
+  const std::string fresh_path = folder + "/" + std::string(config::kNewSocketName);
   const Result<sockaddr_un> name = UnixName(path);
   if (!name.ok()) return name.status();
   const Result<sockaddr_un> fresh_name = UnixName(fresh_path);
   if (!fresh_name.ok()) return fresh_name.status();
 
-  const Result<Descriptor> lock = LockFolder(folder);
+  const Result<SetupLock> lock = SetupLock::Take(folder);
   if (!lock.ok()) return lock.status();
   if (Status status = CheckReplaceable(path, *name); !status.ok()) return status;
 

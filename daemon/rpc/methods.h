@@ -4,7 +4,7 @@
 #include <string_view>
 
 // What each method asks of its callers, and what holds them in bounds: all that this server answers. A method
-// that is not here is refused before anything else is done for it.
+// that is not here reaches no handler (credentials.h), and a door lets nobody in to one that asks no caller.
 namespace tokend::rpc {
 
 enum class Access {

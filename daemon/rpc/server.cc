@@ -1,6 +1,5 @@
 #include "daemon/rpc/server.h"
 
-#include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/service_type.h>
@@ -18,10 +17,11 @@
 #include "daemon/rpc/call_gate.h"
 #include "daemon/rpc/call_timer.h"
 #include "daemon/rpc/connection_limit.h"
+#include "daemon/rpc/credentials.h"
 #include "daemon/rpc/door.h"
+#include "daemon/rpc/grpc_log.h"
 #include "daemon/rpc/listening_socket.h"
 #include "daemon/rpc/reflection_service.h"
-#include "daemon/rpc/tls_credentials.h"
 #include "daemon/rpc/token_service.h"
 #include "daemon/telemetry/log.h"
 
@@ -40,6 +40,10 @@ constexpr std::size_t kMaxUnixPeers = 32;
 // How long a client may take to be one, to be silent, and to leave a ping unanswered.
 constexpr int kHandshakeTimeoutMs = 10 * 1000;
 constexpr int kMaxConnectionIdleMs = 30 * 60 * 1000;
+// What a handshake once proved, by a certificate or a CA that may since be gone, is good for so long; a call
+// or a stream that runs then has its grace.
+constexpr int kMaxConnectionAgeMs = 60 * 60 * 1000;
+constexpr int kMaxConnectionAgeGraceMs = 10 * 60 * 1000;
 constexpr int kKeepaliveTimeMs = 60 * 1000;
 constexpr int kKeepaliveTimeoutMs = 20 * 1000;
 // Clients may ping this often, calls or none.
@@ -49,6 +53,7 @@ constexpr char kServiceName[] = "tokend.v1.TokenService";
 
 // One grpc::Server and what it runs on; ends in the order that gRPC asks for.
 struct Endpoint {
+  std::shared_ptr<const Door> door;
   std::shared_ptr<grpc::ServerCredentials> credentials;
   std::unique_ptr<grpc::Service> tokens;
   std::unique_ptr<grpc::Service> reflection;
@@ -69,22 +74,6 @@ struct UnixPeer {
   std::uint64_t last_connected = 0;
 };
 
-// gRPC's own words can quote what a client sent; where they come from is enough to look them up.
-void LogFromGrpc(gpr_log_func_args* args) {
-  const std::string_view file(args->file);
-  telemetry::Log(config::LogLevel::kWarning, "grpc",
-                 {{"file", file.substr(file.rfind('/') + 1)}, {"line", std::int64_t{args->line}}});
-}
-
-void SetUpGrpcOnce() {
-  static const bool done = [] {
-    gpr_set_log_function(&LogFromGrpc);
-    grpc::EnableDefaultHealthCheckService(true);
-    return true;
-  }();
-  static_cast<void>(done);
-}
-
 void SetLimits(grpc::ServerBuilder& builder, const grpc::ResourceQuota& quota) {
   builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(kMaxReceiveMessageBytes);
@@ -92,6 +81,8 @@ void SetLimits(grpc::ServerBuilder& builder, const grpc::ResourceQuota& quota) {
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMaxConnectionIdleMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, kMaxConnectionAgeMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, kMaxConnectionAgeGraceMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -104,6 +95,7 @@ class GrpcServer final : public Server {
              telemetry::Metrics& metrics)
       : backend_{issuer, current},
         metrics_(metrics),
+        grpc_log_(metrics),
         gate_(std::make_shared<CallGate>(max_in_flight, metrics)) {
     quota_.Resize(kMaxTransportMemoryBytes);
   }
@@ -136,16 +128,18 @@ class GrpcServer final : public Server {
   Result<Endpoint> MakeEndpoint(const Entrance& entrance, std::optional<uid_t> unix_uid) const;
   void TakeConnection(Entrance& entrance, int fd);
   const Endpoint* EndpointFor(Entrance& entrance, int fd);
-  static bool ForgetIdlePeer(Entrance& entrance);
+  bool EndIdlePeer(Entrance& entrance);
   std::vector<const Endpoint*> Endpoints() const;
 
   Backend backend_;
   telemetry::Metrics& metrics_;
+  GrpcLog grpc_log_;
   std::shared_ptr<CallGate> gate_;
   grpc::ResourceQuota quota_{"tokend"};
   std::vector<std::string> addresses_;
 
-  // The acceptor's thread alone adds endpoints to `by_uid` and takes them away.
+  // The acceptor's thread alone adds endpoints to `by_uid` and takes them away, under the lock; so it reads
+  // them without.
   mutable std::mutex mutex_;
   Serving serving_ = Serving::kNo;
   bool draining_ = false;
@@ -191,18 +185,19 @@ Status GrpcServer::AddEntrance(const config::Listener& listener, const EdgeSetti
     Result<Endpoint> endpoint = MakeEndpoint(entrance, std::nullopt);
     if (!endpoint.ok()) return endpoint.status();
     entrance.endpoint = *std::move(endpoint);
+    entrance.endpoint->SetServing(serving_);
   }
   entrances_.push_back(std::move(entrance));
   return absl::OkStatus();
 }
 
 Result<Endpoint> GrpcServer::MakeEndpoint(const Entrance& entrance, std::optional<uid_t> unix_uid) const {
-  auto door =
-      std::make_shared<Door>(entrance.listener, entrance.authenticator, unix_uid, gate_, backend_.issuer);
   Endpoint endpoint;
-  endpoint.credentials = entrance.tls ? MakeTlsCredentials(entrance.tls) : grpc::InsecureServerCredentials();
-  endpoint.tokens = MakeTokenService(backend_, door);
-  endpoint.reflection = MakeReflectionService(door);
+  endpoint.door =
+      std::make_shared<Door>(entrance.listener, entrance.authenticator, unix_uid, gate_, backend_.issuer);
+  endpoint.credentials = MakeCredentials(entrance.tls);
+  endpoint.tokens = MakeTokenService(backend_, endpoint.door);
+  endpoint.reflection = MakeReflectionService(endpoint.door);
 
   grpc::ServerBuilder builder;
   SetLimits(builder, quota_);
@@ -217,7 +212,6 @@ Result<Endpoint> GrpcServer::MakeEndpoint(const Entrance& entrance, std::optiona
   if (!endpoint.server) {
     return absl::InternalError(absl::StrCat("listener ", entrance.listener, ": gRPC cannot start a server"));
   }
-  endpoint.SetServing(serving_);
   return endpoint;
 }
 
@@ -244,10 +238,9 @@ const Endpoint* GrpcServer::EndpointFor(Entrance& entrance, int fd) {
   socklen_t size = sizeof(peer);
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return nullptr;
 
-  const std::lock_guard lock(mutex_);
   auto known = entrance.by_uid.find(peer.uid);
   if (known == entrance.by_uid.end()) {
-    if (entrance.by_uid.size() >= kMaxUnixPeers && !ForgetIdlePeer(entrance)) {
+    if (entrance.by_uid.size() >= kMaxUnixPeers && !EndIdlePeer(entrance)) {
       telemetry::Log(config::LogLevel::kWarning, "connection_refused",
                      {{"listener", entrance.listener},
                       {"uid", std::int64_t{peer.uid}},
@@ -256,6 +249,8 @@ const Endpoint* GrpcServer::EndpointFor(Entrance& entrance, int fd) {
     }
     Result<Endpoint> endpoint = MakeEndpoint(entrance, peer.uid);
     if (!endpoint.ok()) return nullptr;
+    const std::lock_guard lock(mutex_);
+    endpoint->SetServing(serving_);
     known =
         entrance.by_uid.emplace(peer.uid, UnixPeer{*std::move(endpoint), ConnectionLimit(SIZE_MAX)}).first;
   }
@@ -264,17 +259,22 @@ const Endpoint* GrpcServer::EndpointFor(Entrance& entrance, int fd) {
   return &known->second.endpoint;
 }
 
-// The user that has connected least lately of those that are not connected gives its place up, if there is
-// one.
-bool GrpcServer::ForgetIdlePeer(Entrance& entrance) {
+// The user that has connected least lately of those that are neither connected nor being told apart gives its
+// place up, if there is one. So its server has nothing to wait for when it ends, here between two
+// connections.
+bool GrpcServer::EndIdlePeer(Entrance& entrance) {
   auto idle = entrance.by_uid.end();
   for (auto peer = entrance.by_uid.begin(); peer != entrance.by_uid.end(); ++peer) {
     if (idle != entrance.by_uid.end() && peer->second.last_connected > idle->second.last_connected) continue;
-    if (!peer->second.connections.AnyOpen()) idle = peer;
+    if (!peer->second.connections.AnyOpen() && !peer->second.endpoint.door->AnyWaits()) idle = peer;
   }
   if (idle == entrance.by_uid.end()) return false;
-  idle->second.endpoint.server->Shutdown(std::chrono::system_clock::now());
-  entrance.by_uid.erase(idle);
+  decltype(entrance.by_uid)::node_type ended;
+  {
+    const std::lock_guard lock(mutex_);
+    ended = entrance.by_uid.extract(idle);
+  }
+  ended.mapped().endpoint.server->Shutdown(std::chrono::system_clock::now());
   return true;
 }
 
@@ -323,7 +323,7 @@ void GrpcServer::Stop(std::chrono::milliseconds grace) {
 Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, const EdgeSettings& settings,
                                               issue::Issuer& issuer, const issue::CurrentConfig& current,
                                               telemetry::Metrics& metrics) {
-  SetUpGrpcOnce();
+  grpc::EnableDefaultHealthCheckService(true);
   auto server = std::make_unique<GrpcServer>(settings.max_in_flight, issuer, current, metrics);
   if (Status status = server->Listen(config.listeners, settings); !status.ok()) return status;
   return std::unique_ptr<Server>(std::move(server));

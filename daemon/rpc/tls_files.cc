@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 
 #include <array>
@@ -25,6 +26,7 @@ struct Free {
   void operator()(BIO* memory) const { BIO_free(memory); }
   void operator()(X509* certificate) const { X509_free(certificate); }
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
 };
 template <class T>
 using Owned = std::unique_ptr<T, Free>;
@@ -36,6 +38,20 @@ Owned<BIO> View(std::string_view pem) {
 // The first one.
 Owned<X509> ParseCertificate(std::string_view pem) {
   return Owned<X509>(PEM_read_bio_X509(View(pem).get(), nullptr, nullptr, nullptr));
+}
+
+// Whether there are certificates alone, one or more: gRPC leaves a chain aside of which one is broken.
+bool AreCertificates(std::string_view pem) {
+  const Owned<BIO> rest = View(pem);
+  std::size_t count = 0;
+  while (Owned<X509>(PEM_read_bio_X509(rest.get(), nullptr, nullptr, nullptr))) ++count;
+  return count > 0 && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+}
+
+// Whether a handshake can be made with it: OpenSSL refuses short keys and weak signatures.
+bool IsStrongEnough(X509* certificate) {
+  const Owned<SSL_CTX> context(SSL_CTX_new(TLS_server_method()));
+  return context && SSL_CTX_use_certificate(context.get(), certificate) == 1;
 }
 
 // Never asks anyone for a passphrase: an encrypted key is none.
@@ -63,8 +79,9 @@ Result<Secret> ReadFile(const std::string& path) {
 Result<std::string> ReadCertificates(const std::string& path) {
   const Result<Secret> pem = ReadFile(path);
   if (!pem.ok()) return pem.status();
-  if (!ParseCertificate(pem->Expose())) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " must hold a certificate in PEM"));
+  if (!AreCertificates(pem->Expose())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " must hold certificates in PEM, each of them whole"));
   }
   return std::string(pem->Expose());
 }
@@ -93,7 +110,12 @@ Result<TlsFiles> ReadTlsFiles(const config::ServerTls& paths) {
     return absl::InvalidArgumentError(
         absl::StrCat(paths.private_key_file, " must hold a private key in PEM, not encrypted"));
   }
-  if (X509_check_private_key(ParseCertificate(files.certificate_chain).get(), key.get()) != 1) {
+  const Owned<X509> certificate = ParseCertificate(files.certificate_chain);
+  if (!IsStrongEnough(certificate.get())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(paths.certificate_file, " has too short a key or too weak a signature; make another"));
+  }
+  if (X509_check_private_key(certificate.get(), key.get()) != 1) {
     return absl::InvalidArgumentError(
         absl::StrCat(paths.private_key_file, " is not the private key of ", paths.certificate_file));
   }

@@ -162,6 +162,13 @@ struct Metrics::Families {
                                .Help("Calls that have arrived and not ended.")
                                .Register(registry)
                                .Add({});
+  Counter& failed_handshakes = prometheus::BuildCounter()
+                                   .Name("tokend_tls_handshakes_failed_total")
+                                   .Help(
+                                       "Connections to a TLS listener that were closed because their "
+                                       "handshake failed or took too long.")
+                                   .Register(registry)
+                                   .Add({});
   Family<Counter>& reload_family =
       prometheus::BuildCounter()
           .Name("tokend_config_reloads_total")
@@ -196,6 +203,8 @@ void Metrics::SetCallsInFlight(std::size_t calls) {
 std::size_t Metrics::calls_in_flight() const {
   return static_cast<std::size_t>(families_->calls_in_flight.Value());
 }
+
+void Metrics::TlsHandshakeFailed() { families_->failed_handshakes.Increment(); }
 
 void Metrics::TokenEnded(std::string_view outcome) {
   families_->tokens[IndexOf(kOutcomes, outcome)]->Increment();

@@ -29,6 +29,9 @@ class Metrics {
   void SetCallsInFlight(std::size_t calls);
   std::size_t calls_in_flight() const;
 
+  // tokend_tls_handshakes_failed_total.
+  void TlsHandshakeFailed();
+
   // tokend_tokens_total{outcome}: "issued", "replayed", "refused", "withheld" or "unknown".
   void TokenEnded(std::string_view outcome);
 

@@ -3,6 +3,7 @@
 #include <openssl/bio.h>
 #include <openssl/ec.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
 #include <cstdlib>
@@ -42,10 +43,17 @@ std::string TestAuthority::certificate() const {
 }
 
 Identity TestAuthority::Issue(const std::string& names) const {
-  const Key key(EVP_EC_gen("P-256"));
-  const Certificate certificate = Make(key.get(), "tests", "critical,CA:FALSE", names);
+  return IssueTo(Key(EVP_EC_gen("P-256")).get(), names);
+}
+
+Identity TestAuthority::IssueWithShortKey(const std::string& names) const {
+  return IssueTo(Key(EVP_RSA_gen(1024)).get(), names);
+}
+
+Identity TestAuthority::IssueTo(EVP_PKEY* key, const std::string& names) const {
+  const Certificate certificate = Make(key, "tests", "critical,CA:FALSE", names);
   return {Pem([&](BIO* out) { return PEM_write_bio_X509(out, certificate.get()); }), Pem([&](BIO* out) {
-            return PEM_write_bio_PrivateKey(out, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+            return PEM_write_bio_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
           })};
 }
 

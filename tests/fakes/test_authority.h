@@ -26,6 +26,9 @@ class TestAuthority {
   // None for "".
   Identity Issue(const std::string& names) const;
 
+  // With RSA of 1024 bits, which nobody should take.
+  Identity IssueWithShortKey(const std::string& names) const;
+
  private:
   struct Free {
     void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
@@ -34,6 +37,7 @@ class TestAuthority {
   using Key = std::unique_ptr<EVP_PKEY, Free>;
   using Certificate = std::unique_ptr<X509, Free>;
 
+  Identity IssueTo(EVP_PKEY* key, const std::string& names) const;
   Certificate Make(EVP_PKEY* subject_key, const char* subject, const char* constraints,
                    const std::string& names) const;
 

@@ -111,6 +111,20 @@ Ended RunProgram(std::vector<std::string> command, const std::map<std::string, s
   return {exit.value_or(-1), process.out(), process.err()};
 }
 
+std::vector<std::string> AsUser(uid_t uid, std::vector<std::string> command) {
+  const std::string id = std::to_string(uid);
+  std::vector<std::string> prefixed = {"/usr/bin/setpriv", "--reuid=" + id, "--regid=" + id,
+                                       "--clear-groups"};
+  prefixed.insert(prefixed.end(), command.begin(), command.end());
+  return prefixed;
+}
+
+std::string SharedProgram(const TemporaryFolder& folder, const std::string& name) {
+  std::filesystem::permissions(folder / "", std::filesystem::perms(0755));
+  std::filesystem::copy_file(Program(name), folder / name, std::filesystem::copy_options::skip_existing);
+  return folder / name;
+}
+
 std::string Program(const std::string& name) { return std::string(TOKEND_BINARIES) + "/" + name; }
 
 std::vector<std::string> Lines(const std::string& text) {
@@ -138,7 +152,10 @@ std::string Field(const std::string& line, const std::string& name) {
 }
 
 Tokend::Tokend(const TemporaryFolder& folder, const Options& options)
-    : folder_(folder), environment_(options.environment), config_file_(folder / "tokend.yaml") {
+    : folder_(folder),
+      environment_(options.environment),
+      command_({Program("tokend")}),
+      config_file_(folder / "tokend.yaml") {
   const std::string listeners = options.listeners.empty()
                                     ? "  - name: local\n    address: unix://" + (folder / "tokend.sock") +
                                           "\n    authentication: {none: {caller: ci}}\n"
@@ -149,19 +166,32 @@ Tokend::Tokend(const TemporaryFolder& folder, const Options& options)
                 (options.ca_file.empty() ? "" : "    ca_file: " + options.ca_file + "\n") + options.upstream +
                 "    organizations:\n      - name: acme\n        api_key: " +
                 Replaced(options.api_key, "KEYFILE", folder / "api-key") +
-                "\npolicy:\n  grants:\n    - name: everyone\n      callers: [\"ci\", \"ci-*\", "
+                "\npolicy:\n  grants:\n    - name: everyone\n      callers: [\"ci\", \"ci-*\", \"unix:*\", "
                 "\"spiffe://test.example/**\"]\n      applications: [\"*\"]\n      scopes: [sdk, beta]\n"
                 "      default_scopes: [sdk]\n" +
                 options.grant + "audit:\n  file: {path: " + (folder / "audit.jsonl") +
                 "}\nadmin: {address: \"127.0.0.1:0\"}\n" + options.more);
+  if (options.uid) {
+    command_ = AsUser(*options.uid, {SharedProgram(folder, "tokend")});
+    if (chown((folder / "").c_str(), *options.uid, *options.uid) != 0) {
+      throw std::runtime_error("cannot give the folder away");
+    }
+    for (const auto& entry : std::filesystem::directory_iterator(folder / "")) {
+      if (entry.is_regular_file() && lchown(entry.path().c_str(), *options.uid, *options.uid) != 0) {
+        throw std::runtime_error("cannot chown " + entry.path().string());
+      }
+    }
+  }
   Start();
 }
 
 void Tokend::Start() {
   static int starts = 0;  // so that each start has a log of its own
   const std::string run = std::to_string(++starts);
-  process_ = std::make_unique<Process>(std::vector<std::string>{Program("tokend"), "--config", config_file_},
-                                       environment_, folder_ / ("out" + run), folder_ / ("err" + run));
+  std::vector<std::string> command = command_;
+  command.insert(command.end(), {"--config", config_file_});
+  process_ = std::make_unique<Process>(std::move(command), environment_, folder_ / ("out" + run),
+                                       folder_ / ("err" + run));
   const bool serves = Eventually(
       [this] { return !process_->running() || !LineWith(log(), {"\"event\":\"serving\""}).empty(); });
   if (!serves || !process_->running()) throw std::runtime_error("tokend does not serve: " + log());

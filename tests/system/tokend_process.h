@@ -70,8 +70,13 @@ struct Ended {
 Ended RunProgram(std::vector<std::string> command, const std::map<std::string, std::string>& environment = {},
                  std::chrono::seconds limit = std::chrono::seconds(60));
 
+// The command, run as another user. For root's tests.
+std::vector<std::string> AsUser(uid_t uid, std::vector<std::string> command);
+
 // The path of a program of this build.
 std::string Program(const std::string& name);
+// A copy of one that every user can reach, in a folder that is opened to them.
+std::string SharedProgram(const TemporaryFolder& folder, const std::string& name);
 
 // The first line of the JSON log that holds all of the words, or "".
 std::string LineWith(const std::string& log, const std::vector<std::string>& words);
@@ -92,6 +97,7 @@ class Tokend {
     std::string more = {};   // further top-level keys
     std::map<std::string, std::string> environment = {};
     std::string key = "fake-api-key";
+    std::optional<uid_t> uid = {};  // root's tests: runs as this user, whose all its files then are
   };
 
   // Starts it and waits until it serves.
@@ -114,6 +120,7 @@ class Tokend {
 
   const TemporaryFolder& folder_;
   const std::map<std::string, std::string> environment_;
+  std::vector<std::string> command_;
   std::string config_file_;
   std::unique_ptr<Process> process_;
 };

@@ -20,7 +20,7 @@ const std::set<std::string> kMayExpose = {
     "daemon/identity/https_get.cc",           // the daemon's own token, on its way to an issuer
     "daemon/identity/jwt_authenticator.cc",   // a caller's token, while it is verified
     "daemon/identity/make_authenticator.cc",  // a file of public keys
-    "daemon/rpc/tls_credentials.cc",          // the listeners' own TLS keys, on their way to gRPC
+    "daemon/rpc/credentials.cc",              // the listeners' own TLS keys, on their way to gRPC
     "daemon/rpc/tls_files.cc",                // the same, when they are checked
     "daemon/rpc/token_service.cc",            // a released bearer, on its way to its caller
     "daemon/upstream/answer_body.cc",

@@ -1,16 +1,24 @@
 #include "daemon/rpc/listening_socket.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <thread>
+#include <vector>
+
+#include "daemon/config/address.h"
 
 namespace tokend::rpc {
 namespace {
@@ -118,6 +126,67 @@ TEST_F(UnixSocketTest, NeedsItsFolder) {
 TEST_F(UnixSocketTest, RefusesAPathThatTheSystemCannotTake) {
   path_ = folder_ + "/" + std::string(120, 'a');
   EXPECT_EQ(Open().status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(UnixSocketTest, TakesTheLongestFolderThatIsAllowed) {
+  const std::size_t longest = sizeof(sockaddr_un::sun_path) - 1 - 1 - config::kNewSocketName.size();
+  const std::string folder = folder_ + "/" + std::string(longest - folder_.size() - 1, 'a');
+  std::filesystem::create_directory(folder);
+  path_ = folder + "/t";
+  const auto socket = Open();
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  EXPECT_EQ(Connect(path_), 0);
+}
+
+TEST_F(UnixSocketTest, IsNeverOpenToMoreThanItsMode) {
+  std::atomic<bool> done = false;
+  std::atomic<int> seen = 0;
+  mode_t widest = 0;
+  std::thread watcher([&] {
+    while (!done) {
+      for (const std::string& name : {path_, folder_ + "/" + std::string(config::kNewSocketName)}) {
+        struct stat found {};
+        if (lstat(name.c_str(), &found) != 0) continue;
+        widest |= found.st_mode & 0777;
+        ++seen;
+      }
+    }
+  });
+  for (int i = 0; i < 500 || (seen == 0 && i < 100'000); ++i) EXPECT_TRUE(Open(0600).ok());
+  done = true;
+  watcher.join();
+  EXPECT_GT(seen, 0);
+  EXPECT_EQ(widest, 0600U);
+}
+
+TEST_F(UnixSocketTest, OneOfManyThatStartAtOnceTakesTheStaleSocketsPlace) {
+  for (int round = 0; round < 20; ++round) {
+    LeaveStaleSocket();
+    std::vector<std::optional<Result<ListeningSocket>>> opened(8);
+    std::vector<std::thread> starters;
+    for (auto& each : opened) starters.emplace_back([&] { each.emplace(Open()); });
+    for (std::thread& starter : starters) starter.join();
+    int listening = 0;
+    for (const auto& each : opened) listening += each->ok() ? 1 : 0;
+    EXPECT_EQ(listening, 1);
+    EXPECT_EQ(Connect(path_), 0);
+  }
+}
+
+TEST_F(UnixSocketTest, IsNotKeptFromStartingByWhoLocksTheFolder) {
+  const int folder = open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(flock(folder, LOCK_EX), 0);
+  EXPECT_TRUE(Open().ok());
+  close(folder);
+}
+
+TEST_F(UnixSocketTest, RefusesAnotherUsersLock) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+  const std::string lock = folder_ + "/.tokend.lock";
+  std::ofstream(lock) << "";
+  ASSERT_EQ(chown(lock.c_str(), 12345, 12345), 0);
+  EXPECT_EQ(Open().status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
 TEST_F(UnixSocketTest, LeavesASuccessorsNameAlone) {

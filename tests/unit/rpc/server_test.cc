@@ -747,6 +747,45 @@ TEST_F(ServerTest, ClosesConnectionsWithoutACertificateOfItsAuthority) {
   EXPECT_TRUE(issuer_.refusals().empty());
 }
 
+TEST_F(ServerTest, CountsHandshakesThatFail) {
+  const fakes::TestAuthority authority;
+  Start({MtlsListener(authority), TcpListener()});
+  const auto failed = [&] {
+    const std::string text = metrics_.Text();
+    const std::string line = "\ntokend_tls_handshakes_failed_total ";
+    return std::stoi(text.substr(text.find(line) + line.size()));
+  };
+  EXPECT_EQ(failed(), 0);
+  v1::GetCallerResponse caller;
+  ASSERT_TRUE(GetCaller(ConnectTls(authority.certificate(), authority.Issue("DNS:a.example")), &caller).ok());
+  EXPECT_EQ(TcpConnectError(PortOf(server_->addresses()[1])), 0);  // no TLS there
+  EXPECT_EQ(failed(), 0);
+  EXPECT_EQ(TcpConnectError(PortOf(server_->addresses()[0])), 0);  // and gone
+  Eventually([&] { return failed() == 1; });
+  EXPECT_FALSE(GetCaller(ConnectTls(authority.certificate(), {}), &caller).ok());
+  Eventually([&] { return failed() >= 2; });
+}
+
+TEST_F(ServerTest, AChainOfWhichOneIsBrokenAndAKeyThatIsTooShortAreNeverRead) {
+  const fakes::TestAuthority authority;
+  config_.listeners = {MtlsListener(authority)};
+  const std::string good = authority.Issue("DNS:localhost").certificate;
+  std::string broken = good;
+  broken.replace(broken.size() / 2, 8, "????????");
+  for (const std::string& ca : {broken, good + broken, broken + good, std::string("none")}) {
+    WriteFile("ca.crt", ca);
+    EXPECT_EQ(StartServer().status().code(), absl::StatusCode::kInvalidArgument);
+  }
+  WriteFile("ca.crt", good + authority.certificate());
+  EXPECT_TRUE(ReadEdgeSettings(config_).ok());
+
+  const fakes::Identity weak = authority.IssueWithShortKey("DNS:localhost");
+  WriteFile("tls.crt", weak.certificate);
+  WriteFile("tls.key", weak.private_key);
+  EXPECT_THAT(std::string(ReadEdgeSettings(config_).status().message()),
+              testing::HasSubstr("too short a key"));
+}
+
 TEST_F(ServerTest, NeedsTlsFilesThatFit) {
   const fakes::TestAuthority authority;
   config::Listener listener = MtlsListener(authority);
