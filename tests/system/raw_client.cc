@@ -78,6 +78,16 @@ Answered RawClient::Create(const v1::CreateTokenRequest& request, std::chrono::m
   return TakeApart(context, status, std::move(response));
 }
 
+Answered RawClient::CreateWith(const std::vector<std::string>& authorization,
+                               const v1::CreateTokenRequest& request) const {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  for (const std::string& value : authorization) context.AddMetadata("authorization", value);
+  v1::CreateTokenResponse response;
+  const grpc::Status status = impl_->stub->CreateToken(&context, request, &response);
+  return TakeApart(context, status, std::move(response));
+}
+
 std::vector<Answered> RawClient::CreateMany(
     std::size_t count, std::size_t parallel,
     const std::function<v1::CreateTokenRequest(std::size_t)>& request) const {

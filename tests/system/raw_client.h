@@ -43,6 +43,9 @@ class RawClient {
 
   Answered Create(const v1::CreateTokenRequest& request,
                   std::chrono::milliseconds deadline = std::chrono::seconds(30)) const;
+  // With these values of the metadata "authorization".
+  Answered CreateWith(const std::vector<std::string>& authorization,
+                      const v1::CreateTokenRequest& request) const;
 
   // Sends `count` calls, `parallel` at a time, and waits for all.
   std::vector<Answered> CreateMany(std::size_t count, std::size_t parallel,
