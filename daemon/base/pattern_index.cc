@@ -66,13 +66,20 @@ void PatternIndex::Add(std::string_view pattern, Item item) {
   const std::string_view suffix = SuffixOf(pattern);
   Insert(suffix.size(), bucket.suffix_sizes);
   Group& group = bucket.by_suffix[std::string(suffix)];
-  // Under the segment that tells it best from the others so far.
-  Entries* entries = nullptr;
-  for (const std::string_view segment : InnerSegmentsOf(pattern)) {
-    Entries& under = group.by_segment[std::string(segment)];
-    if (entries == nullptr || under.size() < entries->size()) entries = &under;
+  const Segments segments = InnerSegmentsOf(pattern);
+  if (segments.empty()) {
+    group.others.push_back({*std::move(parsed), item});
+    return;
   }
-  (entries != nullptr ? *entries : group.others).push_back({*std::move(parsed), item});
+  // Under the segment that tells it best from the others so far.
+  const auto shared_by = [&group](std::string_view segment) {
+    const auto found = group.by_segment.find(Key(segment));
+    return found == group.by_segment.end() ? 0 : found->second.size();
+  };
+  const auto* best =
+      std::min_element(segments.begin(), segments.end(),
+                       [&](std::string_view a, std::string_view b) { return shared_by(a) < shared_by(b); });
+  group.by_segment[std::string(*best)].push_back({*std::move(parsed), item});
 }
 
 template <class Visit>

@@ -16,7 +16,7 @@ namespace {
 // Fewer leave a pattern to match nearly every name of its kind.
 constexpr std::ptrdiff_t kLeastLiteral = 3;
 // Comparisons of a pattern with a name or with another pattern.
-constexpr std::size_t kMostComparisons = 2'000'000;
+constexpr std::size_t kMostComparisons = 1'000'000;
 constexpr std::size_t kMostNamed = 3;
 
 std::size_t Index(int i) { return static_cast<std::size_t>(i); }

@@ -68,28 +68,5 @@ TEST_F(Callers, OfTokensGoByTheKeySetThatTheFileHolds) {
   EXPECT_EQ(CreateWith({"Bearer " + TokenBy(first_)}).reason, "CALLER_UNKNOWN");
 }
 
-TEST_F(Callers, OfAUnixSocketAreTheirUsers) {
-  Tokend::Options options;
-  const std::string uid = std::to_string(geteuid());
-  options.listeners = "  - name: local\n    address: unix://" + (folder_ / "tokend.sock") +
-                      "\n    authentication: {unix: {callers: [{uid: " + uid + ", name: \"unix:tests\"}]}}\n";
-  Start(options);
-  EXPECT_EQ(Create("ios-app").reason, "NOT_PERMITTED");
-  EXPECT_TRUE(Eventually([&] {
-    return LastRecord("request.denied").find(R"("caller":{"name":"unix:tests","authentication":"unix")") !=
-           std::string::npos;
-  }));
-}
-
-TEST_F(Callers, OfAUnixSocketWhoseUserIsNotListedAreUnknown) {
-  Tokend::Options options;
-  const std::string another = std::to_string(geteuid() + 1);
-  options.listeners = "  - name: local\n    address: unix://" + (folder_ / "tokend.sock") +
-                      "\n    authentication: {unix: {callers: [{uid: " + another +
-                      ", name: \"unix:tests\"}]}}\n";
-  Start(options);
-  EXPECT_EQ(Create("ios-app").reason, "CALLER_UNKNOWN");
-}
-
 }  // namespace
 }  // namespace tokend::system
