@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "daemon/audit/stream.h"
+#include "daemon/base/failpoint.h"
 
 namespace tokend::audit {
 namespace {
@@ -55,12 +56,12 @@ void FileJournal::Distrust(std::string damage, std::uint64_t first_sequence, std
 
 Status FileJournal::Append(std::string_view lines, std::uint64_t first_sequence, GiveUp) {
   Status status = Write(lines, first_sequence);
-  if (!status.ok()) {
-    if (damage_.empty()) damage_ = "writing " + names_.open() + " failed";
-    return status;
-  }
-  if (prune_at_ && *prune_at_ <= clock_.Now()) Prune();
+  if (!status.ok() && damage_.empty()) damage_ = "writing " + names_.open() + " failed";
   return status;
+}
+
+void FileJournal::Tidy() {
+  if (prune_at_ && *prune_at_ <= clock_.Now()) Prune();
 }
 
 Status FileJournal::Write(std::string_view lines, std::uint64_t first_sequence) {
@@ -68,14 +69,24 @@ Status FileJournal::Write(std::string_view lines, std::uint64_t first_sequence) 
     if (Status chosen = ChooseClosedName(); !chosen.ok()) return chosen;
     if (Status rotated = Install({}, first_sequence); !rotated.ok()) return rotated;
   }
+  TOKEND_FAILPOINT("write", lines);
+  TOKEND_FAILPOINT_AFTER("write.half", lines,
+                         WriteAll(*file_, lines.substr(0, lines.size() / 2)).IgnoreError());
   if (Status written = WriteAll(*file_, lines); !written.ok()) return written;
+  TOKEND_FAILPOINT("written", lines);
   if (Status synced = file_->Sync(); !synced.ok()) return synced;
+  TOKEND_FAILPOINT("synced", lines);
   // A file that was removed or renamed takes writes as ever, and nobody would find them.
   if (!store_.Names(names_.open(), *file_)) {
     damage_ = names_.open() + " was removed or replaced";
     return absl::NotFoundError("the audit log's file was removed or replaced");
   }
   size_ += lines.size();
+  // Lines that were durable are gone, or others stand between them, whoever did that.
+  if (store_.Size(*file_) != size_) {
+    damage_ = names_.open() + " was truncated, or written by another";
+    return absl::DataLossError("the audit log's file was truncated, or written by another");
+  }
   return absl::OkStatus();
 }
 
@@ -98,21 +109,29 @@ Status FileJournal::ChooseClosedName() {
 // The new file is made under a name that nobody reads and takes the open one's place when it is complete: an
 // attempt that fails halfway leaves no file behind that counts, however often it is made.
 Status FileJournal::Install(std::string_view line, std::uint64_t first_sequence) {
+  // The line where a file is begun after a fault; without one it is a rotation.
+  [[maybe_unused]] const std::string_view subject = line.empty() ? std::string_view("rotation") : line;
+  TOKEND_FAILPOINT("install", subject);
   if (Status locked = store_.Lock(); !locked.ok()) return locked;
   if (Status removed = UnlessMissing(store_.Remove(names_.next())); !removed.ok()) return removed;
   Result<std::unique_ptr<AppendFile>> file = store_.Create(names_.next());
   if (!file.ok()) return file.status();
+  TOKEND_FAILPOINT("install.created", subject);
   if (!line.empty()) {
     if (Status written = WriteAll(**file, line); !written.ok()) return written;
+    TOKEND_FAILPOINT("install.written", subject);
     if (Status synced = (*file)->Sync(); !synced.ok()) return synced;
   }
   if (!closed_name_.empty() && !out_of_the_way_) {
     if (Status renamed = UnlessMissing(store_.Rename(names_.open(), closed_name_)); !renamed.ok())
       return renamed;
   }
+  TOKEND_FAILPOINT("install.closed", subject);
   out_of_the_way_ = true;
   if (Status renamed = store_.Rename(names_.next(), names_.open()); !renamed.ok()) return renamed;
+  TOKEND_FAILPOINT("install.renamed", subject);
   if (Status synced = store_.SyncFolder(); !synced.ok()) return synced;
+  TOKEND_FAILPOINT("install.synced", subject);
 
   file_ = *std::move(file);
   first_sequence_ = first_sequence;

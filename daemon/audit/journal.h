@@ -35,6 +35,9 @@ class Journal {
   // Whether Append of so many bytes would put them in a file of their own, and close the one before.
   virtual bool BeginsFile(std::size_t bytes) const = 0;
 
+  // What may wait until those who wait are answered. Called between appends.
+  virtual void Tidy() {}
+
   // Begins again, with a line that is durable once this returns OK: from `sequence` on, what was there before
   // does not count. After an error it may be called again.
   virtual Status Replace(MakeRecovered line, std::uint64_t sequence, GiveUp give_up) = 0;
@@ -59,6 +62,8 @@ class FileJournal final : public Journal {
 
   Status Append(std::string_view lines, std::uint64_t first_sequence, GiveUp give_up) override;
   bool BeginsFile(std::size_t bytes) const override { return size_ > 0 && size_ + bytes > max_size_; }
+  // Deletes surplus files.
+  void Tidy() override;
   Status Replace(MakeRecovered line, std::uint64_t sequence, GiveUp give_up) override;
 
  private:

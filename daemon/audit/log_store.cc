@@ -157,6 +157,13 @@ class PosixLogStore final : public LogStore {
     return SameFile(static_cast<const PosixAppendFile&>(file).descriptor(), Path(name));
   }
 
+  std::optional<std::uint64_t> Size(const AppendFile& file) override {
+    struct stat status = {};
+    if (fstat(static_cast<const PosixAppendFile&>(file).descriptor().get(), &status) != 0)
+      return std::nullopt;
+    return static_cast<std::uint64_t>(status.st_size);
+  }
+
  private:
   std::string Path(const std::string& name) const { return folder_ + "/" + name; }
 

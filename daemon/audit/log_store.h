@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,6 +58,8 @@ class LogStore {
 
   // Whether `name` names this file, which came from this store.
   virtual bool Names(const std::string& name, const AppendFile& file) = 0;
+  // How many bytes the file has, as far as that can be told.
+  virtual std::optional<std::uint64_t> Size(const AppendFile& file) = 0;
 };
 
 // A real folder. The writer's lock is flock(2) on a file of its own, `<name>.lock`, which no rotation

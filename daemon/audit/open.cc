@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "daemon/base/failpoint.h"
+
 namespace tokend::audit {
 namespace {
 
@@ -85,12 +87,15 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
       std::chrono::floor<std::chrono::microseconds>(loop.clock().WallNow() - options.remember);
   Result<History> history = ReadHistory(*store, names, since);
   if (!history.ok()) return history.status();
+  TOKEND_FAILPOINT("recovery.read", "");
 
   auto journal =
       std::make_unique<FileJournal>(*store, names, file.max_size, file.keep, options.keep_for, loop.clock());
   Chain chain(history->head, options.config, loop.clock());
   if (Status taken = TakeUp(*history, *journal, chain, copy.get()); !taken.ok()) return taken;
+  TOKEND_FAILPOINT("recovery.taken", "");
   if (Status ended = EndOpenIntents(*history, since, *journal, chain, copy.get()); !ended.ok()) return ended;
+  TOKEND_FAILPOINT("recovery.ended", "");
 
   QueuedAuditLog::Parts parts{
       std::move(store), std::move(journal),
@@ -103,6 +108,7 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
 
 Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions options,
                             loop::EventLoop& loop) {
+  options.timing.stall = config.deadline;
   if (!config.file) {
     QueuedAuditLog::Parts parts{nullptr, std::make_unique<StreamJournal>(STDOUT_FILENO), nullptr,
                                 Chain(Head{}, options.config, loop.clock()), std::move(keys)};

@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "daemon/base/failpoint.h"
+
 namespace tokend::audit {
 namespace {
 
@@ -35,7 +37,7 @@ void QueuedAuditLog::Append(Record record, Done<std::uint64_t> done) {
   const Kind kind = record.event() == event::kTokenIntended ? Kind::kIntent : Kind::kOther;
   {
     const std::lock_guard lock(mutex_);
-    if (!finished_ && healthy_ && places_ + PlacesOf(kind) <= kMaxPlaces) {
+    if (!finished_ && healthy() && places_ + PlacesOf(kind) <= kMaxPlaces) {
       places_ += PlacesOf(kind);
       return Enqueue(Entry{kind, std::move(record), std::move(done)});
     }
@@ -97,6 +99,13 @@ Status QueuedAuditLog::Stop(Record last) {
   }
   Stop();
   return last_ ? NotDurable() : absl::OkStatus();
+}
+
+// A device that hangs fails nothing, and a record handed over meanwhile would only be late.
+bool QueuedAuditLog::Stalled() const {
+  const SteadyTime::rep since = writing_since_;
+  return since != 0 && std::chrono::steady_clock::now().time_since_epoch().count() - since >
+                           std::chrono::duration_cast<SteadyTime::duration>(timing_.stall).count();
 }
 
 // An intent takes its own place and its end's.
@@ -213,8 +222,10 @@ void QueuedAuditLog::WriteBatch() {
     batch = MakeBatch(Begin::kWithCheckpoint);
   }
   const SteadyTime start = std::chrono::steady_clock::now();
+  writing_since_ = start.time_since_epoch().count();
   const Status status =
       parts_.journal->Append(batch.lines, before.sequence + 1, [this] { return OutOfTime(); });
+  writing_since_ = 0;
   if (!status.ok()) {
     parts_.chain.Rewind(before);
     return Break(status);
@@ -231,8 +242,11 @@ void QueuedAuditLog::WriteBatch() {
     ++places;
   }
   taken_.erase(taken_.begin(), taken_.begin() + static_cast<std::ptrdiff_t>(batch.records));
+  TOKEND_FAILPOINT("durable", batch.lines);
   Reply(std::move(answers), places);
+  TOKEND_FAILPOINT("told", batch.lines);
   KeepCheckpoints(batch);
+  parts_.journal->Tidy();
 }
 
 void QueuedAuditLog::KeepCheckpoints(const Batch& batch) {

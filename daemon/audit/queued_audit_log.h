@@ -41,6 +41,7 @@ struct Hooks {
 struct Timing {
   std::chrono::nanoseconds note_window = std::chrono::seconds(1);
   std::chrono::nanoseconds checkpoint = std::chrono::minutes(1);
+  std::chrono::nanoseconds stall = std::chrono::seconds(2);
   std::chrono::nanoseconds retry = std::chrono::milliseconds(250);
   std::chrono::nanoseconds stop_bound = std::chrono::seconds(5);
 };
@@ -79,8 +80,9 @@ class QueuedAuditLog final : public AuditLog {
   // The fingerprint of the configuration, for records from here on that were not made by one. Any thread.
   void UseConfig(std::string fingerprint);
 
-  // Whether records become durable. Any thread.
-  bool healthy() const { return healthy_.load(); }
+  // Whether records become durable: the last ones did, and none has been at it for longer than `stall`. Any
+  // thread.
+  bool healthy() const { return healthy_.load() && !Stalled(); }
 
   // Writes what waits, for at most `stop_bound`, answers everything and ends the thread. What comes later
   // fails. A system call on a device that hangs is waited for. Not on the loop thread; once is enough.
@@ -107,6 +109,7 @@ class QueuedAuditLog final : public AuditLog {
   using SteadyTime = std::chrono::steady_clock::time_point;
 
   static std::size_t PlacesOf(Kind kind);
+  bool Stalled() const;
   void Enqueue(Entry entry);
   void Refuse(Done<std::uint64_t> done);
   void Reply(std::vector<Answer> answers, std::size_t places);
@@ -139,6 +142,8 @@ class QueuedAuditLog final : public AuditLog {
   const Hooks hooks_;
   const Timing timing_;
   std::atomic<bool> healthy_{true};  // written by the writer, under the mutex
+  // Since when the writer has been in a system call, by the steady clock; 0: it is not.
+  std::atomic<SteadyTime::rep> writing_since_{0};
 
   mutable std::mutex mutex_;
   std::condition_variable work_;

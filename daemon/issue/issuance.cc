@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "daemon/base/failpoint.h"
 #include "daemon/base/form.h"
 #include "daemon/issue/records.h"
 
@@ -58,6 +59,7 @@ void Issuance::Claim() {
 void Issuance::OnClaimed(state::Claim claim) {
   if (auto* answered = std::get_if<state::Answered>(&claim)) return Replay(*answered);
   if (const auto* failure = std::get_if<Failure>(&claim)) return Fail(*failure);
+  TOKEND_FAILPOINT("claimed", "");
   stage_ = Stage::kQueued;
   place_ = stages_.slots.Acquire([self = shared_from_this()](Turn turn) { self->OnAdmitted(turn); });
 }
@@ -76,6 +78,7 @@ void Issuance::OnAdmitted(Turn turn) {
   stages_.audit.AppendIntent(NewRecord(), [self = shared_from_this()](Result<IntentReceipt> intent) {
     self->OnIntentDurable(std::move(intent));
   });
+  TOKEND_FAILPOINT("intent.handed", "");
 }
 
 void Issuance::OnIntentDurable(Result<IntentReceipt> intent) {
@@ -88,6 +91,7 @@ void Issuance::OnIntentDurable(Result<IntentReceipt> intent) {
     OnIntentLost();
     return ticket_.reset();
   }
+  TOKEND_FAILPOINT("intent.durable", "");
   stage_ = Stage::kMinting;
   intent_ = intent->sequence();
   stages_.upstream.Mint(
@@ -96,9 +100,11 @@ void Issuance::OnIntentDurable(Result<IntentReceipt> intent) {
       [self = shared_from_this()](IntentReceipt receipt, MintOutcome outcome) {
         self->OnMinted(std::move(receipt), std::move(outcome));
       });
+  TOKEND_FAILPOINT("post.handed", "");
 }
 
 void Issuance::OnMinted(IntentReceipt intent, MintOutcome outcome) {
+  TOKEND_FAILPOINT("answered", "");
   stage_ = Stage::kRecording;
   audit::Record record = NewRecord();
   Describe(outcome.exchange, record);
@@ -129,12 +135,14 @@ void Issuance::OnMinted(IntentReceipt intent, MintOutcome outcome) {
     record.set_event(unclear.withheld ? audit::event::kTokenWithheld : audit::event::kTokenUnknown);
     stages_.audit.AppendEnd(std::move(intent), std::move(record), unclear.withheld.get(), std::move(ended));
   }
+  TOKEND_FAILPOINT("outcome.handed", "");
   stages_.slots.Release();
 }
 
 void Issuance::OnOutcomeDurable(Result<IssuedReceipt> issued) {
   StopWaiting();
   if (!issued.ok()) return OnOutcomeOverdue();
+  TOKEND_FAILPOINT("outcome.durable", "");
   auto token = std::get<Minted>(result_).token;
   state::Answered answered{token, intent_};
   if (known_ == Ledger::kRunning) {
@@ -144,6 +152,7 @@ void Issuance::OnOutcomeDurable(Result<IssuedReceipt> issued) {
   }
   EndMint("issued");
   End(Released{*std::move(issued), std::move(token), Released::Kind::kIssued});
+  TOKEND_FAILPOINT("released", "");
 }
 
 void Issuance::OnOutcomeDurable(Result<std::uint64_t> sequence) {

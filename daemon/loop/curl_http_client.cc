@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "daemon/base/failpoint.h"
 #include "daemon/loop/curl_loop.h"
 
 namespace tokend::loop {
@@ -205,6 +206,7 @@ std::size_t CurlPost::OnRead(char* to, std::size_t size, std::size_t count, void
     using Protocol = CurlHttpClient::Protocol;
     post.client_.SetProtocol(SpeaksHttp2(post.handle_) ? Protocol::kHttp2 : Protocol::kHttp1);
   }
+  TOKEND_FAILPOINT("post.body", "");
   const std::size_t piece = body.copy(to, size * count, post.body_sent_);
   post.body_sent_ += piece;
   return piece;
@@ -212,6 +214,7 @@ std::size_t CurlPost::OnRead(char* to, std::size_t size, std::size_t count, void
 
 std::size_t CurlPost::OnHeader(char*, std::size_t size, std::size_t count, void* self) {
   auto& post = *static_cast<CurlPost*>(self);
+  TOKEND_FAILPOINT("post.answering", "");
   post.header_bytes_ += size * count;
   post.header_lines_ += 1;
   post.header_too_large_ = post.header_bytes_ > kMaxHeaderBytes || post.header_lines_ > kMaxHeaderLines;

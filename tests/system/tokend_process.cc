@@ -8,7 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -134,6 +136,43 @@ std::vector<std::string> Lines(const std::string& text) {
   return lines;
 }
 
+std::vector<std::string> AuditFiles(const std::string& folder) {
+  constexpr std::size_t kNumberEnd = std::string_view("audit-").size() + 20;
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind("audit-", 0) == 0) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end(), [](const std::string& a, const std::string& b) {
+    return std::pair(a.substr(0, kNumberEnd), a.size()) < std::pair(b.substr(0, kNumberEnd), b.size());
+  });
+  names.emplace_back("audit.jsonl");
+  for (std::string& name : names) name.insert(0, folder + "/");
+  return names;
+}
+
+std::vector<std::string> AuditRecords(const std::string& folder) {
+  constexpr std::string_view kBegin = "{\"seq\":";
+  std::vector<std::string> records;  // the newest first
+  std::uint64_t limit = UINT64_MAX;
+  const std::vector<std::string> files = AuditFiles(folder);
+  for (auto file = files.rbegin(); file != files.rend(); ++file) {
+    const std::string text = ReadFile(*file);
+    std::vector<std::string> lines = Lines(text.substr(0, text.rfind('\n') + 1));
+    std::uint64_t first = limit;
+    for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
+      if (line->rfind(kBegin, 0) != 0 || line->back() != '}') continue;
+      const std::uint64_t sequence = std::stoull(line->substr(kBegin.size()));
+      if (sequence >= limit) continue;
+      first = std::min(first, sequence);
+      records.push_back(std::move(*line));
+    }
+    limit = first;
+  }
+  std::reverse(records.begin(), records.end());
+  return records;
+}
+
 std::string LineWith(const std::string& log, const std::vector<std::string>& words) {
   for (const std::string& line : Lines(log)) {
     bool all = true;
@@ -154,7 +193,7 @@ std::string Field(const std::string& line, const std::string& name) {
 Tokend::Tokend(const TemporaryFolder& folder, const Options& options)
     : folder_(folder),
       environment_(options.environment),
-      command_({Program("tokend")}),
+      out_(options.out),
       config_file_(folder / "tokend.yaml") {
   const std::string listeners = options.listeners.empty()
                                     ? "  - name: local\n    address: unix://" + (folder / "tokend.sock") +
@@ -169,10 +208,10 @@ Tokend::Tokend(const TemporaryFolder& folder, const Options& options)
                 "\npolicy:\n  grants:\n    - name: everyone\n      callers: [\"ci\", \"ci-*\", \"unix:*\", "
                 "\"spiffe://test.example/**\"]\n      applications: [\"*\"]\n      scopes: [sdk, beta]\n"
                 "      default_scopes: [sdk]\n" +
-                options.grant + "audit:\n  file: {path: " + (folder / "audit.jsonl") +
+                options.grant + "audit: {" + Replaced(options.audit, "FOLDER", folder / "") +
                 "}\nadmin: {address: \"127.0.0.1:0\"}\n" + options.more);
   if (options.uid) {
-    command_ = AsUser(*options.uid, {SharedProgram(folder, "tokend")});
+    as_user_ = AsUser(*options.uid, {SharedProgram(folder, "tokend")});
     if (chown((folder / "").c_str(), *options.uid, *options.uid) != 0) {
       throw std::runtime_error("cannot give the folder away");
     }
@@ -182,22 +221,25 @@ Tokend::Tokend(const TemporaryFolder& folder, const Options& options)
       }
     }
   }
-  Start();
+  if (!TryRestart(options.program, environment_)) throw std::runtime_error("tokend does not serve: " + log());
 }
 
-void Tokend::Start() {
+bool Tokend::TryRestart(const std::string& program, const std::map<std::string, std::string>& environment) {
   static int starts = 0;  // so that each start has a log of its own
   const std::string run = std::to_string(++starts);
-  std::vector<std::string> command = command_;
+  std::vector<std::string> command = as_user_.empty() ? std::vector<std::string>{Program(program)} : as_user_;
   command.insert(command.end(), {"--config", config_file_});
-  process_ = std::make_unique<Process>(std::move(command), environment_, folder_ / ("out" + run),
-                                       folder_ / ("err" + run));
+  process_ =
+      std::make_unique<Process>(std::move(command), environment,
+                                out_.empty() ? folder_ / ("out" + run) : out_, folder_ / ("err" + run));
   const bool serves = Eventually(
       [this] { return !process_->running() || !LineWith(log(), {"\"event\":\"serving\""}).empty(); });
-  if (!serves || !process_->running()) throw std::runtime_error("tokend does not serve: " + log());
+  return serves && process_->running();
 }
 
-void Tokend::Restart() { Start(); }
+void Tokend::Restart() {
+  if (!TryRestart("tokend", environment_)) throw std::runtime_error("tokend does not serve: " + log());
+}
 
 std::string Tokend::audit() const { return ReadFile(folder_ / "audit.jsonl"); }
 

@@ -84,6 +84,11 @@ std::string LineWith(const std::string& log, const std::vector<std::string>& wor
 std::string Field(const std::string& line, const std::string& name);
 std::vector<std::string> Lines(const std::string& text);
 
+// The audit log's files in the folder, in the order in which they were written.
+std::vector<std::string> AuditFiles(const std::string& folder);
+// Their records, without what a later file begins again and without what is no whole line.
+std::vector<std::string> AuditRecords(const std::string& folder);
+
 // The real daemon, on a configuration whose parts a test may replace. All its files are in `folder`.
 class Tokend {
  public:
@@ -98,6 +103,9 @@ class Tokend {
     std::map<std::string, std::string> environment = {};
     std::string key = "fake-api-key";
     std::optional<uid_t> uid = {};  // root's tests: runs as this user, whose all its files then are
+    std::string audit = "file: {path: FOLDER/audit.jsonl}";  // the keys of audit
+    std::string out = {};                                    // where standard output goes; empty: a file
+    std::string program = "tokend";
   };
 
   // Starts it and waits until it serves.
@@ -105,6 +113,8 @@ class Tokend {
 
   // Stops being the owner of a process that ended; starts another on the same files.
   void Restart();
+  // The same, of this program with this environment. False if it ended before it served.
+  bool TryRestart(const std::string& program, const std::map<std::string, std::string>& environment);
 
   Process& process() { return *process_; }
   std::string log() const { return process_->err(); }
@@ -116,11 +126,10 @@ class Tokend {
   const std::string& config_file() const { return config_file_; }
 
  private:
-  void Start();
-
   const TemporaryFolder& folder_;
   const std::map<std::string, std::string> environment_;
-  std::vector<std::string> command_;
+  std::vector<std::string> as_user_;  // the command, where it runs as another user
+  const std::string out_;
   std::string config_file_;
   std::unique_ptr<Process> process_;
 };

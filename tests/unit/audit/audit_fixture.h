@@ -47,6 +47,7 @@ class AuditFixture : public testing::Test {
     options_.remember = std::chrono::minutes(10);
     options_.timing.note_window = std::chrono::milliseconds(1);
     options_.timing.retry = std::chrono::milliseconds(1);
+    options_.timing.stall = std::chrono::hours(1);  // a slow machine is no device that hangs
   }
 
   Status TryOpen() {

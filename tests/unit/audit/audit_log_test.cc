@@ -317,6 +317,89 @@ TEST_F(AuditLogTest, NoticesAFileThatWasRemoved) {
   EXPECT_THAT(lines.front().record.detail(), HasSubstr("removed"));
 }
 
+TEST_F(AuditLogTest, NoticesAFileThatWasTruncatedAndGoesOnFromTheLastDurableLine) {
+  Open();
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Append(EventOf("x")).ok());
+  const std::string head = LinesOf(disk_.Files().at("audit.jsonl")).back().text;
+  disk_.Truncate("audit.jsonl", 10);
+  EXPECT_TRUE(absl::IsUnavailable(Append(EventOf("x")).status()));
+  ASSERT_TRUE(AppendUntilWritable().ok());
+  Close();
+  const auto lines = LinesOf(disk_.Files().at("audit.jsonl"));
+  ASSERT_FALSE(lines.empty());
+  EXPECT_EQ(lines.front().record.seq(), 4U);
+  EXPECT_EQ(lines.front().record.prev(), Sha256(head));
+  EXPECT_THAT(lines.front().record.detail(), HasSubstr("truncated"));
+}
+
+TEST_F(AuditLogTest, IsNotHealthyWhileTheDeviceHangsAndRefusesAtOnce) {
+  options_.timing.stall = std::chrono::milliseconds(20);
+  Open();
+  ASSERT_TRUE(Append(EventOf("x")).ok());
+  std::atomic<bool> hangs = true;
+  disk_.SetFaults([&](Operation operation) {
+    while (operation == Operation::kSync && hangs) std::this_thread::yield();
+    return false;
+  });
+  std::optional<Result<std::uint64_t>> hanging;
+  log_->Append(EventOf("x"), [&](Result<std::uint64_t> result) { hanging = std::move(result); });
+  while (log_->healthy()) std::this_thread::yield();
+  EXPECT_TRUE(absl::IsUnavailable(Append(EventOf("x")).status()));
+  EXPECT_FALSE(hanging);
+  hangs = false;
+  EXPECT_TRUE(loop_.RunUntil([&] { return hanging.has_value(); }));
+  EXPECT_TRUE(hanging->ok());
+  EXPECT_TRUE(log_->healthy());
+  EXPECT_TRUE(Append(EventOf("x")).ok());
+}
+
+TEST_F(AuditLogTest, AMillionDenialsOfOneCallerAreAFewRecordsAndKeepNoPlaceFromOthers) {
+  options_.timing.note_window = std::chrono::seconds(1);
+  Open();
+  constexpr int kDenials = 1'000'000;
+  Record denial = IntentOf("r1");
+  denial.set_event(event::kRequestDenied);
+  std::size_t others = 0;
+  for (int i = 0; i < kDenials; ++i) {
+    log_->Note(denial);
+    if (i % (kDenials / 100) == 0) {
+      log_->Append(EventOf("x"), [&](const Result<std::uint64_t>& result) { others += result.ok() ? 1 : 0; });
+    }
+  }
+  Close();
+  EXPECT_EQ(others, 100U);
+  std::uint64_t denied = 0;
+  std::uint64_t records = 0;
+  for (const CheckedLine& line : Log()) {
+    if (line.record.event() != event::kRequestDenied) continue;
+    denied += std::max<std::uint64_t>(line.record.count(), 1);
+    ++records;
+  }
+  EXPECT_EQ(denied, static_cast<std::uint64_t>(kDenials));
+  EXPECT_LE(records, 100U);  // one a second, and no machine needs as many
+}
+
+TEST_F(AuditLogTest, AnswersBeforeItDeletesSurplusFiles) {
+  file_.max_size = 500;
+  file_.keep = 1;
+  Open();
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(Append(EventOf("x")).ok());
+  std::atomic<int> removals = 0;  // a rotation's first is of what an earlier attempt may have left
+  std::atomic<bool> deleting = false;
+  std::atomic<bool> let_delete = false;
+  disk_.SetFaults([&](Operation operation) {
+    if (operation != Operation::kRemove || ++removals != 2) return false;
+    deleting = true;
+    while (!let_delete) std::this_thread::yield();
+    return false;
+  });
+  for (int i = 0; i < 10 && !deleting; ++i) ASSERT_TRUE(Append(EventOf("x")).ok());
+  while (!deleting) std::this_thread::yield();
+  let_delete = true;
+  Close();
+  ExpectChained(Log());
+}
+
 TEST_F(AuditLogTest, StopsWhileTheDiskIsBrokenAndAnswersEverything) {
   options_.timing.stop_bound = std::chrono::milliseconds(50);
   Open();

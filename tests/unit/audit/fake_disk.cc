@@ -142,6 +142,11 @@ class FakeLogStore final : public LogStore {
     return found != state_->folder.end() && found->second == static_cast<const FakeAppendFile&>(file).node();
   }
 
+  std::optional<std::uint64_t> Size(const AppendFile& file) override {
+    const std::lock_guard lock(state_->mutex);
+    return static_cast<const FakeAppendFile&>(file).node()->bytes.size();
+  }
+
  private:
   std::shared_ptr<State> state_;
   bool holds_lock_ = false;
@@ -214,6 +219,13 @@ void FakeDisk::Erase(const std::string& name) {
   const std::lock_guard lock(state_->mutex);
   state_->folder.erase(name);
   state_->versions = {state_->folder};
+}
+
+void FakeDisk::Truncate(const std::string& name, std::size_t size) {
+  const std::lock_guard lock(state_->mutex);
+  Node& node = *state_->folder.at(name);
+  node.bytes.resize(size);
+  node.synced = size;
 }
 
 }  // namespace tokend::audit

@@ -46,6 +46,8 @@ class FakeDisk {
   std::map<std::string, std::string> Files();
   void Put(const std::string& name, std::string bytes);
   void Erase(const std::string& name);
+  // As another process does it, to a file that is open.
+  void Truncate(const std::string& name, std::size_t size);
   std::size_t syncs() const { return state_->syncs; }
 
   struct Node {

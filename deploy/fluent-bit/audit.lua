@@ -1,0 +1,59 @@
+-- The audit record in the Elastic Common Schema, as deploy/audit.md has it.
+
+-- category, type, outcome
+local events = {
+  ["token.intended"] = {"iam", "info"},
+  ["token.issued"] = {"iam", "creation", "success"},
+  ["token.withheld"] = {"iam", "creation", "success"},
+  ["token.refused"] = {"iam", "creation", "failure"},
+  ["token.unknown"] = {"iam", "creation", "unknown"},
+  ["token.replayed"] = {"iam", "info", "success"},
+  ["request.unauthenticated"] = {"authentication", "info", "failure"},
+  ["request.denied"] = {"api", "denied", "failure"},
+  ["request.limited"] = {"api", "denied", "failure"},
+  ["request.invalid"] = {"api", "info", "failure"},
+  ["request.failed"] = {"api", "info", "failure"},
+  ["request.validated"] = {"api", "allowed", "success"},
+  ["config.reloaded"] = {"configuration", "change", "success"},
+  ["key.reloaded"] = {"configuration", "change", "success"},
+  ["config.rejected"] = {"configuration", "change", "failure"},
+  ["key.rejected"] = {"configuration", "change", "failure"},
+  ["daemon.started"] = {"process", "start", "success"},
+  ["daemon.stopped"] = {"process", "end", "success"},
+}
+
+-- Takes a value out of a table that may not be there.
+local function take(from, key)
+  if from == nil then return nil end
+  local value = from[key]
+  from[key] = nil
+  return value
+end
+
+function to_ecs(tag, timestamp, record)
+  local seq = take(record, "seq")
+  -- What a crash tore is no record; the next file says so itself.
+  if seq == nil then return -1, timestamp, record end
+  local action = take(record, "event")
+  local kind = events[action] or {"process", "info"}
+  local upstream = record.upstream
+  local error_code = take(upstream, "error_code")
+  local latency = take(upstream, "latency_us")
+  local ecs = {
+    id = string.format("%.0f", seq),
+    message = take(record, "detail"),
+    event = {
+      kind = "event", action = action, category = {kind[1]}, type = {kind[2]}, outcome = kind[3], sequence = seq,
+      reason = take(record, "reason"), original = take(record, "line"),
+      duration = latency and latency * 1000,
+    },
+    user = {name = take(record.caller, "name")},
+    client = {address = take(record.caller, "peer")},
+    organization = {name = take(record.target, "organization")},
+    rule = {name = take(record, "grant"), version = take(record, "config")},
+    http = {response = {status_code = take(upstream, "http_status")}},
+    error = error_code and {code = string.format("%.0f", error_code)},
+    tokend = record,
+  }
+  return 2, timestamp, ecs
+end
