@@ -106,7 +106,7 @@ Result<KeySource::Keys> UrlKeySource::Fetcher::Fetch() {
 void UrlKeySource::Fetcher::Settle(const Result<Keys>& fetched) {
   wanted_ = false;
   if (!fetched.ok()) {
-    retry_ = std::min(std::max(2 * retry_, times_.first_retry), times_.least_apart);
+    retry_ = std::max(std::min(2 * retry_, times_.least_apart), times_.first_retry);
     next_ = begun_ + retry_;
     return;
   }

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,7 +34,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kMaxInput = std::size_t{64} << 10U;
 constexpr std::chrono::seconds kShortRun{15};
 constexpr std::chrono::seconds kLongRun{600};
-constexpr unsigned kLongestInputSeconds = 20;  // after which SIGALRM ends the run
+constexpr time_t kLongestInputSeconds = 20;  // of the processor, after which SIGVTALRM ends the run
 constexpr std::size_t kMaxMutations = 8;
 
 constexpr std::array<std::string_view, 24> kPieces = {"",
@@ -94,7 +95,8 @@ class RunningInput {
 };
 
 void Run(const std::string& input) {
-  alarm(kLongestInputSeconds);
+  const itimerval longest = {.it_interval = {}, .it_value = {.tv_sec = kLongestInputSeconds, .tv_usec = 0}};
+  setitimer(ITIMER_VIRTUAL, &longest, nullptr);
   // A copy of its own, so that reading past its end is seen.
   const std::vector<std::uint8_t> bytes(input.begin(), input.end());
   LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
