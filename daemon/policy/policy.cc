@@ -29,8 +29,9 @@ std::string Expand(std::string_view description_template, const Caller& caller, 
       text += placeholder->second;
       description_template.remove_prefix(placeholder->first.size());
     } else {
-      text += description_template.front();
-      description_template.remove_prefix(1);
+      const std::size_t plain = std::min(description_template.find('{', 1), description_template.size());
+      text += description_template.substr(0, plain);
+      description_template.remove_prefix(plain);
     }
   }
   return text;
