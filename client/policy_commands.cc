@@ -13,6 +13,7 @@
 #include "client/log_files.h"
 #include "client/table.h"
 #include "daemon/audit/audit_log.h"
+#include "daemon/base/caller_name.h"
 #include "daemon/base/failure.h"
 #include "daemon/base/form.h"
 #include "daemon/config/load.h"
@@ -80,9 +81,19 @@ std::string VerdictsAsJson(const std::vector<policy::Verdict>& verdicts, const c
   return json;
 }
 
+// What is wrong with the scopes asked for, as the daemon would say; empty: nothing.
+std::string FaultOf(const std::vector<std::string>& scopes) {
+  if (scopes.size() > kMaxScopes) return "at most " + std::to_string(kMaxScopes);
+  if (Sorted(scopes).size() != scopes.size()) return "no two may be alike";
+  return std::all_of(scopes.begin(), scopes.end(), IsScope) ? "" : "1 to 64 of [A-Za-z0-9._:-]";
+}
+
 int RunExplain(const PolicyArguments& arguments, OutputForm form) {
   const std::optional<policy::Policy> policy = LoadPolicy(arguments.config);
   if (!policy) return kUsage;
+  if (!IsCallerName(arguments.caller)) {
+    return Usage("--caller: 1 to 256 printable ASCII characters without spaces");
+  }
   const std::string organization =
       arguments.organization.empty() ? policy->default_organization() : arguments.organization;
   if (organization.empty()) return Usage("--org: several organizations are configured; name one");
@@ -91,9 +102,7 @@ int RunExplain(const PolicyArguments& arguments, OutputForm form) {
   if (!IsResourceName(arguments.application)) {
     return Usage("--app: 24 hex digits, or a slug of 3 to 128 of [A-Za-z0-9-]");
   }
-  for (const std::string& scope : arguments.scopes) {
-    if (!IsScope(scope)) return Usage("--scope: 1 to 64 of [A-Za-z0-9._:-]");
-  }
+  if (const std::string fault = FaultOf(arguments.scopes); !fault.empty()) return Usage("--scope: " + fault);
   const std::vector<std::string> scopes = Sorted(arguments.scopes);
   const policy::Question question{arguments.caller, organization, arguments.application, scopes};
   const config::Grant* decides = policy->Ask(question).grant;
@@ -110,16 +119,17 @@ struct Recorded {
   std::string grant;  // empty: denied
 };
 
-// Nothing for records that tell no decision of the policy. Replays passed it as their first call did, and a
-// refusal that is not the policy's says nothing of which grant would have matched unless it has one.
+// Nothing for records that tell no decision of the policy: those without a grant that are no denial, denials
+// that were counted without their caller or target, and records of what became of an intent, which has one of
+// its own.
 std::optional<Recorded> DecisionIn(const audit::v1::Record& record) {
-  if (record.event() == audit::event::kRequestDenied) return Recorded{};
+  if (record.caller().name().empty() || record.target().application().empty()) return std::nullopt;
+  const std::string& event = record.event();
+  if (event == audit::event::kRequestDenied) return Recorded{};
   if (record.grant().empty()) return std::nullopt;
-  const bool decided =
-      record.event() == audit::event::kTokenIntended || record.event() == audit::event::kRequestValidated ||
-      record.event() == audit::event::kRequestLimited || record.event() == audit::event::kTokenReplayed;
-  if (!decided) return std::nullopt;
-  return Recorded{record.grant()};
+  const bool decided = event.starts_with("request.") || event == audit::event::kTokenIntended ||
+                       event == audit::event::kTokenReplayed;
+  return decided ? std::optional(Recorded{record.grant()}) : std::nullopt;
 }
 
 struct Change {
@@ -183,8 +193,6 @@ std::string ReplayedAsText(const Replayed& replayed) {
     }
     text += "\n" + Table(std::move(rows));
   }
-  if (replayed.not_listed > 0)
-    text += "and " + std::to_string(replayed.not_listed) + " requests that are not listed\n";
   return text;
 }
 
@@ -206,11 +214,25 @@ int RunReplay(const PolicyArguments& arguments, OutputForm form) {
   Result<LogFiles> log = LogFiles::Open(arguments.files);
   if (!log.ok()) return Usage(std::string(log.status().message()));
   Replayed replayed;
+  std::uint64_t unreadable = 0;
   while (true) {
     const auto line = log->Next();
     if (!line.ok()) return Usage(std::string(line.status().message()));
     if (!line->has_value()) break;
-    if ((*line)->record) Replay(*policy, *(*line)->record, replayed);
+    if ((*line)->record) {
+      Replay(*policy, *(*line)->record, replayed);
+    } else {
+      ++unreadable;
+    }
+  }
+  if (unreadable > 0)
+    PrintError(std::to_string(unreadable) + " lines are no records, and were passed over\n");
+  if (replayed.requests == 0) {
+    PrintError("no record tells how a request was decided\n");
+    return kNothingFound;
+  }
+  if (replayed.not_listed > 0) {
+    PrintError(std::to_string(replayed.not_listed) + " requests that are decided otherwise are not listed\n");
   }
   return Print(form == OutputForm::kJson ? ReplayedAsJson(replayed) : ReplayedAsText(replayed)) ? kDone
                                                                                                 : kFailed;
@@ -236,7 +258,10 @@ void AddPolicyCommands(CLI::App& app, OfflineCommand& command) {
   });
 
   CLI::App* replay = group->add_subcommand(
-      "replay", "which recorded requests this policy would decide otherwise, by caller");
+      "replay",
+      "which recorded requests this policy would decide otherwise, by caller; exit 0 whether there are any "
+      "or not, "
+      "9: the files hold no decision. A request is asked again with the scopes that it was given");
   replay->add_option("--config", arguments->config, "the configuration to ask")->required();
   replay->add_option("--audit", arguments->files, "files of one audit log, in any order, .gz and .zst too")
       ->required();

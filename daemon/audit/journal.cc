@@ -109,8 +109,9 @@ Status FileJournal::ChooseClosedName() {
 // The new file is made under a name that nobody reads and takes the open one's place when it is complete: an
 // attempt that fails halfway leaves no file behind that counts, however often it is made.
 Status FileJournal::Install(std::string_view line, std::uint64_t first_sequence) {
-  // The line where a file is begun after a fault; without one it is a rotation.
-  [[maybe_unused]] const std::string_view subject = line.empty() ? std::string_view("rotation") : line;
+  // The line where a file is begun after a fault; without one it is a rotation, or the very first.
+  [[maybe_unused]] const std::string_view subject =
+      !line.empty() ? line : std::string_view(closed_name_.empty() ? "first" : "rotation");
   TOKEND_FAILPOINT("install", subject);
   if (Status locked = store_.Lock(); !locked.ok()) return locked;
   if (Status removed = UnlessMissing(store_.Remove(names_.next())); !removed.ok()) return removed;

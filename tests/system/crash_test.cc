@@ -4,11 +4,10 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
-#include <map>
 #include <random>
-#include <set>
 #include <thread>
 
+#include "tests/system/account.h"
 #include "tests/system/fixture.h"
 
 namespace tokend::system {
@@ -70,8 +69,7 @@ TEST_F(Crash, EveryTokenIsAccountedForAfterKillsAtRandomMoments) {
   options.grant = "      description: \"{request_id}\"\n";
   Start(options, slow);
 
-  std::map<std::string, std::string> released;  // id by request_id
-  std::size_t ambiguous = 0;
+  Account account;
   for (int kill = 0; kill < kills; ++kill) {
     const RawClient client(tokend_->address());
     // At a random moment of the work, not of the clock: where the daemon is slow it gets on as far.
@@ -82,42 +80,16 @@ TEST_F(Crash, EveryTokenIsAccountedForAfterKillsAtRandomMoments) {
     const auto answered = client.CreateMany(400, 16, [](std::size_t) { return RequestFor("ios-app"); });
     killer.join();
     tokend_->process().Wait();
-    for (const Answered& one : answered) {
-      if (one.code == 0) {
-        released[one.response.request_id()] = one.response.token().id();
-      } else {
-        ++ambiguous;
-      }
-    }
+    for (const Answered& one : answered) account.Add(one);
     tokend_->Restart();
   }
   tokend_->process().Signal(SIGTERM);
   ASSERT_EQ(tokend_->process().Wait(), 0);
 
-  std::set<std::string> ended_maybe;          // request_ids that may have a token, by the log
-  std::map<std::string, std::string> issued;  // token id by request_id
-  std::map<std::string, int> intents;
-  for (const std::string& line : Lines(tokend_->audit())) {
-    const std::string event = Field(line, "event");
-    const std::string request_id = Field(line, "request_id");
-    if (event == "token.intended") ++intents[request_id];
-    if (event == "token.issued" || event == "token.unknown" || event == "token.withheld") {
-      ended_maybe.insert(request_id);
-    }
-    if (event == "token.issued") issued[request_id] = Field(line, "id");
-  }
-  for (const auto& [request_id, count] : intents) EXPECT_EQ(count, 1) << request_id;
-  for (const auto& [request_id, id] : released)
-    EXPECT_EQ(issued[request_id], id) << "released without its record";
-  std::map<std::string, int> minted;
-  for (const auto& token : applivery_->tokens()) {
-    ++minted[token.description];
-    EXPECT_TRUE(ended_maybe.contains(token.description)) << "a token that the log does not know";
-  }
-  for (const auto& [request_id, count] : minted) EXPECT_EQ(count, 1) << "minted twice: " << request_id;
-  std::cout << "kills " << kills << ", minted " << minted.size() << ", released " << released.size()
-            << ", issued " << issued.size() << ", failed calls " << ambiguous << "\n";
-  EXPECT_GT(released.size(), 0U);
+  account.Expect(AuditRecords(folder_ / ""), applivery_->tokens());
+  ExpectVerifies(folder_ / "");
+  std::cout << kills << " kills:\n" << Account::Header() << "\n" << account.Row() << "\n";
+  EXPECT_GT(account.released(), 0U);
 }
 
 }  // namespace

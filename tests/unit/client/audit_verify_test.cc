@@ -1,0 +1,246 @@
+#include "client/audit_verify.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <random>
+#include <set>
+
+#include "daemon/audit/chain.h"
+#include "daemon/audit/signature.h"
+#include "tests/unit/client/written_log.h"
+
+namespace tokend::client {
+namespace {
+
+bool Long() { return std::getenv("TOKEND_LONG_TESTS") != nullptr; }
+
+std::mt19937_64 Seeded() {
+  const std::uint64_t seed = std::random_device()();
+  std::cout << "seed " << seed << "\n";
+  return std::mt19937_64(seed);
+}
+
+Verified Found(const std::vector<std::string>& files, const VerifyOptions& options = {}) {
+  Result<LogFiles> log = LogFiles::Open(files);
+  if (!log.ok()) {
+    ADD_FAILURE() << log.status();
+    return {};
+  }
+  Result<Verified> found = Verify(*log, options);
+  EXPECT_TRUE(found.ok()) << found.status();
+  return found.ok() ? *std::move(found) : Verified{};
+}
+
+// A log and what verify says of changed copies of it.
+class VerifyTest : public testing::Test {
+ protected:
+  VerifyTest() : log_({}) {}
+
+  Verified FoundIn(const std::vector<std::string>& lines, const VerifyOptions& options = {}) const {
+    return Found({log_.WriteOne(lines)}, options);
+  }
+  VerifyOptions WithKey() const {
+    VerifyOptions options;
+    options.public_key_file = log_.public_key();
+    return options;
+  }
+  // Line i has seq i + 1.
+  std::size_t AnyButTheEnds(std::mt19937_64& random) const {
+    return 1 + random() % (log_.lines().size() - 3);
+  }
+
+  WrittenLog log_;
+};
+
+TEST_F(VerifyTest, FindsNothingWrongWithWhatWasWritten) {
+  const Verified found = Found(log_.files(), WithKey());
+  EXPECT_FALSE(found.broken) << found.broken->what;
+  EXPECT_EQ(found.records, log_.lines().size());
+  EXPECT_EQ(found.first, 1U);
+  EXPECT_EQ(found.last, log_.lines().size());
+  EXPECT_EQ(found.head, log_.head());
+  EXPECT_EQ(found.checkpoints, log_.anchors().size());
+  EXPECT_EQ(found.unsigned_records, 0U);
+}
+
+TEST_F(VerifyTest, TakesTheFilesInAnyOrder) {
+  std::vector<std::string> files = log_.files();
+  std::sort(files.begin(), files.end());
+  do {
+    EXPECT_FALSE(Found(files).broken);
+  } while (std::next_permutation(files.begin(), files.end()));
+}
+
+// In the log's last line a change shows in the head alone, or not in the line's place.
+TEST_F(VerifyTest, FindsAFlippedBitWhereverItIs) {
+  const WrittenLog log({.records = Long() ? std::size_t{2500} : std::size_t{150}, .files = 3});
+  std::mt19937_64 random = Seeded();
+  struct Part {
+    std::string path;
+    std::string bytes;
+    std::size_t first_line;
+  };
+  std::vector<Part> parts;
+  std::size_t line = 0;
+  for (const std::string& path : log.files()) {
+    std::ifstream file(path);
+    parts.push_back({path, {std::istreambuf_iterator<char>(file), {}}, line});
+    line += static_cast<std::size_t>(std::count(parts.back().bytes.begin(), parts.back().bytes.end(), '\n'));
+  }
+  constexpr int kFlips = 10'000;
+  int exact = 0;
+  int only_in_the_head = 0;
+  for (int i = 0; i < kFlips; ++i) {
+    const Part& part = parts[random() % parts.size()];
+    const std::size_t at = random() % part.bytes.size();
+    const auto flipped = static_cast<char>(part.bytes[at] ^ (1 << (random() % 8)));
+    const auto before =
+        std::count(part.bytes.begin(), part.bytes.begin() + static_cast<std::ptrdiff_t>(at), '\n');
+    const std::uint64_t seq = part.first_line + static_cast<std::size_t>(before) + 1;
+    const int file = open(part.path.c_str(), O_WRONLY | O_CLOEXEC);
+    ASSERT_EQ(pwrite(file, &flipped, 1, static_cast<off_t>(at)), 1);
+    const Verified found = Found(log.files());
+    ASSERT_EQ(pwrite(file, &part.bytes[at], 1, static_cast<off_t>(at)), 1);
+    close(file);
+    if (found.broken) {
+      // A number that was changed is missed where it was, or found where it is now.
+      const bool is_number = found.broken->what != "changed";
+      EXPECT_TRUE(is_number || (found.broken->seq + 1 >= seq && found.broken->seq <= seq + 1))
+          << "seq " << seq << " is wrong, not " << found.broken->seq << ": " << found.broken->what;
+      exact += found.broken->seq == seq ? 1 : 0;
+    } else {
+      ASSERT_EQ(seq, log.lines().size()) << "not found, at byte " << at << " of " << part.path;
+      EXPECT_NE(found.head, log.head());
+      ++only_in_the_head;
+    }
+  }
+  std::cout << kFlips << " flips: " << kFlips - only_in_the_head << " found, " << exact
+            << " by their very number; " << only_in_the_head << " in the last line, told by its hash\n";
+  EXPECT_GT(exact, kFlips * 9 / 10);
+}
+
+TEST_F(VerifyTest, NamesTheFirstLineThatIsMissing) {
+  std::mt19937_64 random = Seeded();
+  for (int i = 0; i < 200; ++i) {
+    std::vector<std::string> lines = log_.lines();
+    const std::size_t at = AnyButTheEnds(random);
+    const std::size_t count = 1 + random() % std::min<std::size_t>(5, lines.size() - at - 1);
+    const auto begin = lines.begin() + static_cast<std::ptrdiff_t>(at);
+    lines.erase(begin, begin + static_cast<std::ptrdiff_t>(count));
+    const Verified found = FoundIn(lines);
+    ASSERT_TRUE(found.broken);
+    EXPECT_EQ(found.broken->what, "missing");
+    EXPECT_EQ(found.broken->seq, at + 1);
+  }
+}
+
+TEST_F(VerifyTest, NamesALineThatWasInserted) {
+  std::mt19937_64 random = Seeded();
+  for (int i = 0; i < 200; ++i) {
+    std::vector<std::string> lines = log_.lines();
+    const std::size_t at = AnyButTheEnds(random);
+    // One that fits where it is: the next number, the right hash.
+    const std::string forged =
+        "{\"seq\":" + std::to_string(at + 1) +
+        ",\"time\":\"2026-01-01T00:00:00.000000Z\",\"event\":\"request.denied\",\"prev\":\"" +
+        audit::Sha256(lines[at - 1]) + "\"}";
+    lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(at), forged);
+    const Verified found = FoundIn(lines);
+    ASSERT_TRUE(found.broken);
+    EXPECT_EQ(found.broken->seq, at + 1);
+    EXPECT_EQ(found.broken->what, "inserted");
+  }
+}
+
+TEST_F(VerifyTest, NamesLinesThatWereSwapped) {
+  std::mt19937_64 random = Seeded();
+  for (int i = 0; i < 200; ++i) {
+    std::vector<std::string> lines = log_.lines();
+    const std::size_t a = AnyButTheEnds(random);
+    const std::size_t b = a + 1 + random() % (lines.size() - a - 1);
+    std::swap(lines[a], lines[b]);
+    const Verified found = FoundIn(lines);
+    ASSERT_TRUE(found.broken);
+    EXPECT_EQ(found.broken->what, "reordered");
+    EXPECT_EQ(found.broken->seq, a + 1);
+  }
+}
+
+TEST_F(VerifyTest, SeesACutOffTailByAnAnchorAlone) {
+  VerifyOptions anchored;
+  const std::string& anchor = log_.anchors().back();
+  const std::size_t colon = anchor.find(':');
+  anchored.anchor = {std::stoull(anchor), anchor.substr(colon + 1)};
+  EXPECT_FALSE(Found(log_.files(), anchored).broken);
+  std::vector<std::string> lines = log_.lines();
+  lines.resize(lines.size() - 10);
+  EXPECT_FALSE(FoundIn(lines).broken);
+  const Verified found = FoundIn(lines, anchored);
+  ASSERT_TRUE(found.broken);
+  EXPECT_EQ(found.broken->what, "cut off");
+  EXPECT_EQ(found.broken->seq, lines.size() + 1);
+}
+
+// Whoever owns the host can chain everything again, but not sign it.
+TEST_F(VerifyTest, SeesAChainThatWasMadeAnewByItsSignaturesAlone) {
+  std::vector<std::string> lines = log_.lines();
+  std::string hash = audit::Sha256(lines[49]);
+  for (std::size_t i = 50; i < lines.size(); ++i) {
+    std::string& line = lines[i];
+    if (i == 50) line.replace(line.find("ios-app"), 7, "evilapp");
+    line.replace(line.size() - 66, 64, hash);
+    hash = audit::Sha256(line);
+  }
+  EXPECT_FALSE(FoundIn(lines).broken);
+  const Verified found = FoundIn(lines, WithKey());
+  ASSERT_TRUE(found.broken);
+  EXPECT_EQ(found.broken->what, "bad signature");
+  EXPECT_EQ(found.broken->seq, 80U);
+  EXPECT_EQ(found.checkpoints, 1U);
+}
+
+TEST_F(VerifyTest, TakesNoOtherKeysSignatures) {
+  const WrittenLog other({});
+  VerifyOptions options;
+  options.public_key_file = other.public_key();
+  const Verified found = Found(log_.files(), options);
+  ASSERT_TRUE(found.broken);
+  EXPECT_EQ(found.broken->what, "bad signature");
+  EXPECT_EQ(found.broken->seq, 40U);
+}
+
+TEST_F(VerifyTest, SkipsWhatALaterFileBeginsAgainAndTheLineThatTore) {
+  const std::vector<std::string>& lines = log_.lines();
+  const std::string closed = log_ / "audit-00000000000000000001.jsonl";
+  const std::string open = log_ / "audit.jsonl";
+  std::ofstream old_file(closed);
+  for (std::size_t i = 0; i < 60; ++i) old_file << lines[i] << '\n';
+  old_file << lines[60].substr(0, 100);  // torn
+  old_file.close();
+  // From the 51st on it goes on anew, with other lines.
+  std::ofstream new_file(open);
+  std::string hash = audit::Sha256(lines[49]);
+  for (std::size_t i = 50; i < 70; ++i) {
+    const std::string line =
+        "{\"seq\":" + std::to_string(i + 1) + ",\"time\":\"2026-01-02T00:00:00.000000Z\",\"event\":\"" +
+        (i == 50 ? "audit.recovered" : "token.replayed") + "\",\"prev\":\"" + hash + "\"}";
+    hash = audit::Sha256(line);
+    new_file << line << '\n';
+  }
+  new_file.close();
+  for (const auto& files : {std::vector<std::string>{closed, open}, {open, closed}}) {
+    const Verified found = Found(files);
+    EXPECT_FALSE(found.broken) << found.broken->seq << " " << found.broken->what;
+    EXPECT_EQ(found.records, 70U);
+    EXPECT_EQ(found.head, hash);
+  }
+}
+
+}  // namespace
+}  // namespace tokend::client
