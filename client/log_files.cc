@@ -66,7 +66,7 @@ class GzipFile final : public audit::ReadFile {
     stream_.avail_out = static_cast<uInt>(size);
     while (stream_.avail_out == size) {
       if (stream_.avail_in == 0) {
-        const Result<std::size_t> got = packed_->Read(in_.data(), in_.size());
+        Result<std::size_t> got = packed_->Read(in_.data(), in_.size());
         if (!got.ok()) return got;
         if (*got == 0) return within_ ? Result<std::size_t>(Broken(packed_->path())) : 0;
         stream_.next_in = reinterpret_cast<Bytef*>(in_.data());
@@ -100,7 +100,7 @@ class ZstdFile final : public audit::ReadFile {
     ZSTD_outBuffer out{buffer, size, 0};
     while (out.pos == 0) {
       if (in_.pos == in_.size) {
-        const Result<std::size_t> got = packed_->Read(bytes_.data(), bytes_.size());
+        Result<std::size_t> got = packed_->Read(bytes_.data(), bytes_.size());
         if (!got.ok()) return got;
         if (*got == 0) return within_ ? Result<std::size_t>(Broken(packed_->path())) : 0;
         in_ = {bytes_.data(), *got, 0};

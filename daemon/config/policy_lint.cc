@@ -120,7 +120,7 @@ class MakeableCallers {
 // an earlier grant that also covers all their organizations, applications and scopes.
 class ShadowSearch {
  public:
-  ShadowSearch(const v1::Policy& policy, std::set<std::string> organizations, Report& report)
+  ShadowSearch(const v1::Policy& policy, const std::set<std::string>& organizations, Report& report)
       : report_(report), organizations_(organizations.begin(), organizations.end()) {
     grants_.reserve(Index(policy.grants_size()));
     for (const v1::Grant& grant : policy.grants()) grants_.push_back(Compile(grant));
@@ -247,8 +247,8 @@ void LintPolicy(const v1::Config& schema, const std::set<std::string>& organizat
       if (!makeable.CanMake(caller)) report.Warning(path, "no listener makes a caller of this name");
     }
   }
-  std::set<std::string> known = KnownOrganizations(policy, organizations);
-  if (!known.empty()) ShadowSearch(policy, std::move(known), report).Run();
+  const std::set<std::string> known = KnownOrganizations(policy, organizations);
+  if (!known.empty()) ShadowSearch(policy, known, report).Run();
 }
 
 }  // namespace tokend::config
