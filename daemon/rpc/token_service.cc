@@ -127,12 +127,16 @@ class CreateTokenCall final : public grpc::ServerUnaryReactor {
                 [this, ending = ending_](std::variant<Admission, Failure> admitted) {
                   OnAdmitted(std::move(admitted));
                   // From here on this may be gone, unless nobody else has ended it.
-                  if (!ending->Leave(Ending::Stage::kAdmitted)) Abandon(*ending);
+                  if (!ending->Leave(Ending::Stage::kAdmitted) && Abandon(*ending)) {
+                    End(AbandonedStatus(context_), nullptr);
+                  }
                 });
   }
 
   void OnCancel() override {
-    if (!ending_->Leave(Ending::Stage::kCancelled)) Abandon(*ending_);
+    if (!ending_->Leave(Ending::Stage::kCancelled) && Abandon(*ending_)) {
+      End(AbandonedStatus(context_), nullptr);
+    }
   }
 
   void OnDone() override { delete this; }
@@ -159,9 +163,10 @@ class CreateTokenCall final : public grpc::ServerUnaryReactor {
                                           });
   }
 
-  void Abandon(Ending& ending) {
+  // Calls the request off. Whether the call, which then still lives, is for its caller to end.
+  static bool Abandon(Ending& ending) {
     if (const auto call = std::exchange(ending.call, nullptr)) call->Cancel();
-    if (ending.Claim()) End(AbandonedStatus(context_), nullptr);
+    return ending.Claim();
   }
 
   static bool Read(const grpc::ByteBuffer& request, v1::CreateTokenRequest& message) {
