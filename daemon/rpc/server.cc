@@ -160,7 +160,7 @@ Status GrpcServer::Listen(const std::vector<config::Listener>& listeners, const 
     }
     addresses_.push_back(socket->address());
     sockets.push_back(*std::move(socket));
-    const Status added = AddEntrance(listener, settings.listeners[i], MaxConnections(listeners.size()));
+    Status added = AddEntrance(listener, settings.listeners[i], MaxConnections(listeners.size()));
     if (!added.ok()) return added;
   }
   acceptor_ = std::make_unique<Acceptor>(
