@@ -20,6 +20,7 @@ constexpr std::size_t kParallel = 16;
 
 enum class When {
   kLoad,         // under calls
+  kFault,        // under calls, when the disk has failed and works again
   kStop,         // at SIGTERM after calls
   kRecovery,     // at the start after a crash that left intents open
   kTornRestart,  // at the start after a crash that left half a line
@@ -62,6 +63,11 @@ constexpr State kStates[] = {
     {"rotation: old file renamed", "install.closed@rotation", 1, 3},
     {"rotation: new file renamed", "install.renamed@rotation", 1, 3},
     {"rotation: folder synced", "install.synced@rotation", 1, 3},
+    {"fault: new file made", "install.created@audit.recovered", 1, 1, When::kFault},
+    {"fault: its first line written", "install.written@audit.recovered", 1, 1, When::kFault},
+    {"fault: old file out of the way", "install.closed@audit.recovered", 1, 1, When::kFault},
+    {"fault: new file renamed", "install.renamed@audit.recovered", 1, 1, When::kFault},
+    {"fault: folder synced", "install.synced@audit.recovered", 1, 1, When::kFault},
     {"before the stop's record", "write@daemon.stopped", 1, 1, When::kStop},
     {"stop's record written, not synced", "written@daemon.stopped", 1, 1, When::kStop},
     {"recovery: log read", "recovery.read", 1, 1, When::kRecovery},
@@ -108,9 +114,20 @@ class CrashMatrix : public testing::Test {
 
   void ExpectKilled(Tokend& tokend) { ASSERT_EQ(tokend.process().Wait(), -SIGKILL) << "not reached"; }
 
+  // Lets the disk fail until the daemon has noticed: faulty_disk.cc.
+  void FailOnce(const TemporaryFolder& folder, const Tokend& tokend) {
+    applivery_->WaitForPosts(applivery_->counts().posts + kParallel, std::chrono::seconds(10));
+    WriteFile(folder / "fault.new", "sync-eio");
+    std::filesystem::rename(folder / "fault.new", folder / "fault");
+    Eventually([&] { return !LineWith(tokend.log(), {"\"event\":\"audit.failed\""}).empty(); });
+    std::filesystem::remove(folder / "fault");
+  }
+
   // Ends a daemon in the state.
-  void Reach(const State& state, int passing, Tokend& tokend, Account& account,
+  void Reach(const State& state, int passing, const TemporaryFolder& folder, Tokend& tokend, Account& account,
              std::vector<Answered>& answered) {
+    std::jthread disk;
+    if (state.when == When::kFault) disk = std::jthread([&] { FailOnce(folder, tokend); });
     answered = Load(tokend, account);
     if (state.when == When::kStop) tokend.process().Signal(SIGTERM);
     ExpectKilled(tokend);
@@ -135,11 +152,16 @@ class CrashMatrix : public testing::Test {
     options.environment = EndAt(state.failpoint, passing);
     if (state.when == When::kRecovery) options.environment = EndAt("post.body", kParallel * 2);
     if (state.when == When::kTornRestart) options.environment = EndAt("write.half@token.issued", 2);
+    if (state.when == When::kFault) {
+      options.environment["LD_PRELOAD"] = FAULTY_DISK_LIBRARY;
+      options.environment["FAULTY_DISK"] = folder / "fault";
+      options.environment["ASAN_OPTIONS"] = "verify_asan_link_order=0";
+    }
     const std::size_t minted_before = applivery_->tokens().size();
     Account account;
     std::vector<Answered> answered;
     Tokend tokend(folder, options);
-    Reach(state, passing, tokend, account, answered);
+    Reach(state, passing, folder, tokend, account, answered);
     if (HasFatalFailure()) return;
 
     // The program that is shipped starts on what is left, and callers that know their request_id ask again.

@@ -221,7 +221,7 @@ Tokend::Tokend(const TemporaryFolder& folder, const Options& options)
       }
     }
   }
-  if (!TryRestart(options.program, environment_)) throw std::runtime_error("tokend does not serve: " + log());
+  if (!TryRestart(options.program, environment_)) throw std::runtime_error(WhyNotServing());
 }
 
 bool Tokend::TryRestart(const std::string& program, const std::map<std::string, std::string>& environment) {
@@ -237,8 +237,14 @@ bool Tokend::TryRestart(const std::string& program, const std::map<std::string, 
   return serves && process_->running();
 }
 
+std::string Tokend::WhyNotServing() {
+  const std::optional<int> exit = process_->Wait(std::chrono::seconds(0));
+  return "tokend does not serve, " +
+         (exit ? "it ended with " + std::to_string(*exit) : std::string("but it runs")) + ": " + log();
+}
+
 void Tokend::Restart() {
-  if (!TryRestart("tokend", environment_)) throw std::runtime_error("tokend does not serve: " + log());
+  if (!TryRestart("tokend", environment_)) throw std::runtime_error(WhyNotServing());
 }
 
 std::string Tokend::audit() const { return ReadFile(folder_ / "audit.jsonl"); }

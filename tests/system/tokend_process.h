@@ -126,6 +126,8 @@ class Tokend {
   const std::string& config_file() const { return config_file_; }
 
  private:
+  std::string WhyNotServing();
+
   const TemporaryFolder& folder_;
   const std::map<std::string, std::string> environment_;
   std::vector<std::string> as_user_;  // the command, where it runs as another user
