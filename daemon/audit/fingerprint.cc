@@ -1,20 +1,18 @@
 #include "daemon/audit/fingerprint.h"
 
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <cstddef>
 #include <cstdlib>
 #include <string_view>
 #include <utility>
 
 #include "daemon/base/form.h"
+#include "daemon/base/read_file.h"
 
 namespace tokend::audit {
 namespace {
@@ -25,25 +23,10 @@ constexpr std::size_t kMaxKey = 4096;
 }  // namespace
 
 Result<Fingerprinter> Fingerprinter::FromFile(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return absl::ErrnoToStatus(errno, "audit.fingerprint_key_file cannot be opened");
-  std::array<char, kMaxKey + 1> buffer;
-  std::size_t size = 0;
-  ssize_t got = 0;
-  int error = 0;
-  do {
-    got = read(fd, buffer.data() + size, buffer.size() - size);
-    if (got < 0) error = errno;
-    if (got > 0) size += static_cast<std::size_t>(got);
-  } while ((got > 0 && size < buffer.size()) || (got < 0 && error == EINTR));
-  close(fd);
-  Secret key(std::string_view(buffer.data(), size));
-  OPENSSL_cleanse(buffer.data(), buffer.size());
-  if (got < 0) return absl::ErrnoToStatus(error, "audit.fingerprint_key_file cannot be read");
-  if (size < kMinKey)
-    return absl::InvalidArgumentError("audit.fingerprint_key_file holds fewer than 32 bytes");
-  if (size > kMaxKey) return absl::InvalidArgumentError("audit.fingerprint_key_file holds over 4,096 bytes");
-  return Fingerprinter(std::move(key), false);
+  Result<Secret> key = ReadBoundedFile(path, kMaxKey);
+  if (!key.ok()) return key.status();
+  if (key->size() < kMinKey) return absl::FailedPreconditionError(path + ": holds fewer than 32 bytes");
+  return Fingerprinter(*std::move(key), false);
 }
 
 Fingerprinter Fingerprinter::WithNewKey() {

@@ -7,8 +7,8 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "daemon/base/key_file.h"
+#include "daemon/base/read_file.h"
 #include "daemon/base/secret.h"
-#include "daemon/identity/read_file.h"
 #include "daemon/loop/http_client.h"
 
 namespace tokend::identity {

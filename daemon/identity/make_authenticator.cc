@@ -4,10 +4,10 @@
 #include <utility>
 #include <variant>
 
+#include "daemon/base/read_file.h"
 #include "daemon/identity/jwt_authenticator.h"
 #include "daemon/identity/mtls_authenticator.h"
 #include "daemon/identity/none_authenticator.h"
-#include "daemon/identity/read_file.h"
 #include "daemon/identity/unix_authenticator.h"
 
 namespace tokend::identity {

@@ -20,11 +20,14 @@ Result<std::shared_ptr<const TlsFiles>> ReadTls(const config::Listener& listener
   return std::make_shared<const TlsFiles>(*std::move(files));
 }
 
-// Whether both go by keys, and by others.
+// Whether both go by keys that are known, and by others.
 bool HasOtherKeys(const identity::Authenticator& running, const identity::Authenticator& next) {
   const auto* before = dynamic_cast<const identity::JwtAuthenticator*>(&running);
   const auto* after = dynamic_cast<const identity::JwtAuthenticator*>(&next);
-  return before != nullptr && after != nullptr && before != after;
+  if (before == nullptr || after == nullptr) return false;
+  const auto was = before->keys();
+  const auto is = after->keys();
+  return was && is && was->digest() != is->digest();
 }
 
 Status Of(const config::Listener& listener, const Status& status) {

@@ -7,15 +7,14 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
-#include <array>
 #include <cstddef>
-#include <fstream>
 #include <memory>
 #include <string_view>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/base/read_file.h"
 
 namespace tokend::rpc {
 namespace {
@@ -60,24 +59,8 @@ Owned<EVP_PKEY> ParseKey(std::string_view pem) {
   return Owned<EVP_PKEY>(PEM_read_bio_PrivateKey(View(pem).get(), nullptr, no_passphrase, nullptr));
 }
 
-Result<Secret> ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::InvalidArgumentError(absl::StrCat("cannot read ", path));
-  Secret contents;
-  std::array<char, 4096> block;
-  absl::Cleanup wipe = [&] { OPENSSL_cleanse(block.data(), block.size()); };
-  while (file.read(block.data(), block.size()), file.gcount() > 0) {
-    contents.Append({block.data(), static_cast<std::size_t>(file.gcount())});
-    if (contents.size() > kMaxPemBytes) {
-      return absl::InvalidArgumentError(absl::StrCat(path, " is larger than ", kMaxPemBytes, " bytes"));
-    }
-  }
-  if (file.bad()) return absl::InvalidArgumentError(absl::StrCat("cannot read ", path));
-  return contents;
-}
-
 Result<std::string> ReadCertificates(const std::string& path) {
-  const Result<Secret> pem = ReadFile(path);
+  const Result<Secret> pem = ReadBoundedFile(path, kMaxPemBytes);
   if (!pem.ok()) return pem.status();
   if (!AreCertificates(pem->Expose())) {
     return absl::InvalidArgumentError(
@@ -102,7 +85,7 @@ Result<TlsFiles> ReadTlsFiles(const config::ServerTls& paths) {
   if (!chain.ok()) return chain.status();
   files.certificate_chain = *std::move(chain);
 
-  Result<Secret> key_pem = ReadFile(paths.private_key_file);
+  Result<Secret> key_pem = ReadBoundedFile(paths.private_key_file, kMaxPemBytes);
   if (!key_pem.ok()) return key_pem.status();
   files.private_key = *std::move(key_pem);
   const Owned<EVP_PKEY> key = ParseKey(files.private_key.Expose());

@@ -2,10 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <iostream>
 #include <optional>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -140,66 +137,6 @@ TEST(Policy, ExplainsEveryGrantByTheFirstConditionThatFails) {
   EXPECT_EQ(verdicts[4].failed, std::nullopt);
   EXPECT_EQ(verdicts[5].failed, std::nullopt);
   EXPECT_EQ(policy.Ask({kBuilder.name(), "acme", "ios-app", scopes}).grant, verdicts[4].grant);
-}
-
-// The words of the contract, tried grant by grant.
-const config::Grant* FirstThatMatches(const std::vector<config::Grant>& grants, const Question& question) {
-  for (const config::Grant& grant : grants) {
-    const bool scopes =
-        std::all_of(question.scopes.begin(), question.scopes.end(), [&](const std::string& scope) {
-          return std::find(grant.scopes.begin(), grant.scopes.end(), scope) != grant.scopes.end();
-        });
-    if (scopes && PatternSet(grant.callers).Matches(question.caller) &&
-        PatternSet(grant.organizations).Matches(question.organization) &&
-        PatternSet(grant.applications).Matches(question.application)) {
-      return &grant;
-    }
-  }
-  return nullptr;
-}
-
-TEST(Policy, DecidesAsTryingEachGrantInOrderWould) {
-  const std::uint32_t seed = std::random_device()();
-  std::cout << "seed " << seed << "\n";
-  std::mt19937 random(seed);
-  const auto pick = [&](const std::vector<std::string>& from) { return from[random() % from.size()]; };
-  const std::vector<std::string> callers = {"ci:a", "ci:b", "ci:a:x", "spiffe://p/a", "spiffe://p/a/b"};
-  const std::vector<std::string> patterns = {"ci:*",         "ci:**",         "ci:a",  "*:a",
-                                             "spiffe://*/a", "spiffe://p/**", "ci:*:x"};
-  const std::vector<std::string> applications = {"ios", "and-a", "and-b"};
-  const std::vector<std::string> scopes = {"s", "t", "u"};
-  int permitted = 0;
-  for (int round = 0; round < 300; ++round) {
-    std::vector<config::Grant> grants;
-    for (int i = 0; i < 8; ++i) {
-      config::Grant grant;
-      grant.name = "g" + std::to_string(i);
-      grant.callers = {pick(patterns), pick(patterns)};
-      grant.organizations = {pick({"acme", "beta", "*", "ac*"})};
-      grant.applications = {pick({"ios", "and-*", "*"})};
-      grant.scopes = {pick(scopes), pick(scopes)};
-      grant.default_scopes = grant.scopes;
-      grants.push_back(std::move(grant));
-    }
-    const Policy policy = PolicyOf(grants);
-    for (int i = 0; i < 40; ++i) {
-      const std::string caller = pick(callers);
-      const std::string organization = pick({"acme", "beta"});
-      const std::string application = pick(applications);
-      const std::vector<std::string> asked =
-          random() % 3 == 0 ? std::vector<std::string>{} : std::vector<std::string>{pick(scopes)};
-      const Question question{caller, organization, application, asked};
-      const config::Grant* expected = FirstThatMatches(grants, question);
-      const config::Grant* decided = policy.Ask(question).grant;
-      ASSERT_EQ(decided == nullptr ? "" : decided->name, expected == nullptr ? "" : expected->name);
-      permitted += decided != nullptr ? 1 : 0;
-      const auto verdicts = policy.Explain(question);
-      const auto first = std::find_if(verdicts.begin(), verdicts.end(),
-                                      [](const Verdict& verdict) { return !verdict.failed; });
-      EXPECT_EQ(first == verdicts.end() ? nullptr : first->grant, decided);
-    }
-  }
-  EXPECT_GT(permitted, 100);
 }
 
 }  // namespace

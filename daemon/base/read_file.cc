@@ -1,4 +1,4 @@
-#include "daemon/identity/read_file.h"
+#include "daemon/base/read_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,7 +10,7 @@
 
 #include "absl/cleanup/cleanup.h"
 
-namespace tokend::identity {
+namespace tokend {
 namespace {
 
 constexpr std::size_t kBlockBytes = 4096;
@@ -47,4 +47,4 @@ Result<Secret> ReadBoundedFile(const std::string& path, std::size_t max_bytes) {
   }
 }
 
-}  // namespace tokend::identity
+}  // namespace tokend
