@@ -23,11 +23,12 @@
 #include "daemon/issue/loop_issuer.h"
 #include "daemon/loop/curl_loop.h"
 #include "daemon/rpc/server.h"
-#include "daemon/state/memory_ledger.h"
+#include "daemon/state/memory_state.h"
 #include "daemon/telemetry/admin.h"
 #include "daemon/telemetry/log.h"
 #include "daemon/telemetry/metrics.h"
 #include "daemon/upstream/applivery.h"
+#include "daemon/upstream/availability.h"
 
 namespace tokend::app {
 namespace {
@@ -70,20 +71,47 @@ audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics
 }
 
 // What the log knows of earlier runs, the ledger knows again: those ids never lead to a second POST.
-void Restore(const std::vector<audit::PastRequest>& past, const loop::Clock& clock,
-             state::RequestLedger& ledger) {
+void Restore(const std::vector<audit::PastRequest>& past, const loop::Clock& clock, state::State& state) {
   for (const audit::PastRequest& request : past) {
     // A clock that was set back must not make an intent lie ahead.
     const auto age = std::max(std::chrono::ceil<std::chrono::nanoseconds>(clock.WallNow() - request.time),
                               std::chrono::nanoseconds(0));
-    ledger.Restore(request.request_id,
-                   state::DigestOf(request.caller, request.organization, request.application, request.scopes,
-                                   request.description),
-                   {.reason = Reason::kOutcomeUnknown,
-                    .detail = "its token may have been created before a restart that lost the bearer",
-                    .audit_sequence = request.ended_by},
-                   clock.Now() - age);
+    state.Restore(request.request_id,
+                  state::DigestOf(request.caller, request.organization, request.application, request.scopes,
+                                  request.description),
+                  {.reason = Reason::kOutcomeUnknown,
+                   .detail = "its token may have been created before a restart that lost the bearer",
+                   .audit_sequence = request.ended_by},
+                  clock.Now() - age);
   }
+}
+
+state::Observer StateObserver(telemetry::Metrics& metrics) {
+  return {
+      .on_entries = [&metrics](std::size_t entries) { metrics.SetLedgerEntries(entries); },
+      .on_queue = [&metrics](const std::string& organization,
+                             std::size_t waiting) { metrics.SetTurnQueue(organization, waiting); },
+      .on_turn = [&metrics](std::chrono::nanoseconds waited) { metrics.TurnCame(waited); },
+  };
+}
+
+upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metrics) {
+  return [&metrics](const std::string& organization, upstream::Obstacle obstacle, bool stands) {
+    using Shown = telemetry::Metrics::Obstacle;
+    struct Names {
+      Shown shown;
+      const char* comes;
+      const char* goes;
+    };
+    const Names names = obstacle == upstream::Obstacle::kBreaker
+                            ? Names{Shown::kBreakerOpen, "upstream.breaker_opened", "upstream.breaker_closed"}
+                        : obstacle == upstream::Obstacle::kRejectedKey
+                            ? Names{Shown::kKeyRejected, "upstream.key_rejected", "upstream.key_accepted"}
+                            : Names{Shown::kPaused, "upstream.paused", "upstream.resumed"};
+    metrics.SetObstacle(organization, names.shown, stands);
+    Log(stands ? LogLevel::kWarning : LogLevel::kInfo, stands ? names.comes : names.goes,
+        {{"organization", organization}});
+  };
 }
 
 // What the log says of the daemon's own life: its start before it serves, and its stop after all else, also
@@ -152,18 +180,18 @@ std::vector<telemetry::Check> Checks(const std::atomic<bool>& serving, const aud
   };
 }
 
-Result<std::unique_ptr<telemetry::AdminServer>> StartAdmin(const config::Config& config,
-                                                           std::vector<telemetry::Check> checks,
-                                                           const issue::CurrentConfig& current,
-                                                           const Reloader& reloader,
-                                                           const telemetry::Metrics& metrics) {
+Result<std::unique_ptr<telemetry::AdminServer>> StartAdmin(
+    const config::Config& config, std::vector<telemetry::Check> checks, const issue::CurrentConfig& current,
+    const Reloader& reloader, const upstream::Availability& availability, const telemetry::Metrics& metrics) {
   if (!config.admin) return nullptr;
   const auto configuration = [&current, &reloader] {
     return current.Get()->fingerprint +
            (reloader.rejected() ? ", the last reload was rejected: what the files say now is not in effect"
                                 : "");
   };
-  auto admin = telemetry::AdminServer::Start({*config.admin, configuration, std::move(checks)}, metrics);
+  auto admin = telemetry::AdminServer::Start(
+      {*config.admin, configuration, std::move(checks), [&availability] { return availability.Troubles(); }},
+      metrics);
   if (!admin.ok()) return admin;
   const std::string address = ToString(config::TcpAddress{config.admin->host, (*admin)->port()});
   Log(LogLevel::kInfo, "listening", {{"listener", "admin"}, {"address", address}});
@@ -171,10 +199,10 @@ Result<std::unique_ptr<telemetry::AdminServer>> StartAdmin(const config::Config&
 }
 
 // No request goes upstream from here on, and each that had gone has its answer.
-void EndCalls(loop::EventLoop& loop, issue::UpstreamSlots& slots, upstream::Upstream& upstream) {
+void EndCalls(loop::EventLoop& loop, issue::LiveCalls& live, upstream::Upstream& upstream) {
   auto ended = std::make_shared<std::promise<void>>();
-  loop.Post([&slots, &upstream, ended] {
-    slots.Close();
+  loop.Post([&live, &upstream, ended] {
+    live.Stop();
     upstream.Stop();
     ended->set_value();
   });
@@ -262,8 +290,14 @@ Status Run(const std::string& path, Settings settings) {
   audit::QueuedAuditLog& audit = *opened->log;
 
   issue::CurrentConfig current(SnapshotOf(config));
-  state::MemoryRequestLedger ledger(loop, config.requests);
-  Restore(opened->past, loop.clock(), ledger);
+  upstream::Availability availability(loop, settings.api_keys, AvailabilityObserver(metrics));
+  issue::Traffic traffic{
+      .slots = issue::UpstreamSlots(config.applivery.max_in_flight),
+      .retries = issue::RetryPolicy([&metrics](const std::string& organization, double retries) {
+        metrics.SetRetryBudget(organization, retries);
+      })};
+  state::MemoryState state(loop, config.requests, StateObserver(metrics));
+  Restore(opened->past, loop.clock(), state);
 
   const std::unique_ptr<loop::HttpClient> http = loop.NewHttpClient(upstream::HttpOptions(config.applivery));
   upstream::AppliveryUpstream upstream(config.applivery, settings.api_keys, loop, *http,
@@ -271,8 +305,7 @@ Status Run(const std::string& path, Settings settings) {
                                          metrics.UpstreamAnswered(status, latency);
                                        });
 
-  issue::UpstreamSlots slots(config.applivery.max_in_flight);
-  issue::LoopIssuer issuer({loop, current, ledger, slots, audit, upstream, metrics, live});
+  issue::LoopIssuer issuer({loop, current, state, traffic, audit, availability, upstream, metrics, live});
 
   const RunningLoop running(loop);
   RecordedRun run(audit);
@@ -281,8 +314,10 @@ Status Run(const std::string& path, Settings settings) {
   std::atomic<bool> serving = false;
   auto server = rpc::Server::Start(config, settings.edge, issuer, current, metrics);
   if (!server.ok()) return server.status();
-  Reloader reloader(path, std::move(settings), {current, audit, **server, loop, upstream, metrics});
-  auto admin = StartAdmin(reloader.settings().config, Checks(serving, audit), current, reloader, metrics);
+  Reloader reloader(path, std::move(settings),
+                    {current, audit, **server, loop, upstream, availability, metrics});
+  auto admin = StartAdmin(reloader.settings().config, Checks(serving, audit), current, reloader, availability,
+                          metrics);
   if (!admin.ok()) return admin.status();
 
   (*server)->SetServing(rpc::Serving::kYes);
@@ -297,7 +332,7 @@ Status Run(const std::string& path, Settings settings) {
   if (!(*server)->WaitIdle(drained_by) || !live.WaitNone(drained_by)) {
     Log(LogLevel::kWarning, "drain.overdue", {{"detail", "ending the calls that still run"}});
   }
-  EndCalls(loop, slots, upstream);
+  EndCalls(loop, live, upstream);
   live.WaitNone(loop.clock().Now() + kLastRecords);
   (*server)->Stop(kConnectionGrace);
   Status stopped = run.Stop();

@@ -23,8 +23,12 @@ std::string Summary(const std::vector<std::string>& errors) {
 }  // namespace
 
 std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& config) {
-  return std::make_shared<issue::ConfigSnapshot>(issue::ConfigSnapshot{
-      config.fingerprint, {config.grants, config.applivery.organizations}, config.audit.deadline});
+  issue::ConfigSnapshot snapshot{
+      config.fingerprint, {config.grants, config.applivery.organizations}, config.audit.deadline};
+  for (const config::Organization& organization : config.applivery.organizations) {
+    snapshot.organization_limits[organization.name] = organization.limits;
+  }
+  return std::make_shared<issue::ConfigSnapshot>(std::move(snapshot));
 }
 
 Reloader::Reloader(std::string path, Settings settings, const Parts& parts)
@@ -62,7 +66,10 @@ void Reloader::Take(Settings next) {
   parts_.metrics.ConfigReloaded(telemetry::Reload::kDone);
   const config::Config& config = next.config;
   parts_.current.Set(SnapshotOf(config));
-  parts_.loop.Post([&upstream = parts_.upstream, keys = next.api_keys] { upstream.UseKeys(keys); });
+  parts_.loop.Post([&upstream = parts_.upstream, &availability = parts_.availability, keys = next.api_keys] {
+    upstream.UseKeys(keys);
+    availability.UseKeys(keys);
+  });
   parts_.server.Use(next.edge);
   parts_.audit.UseKeys(next.audit_keys);
   parts_.audit.UseConfig(config.fingerprint);

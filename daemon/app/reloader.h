@@ -11,6 +11,7 @@
 #include "daemon/rpc/server.h"
 #include "daemon/telemetry/metrics.h"
 #include "daemon/upstream/applivery.h"
+#include "daemon/upstream/availability.h"
 
 namespace tokend::app {
 
@@ -28,6 +29,7 @@ class Reloader {
     rpc::Server& server;
     loop::EventLoop& loop;
     upstream::AppliveryUpstream& upstream;
+    upstream::Availability& availability;
     telemetry::Metrics& metrics;
   };
 

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,28 @@ namespace {
 using SteadyTime = std::chrono::steady_clock::time_point;
 
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
+
+// Threads whose source ended by their own hand, so that nobody waits for them. Each waits for the one before,
+// and the end of the process for the last: what they still free belongs to libraries that end then too.
+class Departed {
+ public:
+  Departed() = default;
+  ~Departed() { Take({}); }
+  Departed(const Departed&) = delete;
+  Departed& operator=(const Departed&) = delete;
+
+  void Take(std::thread thread) {
+    {
+      const std::lock_guard lock(mutex_);
+      last_.swap(thread);
+    }
+    if (thread.joinable()) thread.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::thread last_;
+};
 
 }  // namespace
 
@@ -87,7 +110,8 @@ void UrlKeySource::Fetcher::Run() {
     if (stopping_) break;
     Settle(fetched);
     Release(lock);
-    if (!observer_) continue;
+    // Whoever waited may have ended the source meanwhile.
+    if (!observer_ || stopping_) continue;
     lock.unlock();
     observer_(fetched.status());
     lock.lock();
@@ -144,7 +168,8 @@ UrlKeySource::~UrlKeySource() {
   fetcher_->Stop();
   // Whoever was waiting may have held the last reference to this.
   if (thread_.get_id() == std::this_thread::get_id()) {
-    thread_.detach();
+    static Departed departed;
+    departed.Take(std::move(thread_));
   } else {
     thread_.join();
   }

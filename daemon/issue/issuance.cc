@@ -1,17 +1,24 @@
 #include "daemon/issue/issuance.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "daemon/base/failpoint.h"
 #include "daemon/base/form.h"
 #include "daemon/issue/records.h"
+#include "daemon/issue/request_charges.h"
 
 namespace tokend::issue {
 namespace {
 
 // When a caller whose record could not be written may ask again.
 constexpr std::chrono::milliseconds kAuditRetryAfter{1000};
+
+// A caller without a nearer deadline waits no longer than this for a turn.
+constexpr std::chrono::minutes kLongestWait{1};
+
+Failure Stopping() { return {Reason::kShuttingDown, "the daemon stopped before its turn came"}; }
 
 Failure AuditUnavailable(const char* detail) {
   return {.reason = Reason::kAuditUnavailable, .detail = detail, .retry_after = kAuditRetryAfter};
@@ -28,50 +35,75 @@ std::optional<Failure> DescriptionTooLong(const Permitted& permitted) {
 
 }  // namespace
 
-Issuance::Issuance(const Stages& stages, Caller caller, TokenRequest request, ReplyCallback reply)
+Issuance::Issuance(const Stages& stages, Caller caller, TokenRequest request, state::TimePoint deadline,
+                   ReplyCallback reply)
     : stages_(stages),
       config_(stages.config.Get()),
       caller_(std::move(caller)),
       request_(std::move(request)),
-      reply_(std::move(reply)),
-      ticket_(std::in_place, stages.live) {}
+      deadline_(std::min(deadline, stages.loop.clock().Now() + kLongestWait)),
+      reply_(std::move(reply)) {}
 
 void Issuance::Start() {
+  ticket_.emplace(stages_.live, weak_from_this());
   Decision decision = config_->policy.Decide(caller_, request_);
   if (const auto* denied = std::get_if<Denied>(&decision)) {
     return Fail({.reason = Reason::kNotPermitted, .detail = denied->missing});
   }
   permitted_ = std::get<Permitted>(std::move(decision));
   if (const std::optional<Failure> too_long = DescriptionTooLong(*permitted_)) return Fail(*too_long);
-  stages_.loop.Post([self = shared_from_this()] { self->Claim(); });
+  stages_.loop.Post([self = shared_from_this()] { self->Admit(); });
 }
 
-void Issuance::Claim() {
+void Issuance::Admit() {
+  charges_ = ChargesFor(*config_, permitted_->grant(), caller_.name(), request_.organization());
   if (request_.validate_only()) return Validate();
-  stage_ = Stage::kJoined;
-  stages_.ledger.ClaimRequest(
-      request_.request_id(),
-      state::DigestOf(caller_.name(), request_.organization(), request_.application(), permitted_->scopes(),
-                      permitted_->description()),
-      this, [self = shared_from_this()](state::Claim claim) { self->OnClaimed(std::move(claim)); });
+  running_ = stages_.traffic.calls.Enter(permitted_->grant(), caller_.name());
+  obstacle_ = Obstacle();
+  stage_ = Stage::kAdmitting;
+  stages_.state.Admit(
+      {.request_id = request_.request_id(),
+       .digest = state::DigestOf(caller_.name(), request_.organization(), request_.application(),
+                                 permitted_->scopes(), permitted_->description()),
+       .caller = caller_.name(),
+       .request_id_origin = request_.request_id_origin(),
+       .charges = obstacle_ ? state::Charges{} : charges_,
+       .latest = LatestTurn()},
+      this, [self = shared_from_this()](state::Claim claim) { self->OnAdmitted(std::move(claim)); });
 }
 
-void Issuance::OnClaimed(state::Claim claim) {
+void Issuance::OnAdmitted(state::Claim claim) {
   if (auto* answered = std::get_if<state::Answered>(&claim)) return Replay(*answered);
   if (const auto* failure = std::get_if<Failure>(&claim)) return Fail(*failure);
   TOKEND_FAILPOINT("claimed", "");
-  stage_ = Stage::kQueued;
-  place_ = stages_.slots.Acquire([self = shared_from_this()](Turn turn) { self->OnAdmitted(turn); });
+  spent_ = std::get<state::Fresh>(claim).spent;
+  if (obstacle_) {
+    stages_.state.Refuse(request_.request_id(), *obstacle_);
+    return Fail(*obstacle_);
+  }
+  stages_.traffic.retries.Began(request_.organization());
+  Queue();
 }
 
-void Issuance::OnAdmitted(Turn turn) {
+void Issuance::Queue() {
+  if (stages_.live.stopping()) return GiveUp(Stopping());
+  stage_ = Stage::kQueued;
+  place_ = stages_.traffic.slots.Acquire(caller_.name(), [self = shared_from_this()] { self->OnTurn(); });
+}
+
+void Issuance::OnTurn() {
   place_.reset();
-  if (turn == Turn::kClosed) {
-    const Failure draining{.reason = Reason::kShuttingDown,
-                           .detail = "the daemon stopped before its turn came"};
-    stages_.ledger.Refuse(request_.request_id(), draining);
-    return Fail(draining);
+  auto entered = stages_.availability.Enter(request_.organization(), request_.application());
+  if (const auto* obstacle = std::get_if<Failure>(&entered)) {
+    stages_.traffic.slots.Release();
+    return GiveUp(*obstacle);
   }
+  passage_.emplace(std::get<upstream::Availability::Passage>(std::move(entered)));
+  Intend();
+}
+
+void Issuance::Intend() {
+  ++attempts_;
   stage_ = Stage::kIntending;
   intended_at_ = stages_.loop.clock().Now();
   WaitForRecord([self = shared_from_this()] { self->OnIntentLost(); });
@@ -85,11 +117,11 @@ void Issuance::OnIntentDurable(Result<IntentReceipt> intent) {
   StopWaiting();
   if (stage_ != Stage::kIntending) {  // too late: the call has failed
     if (intent.ok()) return RecordUnsent(*std::move(intent));
-    return ticket_.reset();
+    return Leave();
   }
   if (!intent.ok()) {
     OnIntentLost();
-    return ticket_.reset();
+    return Leave();
   }
   TOKEND_FAILPOINT("intent.durable", "");
   stage_ = Stage::kMinting;
@@ -106,10 +138,19 @@ void Issuance::OnIntentDurable(Result<IntentReceipt> intent) {
 void Issuance::OnMinted(IntentReceipt intent, MintOutcome outcome) {
   TOKEND_FAILPOINT("answered", "");
   stage_ = Stage::kRecording;
+  stages_.traffic.usual_time.Took(stages_.loop.clock().Now() - intended_at_);
+  stages_.availability.Ended(*std::move(passage_), outcome);
+  passage_.reset();
   audit::Record record = NewRecord();
   Describe(outcome.exchange, record);
   result_ = std::move(outcome.result);
   WaitForRecord([self = shared_from_this()] { self->OnOutcomeOverdue(); });
+  RecordOutcome(std::move(intent), std::move(record));
+  TOKEND_FAILPOINT("outcome.handed", "");
+  stages_.traffic.slots.Release();
+}
+
+void Issuance::RecordOutcome(IntentReceipt intent, audit::Record record) {
   auto ended = [self = shared_from_this()](Result<std::uint64_t> sequence) {
     self->OnOutcomeDurable(std::move(sequence));
   };
@@ -135,8 +176,6 @@ void Issuance::OnMinted(IntentReceipt intent, MintOutcome outcome) {
     record.set_event(unclear.withheld ? audit::event::kTokenWithheld : audit::event::kTokenUnknown);
     stages_.audit.AppendEnd(std::move(intent), std::move(record), unclear.withheld.get(), std::move(ended));
   }
-  TOKEND_FAILPOINT("outcome.handed", "");
-  stages_.slots.Release();
 }
 
 void Issuance::OnOutcomeDurable(Result<IssuedReceipt> issued) {
@@ -146,9 +185,9 @@ void Issuance::OnOutcomeDurable(Result<IssuedReceipt> issued) {
   auto token = std::get<Minted>(result_).token;
   state::Answered answered{token, intent_};
   if (known_ == Ledger::kRunning) {
-    stages_.ledger.Settle(request_.request_id(), std::move(answered), intended_at_);
+    stages_.state.Settle(request_.request_id(), std::move(answered), intended_at_);
   } else {
-    stages_.ledger.Amend(request_.request_id(), std::move(answered), intended_at_);
+    stages_.state.Amend(request_.request_id(), std::move(answered), intended_at_);
   }
   EndMint("issued");
   End(Released{*std::move(issued), std::move(token), Released::Kind::kIssued});
@@ -161,20 +200,54 @@ void Issuance::OnOutcomeDurable(Result<std::uint64_t> sequence) {
   if (const auto* refused = std::get_if<Refused>(&result_)) {
     Failure failure = refused->failure;
     failure.audit_sequence = *sequence;
-    if (known_ == Ledger::kRunning) {
-      stages_.ledger.Refuse(request_.request_id(), failure);
-    } else {
-      stages_.ledger.Amend(request_.request_id(), std::nullopt, intended_at_);
-    }
-    EndMint("refused");
-    return End(std::move(failure));
+    return OnRefused(std::move(failure));
   }
   const auto* unclear = std::get_if<Indeterminate>(&result_);
   Failure failure = unclear != nullptr ? unclear->failure : Failure{.reason = Reason::kOutcomeUnknown};
   failure.audit_sequence = *sequence;
-  if (known_ == Ledger::kRunning) stages_.ledger.Settle(request_.request_id(), failure, intended_at_);
+  if (known_ == Ledger::kRunning) stages_.state.Settle(request_.request_id(), failure, intended_at_);
   EndMint(unclear != nullptr && !unclear->withheld ? "unknown" : "withheld");
   End(std::move(failure));
+}
+
+void Issuance::OnRefused(Failure failure) {
+  if (known_ == Ledger::kSettledAsUnknown) {
+    stages_.state.Amend(request_.request_id(), std::nullopt, intended_at_);
+    EndMint("refused");
+    return End(std::move(failure));
+  }
+  std::optional<std::chrono::milliseconds> pause;
+  if (caller_is_ == CallerIs::kWaiting && !stages_.live.stopping()) {
+    pause = stages_.traffic.retries.Next(request_.organization(), failure, attempts_,
+                                         LatestTurn() - stages_.loop.clock().Now());
+  }
+  if (!pause) {
+    stages_.state.Refuse(request_.request_id(), failure);
+    EndMint("refused");
+    return End(std::move(failure));
+  }
+  stages_.metrics.Retried();
+  stage_ = Stage::kPausing;
+  pause_ = stages_.loop.After(*pause, [self = shared_from_this()] { self->Retry(); });
+}
+
+void Issuance::Retry() {
+  pause_.reset();
+  const auto fail = [self = shared_from_this()](const Failure& failure) {
+    self->stages_.state.Refuse(self->request_.request_id(), failure);
+    self->EndMint("refused");
+    self->Fail(failure);
+  };
+  if (const auto obstacle = stages_.availability.Check(request_.organization(), request_.application())) {
+    return fail(*obstacle);
+  }
+  stage_ = Stage::kAdmitting;
+  stages_.state.Spend(charges_, LatestTurn(), this,
+                      [self = shared_from_this(), fail](const state::SpendResult& result) {
+                        if (const auto* refusal = std::get_if<Failure>(&result)) return fail(*refusal);
+                        self->spent_ = std::get<state::Spent>(result);
+                        self->Queue();
+                      });
 }
 
 void Issuance::Cancel() {
@@ -183,13 +256,7 @@ void Issuance::Cancel() {
 
 void Issuance::OnCancelled() {
   caller_is_ = CallerIs::kGone;
-  if (stage_ != Stage::kJoined && stage_ != Stage::kQueued) return;
-  if (stage_ == Stage::kJoined) {
-    stages_.ledger.Leave(request_.request_id(), this);
-  } else {
-    if (place_) stages_.slots.Leave(*std::exchange(place_, std::nullopt));
-    stages_.ledger.Abandon(request_.request_id());
-  }
+  if (!CallOff()) return;
   audit::Record record = NewRecord();
   record.set_event(audit::event::kRequestFailed);
   record.set_detail("the caller cancelled, or its deadline passed, before the intent");
@@ -197,16 +264,48 @@ void Issuance::OnCancelled() {
   End(Abandoned{});
 }
 
+void Issuance::Stop() {
+  if (CallOff()) Fail(Stopping());
+}
+
+// Whether nothing is sent, and so nothing will be.
+bool Issuance::CallOff() {
+  switch (stage_) {
+    case Stage::kAdmitting:
+      stages_.state.Leave(request_.request_id(), this);
+      return true;
+    case Stage::kQueued:
+      if (place_) stages_.traffic.slots.Leave(*std::exchange(place_, std::nullopt));
+      stages_.state.GiveBack(charges_, spent_);
+      stages_.state.Abandon(request_.request_id());
+      return true;
+    case Stage::kPausing:
+      stages_.loop.Cancel(*std::exchange(pause_, std::nullopt));
+      stages_.state.Abandon(request_.request_id());
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Its turn has come, and it cannot go on.
+void Issuance::GiveUp(const Failure& failure) {
+  stages_.state.GiveBack(charges_, spent_);
+  stages_.state.Refuse(request_.request_id(), failure);
+  Fail(failure);
+}
+
 // The intent is not durable in time. Should it become so later, it is ended as refused: nothing was sent.
 // Until that is known the request lives on.
 void Issuance::OnIntentLost() {
   StopWaiting();
   stage_ = Stage::kRecording;
-  stages_.slots.Release();
+  passage_.reset();
   const Failure failure = AuditUnavailable("the intent's record could not be made durable in time");
-  stages_.ledger.Refuse(request_.request_id(), failure);
+  stages_.state.Refuse(request_.request_id(), failure);
   Note(failure);
   Answer(failure);
+  stages_.traffic.slots.Release();
 }
 
 void Issuance::RecordUnsent(IntentReceipt intent) {
@@ -217,7 +316,7 @@ void Issuance::RecordUnsent(IntentReceipt intent) {
   stages_.audit.AppendEnd(std::move(intent), std::move(record), nullptr,
                           [self = shared_from_this()](const Result<std::uint64_t>& sequence) {
                             if (sequence.ok()) self->EndMint("refused");
-                            self->ticket_.reset();
+                            self->Leave();
                           });
 }
 
@@ -230,13 +329,21 @@ void Issuance::OnOutcomeOverdue() {
                   .audit_sequence = intent_};
   if (known_ == Ledger::kRunning) {
     known_ = Ledger::kSettledAsUnknown;
-    stages_.ledger.Settle(request_.request_id(), failure, intended_at_);
+    stages_.state.Settle(request_.request_id(), failure, intended_at_);
   }
   Answer(std::move(failure));
 }
 
 void Issuance::Validate() {
   stage_ = Stage::kRecording;
+  stages_.state.Check(charges_, LatestTurn(),
+                      [self = shared_from_this()](const std::optional<Failure>& refusal) {
+                        if (refusal) return self->Fail(*refusal);
+                        self->RecordValidated();
+                      });
+}
+
+void Issuance::RecordValidated() {
   audit::Record record = NewRecord();
   record.set_event(audit::event::kRequestValidated);
   WaitForRecord([self = shared_from_this()] {
@@ -281,6 +388,7 @@ void Issuance::Note(const Failure& failure) {
   record.set_event(EventOf(failure.reason));
   Describe(failure, record);
   stages_.audit.Note(std::move(record));
+  for (const QuotaViolation& spent : failure.quotas) stages_.metrics.LimitRefused(spent.subject);
 }
 
 void Issuance::EndMint(const char* outcome) { stages_.metrics.TokenEnded(outcome); }
@@ -288,6 +396,12 @@ void Issuance::EndMint(const char* outcome) { stages_.metrics.TokenEnded(outcome
 void Issuance::End(Reply reply) {
   stage_ = Stage::kEnded;
   Answer(std::move(reply));
+  Leave();
+}
+
+// Nothing is owed to it or by it any more.
+void Issuance::Leave() {
+  running_.reset();
   ticket_.reset();
 }
 
@@ -301,6 +415,16 @@ void Issuance::WaitForRecord(loop::Task overdue) {
 
 void Issuance::StopWaiting() {
   if (overdue_) stages_.loop.Cancel(*std::exchange(overdue_, std::nullopt));
+}
+
+// A turn that comes later leaves no time for an answer.
+state::TimePoint Issuance::LatestTurn() const { return deadline_ - stages_.traffic.usual_time.get(); }
+
+std::optional<Failure> Issuance::Obstacle() const {
+  if (!running_) {
+    return Failure{Reason::kOverloaded, "as many of the caller's requests run as its grant allows"};
+  }
+  return stages_.availability.Check(request_.organization(), request_.application());
 }
 
 audit::Record Issuance::NewRecord() const {

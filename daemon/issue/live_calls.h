@@ -1,43 +1,75 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstddef>
+#include <list>
+#include <memory>
 #include <mutex>
+#include <vector>
 
 namespace tokend::issue {
 
-// How many requests have not come to their recorded end. Thread-safe.
+// A request that has not come to its recorded end.
+class LiveCall {
+ public:
+  virtual ~LiveCall() = default;
+
+  // The daemon stops: ends here if nothing is sent yet. Loop thread.
+  virtual void Stop() = 0;
+};
+
+// All of them. Thread-safe.
 class LiveCalls {
  public:
   // Counts one request from construction to destruction.
   class Ticket {
    public:
-    explicit Ticket(LiveCalls& calls) : calls_(calls) { calls_.Add(1); }
-    ~Ticket() { calls_.Add(-1); }
+    Ticket(LiveCalls& calls, std::weak_ptr<LiveCall> call) : calls_(calls), at_(calls.Add(std::move(call))) {}
+    ~Ticket() { calls_.Remove(at_); }
     Ticket(const Ticket&) = delete;
     Ticket& operator=(const Ticket&) = delete;
 
    private:
     LiveCalls& calls_;
+    std::list<std::weak_ptr<LiveCall>>::iterator at_;
   };
 
   // Whether none was left by the deadline.
   bool WaitNone(std::chrono::steady_clock::time_point deadline) {
     std::unique_lock lock(mutex_);
-    return none_.wait_until(lock, deadline, [this] { return count_ == 0; });
+    return none_.wait_until(lock, deadline, [this] { return calls_.empty(); });
   }
 
+  // Stops all, and from here on says that those that come now are to stop too. Loop thread.
+  void Stop() {
+    stopping_ = true;
+    std::vector<std::weak_ptr<LiveCall>> live;
+    {
+      const std::lock_guard lock(mutex_);
+      live.assign(calls_.begin(), calls_.end());
+    }
+    for (const std::weak_ptr<LiveCall>& call : live) {
+      if (const auto still = call.lock()) still->Stop();
+    }
+  }
+  bool stopping() const { return stopping_; }
+
  private:
-  void Add(std::ptrdiff_t change) {
+  std::list<std::weak_ptr<LiveCall>>::iterator Add(std::weak_ptr<LiveCall> call) {
     const std::lock_guard lock(mutex_);
-    count_ += change;
-    if (count_ == 0) none_.notify_all();
+    return calls_.insert(calls_.end(), std::move(call));
+  }
+  void Remove(std::list<std::weak_ptr<LiveCall>>::iterator at) {
+    const std::lock_guard lock(mutex_);
+    calls_.erase(at);
+    if (calls_.empty()) none_.notify_all();
   }
 
   std::mutex mutex_;
   std::condition_variable none_;
-  std::ptrdiff_t count_ = 0;
+  std::list<std::weak_ptr<LiveCall>> calls_;
+  std::atomic<bool> stopping_{false};
 };
 
 }  // namespace tokend::issue

@@ -15,7 +15,9 @@ class LoopIssuer final : public Issuer {
   // What `stages` names outlives this.
   explicit LoopIssuer(const Stages& stages) : stages_(stages) {}
 
-  std::shared_ptr<Call> Create(Caller caller, TokenRequest request, ReplyCallback reply) override;
+  std::shared_ptr<Call> Create(Caller caller, TokenRequest request,
+                               std::chrono::steady_clock::time_point deadline, ReplyCallback reply) override;
+  void Show(const Caller& caller, EntitlementCallback shown) override;
   void Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
               std::string_view request_id, const Failure& failure) override;
 

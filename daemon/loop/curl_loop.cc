@@ -204,6 +204,9 @@ void CurlLoop::Wait() {
 
 // Outside the lock, since what a task owns may post as it ends.
 void CurlLoop::DiscardTasks() {
+  // What they hold may call back as it ends.
+  const std::map<Deadline, Task> timers = std::exchange(timers_, {});
+  deadlines_.clear();
   std::vector<Task> tasks;
   {
     const std::lock_guard lock(mutex_);

@@ -29,7 +29,7 @@ class EventLoop {
   virtual ~EventLoop() = default;
 
   // Runs the task on the loop thread, soon. Any thread. What is still queued when the loop has stopped is
-  // destroyed unrun.
+  // destroyed unrun, as are its timers.
   virtual void Post(Task task) = 0;
 
   // Runs the task on the loop thread once `delay` has passed, unless cancelled. Loop thread only.

@@ -5,8 +5,10 @@
 #include <grpcpp/support/server_callback.h>
 #include <openssl/crypto.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -112,6 +114,19 @@ class Ending {
   std::atomic<Stage> stage_{Stage::kAdmitting};
 };
 
+// Calls the request off. Whether the call, which then still lives, is for its caller to end.
+bool Abandon(Ending& ending) {
+  if (const auto call = std::exchange(ending.call, nullptr)) call->Cancel();
+  return ending.Claim();
+}
+
+// On the clock for intervals. A call without a deadline has one in the far future.
+std::chrono::steady_clock::time_point DeadlineOf(const grpc::CallbackServerContext& context) {
+  constexpr std::chrono::hours kFar{24};
+  const auto left = context.deadline() - std::chrono::system_clock::now();
+  return std::chrono::steady_clock::now() + std::min<std::chrono::nanoseconds>(left, kFar);
+}
+
 // One CreateToken. Owns itself until OnDone.
 class CreateTokenCall final : public grpc::ServerUnaryReactor {
  public:
@@ -158,15 +173,9 @@ class CreateTokenCall final : public grpc::ServerUnaryReactor {
     const std::shared_ptr<Ending> ending =
         ending_;  // the reply may come, and end this, before Create returns
     ending->call = backend_.issuer.Create(std::move(caller), std::get<TokenRequest>(std::move(parsed)),
-                                          [this, ending](issue::Reply reply) {
+                                          DeadlineOf(context_), [this, ending](issue::Reply reply) {
                                             if (ending->Claim()) Answer(std::move(reply));
                                           });
-  }
-
-  // Calls the request off. Whether the call, which then still lives, is for its caller to end.
-  static bool Abandon(Ending& ending) {
-    if (const auto call = std::exchange(ending.call, nullptr)) call->Cancel();
-    return ending.Claim();
   }
 
   static bool Read(const grpc::ByteBuffer& request, v1::CreateTokenRequest& message) {
@@ -209,32 +218,97 @@ class CreateTokenCall final : public grpc::ServerUnaryReactor {
   std::shared_ptr<Ending> ending_ = std::make_shared<Ending>();
 };
 
-void DescribeCaller(const Caller& caller, const policy::Policy& policy, v1::GetCallerResponse& response) {
+void Set(std::chrono::nanoseconds from, google::protobuf::Duration& to) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(from);
+  to.set_seconds(seconds.count());
+  to.set_nanos(static_cast<std::int32_t>((from - seconds).count()));
+}
+
+void Describe(const issue::LimitLevel& from, v1::Limit& to) {
+  to.set_name(from.limit->name);
+  to.set_tokens(static_cast<std::int64_t>(from.limit->tokens));
+  Set(from.limit->per, *to.mutable_window());
+  to.set_burst(static_cast<std::int64_t>(from.limit->burst));
+  to.set_remaining(from.remaining);
+  Set(from.retry_after, *to.mutable_retry_after());
+}
+
+void Describe(const Caller& caller, const issue::Entitlement& entitlement, v1::GetCallerResponse& response) {
   response.set_caller(caller.name());
   response.set_authentication(std::string(Name(caller.authentication())));
   response.set_listener(caller.listener());
-  for (const policy::CallerGrant& named : policy.GrantsOf(caller.name())) {
+  for (const auto& [named, limits] : entitlement.grants) {
     v1::Grant& shown = *response.add_grants();
     shown.set_name(named.grant->name);
     for (const std::string& organization : named.organizations) shown.add_organizations(organization);
     for (const std::string& application : named.grant->applications) shown.add_applications(application);
     for (const std::string& scope : named.grant->scopes) shown.add_scopes(scope);
+    for (const issue::LimitLevel& limit : limits) Describe(limit, *shown.add_limits());
   }
 }
 
-grpc::Status GetCaller(const Backend& backend, const Door& door, CallRecord record,
-                       const std::variant<Admission, Failure>& admitted, v1::GetCallerResponse& response) {
-  if (const Failure* failure = std::get_if<Failure>(&admitted)) {
-    grpc::Status status = ToStatus(*failure, record.request_id);
-    LogCall(record, door, status, failure);
-    return status;
+// One GetCaller. Owns itself until OnDone.
+class GetCallerCall final : public grpc::ServerUnaryReactor {
+ public:
+  GetCallerCall(const Backend& backend, const Door& door, const grpc::CallbackServerContext& context,
+                v1::GetCallerResponse& response)
+      : backend_(backend), door_(door), context_(context), response_(response) {
+    record_.request_id = MakeUuid();
   }
-  const Caller& caller = std::get<Admission>(admitted).caller;
-  DescribeCaller(caller, backend.current.Get()->policy, response);
-  record.caller = caller.name();
-  LogCall(record, door, grpc::Status::OK, nullptr);
-  return grpc::Status::OK;
-}
+
+  void Start() {
+    door_.Admit(kGetCaller, context_, record_.request_id,
+                [this, ending = ending_](std::variant<Admission, Failure> admitted) {
+                  OnAdmitted(std::move(admitted));
+                  // As in CreateTokenCall.
+                  if (!ending->Leave(Ending::Stage::kAdmitted) && Abandon(*ending)) {
+                    End(AbandonedStatus(context_), nullptr);
+                  }
+                });
+  }
+
+  void OnCancel() override {
+    if (!ending_->Leave(Ending::Stage::kCancelled) && Abandon(*ending_)) {
+      End(AbandonedStatus(context_), nullptr);
+    }
+  }
+
+  void OnDone() override { delete this; }
+
+ private:
+  void OnAdmitted(std::variant<Admission, Failure> admitted) {
+    if (const Failure* failure = std::get_if<Failure>(&admitted)) {
+      if (ending_->Claim()) Fail(*failure);
+      return;
+    }
+    auto& admission = std::get<Admission>(admitted);
+    ending_->pass.emplace(std::move(admission.pass));
+    const Caller caller = std::move(admission.caller);
+    record_.caller = caller.name();
+    backend_.issuer.Show(
+        caller, [this, caller, ending = ending_](const std::variant<issue::Entitlement, Failure>& shown) {
+          if (!ending->Claim()) return;
+          if (const Failure* failure = std::get_if<Failure>(&shown)) return Fail(*failure);
+          Describe(caller, std::get<issue::Entitlement>(shown), response_);
+          End(grpc::Status::OK, nullptr);
+        });
+  }
+
+  void Fail(const Failure& failure) { End(ToStatus(failure, record_.request_id), &failure); }
+
+  // This may be gone once it returns.
+  void End(const grpc::Status& status, const Failure* failure) {
+    LogCall(record_, door_, status, failure);
+    Finish(status);
+  }
+
+  const Backend& backend_;
+  const Door& door_;
+  const grpc::CallbackServerContext& context_;
+  v1::GetCallerResponse& response_;
+  CallRecord record_{"GetCaller"};
+  std::shared_ptr<Ending> ending_ = std::make_shared<Ending>();
+};
 
 // CreateToken is served raw: only so is the memory of a serialized bearer ours to wipe, and a message that is
 // none an INVALID_REQUEST.
@@ -259,16 +333,9 @@ class TokenService final : public ServiceBase {
   grpc::ServerUnaryReactor* GetCaller(grpc::CallbackServerContext* context,
                                       const v1::GetCallerRequest* /*request*/,
                                       v1::GetCallerResponse* response) override {
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    CallRecord record{"GetCaller"};
-    record.request_id = MakeUuid();
-    std::string request_id = record.request_id;
-    door_->Admit(kGetCaller, *context, std::move(request_id),
-                 [this, reactor, response,
-                  record = std::move(record)](const std::variant<Admission, Failure>& admitted) mutable {
-                   reactor->Finish(rpc::GetCaller(backend_, *door_, std::move(record), admitted, *response));
-                 });
-    return reactor;
+    auto* call = new GetCallerCall(backend_, *door_, *context, *response);
+    call->Start();
+    return call;
   }
 
  private:

@@ -1,77 +1,82 @@
 #pragma once
 
-#include <array>
-#include <chrono>
-#include <cstdint>
+#include <functional>
+#include <list>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
-#include <string_view>
-#include <variant>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
-#include "daemon/base/failure.h"
-#include "daemon/base/mint_outcome.h"
+#include "daemon/config/config.h"
+#include "daemon/loop/event_loop.h"
+#include "daemon/state/state.h"
 
 namespace tokend::state {
 
-// SHA-256 over everything that makes two calls with one request_id the same call.
-using RequestDigest = std::array<unsigned char, 32>;
-
-RequestDigest DigestOf(std::string_view caller, std::string_view organization, std::string_view application,
-                       const std::vector<std::string>& scopes, std::string_view description);
-
-// The request_id is the claimant's: it must Settle or Release it.
-struct Fresh {};
-
-// The request_id's token exists, and this is it.
-struct Answered {
-  std::shared_ptr<const Token> token;
-  std::uint64_t intent = 0;  // sequence number of its token.intended
-};
-
-// A Failure is what the call ends in: REQUEST_ID_REUSED, OVERLOADED, the unknown outcome of the first call,
-// or the refusal that the call it joined has ended in.
-using Claim = std::variant<Fresh, Answered, Failure>;
-
-// Which request_ids have had, or are having, their one token. Known are those that still run and those whose
-// outcome is that a token was or may have been created; an outcome is forgotten, and its bearer wiped, once
-// `requests.remember` has passed since its intent. Loop thread only.
+// The request_ids of one replica, in its memory: at most `requests.max_entries`, and never one of them
+// forgotten early. Loop thread only.
 class RequestLedger {
  public:
   using ClaimDone = absl::AnyInvocable<void(Claim)>;
-  using Outcome = std::variant<Answered, Failure>;
-  using TimePoint = std::chrono::steady_clock::time_point;
+  // Told how many request_ids are known.
+  using OnEntries = std::function<void(std::size_t)>;
 
-  virtual ~RequestLedger() = default;
+  // `loop` outlives this.
+  RequestLedger(loop::EventLoop& loop, const config::Requests& options, OnEntries on_entries = {});
+  ~RequestLedger();
+  RequestLedger(const RequestLedger&) = delete;
+  RequestLedger& operator=(const RequestLedger&) = delete;
 
   // Asks for a request_id. `done` is called exactly once: at once, or, where a call with the same id and
   // digest runs, when that one has ended (it is joined), unless it leaves first. `joiner` tells those that
-  // joined apart, and is not looked at. A destroyed ledger calls nobody.
-  virtual void ClaimRequest(const std::string& request_id, const RequestDigest& digest, const void* joiner,
-                            ClaimDone done) = 0;
+  // joined apart, and is not looked at.
+  void ClaimRequest(const std::string& request_id, const RequestDigest& digest, const void* joiner,
+                    ClaimDone done);
 
   // Who joined no longer waits: its `done` is destroyed uncalled.
-  virtual void Leave(const std::string& request_id, const void* joiner) = 0;
+  void Leave(const std::string& request_id, const void* joiner);
 
-  // A token was or may have been created: ends the claim and answers who joined.
-  virtual void Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) = 0;
+  // As in State.
+  void Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at);
+  void Refuse(const std::string& request_id, const Failure& failure);
+  void Amend(const std::string& request_id, std::optional<Answered> answered, TimePoint intended_at);
+  void Abandon(const std::string& request_id);
+  void Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
+               TimePoint intended_at);
 
-  // No token was created: the request_id may try again, and who joined fails likewise.
-  virtual void Refuse(const std::string& request_id, const Failure& failure) = 0;
+  std::size_t size() const { return entries_.size(); }
 
-  // What was settled as unknown is known now: a token, or none, and then the request_id may try again.
-  // Ignored where the outcome was forgotten meanwhile.
-  virtual void Amend(const std::string& request_id, std::optional<Answered> answered,
-                     TimePoint intended_at) = 0;
+ private:
+  struct Joined {
+    const void* joiner;
+    ClaimDone done;
+  };
+  struct Entry {
+    RequestDigest digest;
+    std::optional<Outcome> outcome;  // none: it runs
+    TimePoint expires_at;            // of an outcome
+    std::list<Joined> joined;        // in the order in which they came
+  };
 
-  // The claimant left before anything was sent: the first that joined takes its place.
-  virtual void Abandon(const std::string& request_id) = 0;
+  // One after another: any of them may end others, or this.
+  void Tell(std::list<Joined> joined, const Claim& claim);
 
-  // A request_id that an earlier run of the daemon had intended. Before the first claim.
-  virtual void Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
-                       TimePoint intended_at) = 0;
+  void Keep(const std::string& request_id, Entry& entry, Outcome outcome, TimePoint intended_at);
+  void ForgetExpired();
+  void TellEntries() const;
+  void ArmExpiry();
+
+  loop::EventLoop& loop_;
+  const config::Requests options_;
+  const OnEntries on_entries_;
+  absl::flat_hash_map<std::string, Entry> entries_;
+  std::set<std::pair<TimePoint, std::string>> expiries_;
+  std::vector<std::weak_ptr<std::list<Joined>>> being_told_;
+  std::optional<loop::TimerId> timer_;
 };
 
 }  // namespace tokend::state

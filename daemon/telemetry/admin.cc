@@ -194,7 +194,12 @@ AdminServer::Response AdminServer::Readiness() const {
     if (!state.ok()) response.status = 503;
     response.body.append(check.name).append(": ").append(Words(state)).append("\n");
   }
+  for (const std::string& trouble : Troubles()) response.body.append(trouble).append("\n");
   return response;
+}
+
+std::vector<std::string> AdminServer::Troubles() const {
+  return options_.troubles ? options_.troubles() : std::vector<std::string>{};
 }
 
 std::string AdminServer::StatusPage() const {
@@ -213,6 +218,9 @@ std::string AdminServer::StatusPage() const {
     const Status state = check.state();
     page += Row(check.name, std::string("<span class=\"").append(state.ok() ? "ok" : "bad").append("\">") +
                                 Escape(Words(state)) + "</span>");
+  }
+  for (const std::string& trouble : Troubles()) {
+    page += Row("trouble", "<span class=\"bad\">" + Escape(trouble) + "</span>");
   }
   page +=
       "</table>\n<p><a href=\"/livez\">livez</a> · <a href=\"/readyz\">readyz</a> · "

@@ -26,6 +26,8 @@ struct AdminOptions {
   config::TcpAddress address;                  // port 0: any free one
   std::function<std::string()> configuration;  // what the status page says of it. Any thread; must not block
   std::vector<Check> checks;
+  // What an operator should know though the daemon is ready, a line each. Any thread; must not block.
+  std::function<std::vector<std::string>()> troubles = {};
 };
 
 // The admin page over HTTP/1.1, read only and without secrets: /livez, /readyz, /metrics and a status page at
@@ -51,6 +53,7 @@ class AdminServer {
   static int OnRequest(mg_connection* connection) noexcept;
   Response Answer(std::string_view path) const;
   Response Readiness() const;
+  std::vector<std::string> Troubles() const;
   std::string StatusPage() const;
 
   const AdminOptions options_;

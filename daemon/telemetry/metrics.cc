@@ -67,6 +67,13 @@ const Histogram::BucketBoundaries& UpstreamBuckets() {
   return buckets;
 }
 
+// From the next token of a busy limit to a call's longest wait.
+const Histogram::BucketBoundaries& TurnBuckets() {
+  static const Histogram::BucketBoundaries buckets = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+                                                      1,     2.5,  5,     10,   30,  60};
+  return buckets;
+}
+
 // From one fdatasync on a good disk to audit.deadline and beyond.
 const Histogram::BucketBoundaries& AuditBuckets() {
   static const Histogram::BucketBoundaries buckets = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
@@ -187,6 +194,50 @@ struct Metrics::Families {
                          .Help("Time from handing a record to the audit log to its being durable.")
                          .Register(registry)
                          .Add({}, AuditBuckets());
+
+  Family<Counter>& limit_family =
+      prometheus::BuildCounter()
+          .Name("tokend_limit_refusals_total")
+          .Help("Requests that found this limit spent, by limit: <grant or organization>/<limit>.")
+          .Register(registry);
+  Gauge& ledger_entries = prometheus::BuildGauge()
+                              .Name("tokend_ledger_entries")
+                              .Help("Request_ids that are known, of requests.max_entries.")
+                              .Register(registry)
+                              .Add({});
+  Family<Gauge>& queue_family =
+      prometheus::BuildGauge()
+          .Name("tokend_turn_queue_length")
+          .Help("Requests that wait for their fair turn at an organization's limits.")
+          .Register(registry);
+  Histogram& turn_wait = prometheus::BuildHistogram()
+                             .Name("tokend_turn_wait_seconds")
+                             .Help("Time that requests waited which got their turn.")
+                             .Register(registry)
+                             .Add({}, TurnBuckets());
+  Family<Gauge>& breaker_family =
+      prometheus::BuildGauge()
+          .Name("tokend_upstream_breaker_open")
+          .Help("Whether an organization's requests are not sent because those before failed.")
+          .Register(registry);
+  Family<Gauge>& key_family = prometheus::BuildGauge()
+                                  .Name("tokend_upstream_key_rejected")
+                                  .Help("Whether upstream rejects an organization's API key.")
+                                  .Register(registry);
+  Family<Gauge>& pause_family =
+      prometheus::BuildGauge()
+          .Name("tokend_upstream_paused")
+          .Help("Whether upstream has asked for a pause of an organization's requests.")
+          .Register(registry);
+  Counter& retries = prometheus::BuildCounter()
+                         .Name("tokend_upstream_retries_total")
+                         .Help("Attempts after a request's first.")
+                         .Register(registry)
+                         .Add({});
+  Family<Gauge>& budget_family = prometheus::BuildGauge()
+                                     .Name("tokend_upstream_retry_budget")
+                                     .Help("Retries that an organization's requests have left.")
+                                     .Register(registry);
 };
 
 Metrics::Metrics() : families_(std::make_unique<Families>()) {}
@@ -222,6 +273,33 @@ void Metrics::ConfigReloaded(Reload result) {
 
 void Metrics::AuditAppended(std::chrono::nanoseconds duration) {
   families_->audit.Observe(Seconds(duration));
+}
+
+void Metrics::LimitRefused(const std::string& limit) {
+  families_->limit_family.Add({{"limit", limit}}).Increment();
+}
+
+void Metrics::SetLedgerEntries(std::size_t entries) {
+  families_->ledger_entries.Set(static_cast<double>(entries));
+}
+
+void Metrics::SetTurnQueue(const std::string& organization, std::size_t waiting) {
+  families_->queue_family.Add({{"organization", organization}}).Set(static_cast<double>(waiting));
+}
+
+void Metrics::TurnCame(std::chrono::nanoseconds waited) { families_->turn_wait.Observe(Seconds(waited)); }
+
+void Metrics::SetObstacle(const std::string& organization, Obstacle obstacle, bool stands) {
+  Family<Gauge>& family = obstacle == Obstacle::kBreakerOpen   ? families_->breaker_family
+                          : obstacle == Obstacle::kKeyRejected ? families_->key_family
+                                                               : families_->pause_family;
+  family.Add({{"organization", organization}}).Set(stands ? 1 : 0);
+}
+
+void Metrics::Retried() { families_->retries.Increment(); }
+
+void Metrics::SetRetryBudget(const std::string& organization, double retries) {
+  families_->budget_family.Add({{"organization", organization}}).Set(retries);
 }
 
 std::string Metrics::Text() const {

@@ -10,10 +10,10 @@ namespace tokend::telemetry {
 
 enum class Reload { kDone, kRejected };
 
-// Every metric that the daemon has. No label that a caller controls: what is not a known method, status or
-// outcome is counted as "other". Thread-safe. Counters of tokens stand at 0 from the start, so that the first
-// of an outcome is seen as a change; a histogram of a rarer method and status, or HTTP status, comes with its
-// first use, as each has many buckets.
+// Every metric that the daemon has. No label that a caller controls, only what the configuration names: what
+// is not a known method, status or outcome is counted as "other". Thread-safe. Counters of tokens stand at 0
+// from the start, so that the first of an outcome is seen as a change; a histogram of a rarer method and
+// status, or HTTP status, comes with its first use, as each has many buckets.
 class Metrics {
  public:
   Metrics();
@@ -45,6 +45,25 @@ class Metrics {
 
   // tokend_audit_append_duration_seconds: from handing a record over to its being durable.
   void AuditAppended(std::chrono::nanoseconds duration);
+
+  // tokend_limit_refusals_total{limit}: "<grant or organization>/<limit>", as configured.
+  void LimitRefused(const std::string& limit);
+
+  // tokend_ledger_entries.
+  void SetLedgerEntries(std::size_t entries);
+
+  // tokend_turn_queue_length{organization}, and tokend_turn_wait_seconds of those who got their turn.
+  void SetTurnQueue(const std::string& organization, std::size_t waiting);
+  void TurnCame(std::chrono::nanoseconds waited);
+
+  // tokend_upstream_breaker_open{organization}, tokend_upstream_key_rejected{organization} and
+  // tokend_upstream_paused{organization}.
+  enum class Obstacle { kBreakerOpen, kKeyRejected, kPaused };
+  void SetObstacle(const std::string& organization, Obstacle obstacle, bool stands);
+
+  // tokend_upstream_retries_total, and tokend_upstream_retry_budget{organization}.
+  void Retried();
+  void SetRetryBudget(const std::string& organization, double retries);
 
   // All of them in Prometheus's text format, 0.0.4.
   std::string Text() const;

@@ -19,7 +19,7 @@ using loop::HttpAnswer;
 using loop::Sent;
 using std::chrono::seconds;
 
-constexpr seconds kRetryAfter{1};  // where upstream names no time
+constexpr seconds kRetryAfter{1};  // where nothing was sent
 constexpr seconds kMaxRetryAfter{3600};
 
 constexpr std::int64_t kEntityNotFound = 3001;
@@ -39,8 +39,9 @@ std::string Answered(int status) { return "upstream answered " + std::to_string(
 
 Refused RateLimited(const HttpAnswer& answer, const AnswerBody& body) {
   Refused refused = Refuse(Reason::kUpstreamRateLimited, Answered(answer.status), body);
-  refused.failure.retry_after =
-      std::clamp(answer.retry_after.value_or(kRetryAfter), seconds(0), kMaxRetryAfter);
+  if (answer.retry_after) {
+    refused.failure.retry_after = std::clamp(*answer.retry_after, seconds(0), kMaxRetryAfter);
+  }
   return refused;
 }
 

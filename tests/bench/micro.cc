@@ -9,7 +9,7 @@
 
 #include "daemon/audit/chain.h"
 #include "daemon/policy/policy.h"
-#include "daemon/state/memory_ledger.h"
+#include "daemon/state/request_ledger.h"
 #include "daemon/upstream/answer.h"
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/fakes/requests.h"
@@ -48,7 +48,7 @@ BENCHMARK(PolicyDecidesByTheLastOfTenGrants);
 void LedgerClaimsSettlesAndForgets(benchmark::State& state) {
   constexpr std::chrono::microseconds kBetweenClaims{10};
   fakes::HandCrankedLoop loop;
-  state::MemoryRequestLedger ledger(loop, {.remember = std::chrono::seconds(1), .max_entries = 1'000'000});
+  state::RequestLedger ledger(loop, {.remember = std::chrono::seconds(1), .max_entries = 1'000'000});
   auto token = std::make_shared<Token>();
   token->bearer = Bearer("a-bearer");
   std::uint64_t last = 0;

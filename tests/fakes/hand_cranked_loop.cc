@@ -1,7 +1,5 @@
 #include "tests/fakes/hand_cranked_loop.h"
 
-#include <algorithm>
-
 namespace tokend::fakes {
 
 std::chrono::steady_clock::time_point FakeClock::Now() const {
@@ -34,15 +32,18 @@ void HandCrankedLoop::Post(loop::Task task) {
 
 loop::TimerId HandCrankedLoop::After(std::chrono::nanoseconds delay, loop::Task task) {
   const std::uint64_t id = ++last_timer_;
-  timers_.emplace(std::pair(clock_.Now() + delay, id), std::move(task));
+  const auto due = clock_.Now() + delay;
+  timers_.emplace(std::pair(due, id), std::move(task));
+  due_.emplace(id, due);
   return loop::TimerId{id};
 }
 
 void HandCrankedLoop::Cancel(loop::TimerId timer) {
   const auto id = static_cast<std::uint64_t>(timer);
-  const auto found = std::find_if(timers_.begin(), timers_.end(),
-                                  [id](const auto& entry) { return entry.first.second == id; });
-  if (found != timers_.end()) timers_.erase(found);
+  const auto found = due_.find(id);
+  if (found == due_.end()) return;
+  timers_.erase(std::pair(found->second, id));
+  due_.erase(found);
 }
 
 bool HandCrankedLoop::RunOne() {
@@ -79,12 +80,23 @@ void HandCrankedLoop::Advance(std::chrono::nanoseconds by) {
   while (!timers_.empty() && timers_.begin()->first.first <= end) {
     auto timer = timers_.extract(timers_.begin());
     const auto due = timer.key().first;
+    due_.erase(timer.key().second);
     // A task may itself have let time pass.
     if (due > clock_.Now()) clock_.Advance(due - clock_.Now());
     timer.mapped()();
     RunPending();
   }
   if (end > clock_.Now()) clock_.Advance(end - clock_.Now());
+}
+
+void HandCrankedLoop::Discard() {
+  // What they hold may call back as it ends.
+  const auto timers = std::exchange(timers_, {});
+  std::deque<loop::Task> tasks;
+  {
+    const std::lock_guard lock(mutex_);
+    tasks.swap(tasks_);
+  }
 }
 
 }  // namespace tokend::fakes

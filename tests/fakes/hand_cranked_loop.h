@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
@@ -54,6 +55,9 @@ class HandCrankedLoop final : public loop::EventLoop {
   // what that posts.
   void Advance(std::chrono::nanoseconds by);
 
+  // Destroys what is posted and all timers, unrun.
+  void Discard();
+
   std::size_t timers() const { return timers_.size(); }
 
  private:
@@ -63,6 +67,7 @@ class HandCrankedLoop final : public loop::EventLoop {
   std::uint64_t last_timer_ = 0;
   // By due time, then in the order they were set.
   std::map<std::pair<std::chrono::steady_clock::time_point, std::uint64_t>, loop::Task> timers_;
+  std::unordered_map<std::uint64_t, std::chrono::steady_clock::time_point> due_;  // of each timer
 
   std::mutex mutex_;
   std::condition_variable posted_;

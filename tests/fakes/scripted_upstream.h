@@ -29,7 +29,8 @@ class ScriptedUpstream final : public upstream::Upstream {
     waiting_.push_back({intent, request, std::move(receipt), std::move(done)});
   }
 
-  void Stop() override {}
+  // Drops what waits, unanswered.
+  void Stop() override { waiting_.clear(); }
 
   // Answers the longest waiting POST.
   void Answer(MintOutcome outcome) {

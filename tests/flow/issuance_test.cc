@@ -232,7 +232,7 @@ TEST_F(Issuance, ValidateOnlySpendsNothingAndIsRecorded) {
   EXPECT_EQ(validated.audit_sequence, 1U);
   EXPECT_EQ(world.audit.events(), Events{"request.validated"});
   EXPECT_EQ(upstream.posts(), 0);
-  EXPECT_EQ(world.ledger.size(), 0U);
+  EXPECT_EQ(world.state.entries(), 0U);
 }
 
 TEST_F(Issuance, DescriptionIsHeldToItsMaximumAfterTheTemplate) {
@@ -261,7 +261,7 @@ TEST_F(Issuance, CallerThatLeavesTheQueueTakesNoSlotAndLeavesNoIntent) {
   Mint();
   Mint();
   EXPECT_EQ(upstream.posts(), 2);
-  EXPECT_EQ(world.ledger.size(), 2U);
+  EXPECT_EQ(world.state.entries(), 2U);
 }
 
 TEST_F(Issuance, JoinedCallInheritsTheTurnOfACallerThatLeft) {
@@ -309,11 +309,11 @@ TEST_F(Issuance, TokenThatNobodyCanAskForIsWithheld) {
   EXPECT_FALSE(call.released());
 }
 
-TEST_F(Issuance, ClosingTheQueueFailsWhoWaitsAndLetsRunningCallsEnd) {
+TEST_F(Issuance, StoppingFailsWhoWaitsAndLetsRunningCallsEnd) {
   CallSeen& running = Ask();
   Ask();
   CallSeen& queued = Ask();
-  world.slots.Close();
+  world.live.Stop();
   Run();
   EXPECT_EQ(queued.failure().reason, Reason::kShuttingDown);
   EXPECT_EQ(Ask().failure().reason, Reason::kShuttingDown);

@@ -14,9 +14,11 @@ namespace tokend::flow {
 namespace {
 
 using std::chrono::milliseconds;
+using std::chrono::seconds;
 using Disk = fakes::MemoryAuditLog::Disk;
 
 constexpr int kSteps = 2000;
+constexpr int kMaxPauses = 100;
 
 // A world in which everything happens at random: calls, joins, cancellations, answers of every kind, a disk
 // that hangs and fails at every step, time that passes.
@@ -31,10 +33,14 @@ class RandomWorld {
       CheckOrder();
     }
     world_.audit.SetDisk(Disk::kWorks);
-    while (true) {
+    for (int pauses = 0; pauses < kMaxPauses && !world_.live.WaitNone({});) {
       loop_.RunPending();
-      if (upstream_.waiting().empty()) break;
-      AnswerOne();
+      if (!upstream_.waiting().empty()) {
+        AnswerOne();
+      } else {
+        loop_.Advance(seconds(1));  // what pauses before another attempt
+        ++pauses;
+      }
     }
     CheckOrder();
     CheckAccounts();

@@ -20,6 +20,10 @@ using loop::Ending;
 using loop::Sent;
 using std::chrono::seconds;
 
+// So that each row is one POST, and none feels the one before.
+constexpr std::chrono::milliseconds kTooShortToRetry{40};
+constexpr seconds kLongestCooling{60};
+
 constexpr char kGood[] =
     R"({"status":true,"data":{"id":"0123456789abcdef01234567","bearer":"bearer-1","scopes":["sdk"]}})";
 
@@ -83,7 +87,7 @@ class UpstreamRows : public testing::Test {
   }
 
   CallSeen& Ask(const fakes::Request& request = {}) {
-    CallSeen& call = world.Ask(request);
+    CallSeen& call = world.Ask(request, "ci", kTooShortToRetry);
     loop.RunPending();
     return call;
   }
@@ -100,6 +104,7 @@ class UpstreamRows : public testing::Test {
     http.posted.clear();
     done(std::move(answer));
     loop.RunPending();
+    loop.Advance(kLongestCooling);
   }
 
   fakes::HandCrankedLoop loop;

@@ -3,7 +3,6 @@
 #include <utility>
 
 namespace tokend::flow {
-namespace {
 
 config::Grant EveryonesGrant() {
   config::Grant grant;
@@ -16,23 +15,41 @@ config::Grant EveryonesGrant() {
   return grant;
 }
 
-}  // namespace
-
 World::World(upstream::Upstream& upstream, fakes::HandCrankedLoop& event_loop, Options options)
     : loop(event_loop),
-      ledger(loop, options.requests),
-      slots(options.slots),
-      config_(std::make_shared<issue::ConfigSnapshot>(issue::ConfigSnapshot{
-          "", {{EveryonesGrant()}, {{"acme", config::KeyFile{}}}}, options.audit_deadline})),
-      issuer_({loop, config_, ledger, slots, audit, upstream, metrics_, live}) {}
+      availability(loop, {{"acme", {nullptr, config::KeyFile{}, 1}}}, {}),
+      traffic{.slots = issue::UpstreamSlots(options.slots), .retries = issue::RetryPolicy()},
+      state(loop, options.requests),
+      upstream_(upstream),
+      config_(std::make_shared<issue::ConfigSnapshot>(
+          issue::ConfigSnapshot{"",
+                                {{options.grant.value_or(EveryonesGrant())}, {{"acme", config::KeyFile{}}}},
+                                options.audit_deadline,
+                                {{"acme", options.organization_limits}}})),
+      issuer_({loop, config_, state, traffic, audit, availability, upstream, metrics, live}) {}
 
-CallSeen& World::Ask(const fakes::Request& request, const std::string& caller) {
+World::~World() {
+  upstream_.Stop();
+  loop.Discard();
+}
+
+issue::Entitlement World::Show(const std::string& caller) {
+  issue::Entitlement entitlement;
+  issuer_.Show(fakes::CallerNamed(caller), [&](std::variant<issue::Entitlement, Failure> shown) {
+    entitlement = std::get<issue::Entitlement>(std::move(shown));
+  });
+  loop.RunPending();
+  return entitlement;
+}
+
+CallSeen& World::Ask(const fakes::Request& request, const std::string& caller,
+                     std::chrono::nanoseconds patience) {
   CallSeen& seen = calls_.emplace_back();
-  seen.call =
-      issuer_.Create(fakes::CallerNamed(caller), fakes::RequestFor(request), [&seen](issue::Reply reply) {
-        seen.reply = std::move(reply);
-        ++seen.replies;
-      });
+  seen.call = issuer_.Create(fakes::CallerNamed(caller), fakes::RequestFor(request),
+                             loop.clock().Now() + patience, [&seen](issue::Reply reply) {
+                               seen.reply = std::move(reply);
+                               ++seen.replies;
+                             });
   return seen;
 }
 

@@ -1,14 +1,17 @@
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "daemon/issue/loop_issuer.h"
 #include "daemon/policy/policy.h"
-#include "daemon/state/memory_ledger.h"
+#include "daemon/state/memory_state.h"
 #include "daemon/telemetry/metrics.h"
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/fakes/memory_audit_log.h"
@@ -31,28 +34,45 @@ struct CallSeen {
   bool abandoned() const { return reply && std::holds_alternative<issue::Abandoned>(*reply); }
 };
 
+// Any application of acme's, for callers whose names begin with "ci", without limits.
+config::Grant EveryonesGrant();
+
 // The daemon from the edge's port to the upstream's, on a loop and a disk that the test holds.
 class World {
  public:
   struct Options {
     std::size_t slots = 8;
+    std::optional<config::Grant> grant = {};  // default: everyone's, without limits
+    std::vector<config::Limit> organization_limits = {};
     config::Requests requests = {};
     std::chrono::milliseconds audit_deadline{2000};
   };
 
   World(upstream::Upstream& upstream, fakes::HandCrankedLoop& event_loop, Options options);
+  // Ends what still runs: on the loop, and upstream.
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
 
-  CallSeen& Ask(const fakes::Request& request, const std::string& caller = "ci");
+  // `patience`: until the caller's deadline.
+  CallSeen& Ask(const fakes::Request& request, const std::string& caller = "ci",
+                std::chrono::nanoseconds patience = std::chrono::seconds(30));
+
+  // What a caller is shown of its grants.
+  issue::Entitlement Show(const std::string& caller);
 
   fakes::HandCrankedLoop& loop;
-  fakes::MemoryAuditLog audit{loop};
-  state::MemoryRequestLedger ledger;
-  issue::UpstreamSlots slots;
   issue::LiveCalls live;
+  telemetry::Metrics metrics;
+  upstream::Availability availability;
+  issue::Traffic traffic;
+  // These hold requests that still run, which hold places in those above.
+  fakes::MemoryAuditLog audit{loop};
+  state::MemoryState state;
 
  private:
+  upstream::Upstream& upstream_;
   issue::CurrentConfig config_;
-  telemetry::Metrics metrics_;
   issue::LoopIssuer issuer_;
   std::deque<CallSeen> calls_;
 };

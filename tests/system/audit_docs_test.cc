@@ -1,8 +1,6 @@
 // deploy/audit.md tells auditors how to check a log without this project's code. Here it is done as written.
 #include <gmock/gmock.h>
 
-#include <csignal>
-
 #include "tests/system/account.h"
 #include "tests/system/fixture.h"
 
@@ -45,8 +43,7 @@ class AuditDocs : public SystemTest {
          client_->CreateMany(40, 4, [](std::size_t) { return RequestFor("ios-app"); })) {
       ASSERT_EQ(one.code, 0);
     }
-    tokend_->process().Signal(SIGTERM);
-    ASSERT_EQ(tokend_->process().Wait(), 0);
+    ASSERT_EQ(Stop(), 0);
     ASSERT_GT(AuditFiles(folder_ / "").size(), 1U);
   }
 };

@@ -83,8 +83,7 @@ TEST_F(Crash, EveryTokenIsAccountedForAfterKillsAtRandomMoments) {
     for (const Answered& one : answered) account.Add(one);
     tokend_->Restart();
   }
-  tokend_->process().Signal(SIGTERM);
-  ASSERT_EQ(tokend_->process().Wait(), 0);
+  ASSERT_EQ(Stop(), 0);
 
   account.Expect(AuditRecords(folder_ / ""), applivery_->tokens());
   ExpectVerifies(folder_ / "");

@@ -11,7 +11,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <iostream>
 #include <mutex>
@@ -161,8 +160,7 @@ class Disk : public SystemTest {
     ASSERT_TRUE(callers.WaitForTokens(20));
     callers.Stop();
     EXPECT_LE(callers.longest(), kLongestCall);
-    tokend_->process().Signal(SIGTERM);
-    EXPECT_EQ(tokend_->process().Wait(), 0);
+    EXPECT_EQ(Stop(), 0);
     Account account = callers.account();
     account.Expect(AuditRecords(log_folder_), applivery_->tokens());
     ExpectVerifies(log_folder_);
@@ -217,8 +215,7 @@ TEST_P(PatientDisk, NobodyNotices) {
        client_->CreateMany(200, 16, [](std::size_t) { return RequestFor("ios-app"); })) {
     EXPECT_EQ(one.code, 0) << one.reason;
   }
-  tokend_->process().Signal(SIGTERM);
-  EXPECT_EQ(tokend_->process().Wait(), 0);
+  EXPECT_EQ(Stop(), 0);
   EXPECT_EQ(AuditFiles(log_folder_).size(), 1U);
   ExpectVerifies(log_folder_);
 }
@@ -352,8 +349,7 @@ TEST_F(StandardOutput, ReaderThatStopsMakesCallsFailInTimeAndNotHang) {
   ASSERT_TRUE(callers.WaitForTokens(20));
   callers.Stop();
   EXPECT_LE(callers.longest(), kLongestCall);
-  tokend_->process().Signal(SIGTERM);
-  EXPECT_EQ(tokend_->process().Wait(), 0);
+  EXPECT_EQ(Stop(), 0);
   EXPECT_TRUE(Eventually([this] { return !LineWith(Records().back(), {"checkpoint"}).empty(); }));
   Account account = callers.account();
   account.Expect(Records(), applivery_->tokens());

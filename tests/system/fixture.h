@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tests/fakes/fake_applivery.h"
@@ -29,6 +31,14 @@ class SystemTest : public testing::Test {
     tokend_ = std::make_unique<Tokend>(folder_, options);
     client_ = std::make_unique<RawClient>(tokend_->address());
     return *tokend_;
+  }
+
+  // Ends the daemon in good order and gives its exit code. The client goes first: its connection, which
+  // nobody reads any more, would be waited for.
+  std::optional<int> Stop() {
+    client_.reset();
+    tokend_->process().Signal(SIGTERM);
+    return tokend_->process().Wait();
   }
 
   Answered Create(const std::string& application, const std::string& request_id = "") {

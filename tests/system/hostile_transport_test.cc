@@ -9,7 +9,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstring>
 #include <random>
 
@@ -240,8 +239,7 @@ class HostileTransport : public SystemTest {
     EXPECT_EQ(good.code, kOk) << good.message;
     EXPECT_EQ(Create("ios-app").code, kOk);
     EXPECT_THAT(tokend_->Get("/metrics"), Not(HasSubstr(kMarker)));
-    tokend_->process().Signal(SIGTERM);
-    EXPECT_EQ(tokend_->process().Wait(), 0);
+    EXPECT_EQ(Stop(), 0);
     EXPECT_THAT(tokend_->log(), Not(HasSubstr(kMarker)));
     EXPECT_THAT(tokend_->audit(), Not(HasSubstr(kMarker)));
   }

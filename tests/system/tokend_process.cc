@@ -49,8 +49,10 @@ TemporaryFolder::~TemporaryFolder() {
 }
 
 std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return std::move(text).str();
 }
 
 void WriteFile(const std::string& path, const std::string& text, mode_t mode) {
@@ -204,8 +206,8 @@ Tokend::Tokend(const TemporaryFolder& folder, const Options& options)
             "listeners:\n" + listeners + "upstream:\n  applivery:\n    base_url: " + options.base_url + "\n" +
                 (options.ca_file.empty() ? "" : "    ca_file: " + options.ca_file + "\n") + options.upstream +
                 "    organizations:\n      - name: acme\n        api_key: " +
-                Replaced(options.api_key, "KEYFILE", folder / "api-key") +
-                "\npolicy:\n  grants:\n    - name: everyone\n      callers: [\"ci\", \"ci-*\", \"unix:*\", "
+                Replaced(options.api_key, "KEYFILE", folder / "api-key") + "\n" + options.organization +
+                "policy:\n  grants:\n    - name: everyone\n      callers: [\"ci\", \"ci-*\", \"unix:*\", "
                 "\"spiffe://test.example/**\"]\n      applications: [\"*\"]\n      scopes: [sdk, beta]\n"
                 "      default_scopes: [sdk]\n" +
                 options.grant + "audit: {" + Replaced(options.audit, "FOLDER", folder / "") +
@@ -234,6 +236,7 @@ bool Tokend::TryRestart(const std::string& program, const std::map<std::string, 
                                 out_.empty() ? folder_ / ("out" + run) : out_, folder_ / ("err" + run));
   const bool serves = Eventually(
       [this] { return !process_->running() || !LineWith(log(), {"\"event\":\"serving\""}).empty(); });
+  log_at_start_ = log();
   return serves && process_->running();
 }
 
@@ -256,7 +259,8 @@ std::vector<std::string> Tokend::events() const {
 }
 
 std::string Tokend::address(const std::string& listener) const {
-  return Field(LineWith(log(), {"\"event\":\"listening\"", "\"listener\":\"" + listener + "\""}), "address");
+  return Field(LineWith(log_at_start_, {"\"event\":\"listening\"", "\"listener\":\"" + listener + "\""}),
+               "address");
 }
 
 std::string Tokend::Get(const std::string& path) const {

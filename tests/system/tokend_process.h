@@ -98,8 +98,9 @@ class Tokend {
     std::string listeners;      // YAML; empty: one unix socket, caller "ci"
     std::string upstream = {};  // further keys of upstream.applivery, YAML at four spaces
     std::string api_key = "{file: KEYFILE}";
-    std::string grant = {};  // further keys of the one grant, YAML at six spaces
-    std::string more = {};   // further top-level keys
+    std::string organization = {};  // further keys of the one organization, YAML at eight spaces
+    std::string grant = {};         // further keys of the one grant, YAML at six spaces
+    std::string more = {};          // further top-level keys
     std::map<std::string, std::string> environment = {};
     std::string key = "fake-api-key";
     std::optional<uid_t> uid = {};  // root's tests: runs as this user, whose all its files then are
@@ -134,6 +135,7 @@ class Tokend {
   const std::string out_;
   std::string config_file_;
   std::unique_ptr<Process> process_;
+  std::string log_at_start_;  // with every address; later it grows by a line a call
 };
 
 }  // namespace tokend::system

@@ -1,8 +1,6 @@
 // Every way in which the upstream can fail, over real TLS, as its caller sees it and as the log records it.
 #include <gmock/gmock.h>
 
-#include <csignal>
-
 #include "tests/system/fixture.h"
 
 namespace tokend::system {
@@ -85,11 +83,29 @@ std::vector<Row> Rows() {
   };
 }
 
+// So many organizations that no fault is felt by the next one's calls: "acme-0" and so on.
+std::string Organizations(const TemporaryFolder& folder, std::size_t count) {
+  std::string yaml;
+  for (std::size_t i = 0; i < count; ++i) {
+    yaml += "      - name: acme-" + std::to_string(i) + "\n        api_key: {file: " + (folder / "api-key") +
+            "}\n";
+  }
+  return yaml;
+}
+
+v1::CreateTokenRequest RequestAt(std::size_t organization, const std::string& application,
+                                 const std::string& request_id = "") {
+  v1::CreateTokenRequest request = RequestFor(application, request_id);
+  request.set_organization("acme-" + std::to_string(organization));
+  return request;
+}
+
 class UpstreamErrors : public SystemTest, public testing::WithParamInterface<Protocol> {
  protected:
-  Tokend& StartOver(Protocol protocol, const std::string& timeout = "2s") {
+  Tokend& StartOver(Protocol protocol, const std::string& organizations = "") {
     Tokend::Options options;
-    options.upstream = "    timeout: " + timeout + "\n";
+    options.upstream = "    timeout: 2s\n";
+    options.organization = organizations;
     fakes::FakeAppliveryOptions applivery;
     applivery.protocols = {protocol};
     return Start(options, applivery);
@@ -104,12 +120,13 @@ INSTANTIATE_TEST_SUITE_P(Over, UpstreamErrors, testing::Values(Protocol::kHttp1,
                          ProtocolName);
 
 TEST_P(UpstreamErrors, EachIsToldRecordedAndSentOnce) {
-  StartOver(GetParam());
-  std::size_t posts = 0;
-  for (const Row& row : Rows()) {
+  const std::vector<Row> rows = Rows();
+  StartOver(GetParam(), Organizations(folder_, rows.size()));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const Row& row = rows[i];
     SCOPED_TRACE(row.name);
     applivery_->Script("faulty", {row.fault});
-    const Answered answered = Create("faulty");
+    const Answered answered = client_->Create(RequestAt(i, "faulty"));
     EXPECT_EQ(answered.code, row.code);
     EXPECT_EQ(answered.reason, row.reason);
     EXPECT_EQ(answered.domain, "tokend");
@@ -120,7 +137,7 @@ TEST_P(UpstreamErrors, EachIsToldRecordedAndSentOnce) {
     EXPECT_EQ(answered.pushback, maybe ? "-1" : "");
     EXPECT_EQ(tokend_->events().back(), row.event);
     EXPECT_THAT(LastRecord(row.event), HasSubstr("\"seq\":" + answered.audit_sequence + ","));
-    EXPECT_EQ(applivery_->counts().posts, ++posts);
+    EXPECT_EQ(applivery_->counts().posts, i + 1);
   }
   EXPECT_EQ(applivery_->counts().stray_requests, 0U) << "a redirect was followed";
 }
@@ -169,24 +186,24 @@ TEST_P(UpstreamErrors, ConnectionThatDiesAfterThePostWasReadIsUnknownAndOnePost)
       EXPECT_EQ(answered.code, kUnknown);
       EXPECT_EQ(answered.reason, "OUTCOME_UNKNOWN");
       EXPECT_EQ(applivery_->counts().posts, before + 1);
-      tokend_->process().Signal(SIGTERM);
-      EXPECT_EQ(tokend_->process().Wait(), 0);
+      EXPECT_EQ(Stop(), 0);
       std::filesystem::remove(folder_ / "audit.jsonl");
     }
   }
 }
 
 TEST_F(SystemTest, ResetStreamsAndGoawaysAreUnknownAndOnePostEach) {
-  Start();
   std::vector<Fault> faults = {Fault::Of(Action::kGoAwayBelow)};
   // NO_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM, HTTP_1_1_REQUIRED
   for (const std::uint32_t error : {0U, 2U, 7U, 8U, 11U, 13U}) faults.push_back(Fault::StreamReset(error));
-  std::size_t posts = 0;
-  for (const Fault& fault : faults) {
-    applivery_->Script("faulty", {fault});
-    const Answered answered = Create("faulty");
-    EXPECT_EQ(answered.reason, "OUTCOME_UNKNOWN") << "HTTP/2 error " << fault.http2_error;
-    EXPECT_EQ(applivery_->counts().posts, ++posts) << "HTTP/2 error " << fault.http2_error;
+  Tokend::Options options;
+  options.organization = Organizations(folder_, faults.size());
+  Start(options);
+  for (std::size_t i = 0; i < faults.size(); ++i) {
+    applivery_->Script("faulty", {faults[i]});
+    const Answered answered = client_->Create(RequestAt(i, "faulty"));
+    EXPECT_EQ(answered.reason, "OUTCOME_UNKNOWN") << "HTTP/2 error " << faults[i].http2_error;
+    EXPECT_EQ(applivery_->counts().posts, i + 1) << "HTTP/2 error " << faults[i].http2_error;
   }
 }
 
@@ -214,27 +231,28 @@ TEST_F(SystemTest, NeitherKeyNorBearerStandsInAnythingThatComesOut) {
   options.upstream = "    timeout: 1s\n";
   options.environment = {
       {"SSLKEYLOGFILE", folder_ / "tls-keys"}, {"GRPC_TRACE", "all"}, {"GRPC_VERBOSITY", "debug"}};
+  const std::vector<Row> rows = Rows();
+  options.organization = Organizations(folder_, rows.size() + 1);
   Start(options);
   std::string seen;
-  for (const Row& row : Rows()) {
-    applivery_->Script("faulty", {row.fault});
-    const Answered answered = Create("faulty");
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    applivery_->Script("faulty", {rows[i].fault});
+    const Answered answered = client_->Create(RequestAt(i, "faulty"));
     seen += answered.message + answered.bytes;
   }
-  const Answered minted = Create("ios-app", kRequestId);
+  const Answered minted = client_->Create(RequestAt(rows.size(), "ios-app", kRequestId));
   ASSERT_EQ(minted.code, 0);
   v1::CreateTokenRequest invalid;
   invalid.set_application("x");
   invalid.set_description("\xff");
   seen += client_->Create(invalid).bytes;
-  seen += Create("other-app", kRequestId).bytes;
+  seen += client_->Create(RequestAt(rows.size(), "other-app", kRequestId)).bytes;
   for (const char* path : {"/", "/metrics", "/readyz", "/livez", "/nothing"}) seen += tokend_->Get(path);
   EXPECT_THAT(seen, HasSubstr("tokend_tokens_total{outcome=\"issued\"} 1"));
   const Ended printed =
       RunProgram({Program("tokend"), "check", "--config", tokend_->config_file(), "--print"});
   EXPECT_EQ(printed.exit, 0) << printed.err;
-  tokend_->process().Signal(SIGTERM);
-  EXPECT_EQ(tokend_->process().Wait(), 0);
+  EXPECT_EQ(Stop(), 0);
   seen += printed.out + printed.err + tokend_->process().out() + tokend_->log() + tokend_->audit();
 
   EXPECT_FALSE(std::filesystem::exists(folder_ / "tls-keys"));

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cinttypes>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -17,6 +19,12 @@
 
 namespace tokend::client {
 namespace {
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr int kFlips = 1'000;  // which take as long
+#else
+constexpr int kFlips = 10'000;
+#endif
 
 bool Long() { return std::getenv("TOKEND_LONG_TESTS") != nullptr; }
 
@@ -35,6 +43,15 @@ Verified Found(const std::vector<std::string>& files, const VerifyOptions& optio
   Result<Verified> found = Verify(*log, options);
   EXPECT_TRUE(found.ok()) << found.status();
   return found.ok() ? *std::move(found) : Verified{};
+}
+
+// The number of the line in which a byte becomes another, 0 if it has none then.
+std::uint64_t NumberAfter(std::string bytes, std::size_t at, char flipped) {
+  bytes[at] = flipped;
+  const std::size_t before = at == 0 ? std::string::npos : bytes.rfind('\n', at - 1);
+  const std::string line = bytes.substr(before + 1, bytes.find('\n', at) - before - 1);
+  std::uint64_t number = 0;
+  return std::sscanf(line.c_str(), "{\"seq\":%" SCNu64, &number) == 1 ? number : 0;
 }
 
 // A log and what verify says of changed copies of it.
@@ -93,7 +110,6 @@ TEST_F(VerifyTest, FindsAFlippedBitWhereverItIs) {
     parts.push_back({path, {std::istreambuf_iterator<char>(file), {}}, line});
     line += static_cast<std::size_t>(std::count(parts.back().bytes.begin(), parts.back().bytes.end(), '\n'));
   }
-  constexpr int kFlips = 10'000;
   int exact = 0;
   int only_in_the_head = 0;
   for (int i = 0; i < kFlips; ++i) {
@@ -109,8 +125,10 @@ TEST_F(VerifyTest, FindsAFlippedBitWhereverItIs) {
     ASSERT_EQ(pwrite(file, &part.bytes[at], 1, static_cast<off_t>(at)), 1);
     close(file);
     if (found.broken) {
-      // A number that was changed is missed where it was, or found where it is now.
-      const bool is_number = found.broken->what != "changed";
+      // A number that was changed is missed where it was, or found where it is now: in a file's first line it
+      // may be that of a record that the file begins again with, which is another.
+      const bool is_number =
+          found.broken->what != "changed" || found.broken->seq == NumberAfter(part.bytes, at, flipped);
       EXPECT_TRUE(is_number || (found.broken->seq + 1 >= seq && found.broken->seq <= seq + 1))
           << "seq " << seq << " is wrong, not " << found.broken->seq << ": " << found.broken->what;
       exact += found.broken->seq == seq ? 1 : 0;

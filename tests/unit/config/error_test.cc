@@ -449,6 +449,18 @@ INSTANTIATE_TEST_SUITE_P(
              kScopes,
              "scopes: [sdk]\n      default_scopes: [sdk, all]",
              {"16:29: error: policy.grants[0].default_scopes[1]: is not one of the grant's scopes"}},
+        Case{"LimitKeys",
+             kScopes,
+             "scopes: [sdk]\n      limits: [{name: hour, tokns: 10, per: 1}]",
+             {"16:29: error: policy.grants[0].limits[0]: unknown key \"tokns\"; did you mean \"tokens\"?",
+              "16:45: error: policy.grants[0].limits[0].per: must be a duration such as 250ms, 30s, 10m or "
+              "24h"}},
+        Case{"LimitNumbersAndNames",
+             kScopes,
+             "scopes: [sdk]\n      limits: [{name: a, tokens: 0, per: 1s}, {name: a, tokens: 1, per: 721h}]",
+             {"16:34: error: policy.grants[0].limits[0].tokens: must be from 1 to 1000000000",
+              "16:54: error: policy.grants[0].limits[1].name: is the same as policy.grants[0].limits[0].name",
+              "16:73: error: policy.grants[0].limits[1].per: must be from 1ms to 720h"}},
         Case{"UnknownPlaceholder",
              "applications:",
              "description: \"{user}\"\n      applications:",
@@ -459,13 +471,6 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Unsupported, ConfigErrorTest,
     testing::ValuesIn(std::vector<Case>{
-        Case{"IsStillHeldToItsForm",
-             kScopes,
-             "scopes: [sdk]\n      limits: [{name: hour, tokns: 10, per: 1}]",
-             {"16:7: error: policy.grants[0].limits: not supported in this version",
-              "16:29: error: policy.grants[0].limits[0]: unknown key \"tokns\"; did you mean \"tokens\"?",
-              "16:45: error: policy.grants[0].limits[0].per: must be a duration such as 250ms, 30s, 10m or "
-              "24h"}},
         Case{"IsReportedOnceForWhatItHolds",
              "audit:",
              "state:\n  redis:\n    address: \"redis:0\"\n    encryption_key_file: /nowhere\naudit:",

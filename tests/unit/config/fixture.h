@@ -121,7 +121,8 @@ upstream:
         api_key: {env: APPLIVERY_API_KEY}
       - name: other
         api_key: {credential: other-key}
-        limits: []
+        limits:
+          - {name: upstream-hourly, tokens: 10000, per: 1h, burst: 200}
     connect_timeout: 250ms
     timeout: 45s
     max_in_flight: 99
@@ -136,8 +137,11 @@ policy:
       scopes: [sdk, "other:scope"]
       default_scopes: [sdk]
       description: "{description} [{caller} {request_id}]"
-      limits: []
-      shared_limits: []
+      limits:
+        - {name: minute, tokens: 10, per: 1m, burst: 5}
+        - {name: day, tokens: 300, per: 24h}
+      shared_limits: [{name: together, tokens: 50, per: 2m, burst: 25}]
+      max_in_flight: 8
 requests:
   remember: 24h
   max_entries: 5000

@@ -93,6 +93,12 @@ std::string Describe(const Config& config) {
     for (const std::string& text : texts) out << text << ",";
     out << ";";
   };
+  const auto limits = [&](const std::vector<Limit>& all) {
+    for (const Limit& limit : all) {
+      out << limit.name << " " << limit.tokens << " " << limit.per.count() << " " << limit.burst << ",";
+    }
+    out << ";";
+  };
   for (const Listener& listener : config.listeners) {
     out << listener.name << ";" << ToString(listener.address) << ";" << listener.socket_mode << ";";
     const ServerTls tls = listener.tls.value_or(ServerTls{});
@@ -112,6 +118,7 @@ std::string Describe(const Config& config) {
     if (const auto* file = std::get_if<KeyFile>(&organization.api_key)) out << file->path;
     if (const auto* env = std::get_if<KeyEnvironment>(&organization.api_key)) out << env->variable;
     if (const auto* credential = std::get_if<KeyCredential>(&organization.api_key)) out << credential->name;
+    limits(organization.limits);
     out << "\n";
   }
   for (const Grant& grant : config.grants) {
@@ -121,6 +128,9 @@ std::string Describe(const Config& config) {
     list(grant.applications);
     list(grant.scopes);
     list(grant.default_scopes);
+    limits(grant.limits);
+    limits(grant.shared_limits);
+    out << grant.max_in_flight.value_or(0) << "\n";
   }
   out << config.requests.remember.count() << ";" << config.requests.max_entries << "\n";
   const AuditFile file = config.audit.file.value_or(AuditFile{});
@@ -177,6 +187,19 @@ const std::map<std::string, std::pair<std::string, std::string>>& Edits() {
       {"policy.grants.applications", {"android-*", "droid-*"}},
       {"policy.grants.scopes", {"other:scope", "other"}},
       {"policy.grants.default_scopes", {"default_scopes: [sdk]", "default_scopes: [\"other:scope\"]"}},
+      {"upstream.applivery.organizations.limits.name", {"upstream-hourly", "hourly"}},
+      {"upstream.applivery.organizations.limits.tokens", {"tokens: 10000", "tokens: 9999"}},
+      {"upstream.applivery.organizations.limits.per", {"per: 1h", "per: 2h"}},
+      {"upstream.applivery.organizations.limits.burst", {"burst: 200", "burst: 100"}},
+      {"policy.grants.limits.name", {"name: minute", "name: min"}},
+      {"policy.grants.limits.tokens", {"tokens: 300", "tokens: 301"}},
+      {"policy.grants.limits.per", {"per: 24h", "per: 25h"}},
+      {"policy.grants.limits.burst", {", burst: 5}", "}"}},
+      {"policy.grants.shared_limits.name", {"name: together", "name: all"}},
+      {"policy.grants.shared_limits.tokens", {"tokens: 50", "tokens: 51"}},
+      {"policy.grants.shared_limits.per", {"per: 2m", "per: 3m"}},
+      {"policy.grants.shared_limits.burst", {"burst: 25", "burst: 24"}},
+      {"policy.grants.max_in_flight", {"      max_in_flight: 8\n", ""}},
       {"policy.grants.description", {"} [{caller}", "} ({caller}"}},
       {"requests.remember", {"24h", "23h"}},
       {"requests.max_entries", {"5000", "5001"}},
@@ -221,17 +244,10 @@ TEST(Schema, HasNoSupportedKeyThatDoesNothing) {
 
 // For each key that is not supported: an edit of kMinimal that asks for it.
 TEST(Schema, RefusesEveryKeyThatItDoesNotSupport) {
-  const std::string limit = "{name: hour, tokens: 10, per: 1h, burst: 2}";
   const std::map<std::string, std::pair<std::string, std::string>> edits = {
       {"upstream.tokend",
        {"    organizations:\n      - name: acme\n        api_key: {file: $DIR/api_key}",
         "    address: central:8443"}},
-      {"upstream.applivery.organizations.limits",
-       {"{file: $DIR/api_key}", "{file: $DIR/api_key}\n        limits: [" + limit + "]"}},
-      {"policy.grants.limits", {"scopes: [sdk]", "scopes: [sdk]\n      limits: [" + limit + "]"}},
-      {"policy.grants.shared_limits",
-       {"scopes: [sdk]", "scopes: [sdk]\n      shared_limits: [" + limit + "]"}},
-      {"policy.grants.max_in_flight", {"scopes: [sdk]", "scopes: [sdk]\n      max_in_flight: 8"}},
       {"state.redis",
        {"audit:", "state: {redis: {address: \"redis:6379\", encryption_key_file: /key}}\naudit:"}},
   };

@@ -322,12 +322,41 @@ TEST(UrlKeySource, MayEndByTheHandOfWhoWaited) {
   Issuer issuer(SetOf(EcKey(), "a"));
   issuer.Answer(fakes::Reply{.headers = {}, .body = SetOf(EcKey(), "a"), .delay = milliseconds(20)});
   auto source = std::make_shared<UrlKeySource>(issuer.Url(), OnlyWhenAsked(), nullptr);
-  std::promise<void> ended;
-  source->Renew([&ended, &source](const KeySource::Keys&) {
+  std::promise<void> end;
+  const std::future<void> ended = end.get_future();
+  source->Renew([end = std::move(end), &source](const KeySource::Keys&) mutable {
     source.reset();
-    ended.set_value();
+    end.set_value();
   });
-  EXPECT_EQ(ended.get_future().wait_for(kPatience), std::future_status::ready);
+  EXPECT_EQ(ended.wait_for(kPatience), std::future_status::ready);
+}
+
+void ExitWhileTheThreadStillRuns() {
+  static std::promise<void> exiting;
+  {
+    Issuer issuer(SetOf(EcKey(), "a"));
+    auto source = std::make_shared<UrlKeySource>(issuer.Url(), OnlyWhenAsked(), nullptr);
+    std::promise<void> end;
+    const std::future<void> ended = end.get_future();
+    // What the thread does last, and not before the process has begun to end.
+    std::shared_ptr<void> last(nullptr, [](void*) {
+      exiting.get_future().wait();
+      std::this_thread::sleep_for(milliseconds(50));
+      std::fputs("the thread has ended\n", stderr);
+    });
+    source->Renew([&source, end = std::move(end), last = std::move(last)](const KeySource::Keys&) mutable {
+      source.reset();
+      end.set_value();
+    });
+    ended.wait();
+  }
+  std::atexit([] { exiting.set_value(); });
+  std::exit(0);
+}
+
+TEST(UrlKeySourceDeathTest, TheProcessEndsAfterAThreadWhoseSourceEndedByItsHand) {
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  EXPECT_EXIT(ExitWhileTheThreadStillRuns(), testing::ExitedWithCode(0), "the thread has ended");
 }
 
 TEST(UrlKeySource, HoldsABoundedNumberOfCalls) {

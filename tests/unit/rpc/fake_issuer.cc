@@ -49,8 +49,10 @@ bool PendingRequest::WaitCancelled() {
 void PendingRequest::Reply(issue::Reply reply) { std::exchange(reply_, nullptr)(std::move(reply)); }
 
 std::shared_ptr<issue::Call> FakeIssuer::Create(Caller caller, TokenRequest request,
+                                                std::chrono::steady_clock::time_point deadline,
                                                 issue::ReplyCallback reply) {
-  auto pending = std::make_shared<PendingRequest>(std::move(caller), std::move(request), std::move(reply));
+  auto pending =
+      std::make_shared<PendingRequest>(std::move(caller), std::move(request), deadline, std::move(reply));
   Answerer answerer;
   {
     const std::lock_guard lock(mutex_);
@@ -62,6 +64,18 @@ std::shared_ptr<issue::Call> FakeIssuer::Create(Caller caller, TokenRequest requ
   }
   if (answerer) answerer(pending);
   return pending;
+}
+
+void FakeIssuer::Show(const Caller& caller, issue::EntitlementCallback shown) {
+  if (current_ == nullptr) return shown(Failure{Reason::kLimitsUnavailable});
+  issue::Entitlement entitlement{current_->Get(), {}};
+  for (policy::CallerGrant& named : entitlement.config->policy.GrantsOf(caller.name())) {
+    auto& grant = entitlement.grants.emplace_back();
+    for (const config::Limit& limit : named.grant->limits)
+      grant.limits.push_back({&limit, 1, std::chrono::milliseconds(2500)});
+    grant.grant = std::move(named);
+  }
+  shown(std::move(entitlement));
 }
 
 void FakeIssuer::Refuse(const Caller* caller, std::string_view listener, std::string_view peer,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -16,8 +17,12 @@ namespace tokend::rpc {
 // A request that has reached the issuer and is to be answered by the test. Any thread.
 class PendingRequest final : public issue::Call {
  public:
-  PendingRequest(Caller caller, TokenRequest request, issue::ReplyCallback reply)
-      : caller_(std::move(caller)), request_(std::move(request)), reply_(std::move(reply)) {}
+  PendingRequest(Caller caller, TokenRequest request, std::chrono::steady_clock::time_point deadline,
+                 issue::ReplyCallback reply)
+      : caller_(std::move(caller)),
+        request_(std::move(request)),
+        deadline_(deadline),
+        reply_(std::move(reply)) {}
 
   void Cancel() override;
 
@@ -31,10 +36,12 @@ class PendingRequest final : public issue::Call {
 
   const Caller& caller() const { return caller_; }
   const TokenRequest& request() const { return request_; }
+  std::chrono::steady_clock::time_point deadline() const { return deadline_; }
 
  private:
   Caller caller_;
   TokenRequest request_;
+  std::chrono::steady_clock::time_point deadline_;
   issue::ReplyCallback reply_;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -55,9 +62,16 @@ class FakeIssuer final : public issue::Issuer {
   using Answerer = std::function<void(std::shared_ptr<PendingRequest>)>;
 
   std::shared_ptr<issue::Call> Create(Caller caller, TokenRequest request,
+                                      std::chrono::steady_clock::time_point deadline,
                                       issue::ReplyCallback reply) override;
+  void Show(const Caller& caller, issue::EntitlementCallback shown) override;
   void Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
               std::string_view request_id, const Failure& failure) override;
+
+  // What Show tells of: the grants of this configuration, each of whose limits has one token left,
+  // and another in 2.5 s. Without it
+  // Show fails with LIMITS_UNAVAILABLE.
+  void ShowFrom(const issue::CurrentConfig& current) { current_ = &current; }
 
   // From here on each request goes to `answerer`, on the thread of the call.
   void AnswerBy(Answerer answerer);
@@ -68,6 +82,7 @@ class FakeIssuer final : public issue::Issuer {
   std::vector<Refusal> refusals() const;
 
  private:
+  const issue::CurrentConfig* current_ = nullptr;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::shared_ptr<PendingRequest>> pending_;

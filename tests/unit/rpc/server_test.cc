@@ -222,6 +222,7 @@ class ServerTest : public testing::Test {
     grant.applications = {"ios-app", "android-*"};
     grant.scopes = {"sdk"};
     grant.default_scopes = {"sdk"};
+    grant.limits = {{"minute", 10, std::chrono::minutes(1), 5}};
     return grant;
   }
 
@@ -286,6 +287,7 @@ class ServerTest : public testing::Test {
   std::string folder_;
   config::Config config_;
   Result<std::unique_ptr<Server>> StartServer() {
+    issuer_.ShowFrom(current_);
     const Result<EdgeSettings> settings = ReadEdgeSettings(config_);
     if (!settings.ok()) return settings.status();
     return Server::Start(config_, *settings, issuer_, current_, metrics_);
@@ -356,6 +358,15 @@ TEST_F(ServerTest, TellsACallerWhatItMay) {
   EXPECT_THAT(caller.grants(0).organizations(), ElementsAre("acme"));
   EXPECT_THAT(caller.grants(0).applications(), ElementsAre("ios-app", "android-*"));
   EXPECT_THAT(caller.grants(0).scopes(), ElementsAre("sdk"));
+  ASSERT_EQ(caller.grants(0).limits_size(), 1);
+  const v1::Limit& limit = caller.grants(0).limits(0);
+  EXPECT_EQ(limit.name(), "minute");
+  EXPECT_EQ(limit.tokens(), 10);
+  EXPECT_EQ(limit.window().seconds(), 60);
+  EXPECT_EQ(limit.burst(), 5);
+  EXPECT_EQ(limit.remaining(), 1);
+  EXPECT_EQ(limit.retry_after().seconds(), 2);
+  EXPECT_EQ(limit.retry_after().nanos(), 500000000);
 
   ASSERT_TRUE(GetCaller(Connect(server_->addresses()[1]), &caller).ok());
   EXPECT_EQ(caller.listener(), "local");

@@ -71,8 +71,11 @@ class Admin : public ::testing::Test {
 
   void Start(std::vector<Check> checks) {
     server_.reset();
-    auto server = AdminServer::Start(
-        {{"127.0.0.1", 0}, [] { return std::string("0123456789abcdef"); }, std::move(checks)}, metrics_);
+    auto server = AdminServer::Start({{"127.0.0.1", 0},
+                                      [] { return std::string("0123456789abcdef"); },
+                                      std::move(checks),
+                                      [this] { return troubles_; }},
+                                     metrics_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     ASSERT_NE(server_->port(), 0);
@@ -100,6 +103,7 @@ class Admin : public ::testing::Test {
 
   Metrics metrics_;
   Status audit_;
+  std::vector<std::string> troubles_;
   std::unique_ptr<AdminServer> server_;
 };
 
@@ -120,6 +124,14 @@ TEST_F(Admin, IsReadyOnceEveryCheckIs) {
   answer = Ask("/readyz");
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.body, "audit: ok\nserving: ok\n");
+}
+
+TEST_F(Admin, TellsOfTroublesAndIsReadyAllTheSame) {
+  troubles_ = {"organization acme: <trouble>"};
+  const Answer answer = Ask("/readyz");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body, "audit: ok\nserving: ok\norganization acme: <trouble>\n");
+  EXPECT_THAT(Ask("/").body, HasSubstr("organization acme: &lt;trouble&gt;"));
 }
 
 TEST_F(Admin, ServesMetricsAsPrometheusReadsThem) {

@@ -92,6 +92,35 @@ TEST(Metrics, TellCallsInFlightAuditTimeAndVersion) {
                                     HasLine("tokend_build_info{version=\"" TOKEND_VERSION "\"} 1")));
 }
 
+TEST(Metrics, TellOfLimitsTurnsAndTheLedger) {
+  Metrics metrics;
+  metrics.LimitRefused("mobile-ci/minute");
+  metrics.LimitRefused("mobile-ci/minute");
+  metrics.SetLedgerEntries(12);
+  metrics.SetTurnQueue("acme", 3);
+  metrics.TurnCame(30ms);
+  EXPECT_THAT(metrics.Text(), AllOf(HasLine("tokend_limit_refusals_total{limit=\"mobile-ci/minute\"} 2"),
+                                    HasLine("tokend_ledger_entries 12"),
+                                    HasLine("tokend_turn_queue_length{organization=\"acme\"} 3"),
+                                    HasLine("tokend_turn_wait_seconds_bucket{le=\"0.025\"} 0"),
+                                    HasLine("tokend_turn_wait_seconds_bucket{le=\"0.05\"} 1")));
+}
+
+TEST(Metrics, TellWhatKeepsAnOrganizationsRequestsBack) {
+  Metrics metrics;
+  metrics.SetObstacle("acme", Metrics::Obstacle::kBreakerOpen, false);
+  metrics.SetObstacle("acme", Metrics::Obstacle::kKeyRejected, true);
+  metrics.SetObstacle("acme", Metrics::Obstacle::kPaused, true);
+  metrics.SetObstacle("acme", Metrics::Obstacle::kPaused, false);
+  metrics.Retried();
+  metrics.SetRetryBudget("acme", 9.5);
+  EXPECT_THAT(metrics.Text(), AllOf(HasLine("tokend_upstream_breaker_open{organization=\"acme\"} 0"),
+                                    HasLine("tokend_upstream_key_rejected{organization=\"acme\"} 1"),
+                                    HasLine("tokend_upstream_paused{organization=\"acme\"} 0"),
+                                    HasLine("tokend_upstream_retries_total 1"),
+                                    HasLine("tokend_upstream_retry_budget{organization=\"acme\"} 9.5")));
+}
+
 TEST(Metrics, LoseNoCountBetweenThreads) {
   Metrics metrics;
   constexpr int kThreads = 4;

@@ -1,4 +1,4 @@
-#include "daemon/state/memory_ledger.h"
+#include "daemon/state/request_ledger.h"
 
 #include <gtest/gtest.h>
 
@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "tests/fakes/hand_cranked_loop.h"
 
@@ -25,7 +26,7 @@ Answered AnswerOf(const std::string& bearer) {
   return {std::move(token), 7};
 }
 
-class MemoryLedger : public testing::Test {
+class Ledger : public testing::Test {
  protected:
   // What the claim came to; empty while it is joined.
   using Seen = std::optional<Claim>;
@@ -42,27 +43,27 @@ class MemoryLedger : public testing::Test {
   }
   static Reason ReasonIn(const Seen& seen) { return std::get<Failure>(seen.value()).reason; }
 
-  RequestLedger::TimePoint Now() { return loop_.clock().Now(); }
+  TimePoint Now() { return loop_.clock().Now(); }
 
   fakes::HandCrankedLoop loop_;
   std::deque<Seen> seen_;
-  MemoryRequestLedger ledger_{loop_, {.remember = minutes(10), .max_entries = 3}};
+  RequestLedger ledger_{loop_, {.remember = minutes(10), .max_entries = 3}};
 };
 
-TEST_F(MemoryLedger, GivesARequestIdToOneClaimant) {
+TEST_F(Ledger, GivesARequestIdToOneClaimant) {
   EXPECT_TRUE(IsFresh(ClaimFor("a")));
   EXPECT_EQ(ClaimFor("a"), std::nullopt);
   EXPECT_TRUE(IsFresh(ClaimFor("b")));
 }
 
-TEST_F(MemoryLedger, AnswersTheSameRequestIdWithItsFirstOutcome) {
+TEST_F(Ledger, AnswersTheSameRequestIdWithItsFirstOutcome) {
   ClaimFor("a");
   ledger_.Settle("a", AnswerOf("bearer-a"), Now());
   EXPECT_EQ(BearerIn(ClaimFor("a")), "bearer-a");
   EXPECT_EQ(BearerIn(ClaimFor("a")), "bearer-a");
 }
 
-TEST_F(MemoryLedger, AnswersWhoJoinedARunningCall) {
+TEST_F(Ledger, AnswersWhoJoinedARunningCall) {
   ClaimFor("a");
   Seen& joined = ClaimFor("a");
   Seen& joined_too = ClaimFor("a");
@@ -71,14 +72,14 @@ TEST_F(MemoryLedger, AnswersWhoJoinedARunningCall) {
   EXPECT_EQ(BearerIn(joined_too), "bearer-a");
 }
 
-TEST_F(MemoryLedger, RefusesAnotherRequestUnderAKnownId) {
+TEST_F(Ledger, RefusesAnotherRequestUnderAKnownId) {
   ClaimFor("a", "ci");
   EXPECT_EQ(ReasonIn(ClaimFor("a", "other")), Reason::kRequestIdReused);
   ledger_.Settle("a", AnswerOf("bearer-a"), Now());
   EXPECT_EQ(ReasonIn(ClaimFor("a", "other")), Reason::kRequestIdReused);
 }
 
-TEST_F(MemoryLedger, ForgetsARefusalAtOnce) {
+TEST_F(Ledger, ForgetsARefusalAtOnce) {
   ClaimFor("a");
   Seen& joined = ClaimFor("a");
   ledger_.Refuse("a", {.reason = Reason::kUpstreamRejected});
@@ -86,7 +87,7 @@ TEST_F(MemoryLedger, ForgetsARefusalAtOnce) {
   EXPECT_TRUE(IsFresh(ClaimFor("a", "other")));
 }
 
-TEST_F(MemoryLedger, KeepsAnUnknownOutcomeUnknown) {
+TEST_F(Ledger, KeepsAnUnknownOutcomeUnknown) {
   ClaimFor("a");
   ledger_.Settle("a", Failure{.reason = Reason::kOutcomeUnknown, .audit_sequence = 9}, Now());
   Seen& again = ClaimFor("a");
@@ -94,7 +95,7 @@ TEST_F(MemoryLedger, KeepsAnUnknownOutcomeUnknown) {
   EXPECT_EQ(std::get<Failure>(*again).audit_sequence, 9U);
 }
 
-TEST_F(MemoryLedger, AmendsAnUnknownOutcomeOnceItIsKnown) {
+TEST_F(Ledger, AmendsAnUnknownOutcomeOnceItIsKnown) {
   const auto intended_at = Now();
   ClaimFor("a");
   ledger_.Settle("a", Failure{.reason = Reason::kOutcomeUnknown}, intended_at);
@@ -102,7 +103,7 @@ TEST_F(MemoryLedger, AmendsAnUnknownOutcomeOnceItIsKnown) {
   EXPECT_EQ(BearerIn(ClaimFor("a")), "bearer-a");
 }
 
-TEST_F(MemoryLedger, AmendmentOfAForgottenOutcomeTouchesNoLaterClaim) {
+TEST_F(Ledger, AmendmentOfAForgottenOutcomeTouchesNoLaterClaim) {
   const auto intended_at = Now();
   ClaimFor("a");
   ledger_.Settle("a", Failure{.reason = Reason::kOutcomeUnknown}, intended_at);
@@ -114,7 +115,7 @@ TEST_F(MemoryLedger, AmendmentOfAForgottenOutcomeTouchesNoLaterClaim) {
   EXPECT_EQ(BearerIn(ClaimFor("a")), "bearer-new");
 }
 
-TEST_F(MemoryLedger, FirstToJoinTakesTheAbandonersPlace) {
+TEST_F(Ledger, FirstToJoinTakesTheAbandonersPlace) {
   ClaimFor("a");
   Seen& heir = ClaimFor("a");
   Seen& joined = ClaimFor("a");
@@ -125,7 +126,7 @@ TEST_F(MemoryLedger, FirstToJoinTakesTheAbandonersPlace) {
   EXPECT_EQ(BearerIn(joined), "bearer-a");
 }
 
-TEST_F(MemoryLedger, KeepsNothingOfAJoinerThatLeft) {
+TEST_F(Ledger, KeepsNothingOfAJoinerThatLeft) {
   ClaimFor("a");
   auto held = std::make_shared<int>(0);
   const std::weak_ptr<int> watched = held;
@@ -140,7 +141,58 @@ TEST_F(MemoryLedger, KeepsNothingOfAJoinerThatLeft) {
   EXPECT_EQ(BearerIn(stays), "bearer-a");
 }
 
-TEST_F(MemoryLedger, RemembersFromTheIntentAndWipesTheBearerThen) {
+TEST_F(Ledger, WhoIsToldOfAnOutcomeMayEndAnotherThatWaitsForIt) {
+  for (const bool settles : {true, false}) {
+    ClaimFor("a");
+    int left = 0;
+    ledger_.ClaimRequest("a", DigestFor("ci"), this, [&](const Claim&) { ledger_.Leave("a", &left); });
+    ledger_.ClaimRequest("a", DigestFor("ci"), &left, [&left](const Claim&) { ++left; });
+    Seen& stays = ClaimFor("a");
+    if (settles) {
+      ledger_.Settle("a", AnswerOf("bearer-a"), Now() - minutes(10));
+    } else {
+      ledger_.Refuse("a", {.reason = Reason::kUpstreamRejected});
+    }
+    EXPECT_EQ(left, 0);
+    EXPECT_TRUE(stays);
+  }
+}
+
+TEST_F(Ledger, WhoIsToldOfARefusalMayTryAgainAtOnce) {
+  ClaimFor("a");
+  std::optional<Claim> again;
+  ledger_.ClaimRequest("a", DigestFor("ci"), this, [&](const Claim&) {
+    ledger_.ClaimRequest("a", DigestFor("ci"), &again, [&again](Claim claim) { again = std::move(claim); });
+  });
+  Seen& joined = ClaimFor("a");
+  ledger_.Refuse("a", {.reason = Reason::kUpstreamRejected});
+  EXPECT_TRUE(IsFresh(again));
+  EXPECT_EQ(ReasonIn(joined), Reason::kUpstreamRejected);
+  EXPECT_EQ(ClaimFor("a"), std::nullopt) << "it is joined to the new one";
+}
+
+TEST(EndedLedger, CallsNobodyThoughItEndsWhileItTells) {
+  fakes::HandCrankedLoop loop;
+  auto ledger = std::make_unique<RequestLedger>(loop, config::Requests{});
+  int told = 0;
+  for (int joiner = 0; joiner < 4; ++joiner) {
+    ledger->ClaimRequest("a", DigestFor("ci"), &joiner, [&](const Claim&) {
+      if (std::exchange(told, told + 1) == 1) ledger.reset();  // the first is the claimant
+    });
+  }
+  ledger->Settle("a", AnswerOf("bearer-a"), loop.clock().Now());
+  EXPECT_EQ(told, 2);
+}
+
+TEST_F(Ledger, AnIdThatIsSettledAnewIsKeptToItsNewExpiry) {
+  ledger_.Restore("a", DigestFor("ci"), {.reason = Reason::kOutcomeUnknown}, Now() - minutes(9));
+  ledger_.Restore("a", DigestFor("ci"), {.reason = Reason::kOutcomeUnknown, .audit_sequence = 5}, Now());
+  ledger_.Settle("a", Failure{.reason = Reason::kOutcomeUnknown, .audit_sequence = 6}, Now() + minutes(1));
+  loop_.Advance(minutes(10) + milliseconds(500));
+  EXPECT_EQ(std::get<Failure>(ClaimFor("a").value()).audit_sequence, 6U);
+}
+
+TEST_F(Ledger, RemembersFromTheIntentAndWipesTheBearerThen) {
   const auto intended_at = Now();
   ClaimFor("a");
   loop_.Advance(minutes(1));
@@ -156,13 +208,13 @@ TEST_F(MemoryLedger, RemembersFromTheIntentAndWipesTheBearerThen) {
   EXPECT_TRUE(IsFresh(ClaimFor("a")));
 }
 
-TEST_F(MemoryLedger, NeverForgetsARunningCall) {
+TEST_F(Ledger, NeverForgetsARunningCall) {
   ClaimFor("a");
   loop_.Advance(minutes(60));
   EXPECT_EQ(ClaimFor("a"), std::nullopt);
 }
 
-TEST_F(MemoryLedger, FullOfUnexpiredEntriesIsOverloadedUntilTheFirstExpires) {
+TEST_F(Ledger, FullOfUnexpiredEntriesIsOverloadedUntilTheFirstExpires) {
   for (const char* id : {"a", "b", "c"}) {
     ClaimFor(id);
     ledger_.Settle(id, AnswerOf(id), Now());
@@ -176,7 +228,7 @@ TEST_F(MemoryLedger, FullOfUnexpiredEntriesIsOverloadedUntilTheFirstExpires) {
   EXPECT_TRUE(IsFresh(ClaimFor("d")));
 }
 
-TEST_F(MemoryLedger, KnowsWhatAnEarlierRunIntended) {
+TEST_F(Ledger, KnowsWhatAnEarlierRunIntended) {
   ledger_.Restore("a", DigestFor("ci"), {.reason = Reason::kOutcomeUnknown, .audit_sequence = 3},
                   Now() - minutes(4));
   EXPECT_EQ(ReasonIn(ClaimFor("a")), Reason::kOutcomeUnknown);

@@ -1,0 +1,36 @@
+#include "daemon/state/charges.h"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace tokend::state {
+
+LimitKey KeyOf(std::initializer_list<std::string_view> parts) {
+  std::string bytes;
+  for (const std::string_view part : parts) {
+    bytes += std::to_string(part.size());
+    bytes += ':';
+    bytes += part;
+  }
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
+  LimitKey key;
+  std::copy_n(digest.begin(), key.size(), key.begin());
+  return key;
+}
+
+Failure RateLimited(const std::vector<SpentLimit>& spent, TimePoint now) {
+  Failure failure{.reason = Reason::kRateLimited, .detail = "spent:"};
+  TimePoint until = now;
+  for (const SpentLimit& limit : spent) {
+    failure.detail.append(" ").append(limit.subject);
+    failure.quotas.push_back({std::string(limit.subject), "is spent"});
+    until = std::max(until, limit.until);
+  }
+  failure.retry_after = std::chrono::ceil<std::chrono::milliseconds>(until - now);
+  return failure;
+}
+
+}  // namespace tokend::state

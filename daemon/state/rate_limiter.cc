@@ -1,0 +1,228 @@
+#include "daemon/state/rate_limiter.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tokend::state {
+namespace {
+
+// A call without a deadline need not wait for its turn for longer: no timer is to overflow.
+constexpr std::chrono::hours kLongestWait{24 * 365};
+
+}  // namespace
+
+RateLimiter::RateLimiter(loop::EventLoop& loop, Observer observer, std::size_t max_buckets)
+    : loop_(loop), observer_(std::move(observer)), buckets_(max_buckets) {}
+
+RateLimiter::~RateLimiter() {
+  waiting_.clear();  // what those who wait hold may leave as it ends
+  for (auto& [name, organization] : organizations_) {
+    if (organization.next) loop_.Cancel(*organization.next);
+    while (!organization.queue.empty()) loop_.Cancel(organization.queue.PopBack().overdue);
+  }
+}
+
+void RateLimiter::Spend(Charges charges, TimePoint latest, const void* waiter, Done done) {
+  const TimePoint now = loop_.clock().Now();
+  buckets_.MakeRoom(now);
+  if (std::optional<Failure> refusal = Refusal(charges, latest)) return done(*std::move(refusal));
+  Take(charges.own, now);
+  if (MustWait(charges, Find(charges.organization_name), now)) {
+    return Wait(std::move(charges), latest, waiter, std::move(done));
+  }
+  Take(charges.organization, now);
+  done(Spent{.own = now, .organization = now});
+}
+
+std::optional<Failure> RateLimiter::Refusal(const Charges& charges, TimePoint latest) const {
+  const TimePoint now = loop_.clock().Now();
+  if (!charges.empty() && !buckets_.HasRoom()) {
+    return Failure{Reason::kOverloaded, "too many limits are being spent at a time"};
+  }
+  const Organization* organization = Find(charges.organization_name);
+  const std::size_t ahead = organization != nullptr ? organization->queue.Ahead(charges.caller) : 0;
+  std::vector<SpentLimit> spent = SpentBy(charges.own, 0, now);
+  const bool waits = MustWait(charges, organization, now);
+  if (spent.empty()) {
+    if (!waits) return std::nullopt;
+    const bool full = organization != nullptr && organization->queue.size() >= kMaxWaitingForTurn &&
+                      !organization->queue.WouldPassSome(charges.caller);
+    if (!full && TurnOf(charges.organization, ahead, now) <= latest) return std::nullopt;
+  }
+  if (waits) {
+    for (const SpentLimit& limit : SpentBy(charges.organization, ahead, now)) spent.push_back(limit);
+    // Where a token has come just now, others have the turn.
+    if (spent.empty()) spent.push_back({charges.organization.front().subject, now});
+  }
+  return RateLimited(spent, now);
+}
+
+bool RateLimiter::Leave(const void* waiter) {
+  const auto found = waiting_.find(waiter);
+  if (found == waiting_.end()) return false;
+  Organization& organization = *found->second.organization;
+  const Waiting waiting = organization.queue.Remove(found->second.place);
+  Forget(waiting);
+  PutBack(waiting.charges.own, waiting.since, loop_.clock().Now());
+  Tell(waiting.charges, organization);
+  return true;
+}
+
+void RateLimiter::GiveBack(const Charges& charges, Spent spent) {
+  const TimePoint now = loop_.clock().Now();
+  PutBack(charges.own, spent.own, now);
+  PutBack(charges.organization, spent.organization, now);
+  const auto organization = organizations_.find(charges.organization_name);
+  if (organization != organizations_.end()) ArmNext(organization->second);
+}
+
+std::vector<TimePoint> RateLimiter::FullAt(const std::vector<Charge>& charges) const {
+  std::vector<TimePoint> full_at;
+  full_at.reserve(charges.size());
+  for (const Charge& charge : charges) full_at.push_back(buckets_.FullAt(charge.key));
+  return full_at;
+}
+
+const RateLimiter::Organization* RateLimiter::Find(const std::string& organization) const {
+  const auto found = organizations_.find(organization);
+  return found == organizations_.end() ? nullptr : &found->second;
+}
+
+bool RateLimiter::MustWait(const Charges& charges, const Organization* organization, TimePoint now) const {
+  if (charges.organization.empty()) return false;
+  if (organization != nullptr && !organization->queue.empty()) return true;
+  return std::any_of(charges.organization.begin(), charges.organization.end(), [&](const Charge& charge) {
+    return !charge.rate.Allows(buckets_.FullAt(charge.key), now);
+  });
+}
+
+// When all of them have a token for one who has so many ahead.
+TimePoint RateLimiter::TurnOf(const std::vector<Charge>& charges, std::size_t ahead, TimePoint now) const {
+  TimePoint turn = now;
+  for (const Charge& charge : charges) {
+    turn = std::max(turn,
+                    charge.rate.Earliest(buckets_.FullAt(charge.key), now, static_cast<std::int64_t>(ahead)));
+  }
+  return turn;
+}
+
+// Those that have no token now for one who has so many ahead.
+std::vector<SpentLimit> RateLimiter::SpentBy(const std::vector<Charge>& charges, std::size_t ahead,
+                                             TimePoint now) const {
+  std::vector<SpentLimit> spent;
+  for (const Charge& charge : charges) {
+    const TimePoint until =
+        charge.rate.Earliest(buckets_.FullAt(charge.key), now, static_cast<std::int64_t>(ahead));
+    if (until > now) spent.push_back({charge.subject, until});
+  }
+  return spent;
+}
+
+void RateLimiter::Take(const std::vector<Charge>& charges, TimePoint now) {
+  for (const Charge& charge : charges) buckets_.Spend(charge, now);
+}
+
+void RateLimiter::PutBack(const std::vector<Charge>& charges, TimePoint spent_at, TimePoint now) {
+  for (const Charge& charge : charges) buckets_.GiveBack(charge, spent_at, now);
+}
+
+void RateLimiter::Wait(Charges charges, TimePoint latest, const void* waiter, Done done) {
+  const TimePoint now = loop_.clock().Now();
+  Organization& organization = organizations_[charges.organization_name];
+  std::optional<Waiting> displaced;
+  if (organization.queue.size() >= kMaxWaitingForTurn) displaced = organization.queue.PopBack();
+  latest = std::min(latest, now + kLongestWait);
+  const loop::TimerId overdue = loop_.After(latest - now, [this, waiter] { OnOverdue(waiter); });
+  std::string caller = charges.caller;
+  const Queue::Place place = organization.queue.Push(
+      std::move(caller), Waiting{std::move(charges), now, latest, waiter, overdue, std::move(done)});
+  waiting_.insert_or_assign(waiter, WaitsAt{&organization, place});
+  Tell(organization.queue.front().charges, organization);
+  ArmNext(organization);
+  if (displaced) {
+    Forget(*displaced);
+    Refuse(*std::move(displaced), organization.queue.size());
+  }
+}
+
+// Lets in all for whom there is a token, but those for whom it comes too late, where this runs late.
+void RateLimiter::Serve(Organization& organization) {
+  const std::weak_ptr<const bool> alive = alive_;
+  while (!organization.queue.empty()) {
+    const TimePoint now = loop_.clock().Now();
+    const Waiting& next = organization.queue.front();
+    if (next.latest < now) {
+      Dismiss(next.waiter);
+    } else if (TurnOf(next.charges.organization, 0, now) <= now) {
+      Grant(organization, now);
+    } else {
+      break;
+    }
+    if (alive.expired()) return;
+  }
+  ArmNext(organization);
+}
+
+void RateLimiter::Grant(Organization& organization, TimePoint now) {
+  Waiting served = organization.queue.PopFront();
+  Forget(served);
+  Take(served.charges.organization, now);
+  Tell(served.charges, organization);
+  if (observer_.on_turn) observer_.on_turn(now - served.since);
+  served.done(Spent{.own = served.since, .organization = now});
+}
+
+void RateLimiter::ArmNext(Organization& organization) {
+  if (organization.next) loop_.Cancel(*std::exchange(organization.next, std::nullopt));
+  if (organization.queue.empty()) return;
+  const TimePoint now = loop_.clock().Now();
+  const TimePoint turn = TurnOf(organization.queue.front().charges.organization, 0, now);
+  organization.next = loop_.After(turn - now, [this, &organization] {
+    organization.next.reset();
+    Serve(organization);
+  });
+}
+
+void RateLimiter::OnOverdue(const void* waiter) {
+  const auto found = waiting_.find(waiter);
+  if (found == waiting_.end()) return;
+  // Its turn may come at this very moment.
+  const std::weak_ptr<const bool> alive = alive_;
+  Serve(*found->second.organization);
+  if (!alive.expired()) Dismiss(waiter);
+}
+
+// Its turn has not come in time.
+void RateLimiter::Dismiss(const void* waiter) {
+  const auto found = waiting_.find(waiter);
+  if (found == waiting_.end()) return;
+  Organization& organization = *found->second.organization;
+  const std::size_t ahead = organization.queue.Ahead(found->second.place);
+  Waiting waiting = organization.queue.Remove(found->second.place);
+  Forget(waiting);
+  ArmNext(organization);
+  Refuse(std::move(waiting), ahead);
+}
+
+void RateLimiter::Refuse(Waiting waiting, std::size_t ahead) {
+  const TimePoint now = loop_.clock().Now();
+  PutBack(waiting.charges.own, waiting.since, now);
+  if (const Organization* organization = Find(waiting.charges.organization_name)) {
+    Tell(waiting.charges, *organization);
+  }
+  std::vector<SpentLimit> spent = SpentBy(waiting.charges.organization, ahead, now);
+  // Where a token has come just now, others have the turn.
+  if (spent.empty()) spent.push_back({waiting.charges.organization.front().subject, now});
+  waiting.done(RateLimited(spent, now));
+}
+
+void RateLimiter::Forget(const Waiting& waiting) {
+  loop_.Cancel(waiting.overdue);
+  waiting_.erase(waiting.waiter);
+}
+
+void RateLimiter::Tell(const Charges& charges, const Organization& organization) const {
+  if (observer_.on_queue) observer_.on_queue(charges.organization_name, organization.queue.size());
+}
+
+}  // namespace tokend::state

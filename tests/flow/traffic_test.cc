@@ -1,0 +1,482 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/fakes/scripted_upstream.h"
+#include "tests/flow/world.h"
+
+// What holds requests back: limits, turns, calls in flight, and what the upstream has said before.
+namespace tokend::flow {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+config::Limit LimitOf(const std::string& name, std::uint64_t tokens, milliseconds per, std::uint64_t burst) {
+  return {name, tokens, per, burst};
+}
+
+class Traffic : public testing::Test {
+ protected:
+  void Build(World::Options options) {
+    world_ = std::make_unique<World>(upstream_, loop_, std::move(options));
+  }
+  World& world() {
+    if (!world_) Build({});
+    return *world_;
+  }
+
+  CallSeen& Ask(const std::string& caller = "ci", const fakes::Request& request = {},
+                std::chrono::nanoseconds patience = seconds(30)) {
+    CallSeen& seen = world().Ask(request, caller, patience);
+    loop_.RunPending();
+    return seen;
+  }
+
+  void Mint() {
+    upstream_.AnswerMinted();
+    loop_.RunPending();
+  }
+  void MintAll() {
+    while (!upstream_.waiting().empty()) Mint();
+  }
+
+  // Of an answer with this status, or none.
+  void Refuse(Reason reason, int status, std::optional<milliseconds> retry_after = std::nullopt) {
+    upstream_.Answer({Refused{{.reason = reason, .detail = "said no", .retry_after = retry_after}},
+                      {.http_status = status, .key_generation = generation_}});
+    loop_.RunPending();
+  }
+  void NoConnection() { Refuse(Reason::kUpstreamUnavailable, 0); }
+  void Fail500() {
+    upstream_.Answer({Indeterminate{{.reason = Reason::kOutcomeUnknown}, nullptr},
+                      {.http_status = 500, .key_generation = generation_}});
+    loop_.RunPending();
+  }
+
+  // A call that has no time for another attempt.
+  CallSeen& AskOnce(const std::string& caller = "ci") { return Ask(caller, {}, milliseconds(40)); }
+
+  void BreakTheBreaker() {
+    for (int i = 0; i < 5; ++i) {
+      Ask();
+      Fail500();
+    }
+  }
+
+  static Reason ReasonOf(const CallSeen& call) { return call.failure().reason; }
+
+  fakes::HandCrankedLoop loop_;
+  fakes::ScriptedUpstream upstream_{loop_};
+  std::uint64_t generation_ = 1;
+  std::unique_ptr<World> world_;
+};
+
+TEST_F(Traffic, ASpentLimitOfTheCallerRefusesAtOnceAndSaysWhenToRetry) {
+  config::Grant grant = EveryonesGrant();
+  grant.limits = {LimitOf("minute", 2, minutes(1), 2)};
+  Build({.grant = grant});
+  Ask();
+  Ask();
+  const CallSeen& third = Ask();
+  ASSERT_EQ(ReasonOf(third), Reason::kRateLimited);
+  EXPECT_EQ(third.failure().retry_after, seconds(30));
+  ASSERT_EQ(third.failure().quotas.size(), 1U);
+  EXPECT_EQ(third.failure().quotas[0].subject, "everyone/minute");
+  EXPECT_EQ(world().audit.durable().back().event(), "request.limited");
+  EXPECT_FALSE(Ask("ci2").reply) << "another caller has its own";
+  EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_limit_refusals_total{limit=\"everyone/minute\"} 1"));
+
+  loop_.Advance(seconds(30) - milliseconds(1));
+  EXPECT_TRUE(Ask().reply);
+  loop_.Advance(milliseconds(1));
+  EXPECT_FALSE(Ask().reply);
+}
+
+TEST_F(Traffic, ASpentSharedLimitRefusesAllCallers) {
+  config::Grant grant = EveryonesGrant();
+  grant.shared_limits = {LimitOf("together", 1, minutes(1), 1)};
+  Build({.grant = grant});
+  Ask("ci1");
+  EXPECT_EQ(ReasonOf(Ask("ci2")), Reason::kRateLimited);
+}
+
+TEST_F(Traffic, EachSpentLimitIsAViolation) {
+  config::Grant grant = EveryonesGrant();
+  grant.limits = {LimitOf("minute", 1, minutes(1), 1), LimitOf("hour", 60, minutes(60), 60)};
+  grant.shared_limits = {LimitOf("together", 1, minutes(2), 1)};
+  Build({.grant = grant, .organization_limits = {LimitOf("upstream", 1, minutes(3), 1)}});
+  Ask();
+  const CallSeen& second = Ask();
+  std::vector<std::string> subjects;
+  for (const QuotaViolation& quota : second.failure().quotas) subjects.push_back(quota.subject);
+  EXPECT_THAT(subjects, testing::ElementsAre("everyone/minute", "everyone/together", "acme/upstream"));
+  EXPECT_EQ(second.failure().retry_after, minutes(3));
+}
+
+TEST_F(Traffic, AReplayAndAJoinSpendNothing) {
+  config::Grant grant = EveryonesGrant();
+  grant.limits = {LimitOf("minute", 1, minutes(1), 1)};
+  Build({.grant = grant});
+  CallSeen& first = Ask("ci", {.request_id = kRequestId});
+  CallSeen& joined = Ask("ci", {.request_id = kRequestId});
+  Mint();
+  EXPECT_TRUE(first.released());
+  EXPECT_TRUE(joined.released());
+  EXPECT_TRUE(Ask("ci", {.request_id = kRequestId}).released());
+}
+
+TEST_F(Traffic, ACallThatIsLimitedClaimsNothing) {
+  config::Grant grant = EveryonesGrant();
+  grant.limits = {LimitOf("minute", 1, minutes(1), 1)};
+  Build({.grant = grant});
+  Ask();
+  EXPECT_EQ(ReasonOf(Ask("ci", {.request_id = kRequestId})), Reason::kRateLimited);
+  loop_.Advance(minutes(1));
+  EXPECT_FALSE(Ask("ci", {.request_id = kRequestId}).reply);
+}
+
+TEST_F(Traffic, ValidateOnlyIsHeldToLimitsAndSpendsNone) {
+  config::Grant grant = EveryonesGrant();
+  grant.limits = {LimitOf("minute", 1, minutes(1), 1)};
+  Build({.grant = grant});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(std::holds_alternative<issue::Validated>(*Ask("ci", {.validate_only = true}).reply));
+  }
+  EXPECT_FALSE(Ask().reply);
+  EXPECT_EQ(ReasonOf(Ask("ci", {.validate_only = true})), Reason::kRateLimited);
+}
+
+TEST_F(Traffic, TheOrganizationsSpentLimitIsWaitedFor) {
+  Build({.organization_limits = {LimitOf("upstream", 1, seconds(1), 1)}});
+  Ask();
+  CallSeen& second = Ask();
+  EXPECT_EQ(upstream_.posts(), 1);
+  EXPECT_FALSE(second.reply);
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(upstream_.posts(), 2);
+  MintAll();
+  EXPECT_TRUE(second.released());
+  EXPECT_THAT(world().metrics.Text(), Not(HasSubstr("tokend_limit_refusals_total{")));
+}
+
+TEST_F(Traffic, ATurnThatComesAfterTheDeadlineIsRefusedAtOnce) {
+  Build({.organization_limits = {LimitOf("upstream", 1, seconds(10), 1)}});
+  Ask();
+  const CallSeen& second = Ask("ci", {}, seconds(5));
+  ASSERT_EQ(ReasonOf(second), Reason::kRateLimited);
+  EXPECT_EQ(second.failure().quotas.at(0).subject, "acme/upstream");
+  EXPECT_EQ(second.failure().retry_after, seconds(10));
+}
+
+TEST_F(Traffic, NobodyWaitsWhoCouldNoLongerFinish) {
+  Build({.organization_limits = {LimitOf("upstream", 1, seconds(10), 1)}});
+  for (int i = 0; i < 60; ++i) {  // upstream takes four seconds, by and by
+    Ask("ci", {}, seconds(60));
+    loop_.Advance(seconds(4));
+    MintAll();
+    loop_.Advance(seconds(6));
+  }
+  Ask();
+  loop_.Advance(seconds(2));
+  EXPECT_EQ(ReasonOf(Ask("ci", {}, seconds(11))), Reason::kRateLimited)
+      << "its turn is in 8 s, its answer in 12";
+  EXPECT_FALSE(Ask("ci", {}, seconds(13)).reply);
+}
+
+TEST_F(Traffic, AGreedyCallerDelaysOthersByNoMoreThanATurn) {
+  Build({.slots = 1000, .organization_limits = {LimitOf("upstream", 10, seconds(1), 1)}});
+  Ask("ci-greedy");
+  for (int i = 0; i < 200; ++i) Ask("ci-greedy");
+  CallSeen& modest = Ask("ci-modest");
+  loop_.Advance(milliseconds(200));
+  EXPECT_EQ(upstream_.posts(), 3);
+  MintAll();
+  EXPECT_TRUE(modest.released());
+}
+
+TEST_F(Traffic, WhoeverLeavesTheQueueSpendsNothing) {
+  config::Grant grant = EveryonesGrant();
+  grant.limits = {LimitOf("minute", 2, minutes(1), 2)};
+  Build({.grant = grant, .organization_limits = {LimitOf("upstream", 1, seconds(1), 1)}});
+  Ask();
+  CallSeen& second = Ask();
+  second.call->Cancel();
+  loop_.RunPending();
+  EXPECT_TRUE(second.abandoned());
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(upstream_.posts(), 1);
+  EXPECT_FALSE(Ask().reply);
+  EXPECT_EQ(upstream_.posts(), 2);
+}
+
+TEST_F(Traffic, CallsInFlightAreHeldToTheGrantsMaximumForEachCaller) {
+  config::Grant grant = EveryonesGrant();
+  grant.max_in_flight = 2;
+  Build({.grant = grant});
+  Ask();
+  Ask();
+  const CallSeen& third = Ask();
+  EXPECT_EQ(ReasonOf(third), Reason::kOverloaded);
+  EXPECT_EQ(world().audit.durable().back().event(), "request.limited");
+  EXPECT_FALSE(Ask("ci2").reply);
+  Mint();
+  EXPECT_FALSE(Ask().reply);
+}
+
+TEST_F(Traffic, StoppingFailsWhoWaitsForATurn) {
+  Build({.organization_limits = {LimitOf("upstream", 1, seconds(1), 1)}});
+  Ask();
+  const CallSeen& waiting = Ask();
+  world().live.Stop();
+  loop_.RunPending();
+  EXPECT_EQ(ReasonOf(waiting), Reason::kShuttingDown);
+  loop_.Advance(seconds(5));
+  EXPECT_EQ(upstream_.posts(), 1);
+}
+
+TEST_F(Traffic, ARefusedConnectionIsTriedAgainAndEachAttemptIsAnIntentOfItsOwn) {
+  CallSeen& call = Ask("ci", {.request_id = kRequestId});
+  NoConnection();
+  EXPECT_FALSE(call.reply);
+  loop_.Advance(milliseconds(100));
+  ASSERT_EQ(upstream_.posts(), 2);
+  Mint();
+  EXPECT_TRUE(call.released());
+  EXPECT_EQ(world().audit.events(),
+            (std::vector<std::string>{"token.intended", "token.refused", "token.intended", "token.issued"}));
+  EXPECT_EQ(world().audit.durable().back().intent(), 3U);
+  EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_upstream_retries_total 1"));
+}
+
+TEST_F(Traffic, ARequestMakesThreeAttemptsAtMost) {
+  CallSeen& call = Ask();
+  for (int i = 0; i < 3; ++i) {
+    NoConnection();
+    loop_.Advance(seconds(1));
+  }
+  EXPECT_EQ(ReasonOf(call), Reason::kUpstreamUnavailable);
+  EXPECT_EQ(upstream_.posts(), 3);
+}
+
+TEST_F(Traffic, ARetrySpendsTheLimitsAgain) {
+  config::Grant grant = EveryonesGrant();
+  grant.limits = {LimitOf("minute", 1, minutes(1), 1)};
+  Build({.grant = grant});
+  CallSeen& call = Ask();
+  NoConnection();
+  loop_.Advance(milliseconds(100));
+  EXPECT_EQ(ReasonOf(call), Reason::kRateLimited);
+  EXPECT_EQ(upstream_.posts(), 1);
+}
+
+TEST_F(Traffic, WhatMayHaveCreatedATokenIsNotTriedAgain) {
+  CallSeen& call = Ask();
+  Fail500();
+  loop_.Advance(seconds(5));
+  EXPECT_EQ(ReasonOf(call), Reason::kOutcomeUnknown);
+  EXPECT_EQ(upstream_.posts(), 1);
+}
+
+TEST_F(Traffic, ACallerThatLeavesWhileItsRequestPausesEndsIt) {
+  CallSeen& call = Ask("ci", {.request_id = kRequestId});
+  NoConnection();
+  call.call->Cancel();
+  loop_.RunPending();
+  EXPECT_TRUE(call.abandoned());
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(upstream_.posts(), 1);
+  EXPECT_TRUE(world().live.WaitNone({}));
+}
+
+TEST_F(Traffic, RetriesAreHeldToATenthOfTheRequestsAndTenMore) {
+  int retries = 0;
+  constexpr int kRequests = 100;
+  for (int i = 0; i < kRequests; ++i) {
+    const int before = upstream_.posts();
+    Ask();
+    NoConnection();
+    loop_.Advance(milliseconds(100));
+    if (upstream_.posts() == before + 2) {
+      ++retries;
+      Mint();
+    } else {
+      Ask();  // one that works keeps the breaker shut
+      Mint();
+    }
+  }
+  EXPECT_GE(retries, 10);
+  EXPECT_LE(retries, 10 + 2 * kRequests / 10);
+}
+
+TEST_F(Traffic, TheBreakerOpensAfterFiveFailuresInARowAndOneCallProbes) {
+  BreakTheBreaker();
+  const int posts = upstream_.posts();
+  const CallSeen& refused = Ask();
+  ASSERT_EQ(ReasonOf(refused), Reason::kUpstreamUnavailable);
+  EXPECT_EQ(refused.failure().retry_after, seconds(1));
+  EXPECT_EQ(upstream_.posts(), posts);
+
+  loop_.Advance(seconds(1));
+  CallSeen& probe = Ask();
+  EXPECT_EQ(upstream_.posts(), posts + 1);
+  EXPECT_EQ(ReasonOf(Ask()), Reason::kUpstreamUnavailable) << "one probes, no more";
+  Mint();
+  EXPECT_TRUE(probe.released());
+  Ask();
+  Ask();
+  EXPECT_EQ(upstream_.posts(), posts + 3);
+}
+
+TEST_F(Traffic, TheBreakersTimeDoublesToThirtySeconds) {
+  BreakTheBreaker();
+  for (const seconds wait :
+       {seconds(1), seconds(2), seconds(4), seconds(8), seconds(16), seconds(30), seconds(30)}) {
+    EXPECT_EQ(AskOnce().failure().retry_after, wait);
+    loop_.Advance(wait);
+    Ask();
+    Fail500();
+  }
+}
+
+TEST_F(Traffic, AnAnswerBetweenFailuresKeepsTheBreakerClosed) {
+  for (int i = 0; i < 10; ++i) {
+    Ask();
+    Fail500();
+    if (i % 4 == 3) {
+      Ask();
+      Refuse(Reason::kApplicationNotFound, 404);
+    }
+  }
+  EXPECT_FALSE(Ask().reply);
+}
+
+TEST_F(Traffic, AnOpenBreakerSpendsNoLimitAndStillAnswersWhatIsKnown) {
+  config::Grant grant = EveryonesGrant();
+  grant.limits = {LimitOf("minute", 7, minutes(1), 7)};
+  Build({.grant = grant});
+  Ask("ci", {.request_id = kRequestId});
+  Mint();
+  BreakTheBreaker();
+  EXPECT_TRUE(Ask("ci", {.request_id = kRequestId}).released());
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(ReasonOf(AskOnce()), Reason::kUpstreamUnavailable);
+  loop_.Advance(seconds(1));
+  EXPECT_FALSE(Ask().reply) << "the seventh token is left";
+}
+
+TEST_F(Traffic, AProbeThatIsCalledOffLeavesTheProbeToAnother) {
+  world_.reset();
+  Build({.slots = 1});
+  BreakTheBreaker();
+  loop_.Advance(seconds(1));
+  world().audit.SetDisk(fakes::MemoryAuditLog::Disk::kHangs);
+  AskOnce();
+  loop_.Advance(seconds(2));  // its intent was lost
+  world().audit.SetDisk(fakes::MemoryAuditLog::Disk::kWorks);
+  loop_.RunPending();
+  const int posts = upstream_.posts();
+  EXPECT_FALSE(Ask().reply);
+  EXPECT_EQ(upstream_.posts(), posts + 1);
+}
+
+TEST_F(Traffic, ARejectedKeyCoolsItsOrganizationUntilItChanges) {
+  Ask();
+  Refuse(Reason::kUpstreamKeyRejected, 401);
+  EXPECT_EQ(ReasonOf(Ask()), Reason::kUpstreamKeyRejected);
+  EXPECT_EQ(upstream_.posts(), 1);
+  EXPECT_THAT(world().availability.Troubles(),
+              testing::ElementsAre("organization acme: upstream rejects the API key: replace it"));
+
+  world().availability.UseKeys({{"acme", {nullptr, config::KeyFile{}, 2}}});
+  generation_ = 2;
+  EXPECT_TRUE(world().availability.Troubles().empty());
+  Ask();
+  Mint();
+  EXPECT_EQ(upstream_.posts(), 2);
+}
+
+TEST_F(Traffic, ARejectedKeyIsTriedAgainAfterATimeThatDoublesToAMinute) {
+  Ask();
+  Refuse(Reason::kUpstreamKeyRejected, 401);
+  int posts = 1;
+  for (const seconds wait :
+       {seconds(1), seconds(2), seconds(4), seconds(8), seconds(16), seconds(32), seconds(60), seconds(60)}) {
+    loop_.Advance(wait - milliseconds(1));
+    EXPECT_EQ(ReasonOf(Ask()), Reason::kUpstreamKeyRejected);
+    ASSERT_EQ(upstream_.posts(), posts);
+    loop_.Advance(milliseconds(1));
+    Ask();
+    ASSERT_EQ(upstream_.posts(), ++posts);
+    Refuse(Reason::kUpstreamKeyRejected, 401);
+  }
+}
+
+TEST_F(Traffic, ALateRejectionOfAnOldKeyDoesNotCoolTheNewOne) {
+  Ask();
+  world().availability.UseKeys({{"acme", {nullptr, config::KeyFile{}, 2}}});
+  Refuse(Reason::kUpstreamKeyRejected, 401);
+  EXPECT_FALSE(Ask().reply);
+}
+
+TEST_F(Traffic, A403CoolsThatApplicationAlone) {
+  Ask("ci", {.application = "ios-app"});
+  Refuse(Reason::kUpstreamForbidden, 403);
+  EXPECT_EQ(ReasonOf(Ask("ci", {.application = "ios-app"})), Reason::kUpstreamForbidden);
+  EXPECT_FALSE(Ask("ci", {.application = "android-app"}).reply);
+  Mint();
+  loop_.Advance(seconds(1));
+  EXPECT_FALSE(Ask("ci", {.application = "ios-app"}).reply);
+}
+
+TEST_F(Traffic, A429WithRetryAfterPausesTheOrganizationForAll) {
+  AskOnce();
+  Refuse(Reason::kUpstreamRateLimited, 429, seconds(9));
+  loop_.Advance(seconds(2));
+  const CallSeen& other = Ask("ci2");
+  ASSERT_EQ(ReasonOf(other), Reason::kUpstreamRateLimited);
+  EXPECT_EQ(other.failure().retry_after, seconds(7));
+  loop_.Advance(seconds(7));
+  EXPECT_FALSE(Ask("ci2").reply);
+  EXPECT_TRUE(world().availability.Troubles().empty());
+}
+
+TEST_F(Traffic, AShortPauseIsWaitedOutAndALongOneIsNot) {
+  CallSeen& call = Ask();
+  Refuse(Reason::kUpstreamRateLimited, 429, seconds(1));
+  loop_.Advance(milliseconds(1100));
+  Mint();
+  EXPECT_TRUE(call.released());
+  CallSeen& refused = Ask();
+  Refuse(Reason::kUpstreamRateLimited, 429, seconds(9));
+  EXPECT_EQ(ReasonOf(refused), Reason::kUpstreamRateLimited);
+}
+
+TEST_F(Traffic, TellsACallerHowMuchIsLeft) {
+  config::Grant grant = EveryonesGrant();
+  grant.limits = {LimitOf("minute", 2, minutes(1), 2)};
+  grant.shared_limits = {LimitOf("together", 5, minutes(1), 5)};
+  Build({.grant = grant});
+  Ask();
+  const auto level = [this](const std::string& caller) {
+    const issue::Entitlement shown = world().Show(caller);
+    EXPECT_EQ(shown.grants.at(0).limits.size(), 1U) << "what others spend is not shown";
+    return shown.grants.at(0).limits.at(0);
+  };
+  EXPECT_EQ(level("ci").remaining, 1);
+  EXPECT_EQ(level("ci").retry_after, seconds(0));
+  EXPECT_EQ(level("ci2").remaining, 2);
+  Ask();
+  EXPECT_EQ(level("ci").remaining, 0);
+  EXPECT_EQ(level("ci").retry_after, seconds(30));
+}
+
+}  // namespace
+}  // namespace tokend::flow
