@@ -13,7 +13,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
@@ -24,6 +26,8 @@
 #include "daemon/loop/curl_loop.h"
 #include "daemon/rpc/server.h"
 #include "daemon/state/memory_state.h"
+#include "daemon/state/redis_connection.h"
+#include "daemon/state/redis_state.h"
 #include "daemon/telemetry/admin.h"
 #include "daemon/telemetry/log.h"
 #include "daemon/telemetry/metrics.h"
@@ -41,6 +45,9 @@ using telemetry::Log;
 constexpr seconds kStartDeadline{10};
 // No outcome waits longer for its record than this, or the audit log is out of order anyway.
 constexpr std::chrono::minutes kLongestRecording{1};
+// How long the start waits for Redis, and how often it looks.
+constexpr seconds kStateDeadline{5};
+constexpr std::chrono::milliseconds kStateLook{10};
 // How long calls that were stopped may take to write their last record.
 constexpr seconds kLastRecords{5};
 // How long connections whose calls are all answered may take to close.
@@ -167,8 +174,46 @@ class RunningLoop {
   loop::CurlLoop& loop_;
 };
 
-std::vector<telemetry::Check> Checks(const std::atomic<bool>& serving, const audit::QueuedAuditLog& audit) {
+// Where request_ids and limits live.
+class StateHome {
+ public:
+  // `secrets`: those of Redis, where it is Redis.
+  StateHome(const config::Config& config, std::optional<state::RedisSecrets> secrets, loop::EventLoop& loop,
+            state::Observer observer) {
+    const auto* redis = std::get_if<config::RedisState>(&config.state);
+    if (redis == nullptr) {
+      state_ = std::make_unique<state::MemoryState>(loop, config.requests, std::move(observer));
+      return;
+    }
+    redis_.emplace(loop, state::RedisConnection::Options{.address = redis->address,
+                                                         .username = redis->username,
+                                                         .password = std::move(secrets->password)});
+    state_ = std::make_unique<state::RedisState>(
+        loop, *redis_,
+        state::RedisState::Options{config.requests, redis->on_failure, std::move(secrets->encryption_key)},
+        std::move(observer));
+  }
+
+  state::State& state() { return *state_; }
+
+  // Waits, but not for long, until requests can be admitted: a replica that starts beside a Redis that works
+  // refuses none.
+  void AwaitHealth() const {
+    const auto deadline = std::chrono::steady_clock::now() + kStateDeadline;
+    while (!state_->health().ok() && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(kStateLook);
+    }
+  }
+
+ private:
+  std::optional<state::RedisConnection> redis_;
+  std::unique_ptr<state::State> state_;
+};
+
+std::vector<telemetry::Check> Checks(const std::atomic<bool>& serving, const audit::QueuedAuditLog& audit,
+                                     const state::State& state) {
   return {
+      {"state", [&state] { return state.health(); }},
       {"serving",
        [&serving]() -> Status {
          return serving ? absl::OkStatus() : absl::UnavailableError("starting or draining");
@@ -296,7 +341,8 @@ Status Run(const std::string& path, Settings settings) {
       .retries = issue::RetryPolicy([&metrics](const std::string& organization, double retries) {
         metrics.SetRetryBudget(organization, retries);
       })};
-  state::MemoryState state(loop, config.requests, StateObserver(metrics));
+  StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
+  state::State& state = home.state();
   Restore(opened->past, loop.clock(), state);
 
   const std::unique_ptr<loop::HttpClient> http = loop.NewHttpClient(upstream::HttpOptions(config.applivery));
@@ -311,13 +357,14 @@ Status Run(const std::string& path, Settings settings) {
   RecordedRun run(audit);
   if (Status started = run.Start(); !started.ok()) return started;
 
+  home.AwaitHealth();
   std::atomic<bool> serving = false;
   auto server = rpc::Server::Start(config, settings.edge, issuer, current, metrics);
   if (!server.ok()) return server.status();
   Reloader reloader(path, std::move(settings),
                     {current, audit, **server, loop, upstream, availability, metrics});
-  auto admin = StartAdmin(reloader.settings().config, Checks(serving, audit), current, reloader, availability,
-                          metrics);
+  auto admin = StartAdmin(reloader.settings().config, Checks(serving, audit, state), current, reloader,
+                          availability, metrics);
   if (!admin.ok()) return admin.status();
 
   (*server)->SetServing(rpc::Serving::kYes);

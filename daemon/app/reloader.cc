@@ -65,11 +65,12 @@ void Reloader::Take(Settings next) {
   rejected_files_.clear();
   parts_.metrics.ConfigReloaded(telemetry::Reload::kDone);
   const config::Config& config = next.config;
-  parts_.current.Set(SnapshotOf(config));
+  // The keys first: a request that is decided by what comes then finds the key of its organization.
   parts_.loop.Post([&upstream = parts_.upstream, &availability = parts_.availability, keys = next.api_keys] {
     upstream.UseKeys(keys);
     availability.UseKeys(keys);
   });
+  parts_.current.Set(SnapshotOf(config));
   parts_.server.Use(next.edge);
   parts_.audit.UseKeys(next.audit_keys);
   parts_.audit.UseConfig(config.fingerprint);

@@ -22,7 +22,7 @@ std::variant<Settings, Rejection> ReadSettings(const std::string& path, const Se
   const auto unusable = [&](const Status& status) {
     return Rejection{culprit, {"error: " + std::string(status.message())}, std::move(loaded.files)};
   };
-  Settings settings{*std::move(loaded.config), std::move(loaded.text_fingerprint), {}, {}, {}};
+  Settings settings{*std::move(loaded.config), std::move(loaded.text_fingerprint), {}, {}, {}, {}};
 
   Result<upstream::KeyRing> keys = upstream::ReadKeys(settings.config.applivery.organizations,
                                                       running != nullptr ? &running->api_keys : nullptr);
@@ -38,6 +38,13 @@ std::variant<Settings, Rejection> ReadSettings(const std::string& path, const Se
       rpc::ReadEdgeSettings(settings.config, running != nullptr ? &running->edge : nullptr);
   if (!edge.ok()) return unusable(edge.status());
   settings.edge = *std::move(edge);
+
+  const auto* redis = std::get_if<config::RedisState>(&settings.config.state);
+  if (redis != nullptr && running == nullptr) {
+    Result<state::RedisSecrets> secrets = state::ReadRedisSecrets(*redis);
+    if (!secrets.ok()) return unusable(secrets.status());
+    settings.redis = *std::move(secrets);
+  }
   return settings;
 }
 

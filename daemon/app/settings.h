@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "daemon/audit/keys.h"
 #include "daemon/config/config.h"
 #include "daemon/rpc/edge_settings.h"
+#include "daemon/state/redis_secrets.h"
 #include "daemon/upstream/api_key.h"
 
 namespace tokend::app {
@@ -18,6 +20,7 @@ struct Settings {
   upstream::KeyRing api_keys;
   audit::Keys audit_keys;
   rpc::EdgeSettings edge;
+  std::optional<state::RedisSecrets> redis;  // read at the start alone
 };
 
 // Why there are none.

@@ -41,25 +41,26 @@ Issuance::Issuance(const Stages& stages, Caller caller, TokenRequest request, st
       config_(stages.config.Get()),
       caller_(std::move(caller)),
       request_(std::move(request)),
-      deadline_(std::min(deadline, stages.loop.clock().Now() + kLongestWait)),
+      latest_turn_(stages.loop.clock().Now() + kLongestWait),
+      deadline_(std::min(deadline, latest_turn_)),
       reply_(std::move(reply)) {}
 
 void Issuance::Start() {
-  ticket_.emplace(stages_.live, weak_from_this());
   Decision decision = config_->policy.Decide(caller_, request_);
   if (const auto* denied = std::get_if<Denied>(&decision)) {
     return Fail({.reason = Reason::kNotPermitted, .detail = denied->missing});
   }
   permitted_ = std::get<Permitted>(std::move(decision));
   if (const std::optional<Failure> too_long = DescriptionTooLong(*permitted_)) return Fail(*too_long);
+  ticket_.emplace(stages_.live, weak_from_this());  // not before: up to here this is the caller's thread's
   stages_.loop.Post([self = shared_from_this()] { self->Admit(); });
 }
 
 void Issuance::Admit() {
+  if (stages_.live.stopping()) return Fail(Stopping());
   charges_ = ChargesFor(*config_, permitted_->grant(), caller_.name(), request_.organization());
   if (request_.validate_only()) return Validate();
-  running_ = stages_.traffic.calls.Enter(permitted_->grant(), caller_.name());
-  obstacle_ = Obstacle();
+  obstacle_ = EnterOrObstacle();
   stage_ = Stage::kAdmitting;
   stages_.state.Admit(
       {.request_id = request_.request_id(),
@@ -77,21 +78,42 @@ void Issuance::OnAdmitted(state::Claim claim) {
   if (const auto* failure = std::get_if<Failure>(&claim)) return Fail(*failure);
   TOKEND_FAILPOINT("claimed", "");
   spent_ = std::get<state::Fresh>(claim).spent;
-  if (obstacle_) {
-    stages_.state.Refuse(request_.request_id(), *obstacle_);
-    return Fail(*obstacle_);
+  if (!obstacle_) {
+    stages_.traffic.retries.Began(request_.organization());
+    return Queue();
   }
+  // What stood in its way when it came, and so it spent nothing, may be gone: the claim may be one that
+  // another call has left to it since.
+  obstacle_ = EnterOrObstacle();
+  if (obstacle_) return Decline(*obstacle_);
   stages_.traffic.retries.Began(request_.organization());
-  Queue();
+  Spend();
+}
+
+void Issuance::Spend() {
+  stage_ = Stage::kAdmitting;
+  stages_.state.Spend(charges_, LatestTurn(), this,
+                      [self = shared_from_this()](const state::SpendResult& result) {
+                        if (const auto* refusal = std::get_if<Failure>(&result)) {
+                          return self->Decline(*refusal);
+                        }
+                        self->spent_ = std::get<state::Spent>(result);
+                        self->Queue();
+                      });
 }
 
 void Issuance::Queue() {
   if (stages_.live.stopping()) return GiveUp(Stopping());
   stage_ = Stage::kQueued;
   place_ = stages_.traffic.slots.Acquire(caller_.name(), [self = shared_from_this()] { self->OnTurn(); });
+  if (!place_) return;
+  overdue_ = stages_.loop.After(latest_turn_ - stages_.loop.clock().Now(), [self = shared_from_this()] {
+    if (self->CallOff()) self->Fail({Reason::kOverloaded, "no slot upstream came free in time"});
+  });
 }
 
 void Issuance::OnTurn() {
+  StopWaiting();
   place_.reset();
   auto entered = stages_.availability.Enter(request_.organization(), request_.application());
   if (const auto* obstacle = std::get_if<Failure>(&entered)) {
@@ -103,7 +125,7 @@ void Issuance::OnTurn() {
 }
 
 void Issuance::Intend() {
-  ++attempts_;
+  if (attempts_++ > 0) stages_.metrics.Retried();
   stage_ = Stage::kIntending;
   intended_at_ = stages_.loop.clock().Now();
   WaitForRecord([self = shared_from_this()] { self->OnIntentLost(); });
@@ -117,11 +139,11 @@ void Issuance::OnIntentDurable(Result<IntentReceipt> intent) {
   StopWaiting();
   if (stage_ != Stage::kIntending) {  // too late: the call has failed
     if (intent.ok()) return RecordUnsent(*std::move(intent));
-    return Leave();
+    return OnNoIntent();
   }
   if (!intent.ok()) {
     OnIntentLost();
-    return Leave();
+    return OnNoIntent();
   }
   TOKEND_FAILPOINT("intent.durable", "");
   stage_ = Stage::kMinting;
@@ -180,7 +202,7 @@ void Issuance::RecordOutcome(IntentReceipt intent, audit::Record record) {
 
 void Issuance::OnOutcomeDurable(Result<IssuedReceipt> issued) {
   StopWaiting();
-  if (!issued.ok()) return OnOutcomeOverdue();
+  if (!issued.ok()) return OnOutcomeLost();
   TOKEND_FAILPOINT("outcome.durable", "");
   auto token = std::get<Minted>(result_).token;
   state::Answered answered{token, intent_};
@@ -196,7 +218,7 @@ void Issuance::OnOutcomeDurable(Result<IssuedReceipt> issued) {
 
 void Issuance::OnOutcomeDurable(Result<std::uint64_t> sequence) {
   StopWaiting();
-  if (!sequence.ok()) return OnOutcomeOverdue();
+  if (!sequence.ok()) return OnOutcomeLost();
   if (const auto* refused = std::get_if<Refused>(&result_)) {
     Failure failure = refused->failure;
     failure.audit_sequence = *sequence;
@@ -226,28 +248,16 @@ void Issuance::OnRefused(Failure failure) {
     EndMint("refused");
     return End(std::move(failure));
   }
-  stages_.metrics.Retried();
   stage_ = Stage::kPausing;
   pause_ = stages_.loop.After(*pause, [self = shared_from_this()] { self->Retry(); });
 }
 
 void Issuance::Retry() {
   pause_.reset();
-  const auto fail = [self = shared_from_this()](const Failure& failure) {
-    self->stages_.state.Refuse(self->request_.request_id(), failure);
-    self->EndMint("refused");
-    self->Fail(failure);
-  };
   if (const auto obstacle = stages_.availability.Check(request_.organization(), request_.application())) {
-    return fail(*obstacle);
+    return Decline(*obstacle);
   }
-  stage_ = Stage::kAdmitting;
-  stages_.state.Spend(charges_, LatestTurn(), this,
-                      [self = shared_from_this(), fail](const state::SpendResult& result) {
-                        if (const auto* refusal = std::get_if<Failure>(&result)) return fail(*refusal);
-                        self->spent_ = std::get<state::Spent>(result);
-                        self->Queue();
-                      });
+  Spend();
 }
 
 void Issuance::Cancel() {
@@ -270,28 +280,39 @@ void Issuance::Stop() {
 
 // Whether nothing is sent, and so nothing will be.
 bool Issuance::CallOff() {
+  if (stage_ != Stage::kAdmitting && stage_ != Stage::kQueued && stage_ != Stage::kPausing) return false;
+  running_.reset();  // for who takes its claim over
   switch (stage_) {
     case Stage::kAdmitting:
       stages_.state.Leave(request_.request_id(), this);
-      return true;
+      break;
     case Stage::kQueued:
+      StopWaiting();
       if (place_) stages_.traffic.slots.Leave(*std::exchange(place_, std::nullopt));
       stages_.state.GiveBack(charges_, spent_);
       stages_.state.Abandon(request_.request_id());
-      return true;
+      break;
     case Stage::kPausing:
       stages_.loop.Cancel(*std::exchange(pause_, std::nullopt));
       stages_.state.Abandon(request_.request_id());
-      return true;
+      break;
     default:
-      return false;
+      break;
   }
+  if (attempts_ > 0) EndMint("refused");
+  return true;
 }
 
 // Its turn has come, and it cannot go on.
 void Issuance::GiveUp(const Failure& failure) {
   stages_.state.GiveBack(charges_, spent_);
+  Decline(failure);
+}
+
+// The claim is its own, and nothing is spent for what it will not try.
+void Issuance::Decline(const Failure& failure) {
   stages_.state.Refuse(request_.request_id(), failure);
+  if (attempts_ > 0) EndMint("refused");
   Fail(failure);
 }
 
@@ -306,6 +327,12 @@ void Issuance::OnIntentLost() {
   Note(failure);
   Answer(failure);
   stages_.traffic.slots.Release();
+}
+
+// Nor will it ever be.
+void Issuance::OnNoIntent() {
+  stages_.state.GiveBack(charges_, spent_);
+  Leave();
 }
 
 void Issuance::RecordUnsent(IntentReceipt intent) {
@@ -332,6 +359,12 @@ void Issuance::OnOutcomeOverdue() {
     stages_.state.Settle(request_.request_id(), failure, intended_at_);
   }
   Answer(std::move(failure));
+}
+
+// The log has stopped.
+void Issuance::OnOutcomeLost() {
+  OnOutcomeOverdue();
+  Leave();
 }
 
 void Issuance::Validate() {
@@ -420,7 +453,9 @@ void Issuance::StopWaiting() {
 // A turn that comes later leaves no time for an answer.
 state::TimePoint Issuance::LatestTurn() const { return deadline_ - stages_.traffic.usual_time.get(); }
 
-std::optional<Failure> Issuance::Obstacle() const {
+// What keeps it from being tried; nothing: its place is taken.
+std::optional<Failure> Issuance::EnterOrObstacle() {
+  if (!running_) running_ = stages_.traffic.calls.Enter(permitted_->grant(), caller_.name());
   if (!running_) {
     return Failure{Reason::kOverloaded, "as many of the caller's requests run as its grant allows"};
   }

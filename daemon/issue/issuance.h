@@ -53,6 +53,7 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
 
   void Admit();
   void OnAdmitted(state::Claim claim);
+  void Spend();
   void Queue();
   void OnTurn();
   void Intend();
@@ -70,8 +71,11 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
   void OnCancelled();
   bool CallOff();
   void GiveUp(const Failure& failure);
+  void Decline(const Failure& failure);
   void OnIntentLost();
+  void OnNoIntent();
   void OnOutcomeOverdue();
+  void OnOutcomeLost();
   void RecordUnsent(IntentReceipt intent);
   void Validate();
   void RecordValidated();
@@ -86,13 +90,14 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
   void WaitForRecord(loop::Task overdue);
   void StopWaiting();
   state::TimePoint LatestTurn() const;
-  std::optional<Failure> Obstacle() const;
+  std::optional<Failure> EnterOrObstacle();
   audit::Record NewRecord() const;
 
   const Stages& stages_;
   const std::shared_ptr<const ConfigSnapshot> config_;
   const Caller caller_;
   const TokenRequest request_;
+  const state::TimePoint latest_turn_;  // whatever the caller's deadline
   const state::TimePoint deadline_;
   ReplyCallback reply_;  // empty once called
   std::optional<LiveCalls::Ticket> ticket_;

@@ -12,22 +12,21 @@ using std::chrono::seconds;
 constexpr Gate::Options kBreaker{5, seconds(1), seconds(30)};
 constexpr Gate::Options kCooling{1, seconds(1), seconds(60)};
 
-// Applications of one organization that cool at a time; more are not remembered.
+// Applications of one organization that are remembered as cooling; more only as others have cooled.
 constexpr std::size_t kMaxCooling = 1024;
 
 enum class Verdict { kWorks, kFailed, kNothingSaid };
 
-// What an end says of the upstream's health: whatever it answers below 500 shows that it works.
+// What an end says of the upstream's health: whatever it answers below 500, and in whole, shows that it
+// works.
 Verdict VerdictOf(const MintOutcome& outcome) {
-  const int status = outcome.exchange.http_status;
-  if (status >= 500) return Verdict::kFailed;
-  if (status > 0) return Verdict::kWorks;
-  const auto* refused = std::get_if<Refused>(&outcome.result);
-  // Not sent by our own choice.
-  if (refused != nullptr && refused->failure.reason != Reason::kUpstreamUnavailable) {
-    return Verdict::kNothingSaid;
+  if (const auto* unclear = std::get_if<Indeterminate>(&outcome.result)) {
+    return unclear->failure.reason == Reason::kOutcomeUnknown ? Verdict::kFailed : Verdict::kWorks;
   }
-  return Verdict::kFailed;
+  const auto* refused = std::get_if<Refused>(&outcome.result);
+  if (refused != nullptr && refused->failure.reason == Reason::kUpstreamUnavailable) return Verdict::kFailed;
+  // Without an answer it was not sent by our own choice.
+  return outcome.exchange.http_status == 0 ? Verdict::kNothingSaid : Verdict::kWorks;
 }
 
 std::optional<Reason> RefusalOf(const MintOutcome& outcome) {
@@ -55,15 +54,15 @@ Availability::Passage& Availability::Passage::operator=(Passage&& other) noexcep
     from_ = std::exchange(other.from_, nullptr);
     organization_ = std::move(other.organization_);
     application_ = std::move(other.application_);
-    probes_ = other.probes_;
+    call_ = other.call_;
   }
   return *this;
 }
 
 void Availability::Passage::Drop() {
   Availability* const from = std::exchange(from_, nullptr);
-  if (from == nullptr || !probes_) return;
-  for (Gate* gate : from->GatesOf(organization_, application_)) gate->DropProbe();
+  if (from == nullptr) return;
+  for (Gate* gate : from->GatesOf(organization_, application_)) gate->Drop(call_);
 }
 
 Availability::Availability(loop::EventLoop& loop, const KeyRing& keys, OnChange on_change)
@@ -105,11 +104,8 @@ std::variant<Availability::Passage, Failure> Availability::Enter(const std::stri
   passage.from_ = this;
   passage.organization_ = organization;
   passage.application_ = application;
-  for (Gate* gate : GatesOf(organization, application)) {
-    if (!gate->shut()) continue;
-    gate->BeginProbe();
-    passage.probes_ = true;
-  }
+  passage.call_ = Gate::Call{++calls_};
+  for (Gate* gate : GatesOf(organization, application)) gate->Pass(passage.call_);
   return passage;
 }
 
@@ -120,11 +116,14 @@ void Availability::Ended(Passage passage, const MintOutcome& outcome) {
   const bool breaker_stood = at.breaker.shut();
   const bool key_stood = at.key.shut();
   const Verdict verdict = VerdictOf(outcome);
-  if (verdict == Verdict::kFailed) at.breaker.Failed(loop_.clock().Now());
+  if (verdict == Verdict::kFailed) at.breaker.Failed(passage.call_, loop_.clock().Now());
   if (verdict == Verdict::kWorks) {
-    at.breaker.Open();
-    JudgeKey(at, outcome);
-    JudgeApplication(at, passage.application_, outcome);
+    at.breaker.Worked(passage.call_);
+    // What was said to an old key says nothing of the one in its place.
+    if (outcome.exchange.key_generation == at.key_generation) {
+      JudgeKey(at, passage, outcome);
+      JudgeApplication(at, passage, outcome);
+    }
     const auto* refused = std::get_if<Refused>(&outcome.result);
     if (refused != nullptr && refused->failure.reason == Reason::kUpstreamRateLimited &&
         refused->failure.retry_after) {
@@ -135,27 +134,33 @@ void Availability::Ended(Passage passage, const MintOutcome& outcome) {
   Tell(name, Obstacle::kRejectedKey, key_stood, at.key.shut());
 }
 
-void Availability::JudgeKey(Organization& organization, const MintOutcome& outcome) {
-  if (outcome.exchange.key_generation != organization.key_generation) return;
+void Availability::JudgeKey(Organization& organization, const Passage& passage, const MintOutcome& outcome) {
   if (RefusalOf(outcome) == Reason::kUpstreamKeyRejected) {
-    organization.key.Failed(loop_.clock().Now());
+    organization.key.Failed(passage.call_, loop_.clock().Now());
   } else {
-    organization.key.Open();
+    organization.key.Worked(passage.call_);
   }
 }
 
-void Availability::JudgeApplication(Organization& organization, const std::string& application,
+void Availability::JudgeApplication(Organization& organization, const Passage& passage,
                                     const MintOutcome& outcome) {
+  const Gate::TimePoint now = loop_.clock().Now();
   const auto reason = RefusalOf(outcome);
+  auto cooling = organization.applications.find(passage.application_);
   if (reason == Reason::kUpstreamForbidden) {
-    auto cooling = organization.applications.find(application);
     if (cooling == organization.applications.end()) {
+      if (organization.applications.size() >= kMaxCooling) {
+        std::erase_if(organization.applications,
+                      [now](const auto& other) { return !other.second.Refuses(now); });
+      }
       if (organization.applications.size() >= kMaxCooling) return;
-      cooling = organization.applications.emplace(application, Gate(kCooling)).first;
+      cooling = organization.applications.emplace(passage.application_, Gate(kCooling)).first;
     }
-    cooling->second.Failed(loop_.clock().Now());
-  } else if (reason != Reason::kUpstreamKeyRejected && reason != Reason::kUpstreamRateLimited) {
-    organization.applications.erase(application);
+    cooling->second.Failed(passage.call_, now);
+  } else if (reason != Reason::kUpstreamKeyRejected && reason != Reason::kUpstreamRateLimited &&
+             cooling != organization.applications.end()) {
+    cooling->second.Worked(passage.call_);
+    if (!cooling->second.shut()) organization.applications.erase(cooling);
   }
 }
 

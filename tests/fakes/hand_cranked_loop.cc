@@ -92,6 +92,7 @@ void HandCrankedLoop::Advance(std::chrono::nanoseconds by) {
 void HandCrankedLoop::Discard() {
   // What they hold may call back as it ends.
   const auto timers = std::exchange(timers_, {});
+  due_.clear();
   std::deque<loop::Task> tasks;
   {
     const std::lock_guard lock(mutex_);

@@ -232,6 +232,41 @@ TEST_F(Traffic, CallsInFlightAreHeldToTheGrantsMaximumForEachCaller) {
   EXPECT_FALSE(Ask().reply);
 }
 
+TEST_F(Traffic, WhoTakesOverAClaimTakesItsPlaceInFlight) {
+  config::Grant grant = EveryonesGrant();
+  grant.max_in_flight = 1;
+  Build({.grant = grant, .organization_limits = {LimitOf("upstream", 1, seconds(1), 1)}});
+  Ask("ci2");
+  CallSeen& first = Ask("ci", {.request_id = kRequestId});
+  CallSeen& second = Ask("ci", {.request_id = kRequestId});
+  first.call->Cancel();
+  loop_.RunPending();
+  EXPECT_TRUE(first.abandoned());
+  ASSERT_FALSE(second.reply);
+  loop_.Advance(seconds(1));
+  MintAll();
+  EXPECT_TRUE(second.released());
+  EXPECT_FALSE(Ask("ci", {}, seconds(5)).reply) << "and gives it up at its end";
+}
+
+TEST_F(Traffic, WhoTakesOverAClaimIsJudgedByWhatStandsInTheWayThen) {
+  Build({.organization_limits = {LimitOf("upstream", 1, seconds(10), 5)}});
+  for (int i = 0; i < 5; ++i) Ask();
+  CallSeen& first = Ask("ci", {.request_id = kRequestId});
+  for (int i = 0; i < 5; ++i) Fail500();
+  CallSeen& second = Ask("ci", {.request_id = kRequestId});
+  loop_.Advance(seconds(2));  // the breaker lets one through again
+  first.call->Cancel();
+  loop_.RunPending();
+  ASSERT_FALSE(second.reply);
+  loop_.Advance(seconds(8));
+  EXPECT_EQ(upstream_.posts(), 6) << "it spends what it did not when it came";
+  Mint();
+  EXPECT_TRUE(second.released());
+  EXPECT_FALSE(Ask().reply);
+  EXPECT_EQ(upstream_.posts(), 6);
+}
+
 TEST_F(Traffic, StoppingFailsWhoWaitsForATurn) {
   Build({.organization_limits = {LimitOf("upstream", 1, seconds(1), 1)}});
   Ask();
@@ -241,6 +276,49 @@ TEST_F(Traffic, StoppingFailsWhoWaitsForATurn) {
   EXPECT_EQ(ReasonOf(waiting), Reason::kShuttingDown);
   loop_.Advance(seconds(5));
   EXPECT_EQ(upstream_.posts(), 1);
+}
+
+TEST_F(Traffic, WhoComesAfterTheStopWaitsForNothing) {
+  Build({.organization_limits = {LimitOf("upstream", 1, seconds(1), 1)}});
+  Ask("ci", {.request_id = kRequestId});
+  world().live.Stop();
+  EXPECT_EQ(ReasonOf(Ask()), Reason::kShuttingDown);
+  EXPECT_EQ(ReasonOf(Ask("ci", {.request_id = kRequestId})), Reason::kShuttingDown);
+}
+
+TEST_F(Traffic, ACallerWithoutADeadlineWaitsAMinuteForAnUpstreamSlot) {
+  Build({.slots = 1});
+  Ask();
+  const CallSeen& waiting = Ask("ci", {}, std::chrono::hours(1));
+  loop_.Advance(minutes(1) - milliseconds(1));
+  EXPECT_FALSE(waiting.reply);
+  loop_.Advance(milliseconds(1));
+  EXPECT_EQ(ReasonOf(waiting), Reason::kOverloaded);
+  Mint();
+  EXPECT_EQ(upstream_.posts(), 1);
+  EXPECT_TRUE(world().live.WaitNone({}));
+}
+
+TEST_F(Traffic, WhatWasSpentComesBackWhereNoIntentCameOfIt) {
+  using Disk = fakes::MemoryAuditLog::Disk;
+  config::Grant grant = EveryonesGrant();
+  grant.limits = {LimitOf("minute", 1, minutes(10), 1)};
+  Build({.grant = grant});
+  world().audit.SetDisk(Disk::kFails);
+  EXPECT_EQ(ReasonOf(Ask()), Reason::kAuditUnavailable);
+  world().audit.SetDisk(Disk::kHangs);
+  EXPECT_FALSE(Ask().reply);
+  loop_.Advance(seconds(2));
+  world().audit.SetDisk(Disk::kFails);
+  world().audit.SetDisk(Disk::kHangs);
+  loop_.Advance(seconds(4));  // it may have grown back by so much
+  CallSeen& late = Ask();
+  EXPECT_FALSE(late.reply);
+  loop_.Advance(seconds(2));
+  EXPECT_EQ(ReasonOf(late), Reason::kAuditUnavailable);
+  world().audit.SetDisk(Disk::kWorks);
+  EXPECT_EQ(ReasonOf(Ask()), Reason::kRateLimited) << "an intent came of it, late as it was";
+  EXPECT_EQ(upstream_.posts(), 0);
 }
 
 TEST_F(Traffic, ARefusedConnectionIsTriedAgainAndEachAttemptIsAnIntentOfItsOwn) {
@@ -276,6 +354,7 @@ TEST_F(Traffic, ARetrySpendsTheLimitsAgain) {
   loop_.Advance(milliseconds(100));
   EXPECT_EQ(ReasonOf(call), Reason::kRateLimited);
   EXPECT_EQ(upstream_.posts(), 1);
+  EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_upstream_retries_total 0")) << "it came to none";
 }
 
 TEST_F(Traffic, WhatMayHaveCreatedATokenIsNotTriedAgain) {
@@ -295,6 +374,24 @@ TEST_F(Traffic, ACallerThatLeavesWhileItsRequestPausesEndsIt) {
   loop_.Advance(seconds(1));
   EXPECT_EQ(upstream_.posts(), 1);
   EXPECT_TRUE(world().live.WaitNone({}));
+  EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_tokens_total{outcome=\"refused\"} 1"));
+}
+
+TEST_F(Traffic, ARetryThatFindsTheBreakerOpenAtItsTurnEndsTheRequestAsRefused) {
+  Build({.slots = 1});
+  CallSeen& call = Ask();
+  std::vector<CallSeen*> others;
+  for (int i = 0; i < 5; ++i) others.push_back(&Ask("ci2"));
+  NoConnection();  // 1
+  Fail500();
+  Fail500();
+  Fail500();
+  loop_.Advance(milliseconds(100));  // the other attempt waits for a slot
+  Fail500();
+  EXPECT_EQ(ReasonOf(call), Reason::kUpstreamUnavailable);
+  EXPECT_EQ(upstream_.posts(), 5);
+  EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_tokens_total{outcome=\"refused\"} 1"));
+  EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_upstream_retries_total 0"));
 }
 
 TEST_F(Traffic, RetriesAreHeldToATenthOfTheRequestsAndTenMore) {
@@ -336,6 +433,48 @@ TEST_F(Traffic, TheBreakerOpensAfterFiveFailuresInARowAndOneCallProbes) {
   EXPECT_EQ(upstream_.posts(), posts + 3);
 }
 
+TEST_F(Traffic, TheEndOfACallFromBeforeTheBreakerOpenedIsNotItsProbes) {
+  for (int i = 0; i < 7; ++i) Ask();
+  for (int i = 0; i < 5; ++i) Fail500();
+  loop_.Advance(seconds(1));
+  CallSeen& probe = Ask();
+  ASSERT_EQ(upstream_.posts(), 8);
+  Fail500();
+  loop_.Advance(seconds(5));
+  EXPECT_EQ(ReasonOf(AskOnce()), Reason::kUpstreamUnavailable) << "the probe still runs";
+  Mint();
+  EXPECT_EQ(ReasonOf(AskOnce()), Reason::kUpstreamUnavailable) << "the probe still runs";
+  Fail500();
+  EXPECT_TRUE(probe.reply);
+  EXPECT_EQ(AskOnce().failure().retry_after, seconds(2));
+}
+
+TEST_F(Traffic, AProbeThatIsDroppedFreesWhatItProbedAlone) {
+  Ask("ci", {.application = "forbidden-app"});
+  Refuse(Reason::kUpstreamForbidden, 403);
+  for (int i = 0; i < 5; ++i) Ask();
+  loop_.Advance(seconds(1));
+  world().audit.SetDisk(fakes::MemoryAuditLog::Disk::kHangs);
+  const CallSeen& of_application = Ask("ci", {.application = "forbidden-app"});
+  for (int i = 0; i < 5; ++i) Fail500();
+  loop_.Advance(seconds(1));
+  const CallSeen& of_breaker = Ask("ci");
+  EXPECT_FALSE(of_breaker.reply);
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(ReasonOf(of_application), Reason::kAuditUnavailable);
+  EXPECT_EQ(ReasonOf(AskOnce("ci")), Reason::kUpstreamUnavailable) << "the breaker's probe still runs";
+}
+
+TEST_F(Traffic, AnAnswerThatBreaksOffIsAFailure) {
+  for (int i = 0; i < 5; ++i) {
+    Ask();
+    upstream_.Answer({Indeterminate{{.reason = Reason::kOutcomeUnknown}, nullptr},
+                      {.http_status = 200, .key_generation = generation_}});
+    loop_.RunPending();
+  }
+  EXPECT_EQ(ReasonOf(AskOnce()), Reason::kUpstreamUnavailable);
+}
+
 TEST_F(Traffic, TheBreakersTimeDoublesToThirtySeconds) {
   BreakTheBreaker();
   for (const seconds wait :
@@ -357,6 +496,17 @@ TEST_F(Traffic, AnAnswerBetweenFailuresKeepsTheBreakerClosed) {
     }
   }
   EXPECT_FALSE(Ask().reply);
+}
+
+TEST_F(Traffic, AnAnswerThatBreaksOffIsAFailureAndAnInvalidOneIsNone) {
+  const auto unclear = [this](Reason reason) {
+    Ask();
+    upstream_.Answer({Indeterminate{{.reason = reason}, nullptr}, {.http_status = 200, .key_generation = 1}});
+    loop_.RunPending();
+  };
+  for (int i = 0; i < 6; ++i) unclear(Reason::kUpstreamInvalidResponse);
+  for (int i = 0; i < 5; ++i) unclear(Reason::kOutcomeUnknown);
+  EXPECT_EQ(ReasonOf(Ask()), Reason::kUpstreamUnavailable);
 }
 
 TEST_F(Traffic, AnOpenBreakerSpendsNoLimitAndStillAnswersWhatIsKnown) {
@@ -424,6 +574,23 @@ TEST_F(Traffic, ALateRejectionOfAnOldKeyDoesNotCoolTheNewOne) {
   world().availability.UseKeys({{"acme", {nullptr, config::KeyFile{}, 2}}});
   Refuse(Reason::kUpstreamKeyRejected, 401);
   EXPECT_FALSE(Ask().reply);
+}
+
+TEST_F(Traffic, ALate403OfAnOldKeyDoesNotCoolTheApplicationForTheNewOne) {
+  Ask();
+  world().availability.UseKeys({{"acme", {nullptr, config::KeyFile{}, 2}}});
+  Refuse(Reason::kUpstreamForbidden, 403);
+  EXPECT_FALSE(Ask().reply);
+}
+
+TEST_F(Traffic, NoNumberOfForbiddenApplicationsKeepsAnotherFromCooling) {
+  for (int i = 0; i < 1100; ++i) {
+    Ask("ci", {.application = "app-" + std::to_string(i)});
+    Refuse(Reason::kUpstreamForbidden, 403);
+    loop_.Advance(milliseconds(10));
+  }
+  EXPECT_EQ(ReasonOf(Ask("ci", {.application = "app-1099"})), Reason::kUpstreamForbidden);
+  EXPECT_EQ(upstream_.posts(), 1100);
 }
 
 TEST_F(Traffic, A403CoolsThatApplicationAlone) {

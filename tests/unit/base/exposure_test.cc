@@ -23,6 +23,8 @@ const std::set<std::string> kMayExpose = {
     "daemon/rpc/credentials.cc",              // the listeners' own TLS keys, on their way to gRPC
     "daemon/rpc/tls_files.cc",                // the same, when they are checked
     "daemon/rpc/token_service.cc",            // a released bearer, on its way to its caller
+    "daemon/state/redis_wire.cc",             // Redis's password, on its way to Redis
+    "daemon/state/sealer.cc",                 // a token, as it is sealed, and the key for that
     "daemon/upstream/answer_body.cc",
     "daemon/upstream/api_key.cc",  // to tell whether it is another key
     "daemon/upstream/applivery.cc",

@@ -191,7 +191,10 @@ INSTANTIATE_TEST_SUITE_P(
              "$DIR/api_key}\n",
              "upstream: {}\n",
              {"5:1: error: upstream: needs applivery"}},
-        Case{"NoState", "audit:", "state: {}\naudit:", {"16:1: error: state: needs memory"}},
+        Case{"NoState",
+             "audit:",
+             "state: {}\naudit:",
+             {"16:1: error: state: needs exactly one of memory, redis"}},
         Case{"TwoKeySources",
              kKey,
              "{env: A, credential: b}",
@@ -469,13 +472,23 @@ INSTANTIATE_TEST_SUITE_P(
     NameOf);
 
 INSTANTIATE_TEST_SUITE_P(
-    Unsupported, ConfigErrorTest,
+    State, ConfigErrorTest,
     testing::ValuesIn(std::vector<Case>{
-        Case{"IsReportedOnceForWhatItHolds",
+        Case{"RedisKeys",
              "audit:",
              "state:\n  redis:\n    address: \"redis:0\"\n    encryption_key_file: /nowhere\naudit:",
-             {"17:3: error: state.redis: not supported in this version",
-              "18:14: error: state.redis.address: the port must be a number from 1 to 65535"}}}),
+             {"18:14: error: state.redis.address: the port must be a number from 1 to 65535",
+              "19:26: error: state.redis.encryption_key_file: the file cannot be read: No such file or "
+              "directory"}},
+        Case{"RedisKeyOfAnotherSize",
+             "audit:",
+             "state:\n  redis: {address: \"redis:1\", encryption_key_file: $DIR/api_key}\naudit:",
+             {"17:52: error: state.redis.encryption_key_file: the file must hold at least 32 bytes"}},
+        Case{"TwoHomes",
+             "audit:",
+             "state:\n  memory: {}\n  redis: {address: \"redis:1\", encryption_key_file: "
+             "$DIR/redis_key}\naudit:",
+             {"18:3: error: state.redis: cannot stand beside memory: give one of them"}}}),
     NameOf);
 
 TEST(ConfigErrors, AreAllReportedInTheOrderOfTheFile) {

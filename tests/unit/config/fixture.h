@@ -26,6 +26,7 @@ class Folder {
     Write("api_key", "abc", 0440);
     Write("jwks.json", "{}", 0644);
     Write("fingerprint_key", std::string(32, 'k'), 0400);
+    Write("redis_key", std::string(32, 'r'), 0400);
     Write("signing_key.pem", "key", 0400);
   }
   ~Folder() { std::filesystem::remove_all(path_); }
@@ -146,7 +147,12 @@ requests:
   remember: 24h
   max_entries: 5000
 state:
-  memory: {}
+  redis:
+    address: redis:6379
+    username: tokend
+    password_file: $DIR/api_key
+    encryption_key_file: $DIR/redis_key
+    on_failure: local
 audit:
   file: {path: /var/log/tokend/audit.jsonl, max_size: 1MiB, keep: 7}
   stdout: {}

@@ -132,6 +132,10 @@ std::string Describe(const Config& config) {
     limits(grant.shared_limits);
     out << grant.max_in_flight.value_or(0) << "\n";
   }
+  if (const auto* redis = std::get_if<RedisState>(&config.state)) {
+    out << "redis " << ToString(redis->address) << ";" << redis->username << ";" << redis->password_file
+        << ";" << redis->encryption_key_file << ";" << static_cast<int>(redis->on_failure) << "\n";
+  }
   out << config.requests.remember.count() << ";" << config.requests.max_entries << "\n";
   const AuditFile file = config.audit.file.value_or(AuditFile{});
   out << config.audit.file.has_value() << file.path << ";" << file.max_size << ";" << file.keep << ";"
@@ -200,6 +204,15 @@ const std::map<std::string, std::pair<std::string, std::string>>& Edits() {
       {"policy.grants.shared_limits.per", {"per: 2m", "per: 3m"}},
       {"policy.grants.shared_limits.burst", {"burst: 25", "burst: 24"}},
       {"policy.grants.max_in_flight", {"      max_in_flight: 8\n", ""}},
+      {"state.memory",
+       {"redis:\n    address: redis:6379\n    username: tokend\n    password_file: $DIR/api_key\n"
+        "    encryption_key_file: $DIR/redis_key\n    on_failure: local\n",
+        "memory: {}\n"}},
+      {"state.redis.address", {"redis:6379", "redis:6380"}},
+      {"state.redis.username", {"username: tokend", "username: other"}},
+      {"state.redis.password_file", {"password_file: $DIR/api_key", "password_file: $DIR/redis_key"}},
+      {"state.redis.encryption_key_file", {"$DIR/redis_key", "$DIR/fingerprint_key"}},
+      {"state.redis.on_failure", {"on_failure: local", "on_failure: deny"}},
       {"policy.grants.description", {"} [{caller}", "} ({caller}"}},
       {"requests.remember", {"24h", "23h"}},
       {"requests.max_entries", {"5000", "5001"}},
@@ -229,8 +242,7 @@ TEST(Schema, HasNoSupportedKeyThatDoesNothing) {
   const LoadResult before = folder.Parse(kFull);
   ASSERT_THAT(before.errors, IsEmpty());
   Walk([&](const std::string& path, const FieldDescriptor& field, Support support) {
-    // The one home that state has in this version: there is nothing to choose.
-    if (!IsLeaf(field) || support == Support::kNotHere || path == "state.memory") return;
+    if (!IsLeaf(field) || support == Support::kNotHere) return;
     ASSERT_EQ(Edits().count(path), 1U) << path << " is supported, but no edit shows what it does";
     const auto& [find, replace] = Edits().at(path);
     const std::string edited = Folder::Replace(std::string(kFull), find, replace);
@@ -248,8 +260,6 @@ TEST(Schema, RefusesEveryKeyThatItDoesNotSupport) {
       {"upstream.tokend",
        {"    organizations:\n      - name: acme\n        api_key: {file: $DIR/api_key}",
         "    address: central:8443"}},
-      {"state.redis",
-       {"audit:", "state: {redis: {address: \"redis:6379\", encryption_key_file: /key}}\naudit:"}},
   };
   const Folder folder;
   std::set<std::string> outermost;

@@ -1,0 +1,223 @@
+#include "daemon/state/redis_session.h"
+
+#include <absl/strings/numbers.h>
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "daemon/base/form.h"
+#include "daemon/state/redis_scripts.h"
+
+namespace tokend::state {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+
+const char* const kEpochKey = "{tokend}:epoch";
+
+// Past all times.
+constexpr std::int64_t kNever = std::int64_t{1} << 53U;
+
+// A script that Redis found too old is sent again, with a new time: its clock may have been set.
+constexpr int kMaxAttempts = 3;
+
+std::string NewName() {
+  std::string name = MakeUuid();
+  name.erase(std::remove(name.begin(), name.end(), '-'), name.end());
+  return name;
+}
+
+Status NotUnderstood() { return absl::UnknownError("Redis answers what no script of this daemon does"); }
+
+}  // namespace
+
+Result<RedisAnswer> RedisAnswer::From(RedisReply reply) {
+  auto* elements = std::get_if<std::vector<RedisReply>>(&reply.value);
+  if (elements == nullptr || elements->size() < kHeader) return NotUnderstood();
+  const auto* word = std::get_if<std::string>(&elements->front().value);
+  if (word == nullptr) return NotUnderstood();
+  return RedisAnswer(*word, std::move(*elements));
+}
+
+std::int64_t RedisAnswer::Integer(std::size_t at) const {
+  if (at >= elements_.size()) return 0;
+  if (const auto* number = std::get_if<std::int64_t>(&elements_[at].value)) return *number;
+  std::int64_t number = 0;
+  const auto* text = std::get_if<std::string>(&elements_[at].value);
+  return text != nullptr && absl::SimpleAtoi(*text, &number) ? number : 0;
+}
+
+std::string RedisAnswer::Text(std::size_t at) const {
+  const auto* text =
+      kHeader + at < elements_.size() ? std::get_if<std::string>(&elements_[kHeader + at].value) : nullptr;
+  return text == nullptr ? "" : *text;
+}
+
+std::vector<std::string> RedisAnswer::Texts(std::size_t at) const {
+  std::vector<std::string> texts;
+  const auto* list = kHeader + at < elements_.size()
+                         ? std::get_if<std::vector<RedisReply>>(&elements_[kHeader + at].value)
+                         : nullptr;
+  if (list == nullptr) return texts;
+  for (const RedisReply& element : *list) {
+    if (const auto* text = std::get_if<std::string>(&element.value)) texts.push_back(*text);
+  }
+  return texts;
+}
+
+RedisSession::RedisSession(loop::EventLoop& loop, Redis& redis, std::chrono::milliseconds remember,
+                           Events events)
+    : loop_(loop),
+      redis_(redis),
+      remember_(remember),
+      events_(std::move(events)),
+      replica_(NewName()),
+      health_(absl::UnavailableError("there is no contact with Redis yet")) {}
+
+RedisSession::~RedisSession() {
+  if (tick_) loop_.Cancel(*tick_);
+}
+
+void RedisSession::Start() {
+  Hello();
+  ArmTick();
+}
+
+void RedisSession::Open() {
+  contact_ = Contact::kFull;
+  SetHealth(absl::OkStatus());
+}
+
+Status RedisSession::health() const {
+  const std::lock_guard lock(mutex_);
+  return health_;
+}
+
+void RedisSession::Run(const RedisScript& script, Writes writes, std::vector<std::string> arguments,
+                       Done done) {
+  auto call = std::make_unique<Call>();
+  call->script = &script;
+  call->writes = writes;
+  call->arguments = std::move(arguments);
+  call->done = std::move(done);
+  Send(std::move(call));
+}
+
+void RedisSession::Send(std::unique_ptr<Call> call) {
+  ++call->attempts;
+  call->contact = contacts_;
+  call->sent_at = loop_.clock().Now();
+  const std::string write = call->writes == Writes::kLedger ? std::to_string(++last_write_) : "0";
+  const std::int64_t life = duration_cast<microseconds>(kScriptLife).count();
+  std::vector<std::string> arguments = {epoch_, replica_,
+                                        std::to_string(clock_ ? TimeAtMost() + life : kNever),
+                                        std::to_string(known_write_), write};
+  arguments.insert(arguments.end(), call->arguments.begin(), call->arguments.end());
+  const RedisScript& script = *call->script;
+  redis_.Run(script, {kEpochKey}, std::move(arguments),
+             [this, alive = std::weak_ptr(alive_), call = std::move(call)](Result<RedisReply> reply) mutable {
+               if (!alive.expired()) OnReply(std::move(call), std::move(reply));
+             });
+}
+
+void RedisSession::OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply) {
+  Result<RedisAnswer> answer =
+      reply.ok() ? RedisAnswer::From(*std::move(reply)) : Result<RedisAnswer>(reply.status());
+  if (answer.ok()) {
+    Learn(*answer, call->sent_at);
+    if (answer->word() == "late") {
+      if (call->attempts < kMaxAttempts) return Send(std::move(call));
+      answer = absl::UnavailableError("Redis's clock does not keep up");
+    } else if (answer->word() == "lost") {
+      answer = absl::UnavailableError("Redis has lost what it held");
+    }
+  }
+  // What was sent before contact was lost says nothing of the contact that there is now.
+  const bool loses = !answer.ok() && answer.status().code() != absl::StatusCode::kResourceExhausted &&
+                     call->contact == contacts_ && contact_ != Contact::kNone;
+  if (loses) {
+    const std::weak_ptr alive(alive_);
+    Lose(answer.status());
+    if (alive.expired()) return;
+  }
+  call->done(std::move(answer));
+}
+
+void RedisSession::Learn(const RedisAnswer& answer, TimePoint sent_at) {
+  clock_ = {answer.now(), sent_at};
+  known_write_ = std::max(known_write_, answer.wrote());
+}
+
+std::int64_t RedisSession::TimeAtMost() const {
+  return clock_->first + duration_cast<microseconds>(loop_.clock().Now() - clock_->second).count();
+}
+
+std::int64_t RedisSession::Fence() const {
+  return clock_ ? TimeAtMost() + duration_cast<microseconds>(kScriptLife).count() : 0;
+}
+
+void RedisSession::Lose(const Status& why) {
+  contact_ = Contact::kNone;
+  ++contacts_;
+  SetHealth(absl::UnavailableError(why.message()));
+  ArmTick();
+  events_.on_lost();
+}
+
+void RedisSession::ArmTick() {
+  if (tick_) loop_.Cancel(*tick_);
+  tick_ = loop_.After(contact_ == Contact::kNone ? kHello : kBeat, [this] {
+    tick_.reset();
+    Tick();
+  });
+}
+
+void RedisSession::Tick() {
+  ArmTick();
+  if (contact_ == Contact::kNone) return Hello();
+  if (beat_runs_) return;
+  beat_runs_ = true;
+  Run(RedisScripts::Get().beat, Writes::kNothing, {}, [this](const Result<RedisAnswer>& answer) {
+    beat_runs_ = false;
+    if (answer.ok()) events_.on_beat(static_cast<std::size_t>(answer->Number(0)));
+  });
+}
+
+void RedisSession::Hello() {
+  if (hello_runs_) return;
+  hello_runs_ = true;
+  const bool knows = has_past_ || !epoch_.empty();
+  const bool may_begin = knows || (no_epoch_since_ && loop_.clock().Now() - *no_epoch_since_ >= kOthersFirst);
+  Run(RedisScripts::Get().hello, Writes::kNothing,
+      {NewName(), may_begin ? "1" : "0", knows ? "1" : "0", std::to_string(microseconds(remember_).count())},
+      [this](const Result<RedisAnswer>& answer) {
+        hello_runs_ = false;
+        OnHello(answer);
+      });
+}
+
+void RedisSession::OnHello(const Result<RedisAnswer>& answer) {
+  if (!answer.ok()) return SetHealth(absl::UnavailableError(answer.status().message()));
+  if (answer->word() != "epoch") {
+    if (!no_epoch_since_) no_epoch_since_ = loop_.clock().Now();
+    return SetHealth(absl::UnavailableError("Redis is empty; another replica may know why"));
+  }
+  no_epoch_since_.reset();
+  const std::string epoch = answer->Text(0);
+  const bool lost = (!epoch_.empty() && epoch_ != epoch) || answer->Number(2) != 0;
+  epoch_ = epoch;
+  contact_ = Contact::kMade;
+  ++contacts_;
+  SetHealth(absl::UnavailableError("what this replica knows is being written to Redis"));
+  ArmTick();
+  events_.on_made(lost ? Memory::kLost : Memory::kKept);
+}
+
+void RedisSession::SetHealth(Status health) {
+  const std::lock_guard lock(mutex_);
+  health_ = std::move(health);
+}
+
+}  // namespace tokend::state

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "daemon/base/mint_outcome.h"
+#include "daemon/base/result.h"
+#include "daemon/base/secret.h"
+
+namespace tokend::state {
+
+// Seals tokens for a place that others can read and write: AES-256-GCM under one key, with a random nonce for
+// each. What is sealed for one request_id and caller opens for no other. Thread-safe.
+class Sealer {
+ public:
+  static constexpr std::size_t kKeyBytes = 32;
+
+  // `key` has kKeyBytes.
+  explicit Sealer(Secret key);
+
+  std::string Seal(const Token& token, std::string_view request_id, std::string_view caller) const;
+
+  // Fails on anything that this key did not seal for them.
+  Result<std::shared_ptr<const Token>> Open(std::string_view sealed, std::string_view request_id,
+                                            std::string_view caller) const;
+
+ private:
+  const Secret key_;
+};
+
+}  // namespace tokend::state

@@ -1,0 +1,67 @@
+#include "tests/fakes/turned_loop.h"
+
+#include <algorithm>
+
+namespace tokend::fakes {
+
+void TurnedLoop::Post(loop::Task task) {
+  // Notified under the lock: once the task is seen, the test may end this loop.
+  const std::lock_guard lock(mutex_);
+  tasks_.push_back(std::move(task));
+  posted_.notify_one();
+}
+
+loop::TimerId TurnedLoop::After(std::chrono::nanoseconds delay, loop::Task task) {
+  const std::uint64_t id = ++last_timer_;
+  const Time due = clock().Now() + delay;
+  timers_.emplace(std::pair(due, id), std::move(task));
+  due_.emplace(id, due);
+  return loop::TimerId{id};
+}
+
+void TurnedLoop::Cancel(loop::TimerId timer) {
+  const auto found = due_.find(static_cast<std::uint64_t>(timer));
+  if (found == due_.end()) return;
+  timers_.erase({found->second, found->first});
+  due_.erase(found);
+}
+
+bool TurnedLoop::RunOne() {
+  loop::Task task;
+  if (!timers_.empty() && timers_.begin()->first.first <= clock().Now()) {
+    auto timer = timers_.extract(timers_.begin());
+    due_.erase(timer.key().second);
+    task = std::move(timer.mapped());
+  } else {
+    const std::lock_guard lock(mutex_);
+    if (tasks_.empty()) return false;
+    task = std::move(tasks_.front());
+    tasks_.pop_front();
+  }
+  task();
+  return true;
+}
+
+void TurnedLoop::Wait(Time limit) {
+  if (!timers_.empty()) limit = std::min(limit, timers_.begin()->first.first);
+  std::unique_lock lock(mutex_);
+  posted_.wait_until(lock, limit, [this] { return !tasks_.empty(); });
+}
+
+bool TurnedLoop::RunUntil(absl::FunctionRef<bool()> done, std::chrono::seconds limit) {
+  const Time end = clock().Now() + limit;
+  while (!done()) {
+    if (clock().Now() > end) return false;
+    if (!RunOne()) Wait(end);
+  }
+  return true;
+}
+
+void TurnedLoop::RunFor(std::chrono::milliseconds duration) {
+  const Time end = clock().Now() + duration;
+  while (clock().Now() < end) {
+    if (!RunOne()) Wait(end);
+  }
+}
+
+}  // namespace tokend::fakes

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "daemon/loop/event_loop.h"
+
+namespace tokend::fakes {
+
+// An event loop on the process's own clocks, that a test turns on its own thread: for what real programs
+// answer in their own time. Post may be called by any thread, all else by the test's.
+class TurnedLoop final : public loop::EventLoop {
+ public:
+  void Post(loop::Task task) override;
+  loop::TimerId After(std::chrono::nanoseconds delay, loop::Task task) override;
+  void Cancel(loop::TimerId timer) override;
+  const loop::Clock& clock() const override { return loop::SystemClock(); }
+
+  // Runs what is posted and what falls due, until `done`, which is asked after each task. False if `limit`
+  // passes first: a test that hangs, not one that waits.
+  bool RunUntil(absl::FunctionRef<bool()> done, std::chrono::seconds limit = std::chrono::seconds(30));
+
+  // The same for so long: to see that something does not happen.
+  void RunFor(std::chrono::milliseconds duration);
+
+ private:
+  using Time = std::chrono::steady_clock::time_point;
+
+  bool RunOne();
+  void Wait(Time limit);
+
+  std::uint64_t last_timer_ = 0;
+  std::map<std::pair<Time, std::uint64_t>, loop::Task> timers_;
+  std::map<std::uint64_t, Time> due_;
+
+  std::mutex mutex_;
+  std::condition_variable posted_;
+  std::deque<loop::Task> tasks_;
+};
+
+}  // namespace tokend::fakes
