@@ -12,6 +12,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -99,11 +100,19 @@ state::Observer StateObserver(telemetry::Metrics& metrics) {
       .on_queue = [&metrics](const std::string& organization,
                              std::size_t waiting) { metrics.SetTurnQueue(organization, waiting); },
       .on_turn = [&metrics](std::chrono::nanoseconds waited) { metrics.TurnCame(waited); },
+      .on_reach =
+          [](const Status& reach) {
+            Log(reach.ok() ? LogLevel::kInfo : LogLevel::kWarning,
+                reach.ok() ? "redis.reached" : "redis.unreachable",
+                {{"detail", std::string(reach.message())}});
+          },
   };
 }
 
 upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metrics) {
-  return [&metrics](const std::string& organization, upstream::Obstacle obstacle, bool stands) {
+  using Standing = std::set<std::pair<std::string, upstream::Obstacle>>;
+  return [&metrics, standing = Standing()](const std::string& organization, upstream::Obstacle obstacle,
+                                           bool stands) mutable {
     using Shown = telemetry::Metrics::Obstacle;
     struct Names {
       Shown shown;
@@ -116,6 +125,12 @@ upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metric
                             ? Names{Shown::kKeyRejected, "upstream.key_rejected", "upstream.key_accepted"}
                             : Names{Shown::kPaused, "upstream.paused", "upstream.resumed"};
     metrics.SetObstacle(organization, names.shown, stands);
+    // What has never stood has not gone.
+    if (stands) {
+      standing.emplace(organization, obstacle);
+    } else if (standing.erase({organization, obstacle}) == 0) {
+      return;
+    }
     Log(stands ? LogLevel::kWarning : LogLevel::kInfo, stands ? names.comes : names.goes,
         {{"organization", organization}});
   };
@@ -188,19 +203,21 @@ class StateHome {
     redis_.emplace(loop, state::RedisConnection::Options{.address = redis->address,
                                                          .username = redis->username,
                                                          .password = std::move(secrets->password)});
-    state_ = std::make_unique<state::RedisState>(
+    auto shared = std::make_unique<state::RedisState>(
         loop, *redis_,
         state::RedisState::Options{config.requests, redis->on_failure, std::move(secrets->encryption_key)},
         std::move(observer));
+    shared_ = shared.get();
+    state_ = std::move(shared);
   }
 
   state::State& state() { return *state_; }
 
   // Waits, but not for long, until requests can be admitted: a replica that starts beside a Redis that works
   // refuses none.
-  void AwaitHealth() const {
+  void AwaitReach() const {
     const auto deadline = std::chrono::steady_clock::now() + kStateDeadline;
-    while (!state_->health().ok() && std::chrono::steady_clock::now() < deadline) {
+    while (shared_ != nullptr && !shared_->reach().ok() && std::chrono::steady_clock::now() < deadline) {
       std::this_thread::sleep_for(kStateLook);
     }
   }
@@ -208,6 +225,7 @@ class StateHome {
  private:
   std::optional<state::RedisConnection> redis_;
   std::unique_ptr<state::State> state_;
+  const state::RedisState* shared_ = nullptr;  // the same, where it is in Redis
 };
 
 std::vector<telemetry::Check> Checks(const std::atomic<bool>& serving, const audit::QueuedAuditLog& audit,
@@ -357,7 +375,7 @@ Status Run(const std::string& path, Settings settings) {
   RecordedRun run(audit);
   if (Status started = run.Start(); !started.ok()) return started;
 
-  home.AwaitHealth();
+  home.AwaitReach();
   std::atomic<bool> serving = false;
   auto server = rpc::Server::Start(config, settings.edge, issuer, current, metrics);
   if (!server.ok()) return server.status();

@@ -1,6 +1,21 @@
 #include "daemon/config/rules.h"
 
+#include "daemon/config/address.h"
+
 namespace tokend::config {
+
+void ApplyStateRules(const v1::Config& schema, Report& report) {
+  if (!schema.state().has_redis()) return;
+  const v1::RedisState& redis = schema.state().redis();
+  if (redis.has_username() && !report.Has("state.redis.password_file")) {
+    report.Error("state.redis.username", "needs password_file");
+  }
+  if (redis.has_address() && !IsLocal(*ParseAddress(redis.address()))) {
+    report.Warning(
+        "state.redis.address",
+        "what replicas share crosses the network unprotected, the password included: use a tunnel");
+  }
+}
 
 void ApplyAuditRules(Report& report) {
   if (!report.Has("audit")) return;
@@ -18,6 +33,7 @@ void ApplyRules(v1::Config& schema, Report& report) {
   ApplyListenerRules(schema, report);
   ApplyUpstreamRules(schema, report);
   ApplyPolicyRules(schema, report);
+  ApplyStateRules(schema, report);
   ApplyAuditRules(report);
 }
 

@@ -14,6 +14,7 @@ void ApplyRules(v1::Config& schema, Report& report);
 void ApplyListenerRules(v1::Config& schema, Report& report);
 void ApplyUpstreamRules(v1::Config& schema, Report& report);
 void ApplyPolicyRules(v1::Config& schema, Report& report);
+void ApplyStateRules(const v1::Config& schema, Report& report);
 void ApplyAuditRules(Report& report);
 
 }  // namespace tokend::config

@@ -41,8 +41,8 @@ Issuance::Issuance(const Stages& stages, Caller caller, TokenRequest request, st
       config_(stages.config.Get()),
       caller_(std::move(caller)),
       request_(std::move(request)),
-      latest_turn_(stages.loop.clock().Now() + kLongestWait),
-      deadline_(std::min(deadline, latest_turn_)),
+      patience_ends_(stages.loop.clock().Now() + kLongestWait),
+      deadline_(std::min(deadline, patience_ends_)),
       reply_(std::move(reply)) {}
 
 void Issuance::Start() {
@@ -107,7 +107,7 @@ void Issuance::Queue() {
   stage_ = Stage::kQueued;
   place_ = stages_.traffic.slots.Acquire(caller_.name(), [self = shared_from_this()] { self->OnTurn(); });
   if (!place_) return;
-  overdue_ = stages_.loop.After(latest_turn_ - stages_.loop.clock().Now(), [self = shared_from_this()] {
+  overdue_ = stages_.loop.After(patience_ends_ - stages_.loop.clock().Now(), [self = shared_from_this()] {
     if (self->CallOff()) self->Fail({Reason::kOverloaded, "no slot upstream came free in time"});
   });
 }
@@ -332,6 +332,7 @@ void Issuance::OnIntentLost() {
 // Nor will it ever be.
 void Issuance::OnNoIntent() {
   stages_.state.GiveBack(charges_, spent_);
+  if (attempts_ > 1) EndMint("refused");
   Leave();
 }
 

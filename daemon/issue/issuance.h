@@ -97,7 +97,7 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
   const std::shared_ptr<const ConfigSnapshot> config_;
   const Caller caller_;
   const TokenRequest request_;
-  const state::TimePoint latest_turn_;  // whatever the caller's deadline
+  const state::TimePoint patience_ends_;  // whatever the caller's deadline
   const state::TimePoint deadline_;
   ReplyCallback reply_;  // empty once called
   std::optional<LiveCalls::Ticket> ticket_;

@@ -215,9 +215,13 @@ void RedisSession::OnHello(const Result<RedisAnswer>& answer) {
   events_.on_made(lost ? Memory::kLost : Memory::kKept);
 }
 
-void RedisSession::SetHealth(Status health) {
-  const std::lock_guard lock(mutex_);
-  health_ = std::move(health);
+void RedisSession::SetHealth(const Status& health) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (health_ == health) return;
+    health_ = health;
+  }
+  if (events_.on_health) events_.on_health(health);
 }
 
 }  // namespace tokend::state

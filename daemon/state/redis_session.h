@@ -63,6 +63,7 @@ class RedisSession {
     std::function<void(Memory)> on_made = {};  // Open when it is time
     std::function<void()> on_lost = {};        // what waits in Redis waits there no more
     std::function<void(std::size_t entries)> on_beat = {};
+    std::function<void(const Status& health)> on_health = {};  // it has changed; does not end the session
   };
 
   // How long the lease is, is the scripts' to say: five of these.
@@ -122,7 +123,7 @@ class RedisSession {
   void Tick();
   void Hello();
   void OnHello(const Result<RedisAnswer>& answer);
-  void SetHealth(Status health);
+  void SetHealth(const Status& health);
 
   loop::EventLoop& loop_;
   Redis& redis_;

@@ -82,6 +82,10 @@ RedisState::RedisState(loop::EventLoop& loop, Redis& redis, Options options, Obs
                     [this](std::size_t entries) {
                       if (observer_.on_entries) observer_.on_entries(entries);
                       claims_.Retry();
+                    },
+                .on_health =
+                    [this](const Status& health) {
+                      if (observer_.on_reach) observer_.on_reach(health);
                     }}),
       claims_(loop, session_, sealer_, requests_.remember),
       turns_(loop, session_, observer_),

@@ -42,7 +42,7 @@ class ScriptedUpstream final : public upstream::Upstream {
   }
 
   // Answers it with a new token: "bearer-1", "bearer-2" …
-  void AnswerMinted() {
+  void AnswerMinted(std::uint64_t key_generation = 1) {
     auto token = std::make_shared<Token>();
     ++minted_;
     const std::string number = std::to_string(minted_);
@@ -50,7 +50,7 @@ class ScriptedUpstream final : public upstream::Upstream {
     token->description = waiting_.front().request.description;
     token->scopes = waiting_.front().request.scopes;
     token->bearer = Bearer("bearer-" + number);
-    Answer({Minted{std::move(token)}, {.http_status = 200, .key_generation = 1}});
+    Answer({Minted{std::move(token)}, {.http_status = 200, .key_generation = key_generation}});
   }
 
   int posts() const { return posts_; }

@@ -480,6 +480,11 @@ INSTANTIATE_TEST_SUITE_P(
              {"18:14: error: state.redis.address: the port must be a number from 1 to 65535",
               "19:26: error: state.redis.encryption_key_file: the file cannot be read: No such file or "
               "directory"}},
+        Case{"RedisUserWithoutPassword",
+             "audit:",
+             "state:\n  redis: {address: \"unix:///r\", username: me, encryption_key_file: "
+             "$DIR/redis_key}\naudit:",
+             {"17:43: error: state.redis.username: needs password_file"}},
         Case{"RedisKeyOfAnotherSize",
              "audit:",
              "state:\n  redis: {address: \"redis:1\", encryption_key_file: $DIR/api_key}\naudit:",

@@ -162,7 +162,7 @@ class RandomRun {
   // Its id.
   std::string Forget(const Tracked& call) {
     const int number = call.call.number;
-    const std::string id = call.call.request_id;
+    std::string id = call.call.request_id;
     spends_again_.erase(number);
     reference_.Forget(number);
     calls_.erase(number);

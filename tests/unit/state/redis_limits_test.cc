@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <fstream>
+#include <iterator>
 #include <map>
+#include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -320,6 +324,47 @@ TEST_F(RedisLimits, AnOverlongBucketStaysExact) {
            Rate({.name = "huge", .tokens = 1, .per = std::chrono::hours(720), .burst = 1000000000}),
            "grant/huge"});
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Outcome(Admit(a_, Call(charges))), "fresh");
+}
+
+// The user's permissions, as deploy/redis.md has them.
+std::vector<std::string> DocumentedUser() {
+  std::ifstream file(std::string(TOKEND_SOURCE) + "/deploy/redis.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::size_t begin = text.find("ACL SETUSER");
+  std::istringstream words(text.substr(begin, text.find("```", begin) - begin));
+  std::vector<std::string> command;
+  for (std::string word; words >> word;) command.push_back(word == ">PASSWORD" ? ">secret" : word);
+  return command;
+}
+
+TEST_F(RedisWorld, EverythingIsPermittedToTheUserThatTheDocsName) {
+  ASSERT_EQ(server_.Ask(DocumentedUser()), "OK");
+  server_.Ask({"DEL", "{tokend}:epoch"});
+  username_ = "tokend";
+  password_ = "secret";
+  Replica& a = Start();
+  const Charges charges{.own = {ChargeOf("own", 9, seconds(60))},
+                        .organization = {ChargeOf("org", 1, milliseconds(300))},
+                        .organization_name = "acme",
+                        .caller = {}};
+  const Seen& first = Admit(a, AdmissionOf("x", "ci", charges));
+  ASSERT_EQ(Outcome(first), "fresh");
+  const Seen& left = Admit(a, AdmissionOf("y", "ci", charges));
+  const Seen& later = Admit(a, AdmissionOf("z", "ci", charges));
+  ASSERT_TRUE(loop_.RunUntil([this] { return server_.Ask({"ZCARD", "{tokend}:q:acme"}) == "2"; }));
+  a->Leave("y", &left);
+  EXPECT_EQ(Outcome(later), "fresh");
+  a->GiveBack(charges, std::get<Fresh>(*first).spent);
+  a->Settle("x", AnswerOf("bearer"), Clock());
+  EXPECT_EQ(Now(a, "x"), "bearer");
+  a->Refuse("z", {.reason = Reason::kUpstreamRejected});
+  EXPECT_EQ(Now(a, "z"), "fresh");
+  std::optional<Result<std::vector<TimePoint>>> levels;
+  a->Levels(charges.own, [&](Result<std::vector<TimePoint>> result) { levels = std::move(result); });
+  ASSERT_TRUE(loop_.RunUntil([&] { return levels.has_value(); }));
+  EXPECT_TRUE(levels->ok());
+  loop_.RunFor(milliseconds(1200));  // a beat
+  EXPECT_TRUE(a->reach().ok());
 }
 
 }  // namespace

@@ -239,6 +239,8 @@ TEST_F(LocalRedis, RequestsWithoutAnIdOfTheirOwnGoOnUnderTheReplicasLimits) {
   server_.Kill();
   ASSERT_TRUE(OutOfContact(a_));
   ASSERT_TRUE(OutOfContact(b));
+  EXPECT_TRUE(a_->health().ok());
+  EXPECT_FALSE(b->health().ok());
   const Charges charges = Own(ChargeOf("own", 2, seconds(60)));
   EXPECT_EQ(Outcome(Admit(a_, ByDaemon("x", charges))), "fresh");
   EXPECT_EQ(Outcome(Admit(a_, ByDaemon("y", charges))), "fresh");

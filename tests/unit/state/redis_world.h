@@ -47,7 +47,8 @@ class RedisWorld : public testing::Test {
   Replica& Begin(config::OnRedisFailure on_failure = config::OnRedisFailure::kDeny) {
     Replica& replica = replicas_.emplace_back();
     replica.connection = std::make_unique<RedisConnection>(
-        loop_, RedisConnection::Options{config::UnixAddress{server_.socket()}, "", Secret(), timeout_});
+        loop_, RedisConnection::Options{config::UnixAddress{server_.socket()}, username_, Secret(password_),
+                                        timeout_});
     replica.state = std::make_unique<RedisState>(
         loop_, *replica.connection, RedisState::Options{requests_, on_failure, Secret(std::string(32, 'k'))},
         Observer{.on_entries = [this](std::size_t entries) { entries_ = entries; }});
@@ -60,10 +61,10 @@ class RedisWorld : public testing::Test {
   }
 
   bool InContact(const Replica& replica) {
-    return loop_.RunUntil([&replica] { return replica.state->health().ok(); });
+    return loop_.RunUntil([&replica] { return replica.state->reach().ok(); });
   }
   bool OutOfContact(const Replica& replica) {
-    return loop_.RunUntil([&replica] { return !replica.state->health().ok(); });
+    return loop_.RunUntil([&replica] { return !replica.state->reach().ok(); });
   }
 
   static Admission AdmissionOf(const std::string& id, const std::string& caller = "ci",
@@ -136,6 +137,8 @@ class RedisWorld : public testing::Test {
     return keys.empty() ? 0 : static_cast<std::size_t>(std::count(keys.begin(), keys.end(), '\n')) + 1;
   }
 
+  std::string username_;
+  std::string password_;
   std::chrono::milliseconds timeout_{10000};  // a busy machine is no failure
   config::Requests requests_{.remember = std::chrono::minutes(10), .max_entries = 1000};
   fakes::RedisServer server_;
