@@ -280,9 +280,10 @@ Claim RedisState::Judge(const Group& group, const RedisAnswer& answer) const {
   if (answer.word() == "limited") return turns_.Limited(group.asked.charges, answer, 0);
   if (answer.word() == "reused") return Reused();
   if (answer.word() == "full") {
+    // What runs ends long before its claim would expire.
     return Failure{.reason = Reason::kOverloaded,
                    .detail = "the request ledger is full (requests.max_entries)",
-                   .retry_after = Until(answer)};
+                   .retry_after = std::min(Until(answer), requests_.remember)};
   }
   if (answer.word() == "quarantined") {
     return Failure{.reason = Reason::kLimitsUnavailable,

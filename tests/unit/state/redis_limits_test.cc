@@ -169,17 +169,17 @@ TEST_F(RedisLimits, CallersTakeTurns) {
 TEST_F(RedisLimits, OfWaitingCallsThereAre256OfAllReplicasAndTheGreedyGiveWay) {
   const Charge own = ChargeOf("own", 1000, seconds(3600));
   const Charges charges{.own = {own},
-                        .organization = {ChargeOf("org", 1, seconds(2))},
+                        .organization = {ChargeOf("org", 1, seconds(60))},
                         .organization_name = "acme",
                         .caller = {}};
-  ASSERT_EQ(Outcome(Admit(a_, Call(charges, "first", seconds(3600)))), "fresh");
+  ASSERT_EQ(Outcome(Admit(a_, Call(charges, "first", std::chrono::hours(10)))), "fresh");
   std::vector<const Seen*> waiting;
   for (int i = 0; i < 256; ++i)
-    waiting.push_back(&Admit(i % 2 == 0 ? a_ : b_, Call(charges, "greedy", seconds(3600))));
+    waiting.push_back(&Admit(i % 2 == 0 ? a_ : b_, Call(charges, "greedy", std::chrono::hours(10))));
   ASSERT_TRUE(AwaitWaiting(256));
-  const Seen& one_more = Admit(a_, Call(charges, "greedy", seconds(3600)));
+  const Seen& one_more = Admit(a_, Call(charges, "greedy", std::chrono::hours(10)));
   EXPECT_EQ(Outcome(one_more), "RATE_LIMITED");
-  const Seen& modest = Admit(b_, Call(charges, "modest", seconds(3600)));
+  const Seen& modest = Admit(b_, Call(charges, "modest", std::chrono::hours(10)));
   const auto refused = [&] {
     return std::count_if(waiting.begin(), waiting.end(), [](const Seen* seen) {
       return seen->has_value() && std::holds_alternative<Failure>(**seen);
