@@ -166,10 +166,10 @@ void RedisClaims::Write(Batch batch) {
   session_.Run(RedisScripts::Get().put, RedisSession::Writes::kLedger, std::move(arguments),
                [this, batch = std::move(batch),
                 versions = std::move(versions)](const Result<RedisAnswer>& answer) mutable {
-                 if (answer.status().code() == absl::StatusCode::kResourceExhausted) {
-                   put_off_.push_back(std::move(batch));
-                 }
                  // With other errors contact is lost: it is for WriteAll.
+                 if (answer.status().code() == absl::StatusCode::kResourceExhausted) {
+                   return put_off_.push_back(std::move(batch));
+                 }
                  if (!answer.ok()) return;
                  for (std::size_t i = 0; i < versions.size(); ++i) {
                    const auto found = claims_.find(batch.request_ids[i]);

@@ -192,7 +192,7 @@ Status RedisConnection::Exchange(const std::vector<Item>& batch, SteadyTime dead
   }
   for (const std::size_t i : again) Append(batch[i]);
   std::vector<RedisWire::Answer> late;
-  const Status status = wire_->Exchange(again.size(), deadline, late, sent_something);
+  Status status = wire_->Exchange(again.size(), deadline, late, sent_something);
   for (std::size_t i = 0; i < again.size(); ++i) {
     answers[again[i]] = i < late.size() ? std::move(late[i]) : absl::UnknownError(status.message());
   }

@@ -95,6 +95,7 @@ void RedisServer::Start() {
                                       log()};
   command.insert(command.end(), options_.settings.begin(), options_.settings.end());
   std::vector<char*> words;
+  words.reserve(command.size() + 1);
   for (std::string& word : command) words.push_back(word.data());
   words.push_back(nullptr);
   posix_spawn_file_actions_t files;

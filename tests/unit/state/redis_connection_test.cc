@@ -215,7 +215,7 @@ TEST_F(Connection, SaysWhatMayHaveBeenRunOfARedisThatDied) {
 }
 
 TEST_F(Connection, TakesNoMoreThanItsInboxHolds) {
-  timeout_ = std::chrono::milliseconds(1000);
+  timeout_ = std::chrono::milliseconds(5000);
   RedisServer server;
   Connect(server);
   ASSERT_TRUE(Eventually(kEcho).ok());
