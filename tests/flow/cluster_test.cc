@@ -317,7 +317,10 @@ TEST(SimulatedCluster, SpendsWithinTheLimitMintsOnceAndServesFairShares) {
     EXPECT_EQ(result.over_limit, 0U);
     EXPECT_EQ(result.minted_twice, 0U);
     EXPECT_EQ(result.other_bearers, 0U);
-    EXPECT_GE(result.jain, 0.95);
+    // In less time everybody has too little for its share to be seen.
+    if (length >= seconds(12)) {
+      EXPECT_GE(result.jain, 0.95);
+    }
     EXPECT_GE(result.contenders, 10U);
     // What is lost with a replica that dies, or whose connection breaks, is little.
     EXPECT_GE(static_cast<double>(result.served),

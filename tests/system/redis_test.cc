@@ -283,6 +283,8 @@ TEST_F(Replicas, AReplicaThatIsKilledLeavesItsTokensToTheOther) {
   StartTwo();
   const Answered first = Ask(0, RequestOf(1));
   ASSERT_EQ(first.code, kOk);
+  // Its caller has the token at once; the other has it once it is written.
+  ASSERT_EQ(Ask(1, RequestOf(1)).response.token().bearer(), first.response.token().bearer());
   tokend(0).process().Signal(SIGKILL);
   tokend(0).process().Wait();
   EXPECT_EQ(Ask(1, RequestOf(1)).response.token().bearer(), first.response.token().bearer());
