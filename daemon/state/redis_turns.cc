@@ -73,7 +73,6 @@ Failure RedisTurns::LimitedBy(const Charges& charges, const std::vector<std::int
 
 void RedisTurns::ArmAsk() {
   if (asking_ || waiting_.empty()) return;
-  if (ask_) loop_.Cancel(*std::exchange(ask_, std::nullopt));
   const TimePoint now = loop_.clock().Now();
   TimePoint next = now + kLongestPause;
   for (const auto& [name, organization] : organizations_) {
@@ -82,6 +81,10 @@ void RedisTurns::ArmAsk() {
   for (const auto& [number, waiting] : waiting_) {
     next = std::min(next, std::max(waiting.latest, now + kShortestPause));
   }
+  // Those who come to wait do not put it off.
+  if (ask_ && ask_at_ <= next) return;
+  if (ask_) loop_.Cancel(*ask_);
+  ask_at_ = next;
   ask_ = loop_.After(next - now, [this] {
     ask_.reset();
     Ask();

@@ -94,6 +94,7 @@ class RedisTurns {
   std::vector<std::uint64_t> read_;  // of whom Redis need not tell again
   bool asking_ = false;
   std::optional<loop::TimerId> ask_;
+  TimePoint ask_at_{};  // where there is one
   const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };
 

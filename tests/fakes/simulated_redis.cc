@@ -189,6 +189,11 @@ class SimulatedRedis::Impl {
   }
 
   static int Call(lua_State* lua) {
+    if (CallKnown(lua)) return 1;
+    // It jumps over all that would be destroyed.
+    return luaL_error(lua, "no such command: %s", lua_tostring(lua, 1));
+  }
+  static bool CallKnown(lua_State* lua) {
     auto& self = *static_cast<Impl*>(lua_touserdata(lua, lua_upvalueindex(1)));
     Arguments a;
     for (int i = 1; i <= lua_gettop(lua); ++i) {
@@ -197,9 +202,9 @@ class SimulatedRedis::Impl {
       a.emplace_back(text != nullptr ? text : "", size);
     }
     const auto command = Commands().find(a.at(0));
-    if (command == Commands().end()) return luaL_error(lua, "no such command: %s", a[0].c_str());
+    if (command == Commands().end()) return false;
     (self.*command->second)(a);
-    return 1;
+    return true;
   }
 
   using Command = void (Impl::*)(const Arguments&);
