@@ -101,7 +101,8 @@ state::Observer StateObserver(telemetry::Metrics& metrics) {
                              std::size_t waiting) { metrics.SetTurnQueue(organization, waiting); },
       .on_turn = [&metrics](std::chrono::nanoseconds waited) { metrics.TurnCame(waited); },
       .on_reach =
-          [](const Status& reach) {
+          [&metrics](const Status& reach) {
+            metrics.SetRedisReachable(reach.ok());
             Log(reach.ok() ? LogLevel::kInfo : LogLevel::kWarning,
                 reach.ok() ? "redis.reached" : "redis.unreachable",
                 {{"detail", std::string(reach.message())}});

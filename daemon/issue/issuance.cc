@@ -41,8 +41,7 @@ Issuance::Issuance(const Stages& stages, Caller caller, TokenRequest request, st
       config_(stages.config.Get()),
       caller_(std::move(caller)),
       request_(std::move(request)),
-      patience_ends_(stages.loop.clock().Now() + kLongestWait),
-      deadline_(std::min(deadline, patience_ends_)),
+      deadline_(std::min(deadline, stages.loop.clock().Now() + kLongestWait)),
       reply_(std::move(reply)) {}
 
 void Issuance::Start() {
@@ -61,6 +60,7 @@ void Issuance::Admit() {
   charges_ = ChargesFor(*config_, permitted_->grant(), caller_.name(), request_.organization());
   if (request_.validate_only()) return Validate();
   obstacle_ = EnterOrObstacle();
+  organization_ = stages_.upstream.Hold(request_.organization());
   stage_ = Stage::kAdmitting;
   stages_.state.Admit(
       {.request_id = request_.request_id(),
@@ -107,7 +107,7 @@ void Issuance::Queue() {
   stage_ = Stage::kQueued;
   place_ = stages_.traffic.slots.Acquire(caller_.name(), [self = shared_from_this()] { self->OnTurn(); });
   if (!place_) return;
-  overdue_ = stages_.loop.After(patience_ends_ - stages_.loop.clock().Now(), [self = shared_from_this()] {
+  overdue_ = stages_.loop.After(LatestTurn() - stages_.loop.clock().Now(), [self = shared_from_this()] {
     if (self->CallOff()) self->Fail({Reason::kOverloaded, "no slot upstream came free in time"});
   });
 }
@@ -436,6 +436,7 @@ void Issuance::End(Reply reply) {
 // Nothing is owed to it or by it any more.
 void Issuance::Leave() {
   running_.reset();
+  organization_.reset();
   ticket_.reset();
 }
 

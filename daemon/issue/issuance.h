@@ -97,7 +97,6 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
   const std::shared_ptr<const ConfigSnapshot> config_;
   const Caller caller_;
   const TokenRequest request_;
-  const state::TimePoint patience_ends_;  // whatever the caller's deadline
   const state::TimePoint deadline_;
   ReplyCallback reply_;  // empty once called
   std::optional<LiveCalls::Ticket> ticket_;
@@ -109,6 +108,7 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
   state::Spent spent_;               // when they were spent
   std::optional<Failure> obstacle_;  // what a request that is not known already fails with
   std::optional<CallsInFlight::Place> running_;
+  std::shared_ptr<const void> organization_;  // upstream's, so that it can be sent whatever is reloaded
   std::optional<UpstreamSlots::Place> place_;
   std::optional<upstream::Availability::Passage> passage_;
   std::optional<loop::TimerId> overdue_;

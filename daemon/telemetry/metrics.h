@@ -52,6 +52,9 @@ class Metrics {
   // tokend_ledger_entries.
   void SetLedgerEntries(std::size_t entries);
 
+  // tokend_redis_reachable: there is none where Redis is not used.
+  void SetRedisReachable(bool reachable);
+
   // tokend_turn_queue_length{organization}, and tokend_turn_wait_seconds of those who got their turn.
   void SetTurnQueue(const std::string& organization, std::size_t waiting);
   void TurnCame(std::chrono::nanoseconds waited);

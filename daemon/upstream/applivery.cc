@@ -85,20 +85,35 @@ AppliveryUpstream::AppliveryUpstream(const config::Applivery& options, const Key
 }
 
 void AppliveryUpstream::UseKeys(const KeyRing& keys) {
-  std::map<std::string, Organization> organizations;
+  for (auto& [name, organization] : std::exchange(organizations_, {})) removed_[name] = organization;
   for (const auto& [name, in_use] : keys) {
-    organizations.emplace(name, Organization{MakeHeaders(*in_use.key), in_use.generation});
+    std::shared_ptr<Organization> organization = removed_[name].lock();
+    if (organization == nullptr) organization = std::make_shared<Organization>();
+    *organization = {MakeHeaders(*in_use.key), in_use.generation};
+    organizations_.emplace(name, std::move(organization));
+    removed_.erase(name);
   }
-  organizations_ = std::move(organizations);
+  std::erase_if(removed_, [](const auto& removed) { return removed.second.expired(); });
+}
+
+std::shared_ptr<const AppliveryUpstream::Organization> AppliveryUpstream::Find(
+    const std::string& name) const {
+  if (const auto found = organizations_.find(name); found != organizations_.end()) return found->second;
+  const auto removed = removed_.find(name);
+  return removed == removed_.end() ? nullptr : removed->second.lock();
+}
+
+std::shared_ptr<const void> AppliveryUpstream::Hold(const std::string& organization) {
+  return Find(organization);
 }
 
 void AppliveryUpstream::Mint(IntentReceipt receipt, const MintRequest& request, Done done) {
-  const auto organization = organizations_.find(request.organization);
+  const std::shared_ptr<const Organization> organization = Find(request.organization);
   const auto decline = [&](MintOutcome outcome) {
     loop_.Post([receipt = std::move(receipt), outcome = std::move(outcome),
                 done = std::move(done)]() mutable { done(std::move(receipt), std::move(outcome)); });
   };
-  if (organization == organizations_.end()) {
+  if (organization == nullptr) {
     return decline(NotSendable(Reason::kUpstreamKeyRejected, "there is no API key for the organization"));
   }
   // Such names hold nothing that a URL would have to escape.
@@ -106,19 +121,19 @@ void AppliveryUpstream::Mint(IntentReceipt receipt, const MintRequest& request, 
     return decline(NotSendable(Reason::kUpstreamRejected, "a name cannot stand in a URL"));
   }
 
-  const Organization& by = organization->second;
   loop::HttpPost post;
   post.url = absl::StrCat(base_url_, "/v1/organizations/", request.organization, "/apps/",
                           request.application, "/tokens");
-  post.headers = by.headers;
+  post.headers = organization->headers;
   post.body = MakeBody(request);
-  client_.Post(std::move(post), [this, receipt = std::move(receipt), request, generation = by.key_generation,
-                                 done = std::move(done)](const loop::HttpAnswer& answer) mutable {
-    if (on_answer_) on_answer_(answer.status, answer.latency);
-    MintOutcome outcome = Judge(answer, request);
-    outcome.exchange.key_generation = generation;
-    done(std::move(receipt), std::move(outcome));
-  });
+  client_.Post(std::move(post),
+               [this, receipt = std::move(receipt), request, generation = organization->key_generation,
+                done = std::move(done)](const loop::HttpAnswer& answer) mutable {
+                 if (on_answer_) on_answer_(answer.status, answer.latency);
+                 MintOutcome outcome = Judge(answer, request);
+                 outcome.exchange.key_generation = generation;
+                 done(std::move(receipt), std::move(outcome));
+               });
 }
 
 void AppliveryUpstream::Stop() { client_.Stop(); }

@@ -27,10 +27,12 @@ class AppliveryUpstream final : public Upstream {
   AppliveryUpstream(const config::Applivery& options, const KeyRing& keys, loop::EventLoop& loop,
                     loop::HttpClient& client, OnAnswer on_answer);
 
-  // From here on requests carry these keys. Those that are sent go on with theirs.
+  // From here on requests carry these keys. Those that are sent go on with theirs, and so do those of an
+  // organization that is no longer among them while it is held.
   void UseKeys(const KeyRing& keys);
 
   void Mint(IntentReceipt receipt, const MintRequest& request, Done done) override;
+  std::shared_ptr<const void> Hold(const std::string& organization) override;
   void Stop() override;
 
  private:
@@ -39,8 +41,11 @@ class AppliveryUpstream final : public Upstream {
     std::uint64_t key_generation;
   };
 
+  std::shared_ptr<const Organization> Find(const std::string& name) const;
+
   std::string base_url_;
-  std::map<std::string, Organization> organizations_;
+  std::map<std::string, std::shared_ptr<Organization>> organizations_;
+  std::map<std::string, std::weak_ptr<Organization>> removed_;  // while they are held
   loop::EventLoop& loop_;
   loop::HttpClient& client_;
   OnAnswer on_answer_;

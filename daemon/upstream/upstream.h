@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,10 @@ class Upstream {
   // Sends at most one request, ever, for this receipt. Calls `done` exactly once, on the loop thread and
   // never from within Mint.
   virtual void Mint(IntentReceipt receipt, const MintRequest& request, Done done) = 0;
+
+  // While it is held, requests for the organization can be sent, also once the configuration no longer has
+  // it. Nothing: there is no such organization.
+  virtual std::shared_ptr<const void> Hold(const std::string& organization) = 0;
 
   // Ends what still runs: each `done` is called before this returns.
   virtual void Stop() = 0;

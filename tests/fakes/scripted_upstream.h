@@ -29,6 +29,8 @@ class ScriptedUpstream final : public upstream::Upstream {
     waiting_.push_back({intent, request, std::move(receipt), std::move(done)});
   }
 
+  std::shared_ptr<const void> Hold(const std::string& /*organization*/) override { return nullptr; }
+
   // Drops what waits, unanswered.
   void Stop() override { waiting_.clear(); }
 

@@ -286,6 +286,21 @@ TEST_F(Traffic, WhoComesAfterTheStopWaitsForNothing) {
   EXPECT_EQ(ReasonOf(Ask("ci", {.request_id = kRequestId})), Reason::kShuttingDown);
 }
 
+TEST_F(Traffic, WhoseUpstreamSlotLeavesNoTimeForAnAnswerIsRefused) {
+  Build({.slots = 1});
+  for (int i = 0; i < 100; ++i) {  // an answer takes a second
+    Ask();
+    loop_.Advance(seconds(1));
+    Mint();
+  }
+  Ask();
+  const CallSeen& waiting = Ask("ci", {}, seconds(3));
+  loop_.Advance(milliseconds(1990));
+  EXPECT_FALSE(waiting.reply);
+  loop_.Advance(milliseconds(20));
+  EXPECT_EQ(ReasonOf(waiting), Reason::kOverloaded);
+}
+
 TEST_F(Traffic, ACallerWithoutADeadlineWaitsAMinuteForAnUpstreamSlot) {
   Build({.slots = 1});
   Ask();

@@ -301,6 +301,7 @@ TEST_F(Replicas, LocalLimitsLetRequestsWithoutAnIdGoOn) {
   EXPECT_EQ(client(0).Create(RequestFor("ios-app")).code, kOk);
   EXPECT_EQ(client(0).Create(RequestOf(1)).reason, "LIMITS_UNAVAILABLE");
   EXPECT_THAT(tokend(0).Get("/readyz"), HasSubstr("200 OK"));
+  EXPECT_THAT(tokend(0).Get("/metrics"), HasSubstr("tokend_redis_reachable 0\n"));
 }
 
 }  // namespace

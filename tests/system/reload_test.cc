@@ -202,6 +202,24 @@ TEST_F(Reload, KeysSwitchUnderLoadWithoutOneFailedCall) {
   EXPECT_THAT(callers.failures(), IsEmpty());
 }
 
+TEST_F(Reload, ACallThatWaitsGoesOnWhereItsOrganizationIsRemoved) {
+  Tokend::Options options;
+  options.organization = "        limits: [{name: upstream, tokens: 1, per: 2s}]\n";
+  Start(options);
+  EXPECT_EQ(Create("ios-app").code, kOk);
+  Answered waiting;
+  std::thread caller([&] { waiting = Create("ios-app"); });
+  EXPECT_TRUE(Eventually([&] {
+    return tokend_->Get("/metrics").find("tokend_turn_queue_length{organization=\"acme\"} 1") !=
+           std::string::npos;
+  }));
+  Edit("name: acme", "name: other");
+  EXPECT_TRUE(WaitForRecords("config.reloaded", 1));
+  caller.join();
+  EXPECT_EQ(waiting.code, kOk) << waiting.reason << ": " << waiting.message;
+  EXPECT_EQ(Create("ios-app").code, kPermissionDenied);
+}
+
 // A listener with mutual TLS, whose files a test replaces.
 class ReloadTls : public Reload {
  protected:

@@ -106,6 +106,15 @@ TEST(Metrics, TellOfLimitsTurnsAndTheLedger) {
                                     HasLine("tokend_turn_wait_seconds_bucket{le=\"0.05\"} 1")));
 }
 
+TEST(Metrics, TellWhetherRedisIsReachableWhereItIsUsed) {
+  Metrics metrics;
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("tokend_redis_reachable")));
+  metrics.SetRedisReachable(true);
+  EXPECT_THAT(metrics.Text(), HasLine("tokend_redis_reachable 1"));
+  metrics.SetRedisReachable(false);
+  EXPECT_THAT(metrics.Text(), HasLine("tokend_redis_reachable 0"));
+}
+
 TEST(Metrics, TellWhatKeepsAnOrganizationsRequestsBack) {
   Metrics metrics;
   metrics.SetObstacle("acme", Metrics::Obstacle::kBreakerOpen, false);

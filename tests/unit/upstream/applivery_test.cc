@@ -1,6 +1,7 @@
 #include "daemon/upstream/applivery.h"
 
 #include <curl/curl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -148,6 +149,33 @@ TEST_F(AppliveryTest, SendsNothingThatCannotStandInAUrlOrHasNoKey) {
     EXPECT_TRUE(std::holds_alternative<Refused>(outcome.result));
     EXPECT_EQ(outcome.exchange.http_status, 0);
   }
+}
+
+TEST_F(AppliveryTest, AnOrganizationThatIsRemovedCanBeSentForWhileItIsHeld) {
+  auto held = upstream_.Hold("acme");
+  KeyRing changed = Keys();
+  changed["acme"] = KeyInUse{std::make_shared<ApiKey>("second-key"), {}, 2};
+  upstream_.UseKeys(changed);
+  upstream_.UseKeys({});
+  const MintRequest request{
+      .organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}};
+  Mint(request);
+  EXPECT_THAT(Headers(), testing::HasSubstr("Bearer second-key\n"));
+
+  held.reset();
+  Mint(request);
+  EXPECT_EQ(client_.posted.size(), 1u);
+  EXPECT_EQ(upstream_.Hold("acme"), nullptr);
+}
+
+TEST_F(AppliveryTest, AnOrganizationThatComesBackWhileItIsHeldHasItsNewKey) {
+  const auto held = upstream_.Hold("acme");
+  upstream_.UseKeys({});
+  KeyRing back;
+  back.emplace("acme", KeyInUse{std::make_shared<ApiKey>("new-key"), {}, 1});
+  upstream_.UseKeys(back);
+  Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
+  EXPECT_THAT(Headers(), testing::HasSubstr("Bearer new-key\n"));
 }
 
 TEST_F(AppliveryTest, EndsWhatRunsWhenStopped) {
