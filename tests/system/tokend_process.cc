@@ -75,6 +75,10 @@ Process::Process(std::vector<std::string> command, const std::map<std::string, s
     : out_file_(std::move(out_file)), err_file_(std::move(err_file)) {
   std::vector<std::string> variables;
   for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
+  for (const std::string name : {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
+    const char* value = std::getenv(name.c_str());
+    if (value != nullptr && environment.count(name) == 0) variables.push_back(name + "=" + value);
+  }
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
   posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);

@@ -36,7 +36,8 @@ bool Eventually(const std::function<bool()>& holds, std::chrono::seconds limit =
 // A program that a test started. Ended with SIGKILL if it still runs at the end.
 class Process {
  public:
-  // Standard output and error go to files; the environment is `environment` alone.
+  // Standard output and error go to files; the environment is `environment` alone, and what tells sanitizers
+  // how to work.
   Process(std::vector<std::string> command, const std::map<std::string, std::string>& environment,
           std::string out_file, std::string err_file);
   ~Process();
