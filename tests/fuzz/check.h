@@ -4,7 +4,7 @@
 
 namespace tokend::fuzz {
 
-// What must hold whatever the input is. The input is then in the driver's file.
+// What must hold whatever the input is.
 inline void Check(bool holds) {
   if (!holds) std::abort();
 }
