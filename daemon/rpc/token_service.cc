@@ -127,54 +127,96 @@ std::chrono::steady_clock::time_point DeadlineOf(const grpc::CallbackServerConte
   return std::chrono::steady_clock::now() + std::min<std::chrono::nanoseconds>(left, kFar);
 }
 
-// One CreateToken. Owns itself until OnDone.
-class CreateTokenCall final : public grpc::ServerUnaryReactor {
+// One call, from the door to its end. Owns itself until OnDone.
+class UnaryCall : public grpc::ServerUnaryReactor {
+ public:
+  void OnCancel() override {
+    if (!ending_->Leave(Ending::Stage::kCancelled) && Abandon(*ending_)) EndAbandoned();
+  }
+
+  void OnDone() override { delete this; }
+
+ protected:
+  UnaryCall(const char* method, const Backend& backend, const Door& door,
+            grpc::CallbackServerContext& context)
+      : backend_(backend), context_(context), record_{method}, door_(door) {}
+
+  // Goes on in Serve, where the caller is let in.
+  void Admit(std::string_view method) {
+    door_.Admit(method, context_, record_.request_id,
+                [this, ending = ending_](std::variant<Admission, Failure> admitted) {
+                  OnAdmitted(std::move(admitted));
+                  // From here on this may be gone, unless nobody else has ended it.
+                  if (!ending->Leave(Ending::Stage::kAdmitted) && Abandon(*ending)) EndAbandoned();
+                });
+  }
+
+  // Sees to it that the call is ended, by whoever claims its ending; `ending->call` is who is told that it is
+  // cancelled.
+  virtual void Serve(Caller caller, std::shared_ptr<Ending> ending) = 0;
+
+  // Records a refusal of a caller that was let in.
+  void Refuse(const Caller& caller, const Failure& failure) {
+    door_.Refuse(caller, record_.request_id, failure);
+    if (ending_->Claim()) Fail(failure);
+  }
+
+  // By whoever has claimed the ending. This may be gone once they return.
+  void Succeed() { End(grpc::Status::OK, nullptr); }
+  void Fail(const Failure& failure) {
+    AddTrailers(failure, context_);
+    End(ToStatus(failure, record_.request_id), &failure);
+  }
+  void EndAbandoned() { End(AbandonedStatus(context_), nullptr); }
+
+  const Backend& backend_;
+  grpc::CallbackServerContext& context_;
+  CallRecord record_;
+
+ private:
+  void OnAdmitted(std::variant<Admission, Failure> admitted) {
+    if (const Failure* failure = std::get_if<Failure>(&admitted)) {
+      if (ending_->Claim()) Fail(*failure);
+      return;
+    }
+    auto& [pass, caller] = std::get<Admission>(admitted);
+    ending_->pass.emplace(std::move(pass));
+    record_.caller = caller.name();
+    Serve(std::move(caller), ending_);
+  }
+
+  void End(const grpc::Status& status, const Failure* failure) {
+    LogCall(record_, door_, status, failure);
+    Finish(status);
+  }
+
+  const Door& door_;
+  std::shared_ptr<Ending> ending_ = std::make_shared<Ending>();
+};
+
+class CreateTokenCall final : public UnaryCall {
  public:
   CreateTokenCall(const Backend& backend, const Door& door, grpc::CallbackServerContext& context,
                   grpc::ByteBuffer& response)
-      : backend_(backend), door_(door), context_(context), response_(response) {}
+      : UnaryCall("CreateToken", backend, door, context), response_(response) {}
 
   void Start(const grpc::ByteBuffer& request) {
     readable_ = Read(request, message_);
     id_ = RequestParser::IdOf(message_);
     record_.request_id = id_.value;
-    door_.Admit(kCreateToken, context_, record_.request_id,
-                [this, ending = ending_](std::variant<Admission, Failure> admitted) {
-                  OnAdmitted(std::move(admitted));
-                  // From here on this may be gone, unless nobody else has ended it.
-                  if (!ending->Leave(Ending::Stage::kAdmitted) && Abandon(*ending)) {
-                    End(AbandonedStatus(context_), nullptr);
-                  }
-                });
+    Admit(kCreateToken);
   }
-
-  void OnCancel() override {
-    if (!ending_->Leave(Ending::Stage::kCancelled) && Abandon(*ending_)) {
-      End(AbandonedStatus(context_), nullptr);
-    }
-  }
-
-  void OnDone() override { delete this; }
 
  private:
-  void OnAdmitted(std::variant<Admission, Failure> admitted) {
-    if (const Failure* failure = std::get_if<Failure>(&admitted)) return Fail(*failure);
-    auto& [pass, caller] = std::get<Admission>(admitted);
-    ending_->pass.emplace(std::move(pass));
-    record_.caller = caller.name();
-
+  void Serve(Caller caller, std::shared_ptr<Ending> ending) override {
     auto parsed =
         readable_ ? RequestParser::Parse(message_, id_, backend_.current.Get()->policy.default_organization())
                   : RequestParser::Unreadable();
-    if (const Failure* failure = std::get_if<Failure>(&parsed)) {
-      door_.Refuse(caller, record_.request_id, *failure);
-      return Fail(*failure);
-    }
-    const std::shared_ptr<Ending> ending =
-        ending_;  // the reply may come, and end this, before Create returns
+    if (const Failure* failure = std::get_if<Failure>(&parsed)) return Refuse(caller, *failure);
+    // The reply may come, and end this, before Create returns.
     ending->call = backend_.issuer.Create(std::move(caller), std::get<TokenRequest>(std::move(parsed)),
-                                          DeadlineOf(context_), [this, ending](issue::Reply reply) {
-                                            if (ending->Claim()) Answer(std::move(reply));
+                                          DeadlineOf(context_), [this, ending](const issue::Reply& reply) {
+                                            if (ending->Claim()) Answer(reply);
                                           });
   }
 
@@ -185,37 +227,19 @@ class CreateTokenCall final : public grpc::ServerUnaryReactor {
     return false;
   }
 
-  void Fail(const Failure& failure) {
-    if (ending_->Claim()) Answer(failure);
-  }
-
-  void Answer(issue::Reply reply) {
-    if (const auto* failure = std::get_if<Failure>(&reply)) {
-      AddTrailers(*failure, context_);
-      return End(ToStatus(*failure, record_.request_id), failure);
-    }
-    if (std::holds_alternative<issue::Abandoned>(reply)) return End(AbandonedStatus(context_), nullptr);
+  void Answer(const issue::Reply& reply) {
+    if (const auto* failure = std::get_if<Failure>(&reply)) return Fail(*failure);
+    if (std::holds_alternative<issue::Abandoned>(reply)) return EndAbandoned();
     response_ = std::holds_alternative<issue::Released>(reply)
                     ? Release(std::get<issue::Released>(reply), record_.request_id)
                     : Validate(std::get<issue::Validated>(reply), record_.request_id);
-    End(grpc::Status::OK, nullptr);
+    Succeed();
   }
 
-  // This may be gone once it returns.
-  void End(const grpc::Status& status, const Failure* failure) {
-    LogCall(record_, door_, status, failure);
-    Finish(status);
-  }
-
-  const Backend& backend_;
-  const Door& door_;
-  grpc::CallbackServerContext& context_;
   grpc::ByteBuffer& response_;
-  CallRecord record_{"CreateToken"};
   v1::CreateTokenRequest message_;
   bool readable_ = false;
   RequestId id_;
-  std::shared_ptr<Ending> ending_ = std::make_shared<Ending>();
 };
 
 void Set(std::chrono::nanoseconds from, google::protobuf::Duration& to) {
@@ -247,67 +271,28 @@ void Describe(const Caller& caller, const issue::Entitlement& entitlement, v1::G
   }
 }
 
-// One GetCaller. Owns itself until OnDone.
-class GetCallerCall final : public grpc::ServerUnaryReactor {
+class GetCallerCall final : public UnaryCall {
  public:
-  GetCallerCall(const Backend& backend, const Door& door, const grpc::CallbackServerContext& context,
+  GetCallerCall(const Backend& backend, const Door& door, grpc::CallbackServerContext& context,
                 v1::GetCallerResponse& response)
-      : backend_(backend), door_(door), context_(context), response_(response) {
+      : UnaryCall("GetCaller", backend, door, context), response_(response) {
     record_.request_id = MakeUuid();
   }
 
-  void Start() {
-    door_.Admit(kGetCaller, context_, record_.request_id,
-                [this, ending = ending_](std::variant<Admission, Failure> admitted) {
-                  OnAdmitted(std::move(admitted));
-                  // As in CreateTokenCall.
-                  if (!ending->Leave(Ending::Stage::kAdmitted) && Abandon(*ending)) {
-                    End(AbandonedStatus(context_), nullptr);
-                  }
-                });
-  }
-
-  void OnCancel() override {
-    if (!ending_->Leave(Ending::Stage::kCancelled) && Abandon(*ending_)) {
-      End(AbandonedStatus(context_), nullptr);
-    }
-  }
-
-  void OnDone() override { delete this; }
+  void Start() { Admit(kGetCaller); }
 
  private:
-  void OnAdmitted(std::variant<Admission, Failure> admitted) {
-    if (const Failure* failure = std::get_if<Failure>(&admitted)) {
-      if (ending_->Claim()) Fail(*failure);
-      return;
-    }
-    auto& admission = std::get<Admission>(admitted);
-    ending_->pass.emplace(std::move(admission.pass));
-    const Caller caller = std::move(admission.caller);
-    record_.caller = caller.name();
-    backend_.issuer.Show(
-        caller, [this, caller, ending = ending_](const std::variant<issue::Entitlement, Failure>& shown) {
-          if (!ending->Claim()) return;
-          if (const Failure* failure = std::get_if<Failure>(&shown)) return Fail(*failure);
-          Describe(caller, std::get<issue::Entitlement>(shown), response_);
-          End(grpc::Status::OK, nullptr);
-        });
+  void Serve(Caller caller, std::shared_ptr<Ending> ending) override {
+    backend_.issuer.Show(caller,
+                         [this, caller, ending](const std::variant<issue::Entitlement, Failure>& shown) {
+                           if (!ending->Claim()) return;
+                           if (const Failure* failure = std::get_if<Failure>(&shown)) return Fail(*failure);
+                           Describe(caller, std::get<issue::Entitlement>(shown), response_);
+                           Succeed();
+                         });
   }
 
-  void Fail(const Failure& failure) { End(ToStatus(failure, record_.request_id), &failure); }
-
-  // This may be gone once it returns.
-  void End(const grpc::Status& status, const Failure* failure) {
-    LogCall(record_, door_, status, failure);
-    Finish(status);
-  }
-
-  const Backend& backend_;
-  const Door& door_;
-  const grpc::CallbackServerContext& context_;
   v1::GetCallerResponse& response_;
-  CallRecord record_{"GetCaller"};
-  std::shared_ptr<Ending> ending_ = std::make_shared<Ending>();
 };
 
 // CreateToken is served raw: only so is the memory of a serialized bearer ours to wipe, and a message that is
