@@ -20,6 +20,7 @@
 #include "daemon/audit/audit_log.h"
 #include "daemon/audit/fingerprint.h"
 #include "daemon/audit/record_line.h"
+#include "daemon/base/form.h"
 
 namespace tokend::client {
 namespace {
@@ -161,15 +162,23 @@ class RecordPrinter {
   std::uint64_t count_ = 0;
 };
 
+int End(RecordPrinter& printer, const std::string& none) {
+  if (!printer.Flush()) return kFailed;
+  if (printer.count() > 0) return kDone;
+  PrintError(none + "\n");
+  return kNothingFound;
+}
+
 struct Filter {
   std::string fingerprint;
+  std::string request_id;
   std::optional<audit::RecordTime> since;
   std::optional<audit::RecordTime> until;
 
   bool Matches(const AuditArguments& asked, const Record& record) const {
     const auto time = audit::TimeOf(record);
     return (fingerprint.empty() || record.token().fingerprint() == fingerprint) &&
-           (asked.request_id.empty() || record.request_id() == asked.request_id) &&
+           (request_id.empty() || record.request_id() == request_id) &&
            (asked.caller.empty() || record.caller().name() == asked.caller) &&
            (asked.event.empty() || record.event() == asked.event) && (!since || time >= *since) &&
            (!until || time < *until);
@@ -199,8 +208,37 @@ Result<std::string> FingerprintOfInput(const std::string& key_file) {
   return key->Of(bearer);
 }
 
+// A misspelt one would find nothing, and that would be taken for an answer.
+Status CheckEvent(const std::string& event) {
+  namespace known = audit::event;
+  static constexpr std::array kEvents{known::kDaemonStarted,  known::kDaemonStopped,
+                                      known::kConfigReloaded, known::kConfigRejected,
+                                      known::kKeyReloaded,    known::kKeyRejected,
+                                      known::kCheckpoint,     known::kAuditRecovered,
+                                      known::kRequestInvalid, known::kRequestUnauthenticated,
+                                      known::kRequestDenied,  known::kRequestLimited,
+                                      known::kRequestFailed,  known::kRequestValidated,
+                                      known::kTokenIntended,  known::kTokenIssued,
+                                      known::kTokenRefused,   known::kTokenWithheld,
+                                      known::kTokenUnknown,   known::kTokenReplayed};
+  std::string list;
+  for (const char* one : kEvents) {
+    if (event == one) return absl::OkStatus();
+    list += (list.empty() ? "" : ", ") + std::string(one);
+  }
+  return absl::InvalidArgumentError("--event: one of " + list);
+}
+
 Result<Filter> MakeFilter(const AuditArguments& asked) {
   Filter filter;
+  if (!asked.request_id.empty()) {
+    std::optional<std::string> request_id = ParseUuid(asked.request_id);
+    if (!request_id) return absl::InvalidArgumentError("--request-id: a UUID, 8-4-4-4-12 hex digits");
+    filter.request_id = *std::move(request_id);
+  }
+  if (!asked.event.empty()) {
+    if (Status known = CheckEvent(asked.event); !known.ok()) return known;
+  }
   if (!asked.token.empty()) {
     if (asked.token != "-")
       return absl::InvalidArgumentError("--token: only -, so that no token stands in a process list");
@@ -232,8 +270,7 @@ int RunFind(const AuditArguments& arguments, OutputForm form) {
     const auto& record = (*line)->record;
     if (record && filter->Matches(arguments, *record) && !printer.Add((*line)->text, *record)) return kFailed;
   }
-  if (!printer.Flush()) return kFailed;
-  return printer.count() > 0 ? kDone : kNothingFound;
+  return End(printer, "no record matches");
 }
 
 bool EndsIntent(const std::string& event) {
@@ -266,8 +303,7 @@ int RunUnresolved(const AuditArguments& arguments, OutputForm form) {
   for (const auto& [seq, intent] : open) {
     if (!printer.Add(intent.first, intent.second)) return kFailed;
   }
-  if (!printer.Flush()) return kFailed;
-  return printer.count() > 0 ? kDone : kNothingFound;
+  return End(printer, "every intent has an end, and no token is unknown or withheld");
 }
 
 void AddFiles(CLI::App& command, AuditArguments& arguments) {
@@ -296,7 +332,7 @@ void AddAuditCommands(CLI::App& app, OfflineCommand& command) {
   find->add_option("--token", arguments->token, "-: whose is the token on standard input?");
   find->add_option("--fingerprint-key", arguments->fingerprint_key,
                    "the daemon's audit.fingerprint_key_file");
-  find->add_option("--request-id", arguments->request_id, "UUID, in lower case");
+  find->add_option("--request-id", arguments->request_id, "UUID");
   find->add_option("--caller", arguments->caller, "the caller's whole name");
   find->add_option("--event", arguments->event, "token.issued and so on");
   find->add_option("--since", arguments->since, "RFC 3339: not before");

@@ -60,6 +60,21 @@ TEST_F(AuditCommands, BadArgumentsExitWith2) {
   EXPECT_EQ(Audit({"find", "--since", "yesterday"}, log_.files()).exit, 2);
   EXPECT_EQ(Audit({"find", "--token", "a-bearer"}, log_.files()).exit, 2);
   EXPECT_EQ(Audit({"find", "--token", "-"}, log_.files()).exit, 2);
+  EXPECT_EQ(Audit({"find", "--request-id", "018f3b2a"}, log_.files()).exit, 2);
+  const Ended misspelt = Audit({"find", "--event", "token.isued"}, log_.files());
+  EXPECT_EQ(misspelt.exit, 2);
+  EXPECT_THAT(misspelt.err, HasSubstr("--event: one of daemon.started, "));
+}
+
+TEST_F(AuditCommands, WhatIsNotFoundIsSaidOnStandardError) {
+  const Ended found = Audit({"find", "--event", "daemon.stopped"}, log_.files());
+  EXPECT_EQ(found.exit, 9);
+  EXPECT_EQ(found.out, "");
+  EXPECT_EQ(found.err, "tokenctl: no record matches\n");
+  const Ended unresolved = Audit({"unresolved"}, {log_.WriteOne({log_.lines()[0], log_.lines()[1]})});
+  EXPECT_EQ(unresolved.exit, 9);
+  EXPECT_EQ(unresolved.out, "");
+  EXPECT_EQ(unresolved.err, "tokenctl: every intent has an end, and no token is unknown or withheld\n");
 }
 
 TEST_F(AuditCommands, FindSaysWhoseATokenIs) {
@@ -84,6 +99,11 @@ TEST_F(AuditCommands, FindPrintsTheLinesAsTheyStand) {
   const Ended found = RunProgram(std::move(command));
   EXPECT_EQ(found.exit, 0) << found.err;
   EXPECT_EQ(found.out, log_.lines()[40] + "\n" + log_.lines()[41] + "\n");
+}
+
+TEST_F(AuditCommands, ARequestIdIsFoundInEitherCase) {
+  const Ended ended = Audit({"find", "--request-id", "018F3B2A-0000-7000-8000-000000000041"}, log_.files());
+  EXPECT_EQ(ended.exit, 0) << ended.err;
 }
 
 TEST_F(AuditCommands, UnresolvedTellsEveryTokenThatNobodyAccountsFor) {
