@@ -91,14 +91,21 @@ class TreeBuilder : public YAML::EventHandler {
   bool started_ = false;
 };
 
+constexpr std::string_view kTab = "is not valid YAML: a tab indents; use spaces";
+constexpr std::string_view kNeedsQuotes =
+    "is not valid YAML: a text that begins with *, &, %, @ or ` needs quotes";
+
 // yaml-cpp's messages may quote the document, so they are not passed on: only known ones are, in our words.
 std::string_view Explain(const std::string& message) {
   struct Explanation {
     std::string_view message;
     std::string_view words;
   };
-  static const std::array<Explanation, 9> kExplanations = {{
-      {YAML::ErrorMsg::TAB_IN_INDENTATION, "is not valid YAML: a tab indents; use spaces"},
+  static const std::array<Explanation, 12> kExplanations = {{
+      {YAML::ErrorMsg::TAB_IN_INDENTATION, kTab},
+      {YAML::ErrorMsg::ALIAS_NOT_FOUND, kNeedsQuotes},
+      {YAML::ErrorMsg::CHAR_IN_ALIAS, kNeedsQuotes},
+      {YAML::ErrorMsg::UNKNOWN_TOKEN, kNeedsQuotes},
       {YAML::ErrorMsg::END_OF_MAP,
        "is not valid YAML: expected the mapping's next key, indented as its first"},
       {YAML::ErrorMsg::END_OF_SEQ,
@@ -113,7 +120,17 @@ std::string_view Explain(const std::string& message) {
   for (const auto& [known, words] : kExplanations) {
     if (message == known) return words;
   }
+  if (message.starts_with(YAML::ErrorMsg::UNKNOWN_ANCHOR)) return kNeedsQuotes;
   return "is not valid YAML";
+}
+
+// Where a tab stands in a line's indentation; yaml-cpp takes most of them for the end of it.
+std::optional<Position> TabIn(std::string_view text, int line) {
+  for (int i = 1; i < line; ++i) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  const std::size_t indentation = std::min(text.find_first_not_of(" \t"), text.size());
+  const std::size_t tab = text.substr(0, indentation).find('\t');
+  if (tab == std::string_view::npos) return std::nullopt;
+  return Position{line, static_cast<int>(tab) + 1};
 }
 
 // YAML forbids these, and yaml-cpp takes 0x04 for the end of the file.
@@ -149,7 +166,9 @@ std::optional<YamlNode> ParseYaml(std::string_view text, Report& report) {
     report.ErrorAt(stop.position, stop.why);
     return std::nullopt;
   } catch (const YAML::Exception& error) {
-    report.ErrorAt(std::min(PositionOf(error.mark), here), Explain(error.msg));
+    const Position place = std::min(PositionOf(error.mark), here);
+    const std::optional<Position> tab = TabIn(text, place.line);
+    report.ErrorAt(tab.value_or(place), tab ? kTab : Explain(error.msg));
     return std::nullopt;
   }
   YamlNode document = builder.Take();

@@ -9,7 +9,9 @@ namespace tokend::config {
 namespace {
 
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::IsEmpty;
+using testing::StartsWith;
 
 std::vector<std::string> ErrorsOf(std::string_view text) {
   Report report("t");
@@ -91,7 +93,17 @@ TEST(ParseYaml, RefusesWhatIsNotUtf8Text) {
 }
 
 TEST(ParseYaml, SaysInItsOwnWordsWhatIsNotYaml) {
-  EXPECT_THAT(ErrorsOf("a: 1\n\tb: 2\n").size(), 1U);
+  for (const std::string text : {"a: 1\n\tb: 2\n", "a:\n\tb: 2\n", "a:\n\t- b\n", "a:\n \tb: 2\n c: 3\n"}) {
+    EXPECT_THAT(ErrorsOf(text), ElementsAre(StartsWith("t:2:"))) << text;
+    EXPECT_THAT(ErrorsOf(text), ElementsAre(EndsWith("is not valid YAML: a tab indents; use spaces")))
+        << text;
+  }
+  for (const std::string value : {"[*]", "[**]", "[*b]", "[x, */y]", "@b", "`b`", "%b"}) {
+    EXPECT_THAT(
+        ErrorsOf("a: " + value + "\n"),
+        ElementsAre(EndsWith("is not valid YAML: a text that begins with *, &, %, @ or ` needs quotes")))
+        << value;
+  }
   EXPECT_THAT(ErrorsOf("a: [1, 2\n"),
               ElementsAre("t:2:1: error: is not valid YAML: expected \",\" or \"]\""));
   EXPECT_THAT(ErrorsOf("a: {b: 1\n"),
