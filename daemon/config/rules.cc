@@ -17,8 +17,8 @@ void ApplyStateRules(const v1::Config& schema, Report& report) {
   }
 }
 
-void ApplyAuditRules(Report& report) {
-  if (!report.Has("audit")) return;
+void ApplyAuditRules(const v1::Config& schema, Report& report) {
+  if (!schema.has_audit()) return;
   if (!report.Has("audit.file") && !report.Has("audit.stdout")) {
     report.Error("audit", "needs at least one of file, stdout");
   }
@@ -34,7 +34,7 @@ void ApplyRules(v1::Config& schema, Report& report) {
   ApplyUpstreamRules(schema, report);
   ApplyPolicyRules(schema, report);
   ApplyStateRules(schema, report);
-  ApplyAuditRules(report);
+  ApplyAuditRules(schema, report);
 }
 
 }  // namespace tokend::config

@@ -15,6 +15,6 @@ void ApplyListenerRules(v1::Config& schema, Report& report);
 void ApplyUpstreamRules(v1::Config& schema, Report& report);
 void ApplyPolicyRules(v1::Config& schema, Report& report);
 void ApplyStateRules(const v1::Config& schema, Report& report);
-void ApplyAuditRules(Report& report);
+void ApplyAuditRules(const v1::Config& schema, Report& report);
 
 }  // namespace tokend::config
