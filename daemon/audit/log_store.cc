@@ -190,10 +190,15 @@ class PosixLogStore final : public LogStore {
 Result<std::unique_ptr<LogStore>> OpenFolder(const std::string& folder, const std::string& name) {
   struct stat status = {};
   if (stat(folder.c_str(), &status) != 0) {
-    return absl::ErrnoToStatus(errno, "the folder of audit.file.path cannot be opened; make it first");
+    return absl::ErrnoToStatus(errno,
+                               folder + ", the folder of audit.file.path, cannot be opened; make it first");
   }
   if (!S_ISDIR(status.st_mode)) {
-    return absl::FailedPreconditionError("the folder of audit.file.path is not a folder");
+    return absl::FailedPreconditionError(folder + ", the folder of audit.file.path, is not a folder");
+  }
+  const std::string path = folder + "/" + name;
+  if (stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
+    return absl::FailedPreconditionError(path + " is a folder; audit.file.path names a file");
   }
   return std::make_unique<PosixLogStore>(folder, name);
 }

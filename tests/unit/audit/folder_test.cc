@@ -109,7 +109,11 @@ TEST_F(FolderTest, LetsNoSecondWriterInEvenAfterARotationOrWithoutTheLockFile) {
 
 TEST_F(FolderTest, SaysWhatIsWrongWithThePath) {
   config_.file->path = (folder_ / "missing" / "audit.jsonl").string();
-  EXPECT_TRUE(absl::IsNotFound(TryOpen()));
+  const Status missing = TryOpen();
+  EXPECT_TRUE(absl::IsNotFound(missing));
+  EXPECT_THAT(std::string(missing.message()), HasSubstr((folder_ / "missing").string() + ", "));
+  config_.file->path = folder_.string();
+  EXPECT_THAT(std::string(TryOpen().message()), HasSubstr(folder_.string() + " is a folder"));
   config_.file->path = (folder_ / "audit.jsonl").string();
   std::ofstream(folder_ / "elsewhere") << "";
   std::filesystem::create_symlink(folder_ / "elsewhere", config_.file->path);
