@@ -1,5 +1,6 @@
 #include "daemon/app/reloader.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "daemon/telemetry/log.h"
@@ -38,6 +39,8 @@ std::vector<std::string> Reloader::files() const {
   std::vector<std::string> files = settings_.config.files;
   files.insert(files.end(), rejected_files_.begin(), rejected_files_.end());
   files.push_back(path_);
+  std::sort(files.begin(), files.end());
+  files.erase(std::unique(files.begin(), files.end()), files.end());
   return files;
 }
 

@@ -130,6 +130,7 @@ TEST_F(Reload, ABadConfigurationIsRejectedAndTheLastGoodOneServesOn) {
     return tokend_->Get("/metrics").find("tokend_config_last_reload_successful 1") != std::string::npos;
   }));
   EXPECT_THAT(tokend_->Get("/"), Not(HasSubstr("rejected")));
+  EXPECT_EQ(Count("config.rejected"), 1U);
 }
 
 TEST_F(Reload, WhatCannotChangeWhileItRunsIsNamedAndNothingElseOfTheFileTakesEffect) {
