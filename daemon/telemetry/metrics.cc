@@ -191,7 +191,7 @@ struct Metrics::Families {
           .Add({});
   Histogram& audit = prometheus::BuildHistogram()
                          .Name("tokend_audit_append_duration_seconds")
-                         .Help("Time from handing a record to the audit log to its being durable.")
+                         .Help("Time of one write and fdatasync of a batch of audit records.")
                          .Register(registry)
                          .Add({}, AuditBuckets());
 

@@ -43,7 +43,7 @@ class Metrics {
   // tokend_config_last_reload_successful.
   void ConfigReloaded(Reload result);
 
-  // tokend_audit_append_duration_seconds: from handing a record over to its being durable.
+  // tokend_audit_append_duration_seconds: one write and fdatasync of a batch of records.
   void AuditAppended(std::chrono::nanoseconds duration);
 
   // tokend_limit_refusals_total{limit}: "<grant or organization>/<limit>", as configured.

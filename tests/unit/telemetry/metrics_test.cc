@@ -5,6 +5,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -151,6 +155,31 @@ TEST(Metrics, LoseNoCountBetweenThreads) {
   EXPECT_THAT(metrics.Text(), HasSubstr("grpc_status=\"UNAVAILABLE\"} " + all + "\n"));
   EXPECT_THAT(metrics.Text(), HasSubstr("_count{http_status=\"503\"} " + all + "\n"));
   EXPECT_THAT(metrics.Text(), HasLine("tokend_tokens_total{outcome=\"refused\"} " + all));
+}
+
+// All that the expression's group finds.
+std::set<std::string> Matches(const std::string& text, const char* expression) {
+  const std::regex regex(expression);
+  std::set<std::string> found;
+  for (std::sregex_iterator match(text.begin(), text.end(), regex), none; match != none; ++match) {
+    found.insert((*match)[1]);
+  }
+  return found;
+}
+
+TEST(Metrics, AreThoseThatTheirPageLists) {
+  Metrics metrics;
+  metrics.LimitRefused("grant/limit");
+  metrics.SetTurnQueue("acme", 1);
+  metrics.SetObstacle("acme", Metrics::Obstacle::kBreakerOpen, true);
+  metrics.SetObstacle("acme", Metrics::Obstacle::kKeyRejected, true);
+  metrics.SetObstacle("acme", Metrics::Obstacle::kPaused, true);
+  metrics.SetRetryBudget("acme", 1);
+  metrics.SetRedisReachable(true);
+  std::ifstream file(TOKEND_SOURCE "/deploy/README.md");
+  const std::string page(std::istreambuf_iterator<char>(file), {});
+  EXPECT_EQ(Matches(metrics.Text(), "# TYPE ([a-z_]+) "),
+            Matches(page, "`((?:tokend|grpc_server)_[a-z_]+)(?:\\{[a-z_,]+\\})?`"));
 }
 
 }  // namespace
