@@ -98,13 +98,12 @@ class Clock;
 // CreateToken and GetCaller are tried up to kMaxAttempts times, all with the same request_id, as follows:
 //
 //   code and ErrorInfo.reason                                   | tried again
-//   ------------------------------------------------------------|---------------------------------------------
+//   ------------------------------------------------------------|------------------------------------------
 //   RESOURCE_EXHAUSTED: RATE_LIMITED, UPSTREAM_RATE_LIMITED     | after RetryInfo's delay: no token was made
 //   UNAVAILABLE: OVERLOADED, SHUTTING_DOWN, AUDIT_UNAVAILABLE,  |
 //     LIMITS_UNAVAILABLE, UPSTREAM_UNAVAILABLE                  |
 //   UNAVAILABLE without details: no connection, or a lost one   | after a backoff: a token may have been
-//   made,
-//                                                               | and its request_id is answered with it
+//                                                               | made, and its request_id gets it
 //   any of these with a grpc-retry-pushback-ms trailer          | no: the daemon forbids it
 //   any of the daemon's without RetryInfo                       | no
 //   UNKNOWN, INTERNAL (OUTCOME_UNKNOWN,                         | no: a token may exist, and asking again
