@@ -205,11 +205,10 @@ struct Metrics::Families {
                               .Help("Request_ids that are known, of requests.max_entries.")
                               .Register(registry)
                               .Add({});
-  Family<Gauge>& redis_family =
-      prometheus::BuildGauge()
-          .Name("tokend_redis_reachable")
-          .Help("Whether the Redis of state.redis can be used.")
-          .Register(registry);
+  Family<Gauge>& redis_family = prometheus::BuildGauge()
+                                    .Name("tokend_redis_reachable")
+                                    .Help("Whether the Redis of state.redis can be used.")
+                                    .Register(registry);
   Family<Gauge>& queue_family =
       prometheus::BuildGauge()
           .Name("tokend_turn_queue_length")
@@ -284,9 +283,7 @@ void Metrics::LimitRefused(const std::string& limit) {
   families_->limit_family.Add({{"limit", limit}}).Increment();
 }
 
-void Metrics::SetRedisReachable(bool reachable) {
-  families_->redis_family.Add({}).Set(reachable ? 1 : 0);
-}
+void Metrics::SetRedisReachable(bool reachable) { families_->redis_family.Add({}).Set(reachable ? 1 : 0); }
 
 void Metrics::SetLedgerEntries(std::size_t entries) {
   families_->ledger_entries.Set(static_cast<double>(entries));
