@@ -4,15 +4,14 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <iostream>
-#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "daemon/app/daemon.h"
 #include "daemon/app/settings.h"
 #include "daemon/base/process.h"
-#include "daemon/config/load.h"
 #include "daemon/telemetry/log.h"
 
 namespace {
@@ -23,18 +22,20 @@ constexpr int kDone = 0;
 constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
 
-// The configuration, or nothing once every error has been said.
-std::optional<config::Config> LoadOrExplain(const std::string& path) {
-  config::LoadResult loaded = config::Load(path);
-  for (const std::string& error : loaded.errors) std::cerr << error << "\n";
-  return std::move(loaded.config);
+void Say(const std::vector<std::string>& lines) {
+  for (const std::string& line : lines) std::cerr << line << "\n";
 }
 
 int Check(const std::string& path, bool print) {
-  const std::optional<config::Config> config = LoadOrExplain(path);
-  if (!config) return kBadUsage;
-  for (const std::string& warning : config->warnings) std::cerr << warning << "\n";
-  if (print) std::cout << config->effective << std::flush;
+  const auto read = app::ReadSettings(path, nullptr, config::Contents::kFiles);
+  if (const auto* rejection = std::get_if<app::Rejection>(&read)) {
+    Say(rejection->errors);
+    Say(rejection->warnings);
+    return kBadUsage;
+  }
+  const config::Config& config = std::get<app::Settings>(read).config;
+  Say(config.warnings);
+  if (print) std::cout << config.effective << std::flush;
   return std::cout.good() ? kDone : kFailed;
 }
 
@@ -48,7 +49,7 @@ int Serve(const std::string& path) {
   // Before there are other threads: reading a key from the environment overwrites it there.
   auto read = app::ReadSettings(path);
   if (const auto* rejection = std::get_if<app::Rejection>(&read)) {
-    for (const std::string& error : rejection->errors) std::cerr << error << "\n";
+    Say(rejection->errors);
     return kBadUsage;
   }
   auto& settings = std::get<app::Settings>(read);

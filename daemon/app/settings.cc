@@ -1,7 +1,9 @@
 #include "daemon/app/settings.h"
 
+#include <map>
 #include <utility>
 
+#include "daemon/base/certificates.h"
 #include "daemon/config/load.h"
 
 namespace tokend::app {
@@ -13,38 +15,53 @@ Rejection::Of Culprit(const config::LoadResult& loaded, const Settings* running)
   return same ? Rejection::Of::kKey : Rejection::Of::kConfig;
 }
 
+// Those that are read anew for each connection, by the key that names them.
+std::map<std::string, std::string> CaFiles(const config::Config& config) {
+  std::map<std::string, std::string> files = {{"upstream.applivery.ca_file", config.applivery.ca_file}};
+  for (std::size_t i = 0; i < config.listeners.size(); ++i) {
+    const auto* jwt = std::get_if<config::JwtAuthentication>(&config.listeners[i].authentication);
+    const auto* url = jwt != nullptr ? std::get_if<config::JwksUrl>(&jwt->jwks) : nullptr;
+    if (url != nullptr)
+      files["listeners[" + std::to_string(i) + "].authentication.jwt.jwks_ca_file"] = url->ca_file;
+  }
+  std::erase_if(files, [](const auto& file) { return file.second.empty(); });
+  return files;
+}
+
 }  // namespace
 
-std::variant<Settings, Rejection> ReadSettings(const std::string& path, const Settings* running) {
+std::variant<Settings, Rejection> ReadSettings(const std::string& path, const Settings* running,
+                                               config::Contents contents) {
   config::LoadResult loaded = config::Load(path, running != nullptr ? &running->config : nullptr);
-  const Rejection::Of culprit = Culprit(loaded, running);
-  if (!loaded.config) return Rejection{culprit, std::move(loaded.errors), std::move(loaded.files)};
-  const auto unusable = [&](const Status& status) {
-    return Rejection{culprit, {"error: " + std::string(status.message())}, std::move(loaded.files)};
+  const auto rejection = [&] {
+    return Rejection{Culprit(loaded, running), loaded.report.Errors(), loaded.warnings, loaded.files};
   };
-  Settings settings{*std::move(loaded.config), std::move(loaded.text_fingerprint), {}, {}, {}, {}};
+  if (!loaded.config) return rejection();
+  Settings settings{*std::move(loaded.config), loaded.text_fingerprint, {}, {}, {}, {}};
+  const config::Config& config = settings.config;
+  bool usable = true;
+  const auto note = [&](const Status& status) {
+    usable = false;
+    loaded.report.Error(config::KeyOf(status), std::string(status.message()));
+  };
+  const auto take = [&](auto read, auto& into) {
+    if (!read.ok()) return note(read.status());
+    into = *std::move(read);
+  };
 
-  Result<upstream::KeyRing> keys = upstream::ReadKeys(settings.config.applivery.organizations,
-                                                      running != nullptr ? &running->api_keys : nullptr);
-  if (!keys.ok()) return unusable(keys.status());
-  settings.api_keys = *std::move(keys);
-
-  Result<audit::Keys> audit_keys =
-      audit::ReadKeys(settings.config.audit, running != nullptr ? &running->audit_keys : nullptr);
-  if (!audit_keys.ok()) return unusable(audit_keys.status());
-  settings.audit_keys = *std::move(audit_keys);
-
-  Result<rpc::EdgeSettings> edge =
-      rpc::ReadEdgeSettings(settings.config, running != nullptr ? &running->edge : nullptr);
-  if (!edge.ok()) return unusable(edge.status());
-  settings.edge = *std::move(edge);
-
-  const auto* redis = std::get_if<config::RedisState>(&settings.config.state);
-  if (redis != nullptr && running == nullptr) {
-    Result<state::RedisSecrets> secrets = state::ReadRedisSecrets(*redis);
-    if (!secrets.ok()) return unusable(secrets.status());
-    settings.redis = *std::move(secrets);
+  take(upstream::ReadKeys(config.applivery.organizations, running != nullptr ? &running->api_keys : nullptr,
+                          contents),
+       settings.api_keys);
+  take(audit::ReadKeys(config.audit, running != nullptr ? &running->audit_keys : nullptr),
+       settings.audit_keys);
+  take(rpc::ReadEdgeSettings(config, running != nullptr ? &running->edge : nullptr, contents), settings.edge);
+  const auto* redis = std::get_if<config::RedisState>(&config.state);
+  if (redis != nullptr && running == nullptr) take(state::ReadRedisSecrets(*redis), settings.redis);
+  for (const auto& [key, file] : CaFiles(config)) {
+    const Result<std::string> ca = ReadCertificates(file);
+    if (!ca.ok()) note(config::AtKey(key, ca.status()));
   }
+  if (!usable) return rejection();
   return settings;
 }
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "daemon/config/contents.h"
+
 namespace tokend::audit {
 namespace {
 
@@ -13,11 +15,11 @@ std::shared_ptr<const Key> SameOrNew(Key key, const std::shared_ptr<const Key>* 
 
 }  // namespace
 
-Result<Keys> ReadKeys(const config::Audit& config, const Keys* running) {
+Result<Keys> ReadKeys(const config::Audit& audit, const Keys* running) {
   Keys keys;
-  if (!config.fingerprint_key_file.empty()) {
-    Result<Fingerprinter> fingerprinter = Fingerprinter::FromFile(config.fingerprint_key_file);
-    if (!fingerprinter.ok()) return fingerprinter.status();
+  if (!audit.fingerprint_key_file.empty()) {
+    Result<Fingerprinter> fingerprinter = Fingerprinter::FromFile(audit.fingerprint_key_file);
+    if (!fingerprinter.ok()) return config::AtKey("audit.fingerprint_key_file", fingerprinter.status());
     keys.fingerprinter =
         SameOrNew(*std::move(fingerprinter), running != nullptr ? &running->fingerprinter : nullptr);
   } else if (running != nullptr && running->fingerprinter->made_here()) {
@@ -25,9 +27,9 @@ Result<Keys> ReadKeys(const config::Audit& config, const Keys* running) {
   } else {
     keys.fingerprinter = std::make_shared<const Fingerprinter>(Fingerprinter::WithNewKey());
   }
-  if (!config.signing_key_file.empty()) {
-    Result<Signer> signer = Signer::FromFile(config.signing_key_file);
-    if (!signer.ok()) return signer.status();
+  if (!audit.signing_key_file.empty()) {
+    Result<Signer> signer = Signer::FromFile(audit.signing_key_file);
+    if (!signer.ok()) return config::AtKey("audit.signing_key_file", signer.status());
     keys.signer = SameOrNew(*std::move(signer), running != nullptr ? &running->signer : nullptr);
   }
   return keys;

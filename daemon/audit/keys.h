@@ -16,7 +16,8 @@ struct Keys {
 };
 
 // Reads the files that the configuration names. A key that is the same as in `running` is the very same
-// object, and one that was made at the start goes on. An error names the file and what it must hold.
-Result<Keys> ReadKeys(const config::Audit& config, const Keys* running = nullptr);
+// object, and one that was made at the start goes on. An error is of a key of the configuration's, and names
+// the file and what it must hold.
+Result<Keys> ReadKeys(const config::Audit& audit, const Keys* running = nullptr);
 
 }  // namespace tokend::audit

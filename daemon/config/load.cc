@@ -24,8 +24,12 @@ namespace {
 LoadResult Unreadable(const std::string& path, const std::string& why) {
   Report report(path);
   report.ErrorAt(Position{}, why);
-  return {
-      .config = std::nullopt, .errors = report.Errors(), .warnings = {}, .files = {}, .text_fingerprint = {}};
+  return {.config = std::nullopt,
+          .errors = report.Errors(),
+          .warnings = {},
+          .files = {},
+          .text_fingerprint = {},
+          .report = std::move(report)};
 }
 
 }  // namespace
@@ -66,7 +70,8 @@ LoadResult Parse(std::string_view text, std::string_view filename, const Config*
                     .errors = report.Errors(),
                     .warnings = report.Warnings(),
                     .files = FilesOf(schema),
-                    .text_fingerprint = Fingerprint(text)};
+                    .text_fingerprint = Fingerprint(text),
+                    .report = std::move(report)};
   if (!result.errors.empty()) return result;
   result.config = Build(schema);
   result.config->effective = Effective(schema);

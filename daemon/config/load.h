@@ -7,6 +7,7 @@
 
 #include "daemon/config/config.h"
 #include "daemon/config/named_files.h"
+#include "daemon/config/report.h"
 
 namespace tokend::config {
 
@@ -20,6 +21,7 @@ struct LoadResult {
   std::vector<std::string> warnings;
   std::vector<std::string> files;  // every file that the keys name, the configuration's own left out
   std::string text_fingerprint;    // of the text as it was read; empty where it could not be
+  Report report;                   // to say what is wrong with what a key names
 };
 
 // Reads and judges a configuration file, and the presence and mode of the files that it names. Where one is

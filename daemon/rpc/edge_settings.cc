@@ -2,6 +2,7 @@
 
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/identity/jwt_authenticator.h"
@@ -30,8 +31,14 @@ bool HasOtherKeys(const identity::Authenticator& running, const identity::Authen
   return was && is && was->digest() != is->digest();
 }
 
-Status Of(const config::Listener& listener, const Status& status) {
-  return {status.code(), absl::StrCat("listener ", listener.name, ": ", status.message())};
+Status Of(const config::Listener& listener, std::size_t index, const std::string& key, const Status& status) {
+  return config::AtKey(absl::StrCat("listeners[", index, "].", key),
+                       {status.code(), absl::StrCat("listener ", listener.name, ": ", status.message())});
+}
+
+bool IsFetched(const config::ListenerAuthentication& authentication) {
+  const auto* jwt = std::get_if<config::JwtAuthentication>(&authentication);
+  return jwt != nullptr && std::holds_alternative<config::JwksUrl>(jwt->jwks);
 }
 
 identity::FetchObserver LogOfFetches(const std::string& listener) {
@@ -45,17 +52,21 @@ identity::FetchObserver LogOfFetches(const std::string& listener) {
 
 }  // namespace
 
-Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSettings* running) {
+Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSettings* running,
+                                      config::Contents contents) {
   EdgeSettings settings;
   settings.max_in_flight = config.server.max_in_flight;
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     const config::Listener& listener = config.listeners[i];
     const EdgeSettings::Listener* before = running != nullptr ? &running->listeners[i] : nullptr;
     auto tls = ReadTls(listener, before);
-    if (!tls.ok()) return Of(listener, tls.status());
+    if (!tls.ok()) return Of(listener, i, "tls", tls.status());
+    if (contents == config::Contents::kFiles && IsFetched(listener.authentication)) continue;
     auto authenticator = identity::MakeAuthenticator(
         listener, before != nullptr ? before->authenticator : nullptr, LogOfFetches(listener.name));
-    if (!authenticator.ok()) return Of(listener, authenticator.status());
+    if (!authenticator.ok()) {
+      return Of(listener, i, "authentication.jwt.jwks_file", authenticator.status());
+    }
     settings.listeners.push_back({listener.name, *std::move(tls), *std::move(authenticator)});
   }
   return settings;

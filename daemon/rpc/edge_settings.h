@@ -7,6 +7,7 @@
 
 #include "daemon/base/result.h"
 #include "daemon/config/config.h"
+#include "daemon/config/contents.h"
 #include "daemon/identity/authenticator.h"
 #include "daemon/rpc/tls_files.h"
 
@@ -23,9 +24,11 @@ struct EdgeSettings {
   std::size_t max_in_flight = 0;
 };
 
-// Reads the listeners' files. Where one is `running`, what is the same is the very same object. An error
-// names the listener and the file. Blocks on the file system; any thread.
-Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSettings* running = nullptr);
+// Reads the listeners' files. Where one is `running`, what is the same is the very same object. An error is
+// of a listener's key in the configuration, and names the listener and the file. Blocks on the file system;
+// any thread. What is read of files alone is for judging, not for serving.
+Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSettings* running = nullptr,
+                                      config::Contents contents = config::Contents::kAll);
 
 // What `next` has other keys for, in words for records: "listener cluster: certificate". Both are of the same
 // listeners.

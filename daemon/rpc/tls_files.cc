@@ -14,6 +14,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/base/certificates.h"
 #include "daemon/base/read_file.h"
 
 namespace tokend::rpc {
@@ -39,14 +40,6 @@ Owned<X509> ParseCertificate(std::string_view pem) {
   return Owned<X509>(PEM_read_bio_X509(View(pem).get(), nullptr, nullptr, nullptr));
 }
 
-// Whether there are certificates alone, one or more: gRPC leaves a chain aside of which one is broken.
-bool AreCertificates(std::string_view pem) {
-  const Owned<BIO> rest = View(pem);
-  std::size_t count = 0;
-  while (Owned<X509>(PEM_read_bio_X509(rest.get(), nullptr, nullptr, nullptr))) ++count;
-  return count > 0 && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-}
-
 // Whether a handshake can be made with it: OpenSSL refuses short keys and weak signatures.
 bool IsStrongEnough(X509* certificate) {
   const Owned<SSL_CTX> context(SSL_CTX_new(TLS_server_method()));
@@ -57,16 +50,6 @@ bool IsStrongEnough(X509* certificate) {
 Owned<EVP_PKEY> ParseKey(std::string_view pem) {
   const auto no_passphrase = [](char*, int, int, void*) { return -1; };
   return Owned<EVP_PKEY>(PEM_read_bio_PrivateKey(View(pem).get(), nullptr, no_passphrase, nullptr));
-}
-
-Result<std::string> ReadCertificates(const std::string& path) {
-  const Result<Secret> pem = ReadBoundedFile(path, kMaxPemBytes);
-  if (!pem.ok()) return pem.status();
-  if (!AreCertificates(pem->Expose())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, " must hold certificates in PEM, each of them whole"));
-  }
-  return std::string(pem->Expose());
 }
 
 }  // namespace

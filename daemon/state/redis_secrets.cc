@@ -4,22 +4,25 @@
 #include <utility>
 
 #include "daemon/base/key_file.h"
+#include "daemon/config/contents.h"
 #include "daemon/state/sealer.h"
 
 namespace tokend::state {
 
-Result<RedisSecrets> ReadRedisSecrets(const config::RedisState& config) {
+Result<RedisSecrets> ReadRedisSecrets(const config::RedisState& redis) {
   RedisSecrets secrets;
-  if (!config.password_file.empty()) {
-    Result<Secret> password = ReadKeyFile(config.password_file);
-    if (!password.ok()) return password.status();
+  if (!redis.password_file.empty()) {
+    Result<Secret> password = ReadKeyFile(redis.password_file);
+    if (!password.ok()) return config::AtKey("state.redis.password_file", password.status());
     secrets.password = *std::move(password);
   }
-  Result<Secret> key = ReadSecretFile(config.encryption_key_file);
-  if (!key.ok()) return key.status();
+  constexpr char kEncryptionKey[] = "state.redis.encryption_key_file";
+  Result<Secret> key = ReadSecretFile(redis.encryption_key_file);
+  if (!key.ok()) return config::AtKey(kEncryptionKey, key.status());
   if (key->size() != Sealer::kKeyBytes) {
-    return absl::InvalidArgumentError(config.encryption_key_file +
-                                      ": must hold 32 bytes (head -c 32 /dev/urandom makes them)");
+    return config::AtKey(kEncryptionKey, absl::InvalidArgumentError(
+                                             redis.encryption_key_file +
+                                             ": must hold 32 bytes (head -c 32 /dev/urandom makes them)"));
   }
   secrets.encryption_key = *std::move(key);
   return secrets;

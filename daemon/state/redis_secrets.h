@@ -12,6 +12,6 @@ struct RedisSecrets {
 };
 
 // What the files hold that the configuration names. Errors name the file and what to do.
-Result<RedisSecrets> ReadRedisSecrets(const config::RedisState& config);
+Result<RedisSecrets> ReadRedisSecrets(const config::RedisState& redis);
 
 }  // namespace tokend::state

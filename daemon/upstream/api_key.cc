@@ -63,13 +63,18 @@ bool Same(const ApiKey& a, const ApiKey& b) {
 
 }  // namespace
 
-Result<KeyRing> ReadKeys(const std::vector<config::Organization>& organizations, const KeyRing* previous) {
+Result<KeyRing> ReadKeys(const std::vector<config::Organization>& organizations, const KeyRing* previous,
+                         config::Contents contents) {
   KeyRing ring;
-  for (const config::Organization& organization : organizations) {
+  for (std::size_t i = 0; i < organizations.size(); ++i) {
+    const config::Organization& organization = organizations[i];
+    const bool in_file = std::holds_alternative<config::KeyFile>(organization.api_key);
+    if (contents == config::Contents::kFiles && !in_file) continue;
     Result<KeyPointer> key = Load(organization.api_key, ring, previous);
     if (!key.ok()) {
-      return absl::Status(key.status().code(),
-                          "organization " + organization.name + ": " + std::string(key.status().message()));
+      return config::AtKey("upstream.applivery.organizations[" + std::to_string(i) + "].api_key",
+                           {key.status().code(), "organization " + organization.name + ": " +
+                                                     std::string(key.status().message())});
     }
     KeyInUse in_use{*std::move(key), organization.api_key};
     if (previous != nullptr) {
