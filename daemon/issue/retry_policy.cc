@@ -17,7 +17,9 @@ constexpr milliseconds kLongestPause{2000};
 }  // namespace
 
 double& RetryPolicy::BudgetOf(const std::string& organization) {
-  return budgets_.try_emplace(organization, kMaxBudget).first->second;
+  const auto [budget, added] = budgets_.try_emplace(organization, kMaxBudget);
+  if (added && on_budget_) on_budget_(organization, kMaxBudget);
+  return budget->second;
 }
 
 void RetryPolicy::Began(const std::string& organization) {

@@ -17,7 +17,7 @@ namespace tokend::issue {
 // Loop thread only.
 class RetryPolicy {
  public:
-  // Told of an organization's budget, in retries, when it has changed.
+  // Told of an organization's budget, in retries, with its first request and when it has changed.
   using OnBudget = std::function<void(const std::string& organization, double retries)>;
 
   static constexpr std::size_t kMaxAttempts = 3;  // of one request

@@ -42,8 +42,8 @@ void CheckDescription(const v1::CreateTokenRequest& message, Violations& violati
 Failure Invalid(Violations violations) {
   Failure failure{Reason::kInvalidRequest};
   for (const FieldViolation& violation : violations) {
-    absl::StrAppend(&failure.detail, failure.detail.empty() ? "" : "; ", violation.field, " ",
-                    violation.description);
+    absl::StrAppend(&failure.detail, failure.detail.empty() ? "" : "; ", violation.field,
+                    violation.field.empty() ? "" : " ", violation.description);
   }
   failure.fields = std::move(violations);
   return failure;

@@ -409,6 +409,12 @@ TEST_F(Traffic, ARetryThatFindsTheBreakerOpenAtItsTurnEndsTheRequestAsRefused) {
   EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_upstream_retries_total 0"));
 }
 
+TEST_F(Traffic, TheRetryBudgetIsShownFromAnOrganizationsFirstRequestOn) {
+  Ask();
+  Mint();
+  EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_upstream_retry_budget{organization=\"acme\"} 10"));
+}
+
 TEST_F(Traffic, RetriesAreHeldToATenthOfTheRequestsAndTenMore) {
   int retries = 0;
   constexpr int kRequests = 100;

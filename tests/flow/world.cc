@@ -18,7 +18,10 @@ config::Grant EveryonesGrant() {
 World::World(upstream::Upstream& upstream, fakes::HandCrankedLoop& event_loop, Options options)
     : loop(event_loop),
       availability(loop, {{"acme", {nullptr, config::KeyFile{}, 1}}}, {}),
-      traffic{.slots = issue::UpstreamSlots(options.slots), .retries = issue::RetryPolicy()},
+      traffic{.slots = issue::UpstreamSlots(options.slots),
+              .retries = issue::RetryPolicy([this](const std::string& organization, double retries) {
+                metrics.SetRetryBudget(organization, retries);
+              })},
       state(loop, options.requests),
       upstream_(upstream),
       config_(std::make_shared<issue::ConfigSnapshot>(
