@@ -247,6 +247,10 @@ void RedisState::OnFresh(const std::string& key, Group& group, Spent spent) {
 }
 
 void RedisState::OnQueued(const std::string& key, Group& group, const RedisAnswer& answer) {
+  if (!may_wait()) {
+    Drop(group, 0);
+    return AdmitWithoutRedis(TakeCalls(key), session_.health());
+  }
   group.phase = Phase::kInQueue;
   turns_.Add(group.number, group.asked.charges, group.asked.latest, answer, [this, key](SpendResult result) {
     if (const Spent* spent = std::get_if<Spent>(&result)) return OnFresh(key, *groups_.at(key), *spent);
@@ -432,6 +436,10 @@ void RedisState::OnSpendAnswer(std::uint64_t number, const Result<RedisAnswer>& 
   }
   if (answer->word() == "fresh") return EndSpending(number, SpentSaid(*answer));
   if (answer->word() == "limited") return EndSpending(number, turns_.Limited(spending.charges, *answer, 0));
+  if (!may_wait()) {
+    UndoSpend(number, spending.charges, answer);
+    return SpendWithoutRedis(TakeSpending(number), session_.health());
+  }
   spending.in_queue = true;
   turns_.Add(number, spending.charges, spending.latest, *answer,
              [this, number](SpendResult result) { EndSpending(number, std::move(result)); });

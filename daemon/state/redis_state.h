@@ -128,6 +128,9 @@ class RedisState final : public State {
   void GiveBackInRedis(const Charges& charges, Spent spent);
 
   bool in_contact() const { return session_.contact() == RedisSession::Contact::kFull; }
+  // Whether whoever waits in Redis is asked for. Those who waited when contact was lost have been told; that
+  // one did may be heard later.
+  bool may_wait() const { return session_.contact() != RedisSession::Contact::kNone; }
   bool is_local() const { return on_failure_ == config::OnRedisFailure::kLocal; }
   std::vector<std::string> CallArguments(std::uint64_t number, const Charges& charges,
                                          TimePoint latest) const;

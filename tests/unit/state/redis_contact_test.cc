@@ -1,0 +1,157 @@
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "daemon/state/redis_scripts.h"
+#include "daemon/state/redis_state.h"
+#include "tests/fakes/hand_cranked_loop.h"
+
+// What a replica makes of answers that come in an order that no Redis can be made to give on purpose.
+namespace tokend::state {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+// Answers when its test says so.
+class ScriptedRedis final : public Redis {
+ public:
+  struct Asked {
+    const RedisScript* script;
+    std::vector<std::string> arguments;
+    Done done;
+  };
+
+  void Run(const RedisScript& script, std::vector<std::string> /*keys*/, std::vector<std::string> arguments,
+           Done done) override {
+    asked_.push_back({&script, std::move(arguments), std::move(done)});
+  }
+
+  std::size_t Count(const RedisScript& script) const {
+    std::size_t count = 0;
+    for (const Asked& asked : asked_) count += asked.script == &script ? 1 : 0;
+    return count;
+  }
+  // The first of these that waits for its answer.
+  Asked Take(const RedisScript& script) {
+    for (auto at = asked_.begin(); at != asked_.end(); ++at) {
+      if (at->script != &script) continue;
+      Asked asked = std::move(*at);
+      asked_.erase(at);
+      return asked;
+    }
+    ADD_FAILURE() << "nobody asks for it";
+    return {&script, {}, [](const Result<RedisReply>&) {}};
+  }
+
+ private:
+  std::deque<Asked> asked_;
+};
+
+class RedisContact : public testing::Test {
+ protected:
+  using Seen = std::optional<Claim>;
+  using SeenSpend = std::optional<SpendResult>;
+
+  RedisContact() { loop_.RunPending(); }
+  ~RedisContact() override {
+    state_.reset();
+    loop_.Discard();
+  }
+
+  std::int64_t Time() const {
+    return std::chrono::duration_cast<std::chrono::microseconds>(loop_.clock().WallNow().time_since_epoch())
+        .count();
+  }
+  void Answer(const RedisScript& script, const std::string& word, std::vector<RedisReply> more = {}) {
+    std::vector<RedisReply> reply = {{word}, {Time()}, {std::int64_t{0}}};
+    reply.insert(reply.end(), more.begin(), more.end());
+    redis_.Take(script).done(RedisReply{std::move(reply)});
+    loop_.RunPending();
+  }
+  void Fail(const RedisScript& script, const Status& why) {
+    redis_.Take(script).done(why);
+    loop_.RunPending();
+  }
+
+  void MakeContact() {
+    Answer(scripts_.hello, "epoch", {{std::string("first")}, {std::int64_t{0}}, {std::int64_t{0}}});
+    ASSERT_TRUE(state_->reach().ok());
+  }
+  // A beat that fails.
+  void LoseContact() {
+    while (redis_.Count(scripts_.beat) == 0) loop_.Advance(RedisSession::kBeat);
+    Fail(scripts_.beat, absl::UnknownError("the connection to Redis broke"));
+    ASSERT_FALSE(state_->reach().ok());
+  }
+  // It waits, and the first of the queue has its turn in ten seconds.
+  void AnswerWaits(const RedisScript& script) {
+    Answer(script, "waits", {{Time() + 10'000'000}, {std::int64_t{1}}});
+  }
+
+  Seen& Admit(const std::string& id) {
+    Seen& seen = seen_.emplace_back();
+    state_->Admit({.request_id = id,
+                   .digest = DigestOf("ci", "acme", "ios-app", {"sdk"}, ""),
+                   .caller = "ci",
+                   .charges = charges_,
+                   .latest = loop_.clock().Now() + minutes(1)},
+                  &seen, [&seen](Claim claim) { seen = std::move(claim); });
+    return seen;
+  }
+  SeenSpend& Spend() {
+    SeenSpend& seen = seen_spend_.emplace_back();
+    state_->Spend(charges_, loop_.clock().Now() + minutes(1), &seen,
+                  [&seen](SpendResult result) { seen = std::move(result); });
+    return seen;
+  }
+  template <class SeenResult>
+  static std::optional<Reason> ReasonIn(const std::optional<SeenResult>& seen) {
+    if (!seen || !std::holds_alternative<Failure>(*seen)) return std::nullopt;
+    return std::get<Failure>(*seen).reason;
+  }
+
+  const RedisScripts& scripts_ = RedisScripts::Get();
+  const Charges charges_{
+      .own = {},
+      .organization = {{KeyOf({"org"}), Rate({.name = "org", .tokens = 1, .per = seconds(10), .burst = 1}),
+                        "acme/org"}},
+      .organization_name = "acme",
+      .caller = "ci"};
+  fakes::HandCrankedLoop loop_;
+  ScriptedRedis redis_;
+  std::deque<Seen> seen_;
+  std::deque<SeenSpend> seen_spend_;
+  std::unique_ptr<RedisState> state_ =
+      std::make_unique<RedisState>(loop_, redis_,
+                                   RedisState::Options{{.remember = minutes(10), .max_entries = 1000},
+                                                       config::OnRedisFailure::kDeny,
+                                                       Secret(std::string(32, 'k'))});
+};
+
+TEST_F(RedisContact, WhoIsFoundToWaitOnceContactIsLostIsToldAndHoldsNothing) {
+  MakeContact();
+  const Seen& admitted = Admit("x");
+  const SeenSpend& spends = Spend();
+  LoseContact();
+  AnswerWaits(scripts_.admit);
+  AnswerWaits(scripts_.spend);
+  EXPECT_EQ(ReasonIn(admitted), Reason::kLimitsUnavailable);
+  EXPECT_EQ(ReasonIn(spends), Reason::kLimitsUnavailable);
+  loop_.Advance(RedisSession::kHello);
+  MakeContact();
+  EXPECT_EQ(redis_.Count(scripts_.leave), 2U);
+}
+
+}  // namespace
+}  // namespace tokend::state
