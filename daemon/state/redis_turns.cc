@@ -110,7 +110,9 @@ void RedisTurns::Ask() {
   session_.Run(RedisScripts::Get().turns, RedisSession::Writes::kNothing, std::move(arguments),
                [this, question = std::move(question)](const Result<RedisAnswer>& answer) {
                  asking_ = false;
-                 if (answer.ok()) OnAnswer(question, *answer);
+                 if (answer.ok()) return OnAnswer(question, *answer);
+                 // There was no room for the question: those who wait still do.
+                 ArmAsk();
                });
 }
 

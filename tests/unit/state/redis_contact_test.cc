@@ -153,5 +153,16 @@ TEST_F(RedisContact, WhoIsFoundToWaitOnceContactIsLostIsToldAndHoldsNothing) {
   EXPECT_EQ(redis_.Count(scripts_.leave), 2U);
 }
 
+TEST_F(RedisContact, AQuestionForWhichThereIsNoRoomIsAskedAgain) {
+  MakeContact();
+  const Seen& waits = Admit("x");
+  AnswerWaits(scripts_.admit);
+  loop_.Advance(RedisTurns::kLongestPause);
+  Fail(scripts_.turns, absl::ResourceExhaustedError("too much waits for Redis"));
+  loop_.Advance(RedisTurns::kLongestPause);
+  ASSERT_EQ(redis_.Count(scripts_.turns), 1U);
+  EXPECT_EQ(waits, std::nullopt);
+}
+
 }  // namespace
 }  // namespace tokend::state
