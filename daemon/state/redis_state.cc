@@ -135,17 +135,14 @@ void RedisState::OnContactLost() {
   for (const auto& [number, spending] : spending_) {
     if (spending.in_queue) numbers.push_back(number);
   }
-  std::list<Spending> spendings;
-  for (const std::uint64_t number : numbers) {
-    claims_.Remove({.turn = number, .charges = turns_.Remove(number)});
-    spendings.push_back(TakeSpending(number));
-  }
   const Status why = session_.health();
   const std::weak_ptr alive(alive_);
   AdmitWithoutRedis(std::move(calls), why);
-  for (Spending& spending : spendings) {
+  for (const std::uint64_t number : numbers) {
     if (alive.expired()) return;
-    SpendWithoutRedis(std::move(spending), why);
+    if (!spending_.contains(number)) continue;  // one that was told has taken it away
+    claims_.Remove({.turn = number, .charges = turns_.Remove(number)});
+    SpendWithoutRedis(TakeSpending(number), why);
   }
 }
 

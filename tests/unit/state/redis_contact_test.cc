@@ -164,5 +164,28 @@ TEST_F(RedisContact, AQuestionForWhichThereIsNoRoomIsAskedAgain) {
   EXPECT_EQ(waits, std::nullopt);
 }
 
+TEST_F(RedisContact, OneThatIsToldOfItsLossMayTakeAnotherAway) {
+  MakeContact();
+  const Seen& admitted = Admit("y");
+  Answer(scripts_.admit, "fresh", {{Time()}, {Time()}});
+  ASSERT_TRUE(admitted.has_value());
+  SeenSpend other;
+  bool told = false;
+  state_->Spend(charges_, loop_.clock().Now() + minutes(1), &told, [&](const SpendResult&) {
+    told = true;
+    state_->Leave("y", &other);
+  });
+  state_->Spend(charges_, loop_.clock().Now() + minutes(1), &other,
+                [&](SpendResult result) { other = std::move(result); });
+  AnswerWaits(scripts_.spend);
+  AnswerWaits(scripts_.spend);
+  LoseContact();
+  EXPECT_TRUE(told);
+  EXPECT_EQ(other, std::nullopt) << "it has left";
+  loop_.Advance(RedisSession::kHello);
+  MakeContact();
+  EXPECT_EQ(redis_.Count(scripts_.leave), 3U) << "two places in the queue, and the claim of who has left";
+}
+
 }  // namespace
 }  // namespace tokend::state
