@@ -199,7 +199,11 @@ void RedisSession::Hello() {
 }
 
 void RedisSession::OnHello(const Result<RedisAnswer>& answer) {
-  if (!answer.ok()) return SetHealth(absl::UnavailableError(answer.status().message()));
+  if (!answer.ok()) {
+    // It may be another one that comes back, of which the others have yet to hear.
+    no_epoch_since_.reset();
+    return SetHealth(absl::UnavailableError(answer.status().message()));
+  }
   if (answer->word() != "epoch") {
     if (!no_epoch_since_) no_epoch_since_ = loop_.clock().Now();
     return SetHealth(absl::UnavailableError("Redis is empty; another replica may know why"));

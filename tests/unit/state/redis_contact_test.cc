@@ -187,5 +187,16 @@ TEST_F(RedisContact, OneThatIsToldOfItsLossMayTakeAnotherAway) {
   EXPECT_EQ(redis_.Count(scripts_.leave), 3U) << "two places in the queue, and the claim of who has left";
 }
 
+TEST_F(RedisContact, OthersMayBeginFirstAlsoWhereRedisWasOutOfReachMeanwhile) {
+  const auto may_begin = [this] { return redis_.Take(scripts_.hello).arguments.at(6); };
+  Answer(scripts_.hello, "none");
+  loop_.Advance(RedisSession::kHello);
+  Fail(scripts_.hello, absl::UnavailableError("there is no connection to Redis"));
+  loop_.Advance(RedisSession::kOthersFirst);
+  Answer(scripts_.hello, "none");
+  loop_.Advance(RedisSession::kHello);
+  EXPECT_EQ(may_begin(), "0");
+}
+
 }  // namespace
 }  // namespace tokend::state
