@@ -246,9 +246,13 @@ void RedisClaims::ForgetExpired() {
 }
 
 void RedisClaims::ArmExpiry() {
-  if (timer_ || expiries_.empty()) return;
-  const auto delay = std::max<std::chrono::nanoseconds>(expiries_.begin()->first - loop_.clock().Now(),
-                                                        std::chrono::nanoseconds(0));
+  if (expiries_.empty()) return;
+  const TimePoint first = expiries_.begin()->first;
+  if (timer_ && timer_for_ <= first) return;
+  if (timer_) loop_.Cancel(*timer_);
+  const auto delay =
+      std::max<std::chrono::nanoseconds>(first - loop_.clock().Now(), std::chrono::nanoseconds(0));
+  timer_for_ = first;
   timer_ = loop_.After(delay + kExpiryResolution, [this] {
     timer_.reset();
     ForgetExpired();

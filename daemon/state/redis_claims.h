@@ -113,6 +113,7 @@ class RedisClaims {
   std::vector<Batch> put_off_;                            // for which there was no room
   std::deque<Drop> drops_;                                // that could not be made
   std::optional<loop::TimerId> timer_;
+  TimePoint timer_for_{};  // the first of expiries_, when it was set
 };
 
 // The arguments of these charges, as the scripts take them.

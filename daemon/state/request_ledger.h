@@ -77,6 +77,7 @@ class RequestLedger {
   std::set<std::pair<TimePoint, std::string>> expiries_;
   std::vector<std::weak_ptr<std::list<Joined>>> being_told_;
   std::optional<loop::TimerId> timer_;
+  TimePoint timer_for_{};  // the first of expiries_, when it was set
 };
 
 }  // namespace tokend::state

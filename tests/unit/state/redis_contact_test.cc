@@ -198,5 +198,17 @@ TEST_F(RedisContact, OthersMayBeginFirstAlsoWhereRedisWasOutOfReachMeanwhile) {
   EXPECT_EQ(may_begin(), "0");
 }
 
+TEST_F(RedisContact, OutcomesAreForgottenOnTimeInWhateverOrderTheyCome) {
+  RedisSession session(loop_, redis_, minutes(10), {});
+  const Sealer sealer(Secret(std::string(32, 'k')));
+  RedisClaims claims(loop_, session, sealer, minutes(10));
+  const TimePoint now = loop_.clock().Now();
+  claims.Restore("late", {}, {.reason = Reason::kOutcomeUnknown}, now);
+  claims.Restore("early", {}, {.reason = Reason::kOutcomeUnknown}, now - minutes(5));
+  loop_.Advance(minutes(5) + seconds(1));
+  EXPECT_EQ(claims.Find("early"), nullptr);
+  EXPECT_NE(claims.Find("late"), nullptr);
+}
+
 }  // namespace
 }  // namespace tokend::state

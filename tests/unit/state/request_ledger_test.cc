@@ -184,6 +184,13 @@ TEST(EndedLedger, CallsNobodyThoughItEndsWhileItTells) {
   EXPECT_EQ(told, 2);
 }
 
+TEST_F(Ledger, OutcomesAreForgottenOnTimeInWhateverOrderTheyCome) {
+  ledger_.Restore("late", DigestFor("ci"), {Reason::kOutcomeUnknown}, Now());
+  ledger_.Restore("early", DigestFor("ci"), {Reason::kOutcomeUnknown}, Now() - minutes(5));
+  loop_.Advance(minutes(5) + milliseconds(100));
+  EXPECT_EQ(ledger_.size(), 1U);
+}
+
 TEST_F(Ledger, AnIdThatIsSettledAnewIsKeptToItsNewExpiry) {
   ledger_.Restore("a", DigestFor("ci"), {.reason = Reason::kOutcomeUnknown}, Now() - minutes(9));
   ledger_.Restore("a", DigestFor("ci"), {.reason = Reason::kOutcomeUnknown, .audit_sequence = 5}, Now());
