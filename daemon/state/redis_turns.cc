@@ -39,7 +39,11 @@ Charges RedisTurns::Remove(std::uint64_t number) {
   if (removed.empty()) return {};
   Charges charges = std::move(removed.mapped().charges);
   const auto organization = organizations_.find(charges.organization_name);
-  if (--organization->second.waiting == 0) organizations_.erase(organization);
+  if (--organization->second.waiting == 0) {
+    organizations_.erase(organization);
+    // Nobody here will hear of the queue again.
+    if (observer_.on_queue) observer_.on_queue(charges.organization_name, 0);
+  }
   return charges;
 }
 
@@ -139,9 +143,9 @@ void RedisTurns::OnQueues(const Question& question, const RedisAnswer& answer) {
     const std::string& name = question.organizations[i];
     const std::int64_t next = answer.Number(1 + 2 * i);
     const auto in_queue = static_cast<std::size_t>(answer.Number(2 + 2 * i));
-    if (observer_.on_queue) observer_.on_queue(name, in_queue);
     const auto organization = organizations_.find(name);
     if (organization == organizations_.end()) continue;
+    if (observer_.on_queue) observer_.on_queue(name, in_queue);
     organization->second.in_queue = in_queue;
     organization->second.next = next == 0 ? TimePoint::max() : Here(next, answer);
   }

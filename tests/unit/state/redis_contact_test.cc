@@ -132,11 +132,14 @@ class RedisContact : public testing::Test {
   ScriptedRedis redis_;
   std::deque<Seen> seen_;
   std::deque<SeenSpend> seen_spend_;
+  std::size_t queue_ = 0;  // that metrics show
   std::unique_ptr<RedisState> state_ =
       std::make_unique<RedisState>(loop_, redis_,
                                    RedisState::Options{{.remember = minutes(10), .max_entries = 1000},
                                                        config::OnRedisFailure::kDeny,
-                                                       Secret(std::string(32, 'k'))});
+                                                       Secret(std::string(32, 'k'))},
+                                   Observer{.on_queue = [this](const std::string& /*organization*/,
+                                                               std::size_t waiting) { queue_ = waiting; }});
 };
 
 TEST_F(RedisContact, WhoIsFoundToWaitOnceContactIsLostIsToldAndHoldsNothing) {
@@ -208,6 +211,15 @@ TEST_F(RedisContact, OutcomesAreForgottenOnTimeInWhateverOrderTheyCome) {
   loop_.Advance(minutes(5) + seconds(1));
   EXPECT_EQ(claims.Find("early"), nullptr);
   EXPECT_NE(claims.Find("late"), nullptr);
+}
+
+TEST_F(RedisContact, WhereNobodyWaitsHereAnyMoreNoQueueIsShown) {
+  MakeContact();
+  const Seen& waits = Admit("x");
+  AnswerWaits(scripts_.admit);
+  EXPECT_EQ(queue_, 1U);
+  state_->Leave("x", &waits);
+  EXPECT_EQ(queue_, 0U);
 }
 
 }  // namespace
