@@ -423,9 +423,10 @@ return reply('ok')
 )lua";
 
 constexpr std::string_view kLevels = R"lua(
-local levels = {}
-for i, charge in ipairs(read_charges(6)) do levels[i] = full_at(charge) end
-return reply('levels', unpack(levels))
+-- A caller may have more limits than Lua unpacks.
+local levels = reply('levels')
+for _, charge in ipairs(read_charges(6)) do levels[#levels + 1] = full_at(charge) end
+return levels
 )lua";
 
 constexpr std::string_view kPut = R"lua(

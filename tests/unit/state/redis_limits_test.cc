@@ -317,6 +317,16 @@ TEST_F(RedisLimits, SaysHowFullBucketsAre) {
   EXPECT_EQ(spent.rate.Remaining((**seen)[1], Clock()), 3);
 }
 
+TEST_F(RedisLimits, SaysHowFullAsManyBucketsAreAsACallerMayHave) {
+  const std::vector<Charge> charges(10'000, ChargeOf("own", 3, seconds(10)));
+  std::optional<Result<std::vector<TimePoint>>> levels;
+  a_->Levels(charges, [&](Result<std::vector<TimePoint>> result) { levels = std::move(result); });
+  ASSERT_TRUE(loop_.RunUntil([&] { return levels.has_value(); }));
+  ASSERT_TRUE(levels->ok()) << levels->status();
+  EXPECT_EQ((*levels)->size(), charges.size());
+  EXPECT_TRUE(a_->reach().ok());
+}
+
 TEST_F(RedisLimits, AnOverlongBucketStaysExact) {
   // 71 years to fill.
   const Charges charges =
