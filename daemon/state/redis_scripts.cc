@@ -345,6 +345,7 @@ return spend(call, word, '-', '-')
 
 constexpr std::string_view kCheck = R"lua(
 local call = read_call(6)
+if #call.org > 0 then serve(call.q) end
 local word, spent = judge(call)
 if word == 'limited' then return reply('limited', unpack(spent)) end
 return reply(word)

@@ -305,6 +305,22 @@ TEST_F(RedisLimits, ChecksWithoutSpending) {
   EXPECT_EQ(check()->reason, Reason::kRateLimited);
 }
 
+TEST_F(RedisLimits, ChecksAsOneWouldSpendWhereADeadReplicasCallsWait) {
+  const Charges charges = Organization(ChargeOf("org", 1, seconds(1)));
+  ASSERT_EQ(Outcome(Admit(a_, Call(charges))), "fresh");
+  Admit(a_, Call(charges));
+  ASSERT_TRUE(AwaitWaiting(1));
+  Kill(a_);
+  std::istringstream leases(server_.Ask({"KEYS", "{tokend}:p:*"}));
+  for (std::string lease; leases >> lease;) server_.Ask({"HSET", lease, "lease", "0"});
+  loop_.RunFor(milliseconds(1100));
+  std::optional<std::optional<Failure>> checked;
+  b_->Check(charges, Clock() + milliseconds(500),
+            [&](std::optional<Failure> refusal) { checked = std::move(refusal); });
+  ASSERT_TRUE(loop_.RunUntil([&] { return checked.has_value(); }));
+  EXPECT_EQ(*checked, std::nullopt);
+}
+
 TEST_F(RedisLimits, SaysHowFullBucketsAre) {
   const Charge spent = ChargeOf("spent", 4, seconds(60));
   const Charge full = ChargeOf("full", 4, seconds(60));
