@@ -126,9 +126,16 @@ void RedisClaims::WriteAll(RedisSession::Memory memory, absl::AnyInvocable<void(
   put_off_.clear();
   auto writing = std::make_shared<Writing>();
   writing->done = std::move(done);
-  for (auto& [request_id, claim] : claims_) {
+  const auto add = [&](const std::string& request_id, Claim& claim) {
     if (memory == RedisSession::Memory::kLost) claim.written = 0;
     if (claim.written < claim.version) writing->left.push_back(request_id);
+  };
+  // The newest first: it is the last writes that Redis has lost, and others do not wait for long.
+  for (auto& [request_id, claim] : claims_) {
+    if (!claim.outcome) add(request_id, claim);
+  }
+  for (auto settled = expiries_.rbegin(); settled != expiries_.rend(); ++settled) {
+    add(settled->second, claims_.at(settled->second));
   }
   WriteMore(writing);
 }

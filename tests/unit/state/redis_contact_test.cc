@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -220,6 +221,18 @@ TEST_F(RedisContact, WhereNobodyWaitsHereAnyMoreNoQueueIsShown) {
   EXPECT_EQ(queue_, 1U);
   state_->Leave("x", &waits);
   EXPECT_EQ(queue_, 0U);
+}
+
+TEST_F(RedisContact, WhatIsNewestIsWrittenFirstToARedisThatHasLostSomething) {
+  for (int i = 0; i < 1000; ++i) {
+    state_->Restore("id-" + std::to_string(i), {}, {.reason = Reason::kOutcomeUnknown},
+                    loop_.clock().Now() - seconds(i % 500));
+  }
+  Answer(scripts_.hello, "epoch", {{std::string("first")}, {std::int64_t{0}}, {std::int64_t{1}}});
+  const ScriptedRedis::Asked first = redis_.Take(scripts_.put);
+  for (const char* id : {"id-0", "id-500", "id-1", "id-501"}) {
+    EXPECT_THAT(first.arguments, testing::Contains(id));
+  }
 }
 
 }  // namespace
