@@ -86,6 +86,7 @@ void RedisSession::Start() {
 }
 
 void RedisSession::Open() {
+  if (contact_ != Contact::kMade) return;  // it was lost again meanwhile
   contact_ = Contact::kFull;
   SetHealth(absl::OkStatus());
 }

@@ -235,5 +235,13 @@ TEST_F(RedisContact, WhatIsNewestIsWrittenFirstToARedisThatHasLostSomething) {
   }
 }
 
+TEST_F(RedisContact, IsNotOpenedOnceItIsLostAgain) {
+  state_->Restore("x", {}, {.reason = Reason::kOutcomeUnknown}, loop_.clock().Now());
+  Answer(scripts_.hello, "epoch", {{std::string("first")}, {std::int64_t{0}}, {std::int64_t{0}}});
+  LoseContact();
+  Answer(scripts_.put, "ok");
+  EXPECT_FALSE(state_->reach().ok());
+}
+
 }  // namespace
 }  // namespace tokend::state
