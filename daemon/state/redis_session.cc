@@ -111,9 +111,8 @@ void RedisSession::Send(std::unique_ptr<Call> call) {
   call->contact = contacts_;
   call->sent_at = loop_.clock().Now();
   const std::string write = call->writes == Writes::kLedger ? std::to_string(++last_write_) : "0";
-  const std::int64_t life = duration_cast<microseconds>(kScriptLife).count();
-  std::vector<std::string> arguments = {epoch_, replica_,
-                                        std::to_string(clock_ ? TimeAtMost() + life : kNever),
+  if (clock_) last_life_ends_ = Fence();
+  std::vector<std::string> arguments = {epoch_, replica_, std::to_string(clock_ ? LifeEnds() : kNever),
                                         std::to_string(known_write_), write};
   arguments.insert(arguments.end(), call->arguments.begin(), call->arguments.end());
   const RedisScript& script = *call->script;
@@ -155,9 +154,12 @@ std::int64_t RedisSession::TimeAtMost() const {
   return clock_->first + duration_cast<microseconds>(loop_.clock().Now() - clock_->second).count();
 }
 
-std::int64_t RedisSession::Fence() const {
-  return clock_ ? TimeAtMost() + duration_cast<microseconds>(kScriptLife).count() : 0;
+std::int64_t RedisSession::LifeEnds() const {
+  return TimeAtMost() + duration_cast<microseconds>(kScriptLife).count();
 }
+
+// Where the clock is known better since, what was sent before has longer to live.
+std::int64_t RedisSession::Fence() const { return clock_ ? std::max(last_life_ends_, LifeEnds()) : 0; }
 
 void RedisSession::Lose(const Status& why) {
   contact_ = Contact::kNone;
@@ -213,6 +215,7 @@ void RedisSession::OnHello(const Result<RedisAnswer>& answer) {
   const std::string epoch = answer->Text(0);
   const bool lost = (!epoch_.empty() && epoch_ != epoch) || answer->Number(2) != 0;
   epoch_ = epoch;
+  last_life_ends_ = 0;  // the clock may have been set back
   contact_ = Contact::kMade;
   ++contacts_;
   SetHealth(absl::UnavailableError("what this replica knows is being written to Redis"));

@@ -117,6 +117,7 @@ class RedisSession {
   void OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply);
   void Learn(const RedisAnswer& answer, TimePoint sent_at);
   std::int64_t TimeAtMost() const;
+  std::int64_t LifeEnds() const;  // of a script that is sent now
   void Lose(const Status& why);
 
   void ArmTick();
@@ -142,6 +143,7 @@ class RedisSession {
   std::int64_t known_write_ = 0;
   // Redis's clock, as it was when this was not yet sent.
   std::optional<std::pair<std::int64_t, TimePoint>> clock_;
+  std::int64_t last_life_ends_ = 0;  // of the scripts of this contact
   std::optional<loop::TimerId> tick_;
 
   mutable std::mutex mutex_;

@@ -243,5 +243,23 @@ TEST_F(RedisContact, IsNotOpenedOnceItIsLostAgain) {
   EXPECT_FALSE(state_->reach().ok());
 }
 
+TEST_F(RedisContact, WhatMayBeRunYetIsNotUndoneBefore) {
+  MakeContact();
+  loop_.Advance(RedisSession::kBeat);
+  loop_.Advance(milliseconds(850));
+  Admit("before");
+  loop_.Advance(milliseconds(50));
+  // Redis's clock is known less well from an answer that took long than from the next one.
+  Answer(scripts_.beat, "ok");
+  Admit("x");
+  Answer(scripts_.admit, "reused");
+  ScriptedRedis::Asked lost = redis_.Take(scripts_.admit);
+  const std::int64_t can_be_run_until = std::stoll(lost.arguments.at(2));
+  lost.done(absl::UnknownError("the connection to Redis broke"));
+  loop_.Advance(RedisSession::kHello);
+  MakeContact();
+  EXPECT_GE(std::stoll(redis_.Take(scripts_.leave).arguments.at(5)), can_be_run_until);
+}
+
 }  // namespace
 }  // namespace tokend::state
