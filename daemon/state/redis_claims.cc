@@ -158,7 +158,8 @@ void RedisClaims::WriteMore(const std::shared_ptr<Writing>& writing) {
 }
 
 void RedisClaims::Write(Batch batch) {
-  std::vector<std::string> arguments;
+  const bool of_all = batch.done != nullptr;
+  std::vector<std::string> arguments = {of_all ? "1" : "0"};
   std::vector<std::uint64_t> versions;
   std::erase_if(batch.request_ids, [this](const std::string& id) { return Find(id) == nullptr; });
   for (const std::string& request_id : batch.request_ids) {

@@ -430,9 +430,13 @@ for _, charge in ipairs(read_charges(6)) do levels[#levels + 1] = full_at(charge
 return levels
 )lua";
 
+// Who writes again what was lost has the time that it takes.
 constexpr std::string_view kPut = R"lua(
 number_write()
-for at = 6, #ARGV, 11 do
+if ARGV[6] == '1' and now < tonumber(epoch[2]) then
+  redis.call('HSET', P .. 'epoch', 'quarantine', str(math.max(tonumber(epoch[2]), now + 2000000)))
+end
+for at = 7, #ARGV, 11 do
   local id, digest, nonce, state = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local expires = now - tonumber(ARGV[at + 4]) + tonumber(ARGV[at + 5])
   local key = P .. 'r:' .. id

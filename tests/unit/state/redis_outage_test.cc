@@ -438,6 +438,26 @@ TEST_F(RedisOutage, ARestartedReplicaAnswersWithWhatRedisKept) {
   EXPECT_EQ(FailureIn(seen_.back()).audit_sequence, 8U);
 }
 
+TEST_F(RedisOutage, AReplicaThatWritesWhatItKnowsHoldsAQuarantineButBeginsNone) {
+  const auto quarantine = [this] {
+    return std::stoll(server_.Ask({"HGET", "{tokend}:epoch", "quarantine"}));
+  };
+  const auto write = [this](const std::string& id) {
+    Replica& replica = Begin();
+    replica->Restore(id, AdmissionOf(id).digest, {.reason = Reason::kOutcomeUnknown}, Clock());
+    ASSERT_TRUE(InContact(replica));
+  };
+  write("known without one");
+  EXPECT_EQ(quarantine(), 0);
+
+  const auto over = std::chrono::duration_cast<std::chrono::microseconds>(
+                        (std::chrono::system_clock::now() + milliseconds(1500)).time_since_epoch())
+                        .count();
+  server_.Ask({"HSET", "{tokend}:epoch", "quarantine", std::to_string(over)});
+  write("known within one");
+  EXPECT_GT(quarantine(), over);
+}
+
 class FirstRedis : public RedisOutage {
  protected:
   FirstRedis() { server_.Ask({"DEL", "{tokend}:epoch"}); }
