@@ -206,6 +206,16 @@ TEST(Commands, BadUsageAndBadConfigurationExitWithTwo) {
   EXPECT_THAT(ended.err, HasSubstr("bad.yaml:2:11: error:"));
 }
 
+TEST(Commands, CheckSaysTheWarningsAfterTheErrors) {
+  const TemporaryFolder folder;
+  WriteFile(folder / "bad.yaml", "audit: {stdout: {}}\nlistenrs: []\n");
+  const Ended ended = RunProgram({Program("tokend"), "check", "--config", folder / "bad.yaml"});
+  EXPECT_EQ(ended.exit, 2);
+  const std::size_t warning = ended.err.find("bad.yaml:1:1: warning: audit: without fingerprint_key_file");
+  ASSERT_NE(warning, std::string::npos) << ended.err;
+  EXPECT_GT(warning, ended.err.rfind(" error: "));
+}
+
 TEST(Commands, VersionIsPrintedAndExitsWithZero) {
   const Ended ended = RunProgram({Program("tokend"), "--version"});
   EXPECT_EQ(ended.exit, 0);
