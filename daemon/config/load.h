@@ -14,7 +14,7 @@ namespace tokend::config {
 inline constexpr std::size_t kMaxFileSize = 16 << 20;  // bytes
 
 // What came of a configuration. Errors and warnings are whole lines, "FILE:LINE:COLUMN: error: …", in the
-// order of the file; they quote no value.
+// order of the file; they quote no value, but may suggest the name of an organization or a scope.
 struct LoadResult {
   std::optional<Config> config;  // there exactly where there are no errors
   std::vector<std::string> errors;

@@ -7,7 +7,7 @@
 namespace tokend::config {
 namespace {
 
-constexpr std::size_t kMaxLength = 64;  // no key is longer: keeps the distance's cost small
+constexpr std::size_t kMaxLength = 64;  // no key or scope is longer: keeps the distance's cost small
 
 // Optimal string alignment: insertions, deletions, replacements and swaps of neighbours cost one each.
 std::size_t Distance(std::string_view left, std::string_view right) {
@@ -25,16 +25,21 @@ std::size_t Distance(std::string_view left, std::string_view right) {
   return cost.back().back();
 }
 
+std::string Fold(std::string_view text) {
+  std::string folded = Lower(text);
+  std::replace(folded.begin(), folded.end(), '-', '_');
+  return folded;
+}
+
 }  // namespace
 
 std::optional<std::string> Nearest(std::string_view text, const std::vector<std::string>& candidates) {
   if (text.size() > kMaxLength) return std::nullopt;
-  std::string folded = Lower(text);
-  std::replace(folded.begin(), folded.end(), '-', '_');
+  const std::string folded = Fold(text);
   std::optional<std::string> nearest;
   std::size_t least = kMaxLength;
   for (const std::string& candidate : candidates) {
-    const std::size_t distance = Distance(folded, candidate);
+    const std::size_t distance = Distance(folded, Fold(candidate));
     if (distance > std::max<std::size_t>(1, candidate.size() / 3) || distance >= least) continue;
     least = distance;
     nearest = candidate;

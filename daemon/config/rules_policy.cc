@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "daemon/base/pattern.h"
+#include "daemon/config/nearest.h"
 #include "daemon/config/policy_lint.h"
 #include "daemon/config/rules.h"
 #include "daemon/config/text.h"
@@ -20,14 +22,31 @@ std::set<std::string> OrganizationsOf(const v1::Upstream& upstream) {
   return names;
 }
 
+// Suggests names for wrong ones: for the first alone, as each is compared with up to a thousand.
+class Suggestions {
+ public:
+  // "; did you mean …?" or nothing.
+  template <class Names>
+  std::string For(const std::string& wrong, const Names& known) {
+    if (left_ == 0) return "";
+    --left_;
+    const auto nearest = Nearest(wrong, {known.begin(), known.end()});
+    return nearest ? Concat({"; did you mean \"", *nearest, "\"?"}) : "";
+  }
+
+ private:
+  int left_ = 100;
+};
+
 void CheckOrganizations(const v1::Grant& grant, const std::set<std::string>& configured,
-                        const std::string& path, Report& report) {
+                        const std::string& path, Suggestions& suggestions, Report& report) {
   for (int i = 0; i < grant.organizations_size(); ++i) {
     const std::string& text = grant.organizations(i);
     const std::string item = Item(Under(path, "organizations"), static_cast<std::size_t>(i));
     if (text.empty()) continue;
     if (!Contains(text, '*')) {
-      if (configured.count(text) == 0) report.Error(item, "is not a configured organization");
+      if (configured.count(text) != 0) continue;
+      report.Error(item, Concat({"is not a configured organization", suggestions.For(text, configured)}));
       continue;
     }
     const PatternSet pattern({text});
@@ -38,14 +57,15 @@ void CheckOrganizations(const v1::Grant& grant, const std::set<std::string>& con
   }
 }
 
-void CheckDefaultScopes(v1::Grant& grant, const std::string& path, Report& report) {
+void CheckDefaultScopes(v1::Grant& grant, const std::string& path, Suggestions& suggestions, Report& report) {
   const std::string key = Under(path, "default_scopes");
   if (!report.Has(key)) *grant.mutable_default_scopes() = grant.scopes();
   for (int i = 0; i < grant.default_scopes_size(); ++i) {
     const auto& scopes = grant.scopes();
     const std::string& scope = grant.default_scopes(i);
     if (scope.empty() || std::find(scopes.begin(), scopes.end(), scope) != scopes.end()) continue;
-    report.Error(Item(key, static_cast<std::size_t>(i)), "is not one of the grant's scopes");
+    report.Error(Item(key, static_cast<std::size_t>(i)),
+                 Concat({"is not one of the grant's scopes", suggestions.For(scope, scopes)}));
   }
 }
 
@@ -54,10 +74,11 @@ void CheckDefaultScopes(v1::Grant& grant, const std::string& path, Report& repor
 void ApplyPolicyRules(v1::Config& schema, Report& report) {
   const std::set<std::string> configured = OrganizationsOf(schema.upstream());
   v1::Policy& policy = *schema.mutable_policy();
+  Suggestions suggestions;
   for (int i = 0; i < policy.grants_size(); ++i) {
     const std::string path = Item("policy.grants", static_cast<std::size_t>(i));
-    if (!configured.empty()) CheckOrganizations(policy.grants(i), configured, path, report);
-    CheckDefaultScopes(*policy.mutable_grants(i), path, report);
+    if (!configured.empty()) CheckOrganizations(policy.grants(i), configured, path, suggestions, report);
+    CheckDefaultScopes(*policy.mutable_grants(i), path, suggestions, report);
   }
   if (report.Has("policy.grants") && policy.grants_size() == 0) {
     report.Warning("policy.grants", "is empty: every request is denied");

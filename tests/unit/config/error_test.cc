@@ -438,6 +438,12 @@ INSTANTIATE_TEST_SUITE_P(
              "applications:",
              "organizations: [acme, umbrella]\n      applications:",
              {"14:29: error: policy.grants[0].organizations[1]: is not a configured organization"}},
+        Case{"UnknownOrganizationNearAKnownOne",
+             "applications:",
+             "organizations: [Amce]\n      applications:",
+             {"14:23: error: policy.grants[0].organizations[0]: is not a configured organization; did you "
+              "mean "
+              "\"acme\"?"}},
         Case{"EmptyOrganizations",
              "applications:",
              "organizations: []\n      applications:",
@@ -456,6 +462,12 @@ INSTANTIATE_TEST_SUITE_P(
              kScopes,
              "scopes: [sdk]\n      default_scopes: [sdk, all]",
              {"16:29: error: policy.grants[0].default_scopes[1]: is not one of the grant's scopes"}},
+        Case{"DefaultScopeNearAScope",
+             kScopes,
+             "scopes: [sdk, \"build:Read\"]\n      default_scopes: [\"bulid:read\"]",
+             {"16:24: error: policy.grants[0].default_scopes[0]: is not one of the grant's scopes; did you "
+              "mean "
+              "\"build:Read\"?"}},
         Case{"LimitKeys",
              kScopes,
              "scopes: [sdk]\n      limits: [{name: hour, tokns: 10, per: 1}]",

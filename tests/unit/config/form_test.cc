@@ -79,6 +79,7 @@ TEST(Nearest, NamesWhatWasProbablyMeant) {
   EXPECT_THAT(Nearest("tsl", keys), Optional(std::string("tls")));
   EXPECT_THAT(Nearest("maxInFlight", keys), Optional(std::string("max_in_flight")));
   EXPECT_THAT(Nearest("max-in-flight", keys), Optional(std::string("max_in_flight")));
+  EXPECT_THAT(Nearest("ios_app", {"IOS-App"}), Optional(std::string("IOS-App")));
 }
 
 TEST(Nearest, NamesNothingThatIsFar) {
