@@ -83,6 +83,11 @@ class SetupLock {
     const std::string path = absl::StrCat(folder, "/.tokend.lock");
     for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
       Descriptor file(open(path.c_str(), O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+      if (file.get() < 0 && errno == ENOENT) {
+        return absl::ErrnoToStatus(
+            errno,
+            absl::StrCat(folder, ", the folder of a listener's socket, cannot be opened; make it first"));
+      }
       if (file.get() < 0) return SystemError("make", path);
       struct stat opened {};
       if (fstat(file.get(), &opened) != 0) return SystemError("examine", path);

@@ -189,6 +189,15 @@ TEST_F(UnixSocketTest, RefusesAnotherUsersLock) {
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
+TEST_F(UnixSocketTest, SaysThatItsFolderIsMissing) {
+  path_ = folder_ + "/missing/t.sock";
+  const Status status = Open().status();
+  EXPECT_TRUE(absl::IsNotFound(status));
+  EXPECT_EQ(status.message(), folder_ +
+                                  "/missing, the folder of a listener's socket, cannot be opened; make it "
+                                  "first: No such file or directory");
+}
+
 TEST_F(UnixSocketTest, LeavesASuccessorsNameAlone) {
   auto socket = Open();
   ASSERT_TRUE(socket.ok());
