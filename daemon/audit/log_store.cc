@@ -14,7 +14,6 @@ namespace tokend::audit {
 namespace {
 
 constexpr mode_t kFileMode = 0640;
-constexpr char kLockedByAnother[] = "another process is writing this audit log";
 
 // Owns a file descriptor.
 class Descriptor {
@@ -39,9 +38,12 @@ class Descriptor {
   int fd_ = -1;
 };
 
-Status LockDescriptor(const Descriptor& file) {
+// `path`: of the log that `file` keeps others from.
+Status LockDescriptor(const Descriptor& file, const std::string& path) {
   if (flock(file.get(), LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
-  if (errno == EWOULDBLOCK) return absl::FailedPreconditionError(kLockedByAnother);
+  if (errno == EWOULDBLOCK) {
+    return absl::FailedPreconditionError("another process is writing the audit log " + path);
+  }
   return absl::ErrnoToStatus(errno, "the audit log cannot be locked");
 }
 
@@ -97,13 +99,13 @@ class PosixReadFile final : public ReadFile {
 class PosixLogStore final : public LogStore {
  public:
   PosixLogStore(std::string folder, const std::string& name)
-      : folder_(std::move(folder)), lock_path_(Path(name + ".lock")) {}
+      : folder_(std::move(folder)), path_(Path(name)), lock_path_(path_ + ".lock") {}
 
   Status Lock() override {
     if (lock_ && SameFile(lock_, lock_path_)) return absl::OkStatus();
     Descriptor lock(open(lock_path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kFileMode));
     if (!lock) return absl::ErrnoToStatus(errno, "the audit log's lock file cannot be opened");
-    if (Status locked = LockDescriptor(lock); !locked.ok()) return locked;
+    if (Status locked = LockDescriptor(lock, path_); !locked.ok()) return locked;
     lock_ = std::move(lock);
     return absl::OkStatus();
   }
@@ -176,11 +178,12 @@ class PosixLogStore final : public LogStore {
     if (fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
       return absl::FailedPreconditionError("the audit log is not a regular file");
     }
-    if (Status locked = LockDescriptor(file); !locked.ok()) return locked;
+    if (Status locked = LockDescriptor(file, Path(name)); !locked.ok()) return locked;
     return std::make_unique<PosixAppendFile>(std::move(file));
   }
 
   const std::string folder_;
+  const std::string path_;
   const std::string lock_path_;
   Descriptor lock_;
 };

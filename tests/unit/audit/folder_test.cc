@@ -102,9 +102,12 @@ TEST_F(FolderTest, LetsNoSecondWriterInEvenAfterARotationOrWithoutTheLockFile) {
   const auto first = std::move(log_);
   const Status second = TryOpen();
   EXPECT_TRUE(absl::IsFailedPrecondition(second));
-  EXPECT_THAT(std::string(second.message()), HasSubstr("another process"));
+  const std::string message = "another process is writing the audit log " + config_.file->path;
+  EXPECT_EQ(second.message(), message);
   std::filesystem::remove(folder_ / "audit.jsonl.lock");
-  EXPECT_TRUE(absl::IsFailedPrecondition(TryOpen()));
+  const Status without_lock_file = TryOpen();
+  EXPECT_TRUE(absl::IsFailedPrecondition(without_lock_file));
+  EXPECT_EQ(without_lock_file.message(), message);
 }
 
 TEST_F(FolderTest, SaysWhatIsWrongWithThePath) {
