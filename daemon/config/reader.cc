@@ -230,7 +230,13 @@ class Reader {
 
   void ReadScalar(const YamlNode& node, const std::string& path, Message& message,
                   const FieldDescriptor& field) {
-    if (node.kind != Kind::kScalar) return report_.ErrorAt(node.position, Expected(path, "a single value"));
+    if (node.kind != Kind::kScalar) {
+      // "{caller}" means something within many texts, and without the quotes is a mapping.
+      const bool unquoted_text = node.flow && field.cpp_type() == FieldDescriptor::CPPTYPE_STRING;
+      return report_.ErrorAt(node.position,
+                             Expected(path, unquoted_text ? "a single value; put it in quotes if it is a text"
+                                                          : "a single value"));
+    }
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_STRING:
         return ReadText(node, path, message, field);

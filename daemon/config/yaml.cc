@@ -56,8 +56,11 @@ class TreeBuilder : public YAML::EventHandler {
   }
   void OnSequenceEnd() override { open_.pop_back(); }
   void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value) override {
-    Open({.kind = YamlNode::Kind::kMapping, .position = PositionOf(mark)}, anchor, tag);
+                  YAML::EmitterStyle::value style) override {
+    Open({.kind = YamlNode::Kind::kMapping,
+          .position = PositionOf(mark),
+          .flow = style == YAML::EmitterStyle::Flow},
+         anchor, tag);
   }
   void OnMapEnd() override { open_.pop_back(); }
 

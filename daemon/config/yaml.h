@@ -16,6 +16,7 @@ struct YamlNode {
   Position position = {};
   bool quoted = false;               // of a scalar
   std::string text = {};             // of a scalar
+  bool flow = false;                 // of a mapping: {a: b}
   std::vector<YamlNode> keys = {};   // of a mapping: scalars, one for each item
   std::vector<YamlNode> items = {};  // of a sequence or a mapping
 };
