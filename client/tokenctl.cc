@@ -180,6 +180,9 @@ int Main(int argc, char** argv) {
       "Exit: 0 done; 1 failed; 2 usage or configuration; 3 invalid request; 4 not authenticated;\n"
       "5 not permitted or not found; 6 limited or unavailable, retry later (health: not SERVING);\n"
       "7 outcome unknown, do not retry with a new request_id; 8 verification failed; 9 nothing found");
+  app.failure_message([](const CLI::App* failed, const CLI::Error& error) {
+    return "tokenctl: " + CLI::FailureMessage::simple(failed, error);
+  });
   app.require_subcommand(1);
   app.fallthrough();  // inherited by the commands: global options may follow them
   AddGlobalOptions(app, arguments);

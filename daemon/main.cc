@@ -67,6 +67,9 @@ int Serve(const std::string& path) {
 int main(int argc, char** argv) {
   CLI::App cli("Mints Applivery integration tokens for callers that never see the API key.", "tokend");
   cli.set_version_flag("--version", "tokend " TOKEND_VERSION);
+  cli.failure_message([](const CLI::App* failed, const CLI::Error& error) {
+    return "tokend: " + CLI::FailureMessage::simple(failed, error);
+  });
   std::string path;
   auto* serve_config = cli.add_option("--config", path, "the configuration to serve by")->type_name("FILE");
   cli.require_subcommand(0, 1);

@@ -194,8 +194,12 @@ TEST_F(Mint, SecondDaemonOnTheSameAuditLogFailsToStart) {
 
 TEST(Commands, BadUsageAndBadConfigurationExitWithTwo) {
   const TemporaryFolder folder;
-  EXPECT_EQ(RunProgram({Program("tokend")}).exit, 2);
-  EXPECT_EQ(RunProgram({Program("tokend"), "--confg", "x"}).exit, 2);
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{Program("tokend")}, {Program("tokend"), "--confg", "x"}}) {
+    const Ended ended = RunProgram(command);
+    EXPECT_EQ(ended.exit, 2);
+    EXPECT_THAT(ended.err, testing::StartsWith("tokend: "));
+  }
   EXPECT_EQ(RunProgram({Program("tokend"), "--config", folder / "absent.yaml"}).exit, 2);
   WriteFile(folder / "bad.yaml", "listenrs: []\nupstream: 7\n");
   const Ended ended = RunProgram({Program("tokend"), "check", "--config", folder / "bad.yaml"});
