@@ -62,7 +62,7 @@ LoadResult Parse(std::string_view text, std::string_view filename, const Config*
     report.ErrorAt(Position{}, "is larger than 16 MiB");
   } else if (const auto document = ParseYaml(text, report)) {
     Read(*document, files, report, schema);
-    ApplyRules(schema, report);
+    ApplyRules(schema, files, report);
     if (running != nullptr) CheckUnchanged(*running->schema, schema, report);
   }
 

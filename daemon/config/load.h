@@ -24,9 +24,9 @@ struct LoadResult {
   Report report;                   // to say what is wrong with what a key names
 };
 
-// Reads and judges a configuration file, and the presence and mode of the files that it names. Where one is
-// `running`, a key that is read at the start alone and differs from it is an error. Blocks on the file
-// system; any thread.
+// Reads and judges a configuration file, the presence and mode of the files that it names, and the places of
+// its sockets. Where one is `running`, a key that is read at the start alone and differs from it is an error.
+// Blocks on the file system; any thread.
 LoadResult Load(const std::string& path, const Config* running = nullptr,
                 NamedFiles files = NamedFiles::kJudged);
 

@@ -29,8 +29,8 @@ void ApplyAuditRules(const v1::Config& schema, Report& report) {
   }
 }
 
-void ApplyRules(v1::Config& schema, Report& report) {
-  ApplyListenerRules(schema, report);
+void ApplyRules(v1::Config& schema, NamedFiles files, Report& report) {
+  ApplyListenerRules(schema, files, report);
   ApplyUpstreamRules(schema, report);
   ApplyPolicyRules(schema, report);
   ApplyStateRules(schema, report);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "daemon/config/named_files.h"
 #include "daemon/config/report.h"
 #include "tokend/config/v1/config.pb.h"
 
@@ -9,9 +10,9 @@ namespace tokend::config {
 
 // All of the below. Afterwards the schema holds what is in effect: defaults that depend on other keys are
 // filled in, and spellings that mean the same are made one.
-void ApplyRules(v1::Config& schema, Report& report);
+void ApplyRules(v1::Config& schema, NamedFiles files, Report& report);
 
-void ApplyListenerRules(v1::Config& schema, Report& report);
+void ApplyListenerRules(v1::Config& schema, NamedFiles files, Report& report);
 void ApplyUpstreamRules(v1::Config& schema, Report& report);
 void ApplyPolicyRules(v1::Config& schema, Report& report);
 void ApplyStateRules(const v1::Config& schema, Report& report);

@@ -71,8 +71,7 @@ void CheckJwt(const v1::JwtAuthentication& jwt, const std::string& path, Report&
   CheckNotReserved(jwt.caller(), Under(path, "caller"), report);
 }
 
-// Whoever may replace the socket can be taken for this daemon.
-void CheckSocketPlace(const std::string& socket, const std::string& path, Report& report) {
+void CheckSocketName(const std::string& socket, const std::string& path, Report& report) {
   const std::string folder = std::filesystem::path(socket).parent_path();
   constexpr std::size_t kMaxPath = sizeof(sockaddr_un::sun_path) - 1;
   const std::size_t max_folder = kMaxPath - std::string_view("/").size() - kNewSocketName.size();
@@ -80,6 +79,11 @@ void CheckSocketPlace(const std::string& socket, const std::string& path, Report
     report.Error(path, Concat({"the folder of a listener's socket has at most ", std::to_string(max_folder),
                                " bytes"}));
   }
+}
+
+// Whoever may replace the socket can be taken for this daemon.
+void CheckSocketPlace(const std::string& socket, const std::string& path, Report& report) {
+  const std::string folder = std::filesystem::path(socket).parent_path();
   struct stat found {};
   if (stat(folder.c_str(), &found) == 0) {
     if ((found.st_mode & S_IWOTH) != 0) {
@@ -100,7 +104,8 @@ void CheckSocketPlace(const std::string& socket, const std::string& path, Report
   }
 }
 
-void CheckListener(v1::Listener& listener, const Address& address, const std::string& path, Report& report) {
+void CheckListener(v1::Listener& listener, const Address& address, const std::string& path, NamedFiles files,
+                   Report& report) {
   if (!report.Has(Under(path, "tls")) && !IsLocal(address)) {
     report.Error(Under(path, "address"), "needs tls: it is neither a unix socket nor a loopback address");
   }
@@ -110,7 +115,8 @@ void CheckListener(v1::Listener& listener, const Address& address, const std::st
     listener.clear_socket_mode();
   }
   if (const auto* socket = std::get_if<UnixAddress>(&address)) {
-    CheckSocketPlace(socket->path, Under(path, "address"), report);
+    CheckSocketName(socket->path, Under(path, "address"), report);
+    if (files == NamedFiles::kJudged) CheckSocketPlace(socket->path, Under(path, "address"), report);
   }
   const std::string authentication = Under(path, "authentication");
   if (listener.authentication().has_none()) {
@@ -123,7 +129,7 @@ void CheckListener(v1::Listener& listener, const Address& address, const std::st
 
 }  // namespace
 
-void ApplyListenerRules(v1::Config& schema, Report& report) {
+void ApplyListenerRules(v1::Config& schema, NamedFiles files, Report& report) {
   BoundAddresses bound(report);
   for (int i = 0; i < schema.listeners_size(); ++i) {
     v1::Listener& listener = *schema.mutable_listeners(i);
@@ -136,7 +142,7 @@ void ApplyListenerRules(v1::Config& schema, Report& report) {
     }
     if (!listener.has_address()) continue;
     const Address address = *ParseAddress(listener.address());
-    CheckListener(listener, address, path, report);
+    CheckListener(listener, address, path, files, report);
     bound.Bind(address, Under(path, "address"));
   }
   if (schema.admin().has_address()) bound.Bind(*ParseAddress(schema.admin().address()), "admin.address");

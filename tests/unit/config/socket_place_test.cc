@@ -14,8 +14,11 @@
 namespace tokend::config {
 namespace {
 
+using testing::Each;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 class SocketPlaceTest : public testing::Test {
  protected:
@@ -94,6 +97,15 @@ TEST_F(SocketPlaceTest, AnotherUsersSocketIsAnErrorButToRootWhoMayAskForAnother)
   ASSERT_EQ(seteuid(0), 0);
   EXPECT_THAT(result.errors, ElementsAre("t.yaml:3:14: error: listeners[0].address: another user's socket is "
                                          "there: remove it first"));
+}
+
+TEST_F(SocketPlaceTest, IsNotJudgedWhereTheMachineIsNotTheDaemons) {
+  ASSERT_EQ(chmod(folder_.Path("").c_str(), 0777), 0);
+  const std::string text =
+      folder_.Fill(Folder::Replace(std::string(kMinimal), "/run/t.sock", "$DIR/api_key"));
+  const LoadResult result = Parse(text, "t.yaml", nullptr, NamedFiles::kIgnored);
+  EXPECT_THAT(result.errors, IsEmpty());
+  EXPECT_THAT(result.warnings, Each(Not(HasSubstr("listeners[0].address"))));
 }
 
 // "/aaa…" of so many bytes.
