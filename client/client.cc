@@ -91,22 +91,6 @@ CallerInfo ToCallerInfo(const v1::GetCallerResponse& response) {
   return info;
 }
 
-// On the wire HealthCheckRequest is a StringValue and HealthCheckResponse an Int32Value.
-grpc::Status AskHealth(const std::shared_ptr<grpc::Channel>& channel, grpc::ClientContext& context,
-                       google::protobuf::Int32Value& serving) {
-  const google::protobuf::StringValue service;
-  grpc::TemplatedGenericStub<google::protobuf::StringValue, google::protobuf::Int32Value> health(channel);
-  grpc::CompletionQueue done;
-  grpc::Status answer;
-  const auto call = health.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", service, &done);
-  call->StartCall();
-  call->Finish(&serving, &answer, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  done.Next(&tag, &ok);
-  return answer;
-}
-
 }  // namespace
 
 class Client::Impl {
@@ -124,23 +108,17 @@ class Client::Impl {
 
   Status Call(const std::string& request_id, Retries retries, const Attempt& attempt) {
     const auto deadline = clock_.Now() + timeout_;
-    bool may_be_made = false;
     for (int attempts = 1;; ++attempts) {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + (deadline - clock_.Now()));
       if (Status status = Authorize(context); !status.ok()) return status;
-      grpc::Status answer = request_id.empty() ? grpc::Status::OK : FindConnection(context.deadline());
-      const bool connected = answer.ok();
-      if (connected) answer = attempt(context);
+      const grpc::Status answer = attempt(context);
       if (answer.ok()) return absl::OkStatus();
-      Failed failed{
+      const Failed failed{
           .status = FromGrpc(answer, request_id),
           .has_details = !answer.error_details().empty(),
           .has_retry_pushback = context.GetServerTrailingMetadata().count(kRetryPushback) > 0,
       };
-      // What the daemon answers with details, and is then tried again, has made none.
-      if (connected && !failed.has_details) may_be_made = true;
-      if (!connected && !may_be_made) SetNothingSent(failed.status);
       if (retries == Retries::kNone) return failed.status;
       const auto delay = RetryDelay(failed, attempts);
       if (!delay || clock_.Now() + *delay >= deadline) return failed.status;
@@ -152,24 +130,6 @@ class Client::Impl {
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
  private:
-  // Why there is no connection, by gRPC's words for a call that creates nothing; OK where there is one. Until
-  // then the call itself is not begun, as of one that has failed gRPC does not tell whether it was sent.
-  grpc::Status FindConnection(std::chrono::system_clock::time_point deadline) {
-    grpc_connectivity_state state = channel_->GetState(true);
-    while ((state == GRPC_CHANNEL_IDLE || state == GRPC_CHANNEL_CONNECTING) &&
-           channel_->WaitForStateChange(state, deadline)) {
-      state = channel_->GetState(true);
-    }
-    if (state == GRPC_CHANNEL_READY) return grpc::Status::OK;
-    grpc::ClientContext context;
-    context.set_deadline(deadline);
-    google::protobuf::Int32Value serving;
-    const grpc::Status health = AskHealth(channel_, context, serving);
-    const bool absent = health.error_code() == grpc::StatusCode::UNAVAILABLE ||
-                        health.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
-    return absent ? health : grpc::Status::OK;
-  }
-
   Status Authorize(grpc::ClientContext& context) const {
     if (token_file_.empty()) return absl::OkStatus();
     const Result<Secret> token = ReadTokenFile(token_file_);
@@ -231,9 +191,21 @@ Result<CallerInfo> Client::GetCaller() {
 }
 
 Result<Health> Client::CheckHealth() {
+  // On the wire HealthCheckRequest is a StringValue and HealthCheckResponse an Int32Value.
+  const google::protobuf::StringValue service;
   google::protobuf::Int32Value serving;
+  grpc::TemplatedGenericStub<google::protobuf::StringValue, google::protobuf::Int32Value> health(
+      impl_->channel());
   Status status = impl_->Call({}, Impl::Retries::kNone, [&](grpc::ClientContext& context) {
-    return AskHealth(impl_->channel(), context, serving);
+    grpc::CompletionQueue done;
+    grpc::Status answer;
+    const auto call = health.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", service, &done);
+    call->StartCall();
+    call->Finish(&serving, &answer, nullptr);
+    void* tag = nullptr;
+    bool ok = false;
+    done.Next(&tag, &ok);
+    return answer;
   });
   if (!status.ok()) return status;
   switch (serving.value()) {

@@ -85,8 +85,6 @@ struct ErrorDetails {
   std::optional<std::chrono::nanoseconds> retry_after = {};
   std::optional<std::int64_t> upstream_code = {};
   std::optional<std::uint64_t> audit_sequence = {};
-  // CreateToken had no connection, and no earlier attempt of the same call can have made a token.
-  bool nothing_sent = false;
 };
 
 // Of a status that a Client returned; empty for any other.

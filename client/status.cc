@@ -17,7 +17,6 @@ namespace {
 // Payloads of the status.
 constexpr char kDetails[] = "type.googleapis.com/google.rpc.Status";
 constexpr char kRequestId[] = "tokend.request_id";
-constexpr char kNothingSent[] = "tokend.nothing_sent";
 
 constexpr char kDomain[] = "tokend";
 
@@ -59,7 +58,6 @@ void ReadDetail(const google::protobuf::Any& any, ErrorDetails& details) {
 ErrorDetails DetailsOf(const Status& status) {
   ErrorDetails details;
   if (const auto request_id = status.GetPayload(kRequestId)) details.request_id = std::string(*request_id);
-  details.nothing_sent = status.GetPayload(kNothingSent).has_value();
   const auto payload = status.GetPayload(kDetails);
   google::rpc::Status message;
   if (payload && message.ParseFromString(std::string(*payload))) {
@@ -75,8 +73,6 @@ Status FromGrpc(const grpc::Status& status, const std::string& request_id) {
   if (!request_id.empty()) result.SetPayload(kRequestId, absl::Cord(request_id));
   return result;
 }
-
-void SetNothingSent(Status& status) { status.SetPayload(kNothingSent, absl::Cord()); }
 
 Status InvalidField(const std::string& field, const std::string& description) {
   google::rpc::ErrorInfo info;

@@ -13,9 +13,6 @@ namespace tokend::client {
 // gRPC's status with its google.rpc details and the call's request_id kept for DetailsOf.
 Status FromGrpc(const grpc::Status& status, const std::string& request_id);
 
-// Has DetailsOf say that nothing was sent.
-void SetNothingSent(Status& status);
-
 // An error of the client's own: no daemon has seen the call. `field` is named in the details.
 Status InvalidField(const std::string& field, const std::string& description);
 

@@ -84,7 +84,7 @@ int Create(Client& client, const Arguments& arguments) {
     const int exit = Fail(token.status());
     const ErrorDetails details = DetailsOf(token.status());
     const bool may_exist = exit == kOutcomeUnknown || (exit == kRetryLater && details.reason.empty());
-    if (may_exist && !details.nothing_sent && !details.request_id.empty()) {
+    if (may_exist && !details.request_id.empty()) {
       PrintError("a token may exist; to get it, ask again with this --request-id, not with a new one\n");
     }
     return exit;

@@ -1,11 +1,5 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <optional>
-#include <utility>
 
 #include "client/client.h"
 #include "daemon/base/form.h"
@@ -207,50 +201,6 @@ TEST(RetryOfAConnection, ReachesADaemonThatStartsLate) {
       Client::Connect({.address = "unix://" + socket}, clock)->CreateToken({.application = "ios-app"});
   EXPECT_TRUE(token.ok()) << token.status();
   EXPECT_TRUE(clock.started());
-}
-
-// Ends the daemon while the client waits for its second attempt.
-class LeavingDaemon final : public Clock {
- public:
-  LeavingDaemon(const std::string& address, const Failing& first) : tokend_(std::in_place, address) {
-    tokend_->Script({first});
-  }
-  std::chrono::steady_clock::time_point Now() override { return SteadyClock().Now(); }
-  void Sleep(std::chrono::nanoseconds) override { tokend_.reset(); }
-
- private:
-  std::optional<FakeTokend> tokend_;
-};
-
-TEST(RetryOfAConnection, TellsWhetherAnythingThatMayMakeATokenWasSent) {
-  const TemporaryFolder folder;
-  const std::string socket = folder / "leaving.sock";
-  const auto nothing_sent = [&](const Failing& first) {
-    LeavingDaemon clock("unix:" + socket, first);
-    const auto token =
-        Client::Connect({.address = "unix://" + socket}, clock)->CreateToken({.application = "ios-app"});
-    EXPECT_TRUE(absl::IsUnavailable(token.status())) << token.status();
-    return DetailsOf(token.status()).nothing_sent;
-  };
-  EXPECT_TRUE(nothing_sent({Code::UNAVAILABLE, "SHUTTING_DOWN", milliseconds(1)}));
-  EXPECT_FALSE(nothing_sent({Code::UNAVAILABLE}));
-}
-
-// Takes connections, and never a byte.
-TEST(RetryOfAConnection, TellsThatNothingWasSentToADaemonThatDoesNotAnswer) {
-  const TemporaryFolder folder;
-  const std::string socket = folder / "silent.sock";
-  sockaddr_un name{};
-  name.sun_family = AF_UNIX;
-  socket.copy(name.sun_path, sizeof(name.sun_path) - 1);
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)), 0);
-  ASSERT_EQ(listen(fd, 1), 0);
-  const auto token = Client::Connect({.address = "unix://" + socket, .timeout = milliseconds(100)})
-                         ->CreateToken({.application = "ios-app"});
-  EXPECT_EQ(token.status().code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_TRUE(DetailsOf(token.status()).nothing_sent);
-  close(fd);
 }
 
 }  // namespace

@@ -127,21 +127,6 @@ TEST_F(Tokenctl, SaysHowToAskAgainWhereATokenMayExist) {
                                HasSubstr(tokend_.calls()[0].request.request_id())));
 }
 
-TEST_F(Tokenctl, SaysOfNoTokenThatItMayExistWhereNothingWasSent) {
-  const Ended absent =
-      Run({"create", "--app", "ios-app", "--address", "unix://" + (folder_ / "nobody.sock")});
-  EXPECT_EQ(absent.exit, 6);
-  EXPECT_THAT(absent.err, AllOf(StartsWith("tokenctl: UNAVAILABLE: "), HasSubstr("No such file"),
-                                Not(HasSubstr("a token may exist"))));
-}
-
-TEST_F(Tokenctl, SaysThatATokenMayExistWhereTheConnectionIsLost) {
-  tokend_.Script({{.code = Code::UNAVAILABLE, .pushback = true}});
-  const Ended lost = Run({"create", "--app", "ios-app"});
-  EXPECT_EQ(lost.exit, 6);
-  EXPECT_THAT(lost.err, HasSubstr("a token may exist"));
-}
-
 struct ExitRow {
   Code code;
   std::string reason;
