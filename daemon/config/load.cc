@@ -29,7 +29,7 @@ LoadResult Unreadable(const std::string& path, const std::string& why) {
           .warnings = {},
           .files = {},
           .text_fingerprint = {},
-          .report = std::move(report)};
+          .report = report};
 }
 
 }  // namespace
@@ -71,7 +71,7 @@ LoadResult Parse(std::string_view text, std::string_view filename, const Config*
                     .warnings = report.Warnings(),
                     .files = FilesOf(schema),
                     .text_fingerprint = Fingerprint(text),
-                    .report = std::move(report)};
+                    .report = report};
   if (!result.errors.empty()) return result;
   result.config = Build(schema);
   result.config->effective = Effective(schema);
