@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/fakes/own_network.h"
 #include "tests/fakes/redis_server.h"
 #include "tests/fakes/silent_proxy.h"
 #include "tests/system/fixture.h"
@@ -248,6 +249,21 @@ TEST_F(Replicas, ANetworkThatIsCutLetsNothingHappenTwice) {
   Start("127.0.0.1:" + std::to_string(network.port()));
   Start(redis_.address());
   ExpectPromisesKept([&] { network.Cut(); }, [&] { network.Mend(); });
+}
+
+// All in a network of the test's own, where Redis has an address to itself.
+class ReplicasInANetwork : protected fakes::OwnNetwork, public Replicas {
+ protected:
+  ReplicasInANetwork()
+      : Replicas({"--appendonly", "yes", "--appendfsync", "always", "--protected-mode", "no", "--port",
+                  "6379", "--bind", "127.0.0.1", std::string("-") + kAddress}) {}
+};
+
+TEST_F(ReplicasInANetwork, AnAddressThatIsGoneLetsNothingHappenTwice) {
+  if (!permitted()) GTEST_SKIP() << "a network namespace takes CAP_SYS_ADMIN";
+  Start(std::string(kAddress) + ":6379");
+  Start(redis_.address());
+  ExpectPromisesKept([this] { TakeAddressAway(); }, [this] { GiveAddressBack(); });
 }
 
 TEST_F(Replicas, ARedisThatComesBackEmptyIsInQuarantineAndKnowsWhatTheReplicasKnow) {
