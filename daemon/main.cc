@@ -40,10 +40,6 @@ int Check(const std::string& path, bool print) {
 }
 
 int Serve(const std::string& path) {
-  if (Status hardened = HardenProcess(); !hardened.ok()) {
-    std::cerr << "tokend: " << hardened.message() << "\n";
-    return kFailed;
-  }
   google::protobuf::SetLogHandler(nullptr);  // its messages quote what it parses
   app::BlockSignals();
   // Before there are other threads: reading a key from the environment overwrites it there.
@@ -81,9 +77,12 @@ int main(int argc, char** argv) {
 
   try {
     cli.parse(argc, argv);
-    if (check->parsed()) return Check(path, print);
-    if (serve_config->empty()) throw CLI::RequiredError("--config");
-    return Serve(path);
+    if (!check->parsed() && serve_config->empty()) throw CLI::RequiredError("--config");
+    if (Status hardened = HardenProcess(); !hardened.ok()) {
+      std::cerr << "tokend: " << hardened.message() << "\n";
+      return kFailed;
+    }
+    return check->parsed() ? Check(path, print) : Serve(path);
   } catch (const CLI::ParseError& error) {
     return cli.exit(error) == 0 ? kDone : kBadUsage;
   } catch (const std::exception&) {
