@@ -11,47 +11,52 @@
 
 #include <cstring>
 #include <stdexcept>
-#include <string>
 
 namespace tokend::fakes {
 namespace {
 
-void Ask(int control, unsigned long what, const ifreq& request) {
-  if (ioctl(control, what, &request) != 0) throw std::runtime_error("the network cannot be set up");
-}
-
 // Of an alias of the loopback, which is there as long as it has an address.
-void SetAddress(int control, const char* address) {
+bool SetAddress(int control, const char* address) {
   sockaddr_in in{};
   in.sin_family = AF_INET;
   inet_pton(AF_INET, address, &in.sin_addr);
   ifreq request{};
   std::strcpy(request.ifr_name, "lo:1");
   std::memcpy(&request.ifr_addr, &in, sizeof(in));
-  Ask(control, SIOCSIFADDR, request);
+  return ioctl(control, SIOCSIFADDR, &request) == 0;
+}
+
+bool RaiseLoopback(int control) {
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  return ioctl(control, SIOCSIFFLAGS, &request) == 0;
 }
 
 }  // namespace
 
 OwnNetwork::OwnNetwork() : outside_(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) {
-  if (unshare(CLONE_NEWNET) != 0) return;
+  if (outside_ < 0 || unshare(CLONE_NEWNET) != 0) return;
   control_ = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  ifreq up{};
-  std::strcpy(up.ifr_name, "lo");
-  up.ifr_flags = IFF_UP | IFF_RUNNING;
-  Ask(control_, SIOCSIFFLAGS, up);
-  GiveAddressBack();
+  if (!RaiseLoopback(control_) || !SetAddress(control_, kAddress)) Leave();
 }
 
 OwnNetwork::~OwnNetwork() {
-  if (permitted()) {
-    close(control_);
-    setns(outside_, CLONE_NEWNET);
-  }
+  if (permitted()) Leave();
   close(outside_);
 }
 
-void OwnNetwork::TakeAddressAway() { SetAddress(control_, "0.0.0.0"); }
-void OwnNetwork::GiveAddressBack() { SetAddress(control_, kAddress); }
+void OwnNetwork::Leave() {
+  close(control_);
+  control_ = -1;
+  setns(outside_, CLONE_NEWNET);
+}
+
+void OwnNetwork::TakeAddressAway() {
+  if (!SetAddress(control_, "0.0.0.0")) throw std::runtime_error("the address cannot be taken away");
+}
+void OwnNetwork::GiveAddressBack() {
+  if (!SetAddress(control_, kAddress)) throw std::runtime_error("the address cannot be given back");
+}
 
 }  // namespace tokend::fakes

@@ -14,13 +14,15 @@ class OwnNetwork {
   OwnNetwork(const OwnNetwork&) = delete;
   OwnNetwork& operator=(const OwnNetwork&) = delete;
 
-  // Whether the test may have one: it takes CAP_SYS_ADMIN.
+  // Whether there is one: it takes CAP_SYS_ADMIN, and a kernel that has them.
   bool permitted() const { return control_ >= 0; }
 
   void TakeAddressAway();
   void GiveAddressBack();
 
  private:
+  void Leave();
+
   int outside_ = -1;
   int control_ = -1;
 };
