@@ -14,9 +14,6 @@ using std::chrono::ceil;
 using std::chrono::duration_cast;
 using std::chrono::microseconds;
 
-// Outcomes that expire are forgotten together, at most this long after their time.
-constexpr std::chrono::milliseconds kExpiryResolution{100};
-
 // 71 years: sums of these stay exact in Lua.
 constexpr microseconds kLongestTolerance{std::int64_t{1} << 51U};
 
@@ -54,11 +51,11 @@ void AppendCharges(const Charges& charges, std::vector<std::string>& arguments) 
 
 RedisClaims::RedisClaims(loop::EventLoop& loop, RedisSession& session, const Sealer& sealer,
                          std::chrono::milliseconds remember)
-    : loop_(loop), session_(session), sealer_(sealer), remember_(remember) {}
-
-RedisClaims::~RedisClaims() {
-  if (timer_) loop_.Cancel(*timer_);
-}
+    : loop_(loop),
+      session_(session),
+      sealer_(sealer),
+      remember_(remember),
+      expiries_(loop, [this](const std::string& request_id) { claims_.erase(request_id); }) {}
 
 const RedisClaims::Claim* RedisClaims::Find(const std::string& request_id) const {
   const auto found = claims_.find(request_id);
@@ -67,7 +64,7 @@ const RedisClaims::Claim* RedisClaims::Find(const std::string& request_id) const
 
 void RedisClaims::Begin(const std::string& request_id, Claim claim, In in) {
   Claim& begun = claims_[request_id];
-  if (begun.outcome) expiries_.erase({ExpiryOf(begun), request_id});
+  if (begun.outcome) expiries_.Remove(ExpiryOf(begun), request_id);
   begun = std::move(claim);
   begun.version = 1;
   begun.written = in == In::kRedis ? 1 : 0;
@@ -77,11 +74,10 @@ bool RedisClaims::Settle(const std::string& request_id, Outcome outcome, TimePoi
   const auto found = claims_.find(request_id);
   if (found == claims_.end()) return false;
   Claim& claim = found->second;
-  if (claim.outcome) expiries_.erase({ExpiryOf(claim), request_id});
+  if (claim.outcome) expiries_.Remove(ExpiryOf(claim), request_id);
   claim.outcome = std::move(outcome);
   claim.intended_at = intended_at;
-  expiries_.emplace(ExpiryOf(claim), request_id);
-  ArmExpiry();
+  expiries_.Add(ExpiryOf(claim), request_id);
   Change(request_id, claim);
   return true;
 }
@@ -90,7 +86,7 @@ bool RedisClaims::End(const std::string& request_id) {
   const auto found = claims_.find(request_id);
   if (found == claims_.end()) return false;
   Claim& claim = found->second;
-  if (claim.outcome) expiries_.erase({ExpiryOf(claim), request_id});
+  if (claim.outcome) expiries_.Remove(ExpiryOf(claim), request_id);
   Drop drop{.request_id = request_id, .nonce = std::move(claim.nonce)};
   claims_.erase(found);
   Remove(std::move(drop));
@@ -134,7 +130,7 @@ void RedisClaims::WriteAll(RedisSession::Memory memory, absl::AnyInvocable<void(
   for (auto& [request_id, claim] : claims_) {
     if (!claim.outcome) add(request_id, claim);
   }
-  for (auto settled = expiries_.rbegin(); settled != expiries_.rend(); ++settled) {
+  for (auto settled = expiries_.times().rbegin(); settled != expiries_.times().rend(); ++settled) {
     add(settled->second, claims_.at(settled->second));
   }
   WriteMore(writing);
@@ -243,29 +239,6 @@ void RedisClaims::Send(Drop drop) {
 void RedisClaims::Keep(Drop drop) {
   if (drops_.size() >= kMaxDrops) drops_.pop_front();
   drops_.push_back(std::move(drop));
-}
-
-void RedisClaims::ForgetExpired() {
-  const TimePoint now = loop_.clock().Now();
-  while (!expiries_.empty() && expiries_.begin()->first <= now) {
-    claims_.erase(expiries_.begin()->second);
-    expiries_.erase(expiries_.begin());
-  }
-}
-
-void RedisClaims::ArmExpiry() {
-  if (expiries_.empty()) return;
-  const TimePoint first = expiries_.begin()->first;
-  if (timer_ && timer_for_ <= first) return;
-  if (timer_) loop_.Cancel(*timer_);
-  const auto delay =
-      std::max<std::chrono::nanoseconds>(first - loop_.clock().Now(), std::chrono::nanoseconds(0));
-  timer_for_ = first;
-  timer_ = loop_.After(delay + kExpiryResolution, [this] {
-    timer_.reset();
-    ForgetExpired();
-    ArmExpiry();
-  });
 }
 
 }  // namespace tokend::state

@@ -6,14 +6,13 @@
 #include <deque>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "daemon/loop/event_loop.h"
+#include "daemon/state/expiries.h"
 #include "daemon/state/redis_session.h"
 #include "daemon/state/sealer.h"
 #include "daemon/state/state.h"
@@ -52,7 +51,6 @@ class RedisClaims {
   // All outlive this.
   RedisClaims(loop::EventLoop& loop, RedisSession& session, const Sealer& sealer,
               std::chrono::milliseconds remember);
-  ~RedisClaims();
   RedisClaims(const RedisClaims&) = delete;
   RedisClaims& operator=(const RedisClaims&) = delete;
 
@@ -101,19 +99,15 @@ class RedisClaims {
   void Send(Drop drop);
   void Keep(Drop drop);
   TimePoint ExpiryOf(const Claim& claim) const { return claim.intended_at + remember_; }
-  void ForgetExpired();
-  void ArmExpiry();
 
   loop::EventLoop& loop_;
   RedisSession& session_;
   const Sealer& sealer_;
   const std::chrono::milliseconds remember_;
   absl::flat_hash_map<std::string, Claim> claims_;
-  std::set<std::pair<TimePoint, std::string>> expiries_;  // of outcomes
-  std::vector<Batch> put_off_;                            // for which there was no room
-  std::deque<Drop> drops_;                                // that could not be made
-  std::optional<loop::TimerId> timer_;
-  TimePoint timer_for_{};  // the first of expiries_, when it was set
+  Expiries expiries_;           // of outcomes
+  std::vector<Batch> put_off_;  // for which there was no room
+  std::deque<Drop> drops_;      // that could not be made
 };
 
 // The arguments of these charges, as the scripts take them.

@@ -1,14 +1,9 @@
 #include "daemon/state/request_ledger.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace tokend::state {
 namespace {
-
-// Expired outcomes are forgotten together, at most this long after their time, so that a busy ledger does not
-// wake for each.
-constexpr std::chrono::milliseconds kExpiryResolution{100};
 
 Claim ToClaim(const Outcome& outcome) {
   return std::visit([](const auto& value) { return Claim(value); }, outcome);
@@ -17,10 +12,15 @@ Claim ToClaim(const Outcome& outcome) {
 }  // namespace
 
 RequestLedger::RequestLedger(loop::EventLoop& loop, const config::Requests& options, OnEntries on_entries)
-    : loop_(loop), options_(options), on_entries_(std::move(on_entries)) {}
+    : loop_(loop),
+      options_(options),
+      on_entries_(std::move(on_entries)),
+      expiries_(loop, [this](const std::string& request_id) {
+        entries_.erase(request_id);
+        TellEntries();
+      }) {}
 
 RequestLedger::~RequestLedger() {
-  if (timer_) loop_.Cancel(*timer_);
   for (const auto& being_told : being_told_) {
     if (const auto joined = being_told.lock()) joined->clear();
   }
@@ -30,7 +30,7 @@ RequestLedger::~RequestLedger() {
 
 void RequestLedger::ClaimRequest(const std::string& request_id, const RequestDigest& digest,
                                  const void* joiner, ClaimDone done) {
-  ForgetExpired();
+  expiries_.ForgetDue();
   if (auto known = entries_.find(request_id); known != entries_.end()) {
     Entry& entry = known->second;
     if (entry.digest != digest) {
@@ -42,9 +42,9 @@ void RequestLedger::ClaimRequest(const std::string& request_id, const RequestDig
   }
   if (entries_.size() >= options_.max_entries) {
     Failure full{Reason::kOverloaded, "the request ledger is full (requests.max_entries)"};
-    if (!expiries_.empty()) {
-      full.retry_after =
-          std::chrono::ceil<std::chrono::milliseconds>(expiries_.begin()->first - loop_.clock().Now());
+    if (!expiries_.times().empty()) {
+      full.retry_after = std::chrono::ceil<std::chrono::milliseconds>(expiries_.times().begin()->first -
+                                                                      loop_.clock().Now());
     }
     return done(std::move(full));
   }
@@ -67,7 +67,7 @@ void RequestLedger::Settle(const std::string& request_id, Outcome outcome, TimeP
   std::list<Joined> joined = std::move(known->second.joined);
   const Claim claim = ToClaim(outcome);
   Keep(request_id, known->second, std::move(outcome), intended_at);
-  ForgetExpired();
+  expiries_.ForgetDue();
   Tell(std::move(joined), claim);
 }
 
@@ -91,7 +91,7 @@ void RequestLedger::Amend(const std::string& request_id, std::optional<Answered>
   if (answered) {
     known->second.outcome = *std::move(answered);
   } else {
-    expiries_.erase({known->second.expires_at, request_id});
+    expiries_.Remove(known->second.expires_at, request_id);
     entries_.erase(known);
     TellEntries();
   }
@@ -121,11 +121,10 @@ void RequestLedger::Restore(const std::string& request_id, const RequestDigest& 
 
 void RequestLedger::Keep(const std::string& request_id, Entry& entry, Outcome outcome,
                          TimePoint intended_at) {
-  if (entry.outcome) expiries_.erase({entry.expires_at, request_id});
+  if (entry.outcome) expiries_.Remove(entry.expires_at, request_id);
   entry.outcome = std::move(outcome);
   entry.expires_at = intended_at + options_.remember;
-  expiries_.emplace(entry.expires_at, request_id);
-  ArmExpiry();
+  expiries_.Add(entry.expires_at, request_id);
 }
 
 void RequestLedger::Tell(std::list<Joined> joined, const Claim& claim) {
@@ -140,33 +139,8 @@ void RequestLedger::Tell(std::list<Joined> joined, const Claim& claim) {
   }
 }
 
-void RequestLedger::ForgetExpired() {
-  const TimePoint now = loop_.clock().Now();
-  const std::size_t before = entries_.size();
-  while (!expiries_.empty() && expiries_.begin()->first <= now) {
-    entries_.erase(expiries_.begin()->second);
-    expiries_.erase(expiries_.begin());
-  }
-  if (entries_.size() != before) TellEntries();
-}
-
 void RequestLedger::TellEntries() const {
   if (on_entries_) on_entries_(entries_.size());
-}
-
-void RequestLedger::ArmExpiry() {
-  if (expiries_.empty()) return;
-  const TimePoint first = expiries_.begin()->first;
-  if (timer_ && timer_for_ <= first) return;
-  if (timer_) loop_.Cancel(*timer_);
-  const auto delay =
-      std::max<std::chrono::nanoseconds>(first - loop_.clock().Now(), std::chrono::nanoseconds(0));
-  timer_for_ = first;
-  timer_ = loop_.After(delay + kExpiryResolution, [this] {
-    timer_.reset();
-    ForgetExpired();
-    ArmExpiry();
-  });
 }
 
 }  // namespace tokend::state

@@ -4,15 +4,14 @@
 #include <list>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "daemon/config/config.h"
 #include "daemon/loop/event_loop.h"
+#include "daemon/state/expiries.h"
 #include "daemon/state/state.h"
 
 namespace tokend::state {
@@ -66,18 +65,14 @@ class RequestLedger {
   void Tell(std::list<Joined> joined, const Claim& claim);
 
   void Keep(const std::string& request_id, Entry& entry, Outcome outcome, TimePoint intended_at);
-  void ForgetExpired();
   void TellEntries() const;
-  void ArmExpiry();
 
   loop::EventLoop& loop_;
   const config::Requests options_;
   const OnEntries on_entries_;
   absl::flat_hash_map<std::string, Entry> entries_;
-  std::set<std::pair<TimePoint, std::string>> expiries_;
+  Expiries expiries_;
   std::vector<std::weak_ptr<std::list<Joined>>> being_told_;
-  std::optional<loop::TimerId> timer_;
-  TimePoint timer_for_{};  // the first of expiries_, when it was set
 };
 
 }  // namespace tokend::state
