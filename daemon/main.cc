@@ -42,6 +42,7 @@ int Check(const std::string& path, bool print) {
 int Serve(const std::string& path) {
   google::protobuf::SetLogHandler(nullptr);  // its messages quote what it parses
   app::BlockSignals();
+  RaiseDescriptorLimit();
   // Before there are other threads: reading a key from the environment overwrites it there.
   auto read = app::ReadSettings(path);
   if (const auto* rejection = std::get_if<app::Rejection>(&read)) {

@@ -178,6 +178,23 @@ class RecordedRun {
   bool running_ = false;
 };
 
+// Whether the daemon was told to stop before it takes signals.
+bool IsStopPending() {
+  sigset_t pending;
+  sigpending(&pending);
+  return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+}
+
+// Waits for so long, or until the daemon is told once more to stop.
+void WaitUnlessStopped(std::chrono::milliseconds time) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT}) sigaddset(&signals, signal);
+  const auto whole = std::chrono::floor<seconds>(time);
+  const timespec timeout{whole.count(), std::chrono::nanoseconds(time - whole).count()};
+  sigtimedwait(&signals, nullptr, &timeout);
+}
+
 // The loop turns for as long as this lives.
 class RunningLoop {
  public:
@@ -218,7 +235,8 @@ class StateHome {
   // refuses none.
   void AwaitReach() const {
     const auto deadline = std::chrono::steady_clock::now() + kStateDeadline;
-    while (shared_ != nullptr && !shared_->reach().ok() && std::chrono::steady_clock::now() < deadline) {
+    while (shared_ != nullptr && !shared_->reach().ok() && std::chrono::steady_clock::now() < deadline &&
+           !IsStopPending()) {
       std::this_thread::sleep_for(kStateLook);
     }
   }
@@ -393,9 +411,12 @@ Status Run(const std::string& path, Settings settings) {
 
   Log(LogLevel::kInfo, "draining", {});
   serving = false;
+  (*server)->SetServing(rpc::Serving::kNo);
+  const config::Server& times = reloader.settings().config.server;
+  WaitUnlessStopped(times.drain_delay);
   (*server)->Drain();
-  const auto drained_by = loop.clock().Now() + reloader.settings().config.server.drain;
-  if (!(*server)->WaitIdle(drained_by) || !live.WaitNone(drained_by)) {
+  const auto drained_by = loop.clock().Now() + times.drain;
+  if (!(*server)->WaitDrained(drained_by) || !live.WaitNone(drained_by)) {
     Log(LogLevel::kWarning, "drain.overdue", {{"detail", "ending the calls that still run"}});
   }
   EndCalls(loop, live, upstream);

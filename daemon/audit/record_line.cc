@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "daemon/base/form.h"
+#include "daemon/base/json.h"
 
 namespace tokend::audit {
 namespace {
@@ -21,100 +22,6 @@ struct TextLimits {
 };
 
 bool IsRequest(const v1::Record& record) { return record.event().rfind("request.", 0) == 0; }
-
-// The well-formed UTF-8 sequence that `text` begins with, empty if it is ill-formed.
-std::string_view FirstCharacter(std::string_view text) {
-  for (std::size_t length = 1; length <= 4 && length <= text.size(); ++length) {
-    if (Utf16Length(text.substr(0, length))) return text.substr(0, length);
-  }
-  return {};
-}
-
-void AppendEscape(unsigned code, std::string& out) {
-  const std::array<char, 2> bytes = {static_cast<char>(code >> 8U), static_cast<char>(code & 0xFFU)};
-  out += "\\u";
-  out += Hex({bytes.data(), bytes.size()});
-}
-
-void AppendAscii(char c, std::string& out) {
-  const auto code = static_cast<unsigned char>(c);
-  if (c == '"' || c == '\\') {
-    out += '\\';
-    out += c;
-  } else if (code < 0x20 || code == 0x7F) {
-    AppendEscape(code, out);
-  } else {
-    out += c;
-  }
-}
-
-// U+0080 to U+009F, U+2028 and U+2029 end a line for some readers, so they are escaped like ASCII's controls.
-void AppendOther(std::string_view character, std::string& out) {
-  const auto last = static_cast<unsigned char>(character.back());
-  if (character[0] == '\xC2' && last < 0xA0) {
-    AppendEscape(last, out);
-  } else if (character == "\xE2\x80\xA8" || character == "\xE2\x80\xA9") {
-    AppendEscape(0x2000U + (last & 0x3FU), out);
-  } else {
-    out += character;
-  }
-}
-
-void AppendString(std::string_view text, std::string& out) {
-  out += '"';
-  while (!text.empty()) {
-    if (static_cast<unsigned char>(text[0]) < 0x80) {
-      AppendAscii(text[0], out);
-      text.remove_prefix(1);
-      continue;
-    }
-    const std::string_view character = FirstCharacter(text);
-    if (character.empty()) {
-      out += "\uFFFD";
-      text.remove_prefix(1);
-    } else {
-      AppendOther(character, out);
-      text.remove_prefix(character.size());
-    }
-  }
-  out += '"';
-}
-
-// Writes one object's members; those that have nothing to say are left out.
-class ObjectWriter {
- public:
-  explicit ObjectWriter(std::string& out) : out_(out) { out_ += '{'; }
-  void End() { out_ += '}'; }
-
-  void Text(std::string_view key, std::string_view value, std::size_t limit = kUncut) {
-    if (value.empty()) return;
-    Key(key);
-    AppendString(CutUtf8(value, limit), out_);
-  }
-
-  template <class Integer>
-  void Number(std::string_view key, Integer value) {
-    if (value == 0) return;
-    Key(key);
-    out_ += std::to_string(value);
-  }
-
-  void Raw(std::string_view key, std::string_view json) {
-    if (json.empty() || json == "{}" || json == "[]") return;
-    Key(key);
-    out_ += json;
-  }
-
- private:
-  void Key(std::string_view key) {
-    if (out_.back() != '{') out_ += ',';
-    out_ += '"';
-    out_ += key;
-    out_ += "\":";
-  }
-
-  std::string& out_;
-};
 
 std::string TimeText(RecordTime time) {
   const auto day = std::chrono::floor<std::chrono::days>(time);
@@ -139,11 +46,11 @@ std::string TimeText(RecordTime time) {
 
 std::string CallerJson(const v1::Caller& caller, std::size_t limit) {
   std::string out;
-  ObjectWriter object(out);
-  object.Text("name", caller.name(), limit);
+  JsonObject object(out);
+  object.Text("name", CutUtf8(caller.name(), limit));
   object.Text("authentication", caller.authentication());
-  object.Text("listener", caller.listener(), limit);
-  object.Text("peer", caller.peer(), limit);
+  object.Text("listener", CutUtf8(caller.listener(), limit));
+  object.Text("peer", CutUtf8(caller.peer(), limit));
   object.End();
   return out;
 }
@@ -156,23 +63,23 @@ std::string TargetJson(const v1::Target& target, std::size_t limit) {
     const std::string_view cut = CutUtf8(scope, room);
     if (limit != kUncut) room -= std::max<std::size_t>(cut.size(), 1);
     if (scopes.size() > 1) scopes += ',';
-    AppendString(cut, scopes);
+    AppendJsonString(cut, scopes);
   }
   scopes += ']';
 
   std::string out;
-  ObjectWriter object(out);
-  object.Text("organization", target.organization(), limit);
-  object.Text("application", target.application(), limit);
+  JsonObject object(out);
+  object.Text("organization", CutUtf8(target.organization(), limit));
+  object.Text("application", CutUtf8(target.application(), limit));
   object.Raw("scopes", scopes);
-  object.Text("description", target.description(), limit);
+  object.Text("description", CutUtf8(target.description(), limit));
   object.End();
   return out;
 }
 
 std::string UpstreamJson(const v1::Upstream& upstream) {
   std::string out;
-  ObjectWriter object(out);
+  JsonObject object(out);
   object.Number("http_status", upstream.http_status());
   object.Number("error_code", upstream.error_code());
   object.Number("latency_us", upstream.latency_us());
@@ -183,7 +90,7 @@ std::string UpstreamJson(const v1::Upstream& upstream) {
 
 std::string TokenJson(const v1::Token& token) {
   std::string out;
-  ObjectWriter object(out);
+  JsonObject object(out);
   object.Text("id", token.id());
   object.Text("fingerprint", token.fingerprint());
   object.End();
@@ -193,20 +100,20 @@ std::string TokenJson(const v1::Token& token) {
 std::string ToLine(const v1::Record& record, const TextLimits& limits) {
   std::string out;
   out.reserve(1024);
-  ObjectWriter object(out);
+  JsonObject object(out);
   object.Number("seq", record.seq());
   if (record.has_time()) object.Text("time", TimeText(TimeOf(record)));
   object.Text("event", record.event());
-  object.Text("request_id", record.request_id(), limits.detail);
+  object.Text("request_id", CutUtf8(record.request_id(), limits.detail));
   object.Number("intent", record.intent());
   object.Raw("caller", CallerJson(record.caller(), limits.caller));
   object.Raw("target", TargetJson(record.target(), limits.target));
-  object.Text("grant", record.grant(), limits.detail);
+  object.Text("grant", CutUtf8(record.grant(), limits.detail));
   object.Text("config", record.config());
   object.Raw("upstream", UpstreamJson(record.upstream()));
   object.Raw("token", TokenJson(record.token()));
   object.Text("reason", record.reason());
-  object.Text("detail", record.detail(), limits.detail);
+  object.Text("detail", CutUtf8(record.detail(), limits.detail));
   object.Number("count", record.count());
   object.Text("signature", record.signature());
   object.Text("prev", record.prev());

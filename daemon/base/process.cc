@@ -12,18 +12,18 @@
 #include <string_view>
 
 #include "daemon/base/key_file.h"
+#include "daemon/base/wiping_memory.h"
 
 namespace tokend {
 namespace {
 
-// Variables by which libraries are told to write what passes through TLS to a file or to standard error:
-// libcurl's session keys, and gRPC's traces of every message.
-constexpr const char* kTelltales[] = {"SSLKEYLOGFILE", "GRPC_TRACE", "GRPC_VERBOSITY"};
+// The variable by which libcurl is told to write the keys of its TLS sessions to a file.
+constexpr char kKeyLog[] = "SSLKEYLOGFILE";
 
 }  // namespace
 
 Status HardenProcess() {
-  for (const char* name : kTelltales) unsetenv(name);
+  unsetenv(kKeyLog);
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) < 0) {
       return absl::FailedPreconditionError(
@@ -39,7 +39,15 @@ Status HardenProcess() {
     return absl::InternalError("the process's memory cannot be protected (prctl)");
   }
   if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return absl::InternalError("SIGPIPE cannot be ignored");
+  WipeMemoryOfOpenSsl();
   return absl::OkStatus();
+}
+
+void RaiseDescriptorLimit() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
 }
 
 Result<Secret> TakeKeyFromEnvironment(const std::string& name) {

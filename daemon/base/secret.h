@@ -26,6 +26,9 @@ struct WipingAllocator {
   friend bool operator==(const WipingAllocator&, const WipingAllocator&) { return true; }
 };
 
+// Bytes that are wiped when they go: a message that may hold a secret, on its way through buffers of our own.
+using WipedBytes = std::vector<char, WipingAllocator<char>>;
+
 // Bytes that must not be seen: move-only, wiped when they end or move, with no way to print, compare,
 // format or convert them. Expose() is the only way out; a test holds the list of folders that may call it.
 // Owned by one thread at a time.
@@ -36,7 +39,7 @@ class Secret {
   Secret(Secret&& other) noexcept : bytes_(std::move(other.bytes_)) { other.bytes_.clear(); }
   Secret& operator=(Secret&& other) noexcept {
     if (this != &other) {
-      Buffer taken = std::move(other.bytes_);
+      WipedBytes taken = std::move(other.bytes_);
       other.bytes_.clear();
       bytes_.swap(taken);
     }
@@ -57,8 +60,7 @@ class Secret {
   void Append(std::string_view bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
 
  private:
-  using Buffer = std::vector<char, WipingAllocator<char>>;
-  Buffer bytes_;
+  WipedBytes bytes_;
 };
 
 // What a failing test prints instead of the bytes. A template, since for a derived type GoogleTest would take

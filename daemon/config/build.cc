@@ -53,6 +53,9 @@ Listener BuildListener(const v1::Listener& schema) {
                              .client_ca_file = schema.tls().client_ca_file()};
   }
   listener.authentication = BuildAuthentication(schema.authentication());
+  if (schema.has_max_connections_per_peer()) {
+    listener.max_connections_per_peer = schema.max_connections_per_peer();
+  }
   return listener;
 }
 
@@ -166,6 +169,7 @@ Config Build(const v1::Config& schema) {
   config.state = BuildState(schema.state());
   config.audit = BuildAudit(schema.audit());
   config.server.max_in_flight = schema.server().max_in_flight();
+  config.server.drain_delay = milliseconds(schema.server().drain_delay());
   config.server.drain = milliseconds(schema.server().drain());
   if (schema.has_admin()) config.admin = std::get<TcpAddress>(*ParseAddress(schema.admin().address()));
   config.log = BuildLog(schema.log());

@@ -84,6 +84,7 @@ struct Listener {
   mode_t socket_mode = 0660;
   std::optional<ServerTls> tls;
   ListenerAuthentication authentication;
+  std::optional<std::size_t> max_connections_per_peer = {};  // of one address or uid; nothing: its share
   bool operator==(const Listener&) const = default;
 };
 
@@ -182,6 +183,7 @@ struct Audit {
 
 struct Server {
   std::size_t max_in_flight = 1024;
+  std::chrono::milliseconds drain_delay{0};
   std::chrono::milliseconds drain{20000};
   bool operator==(const Server&) const = default;
 };

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <system_error>
 #include <utility>
@@ -20,6 +21,8 @@
 
 namespace tokend::config {
 namespace {
+
+constexpr std::size_t kBlockBytes = 4096;
 
 LoadResult Unreadable(const std::string& path, const std::string& why) {
   Report report(path);
@@ -42,16 +45,15 @@ LoadResult Load(const std::string& path, const Config* running, NamedFiles files
   struct stat status {};
   if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) return Unreadable(path, "is not a regular file");
 
-  std::string text(kMaxFileSize + 1, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t count = read(file, text.data() + size, text.size() - size);
+  std::string text;
+  std::array<char, kBlockBytes> block;
+  while (text.size() <= kMaxFileSize) {
+    const ssize_t count = read(file, block.data(), block.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return Unreadable(path, "cannot be read: " + std::generic_category().message(errno));
     if (count == 0) break;
-    size += static_cast<std::size_t>(count);
+    text.append(block.data(), static_cast<std::size_t>(count));
   }
-  text.resize(size);
   return Parse(text, path, running, files);
 }
 

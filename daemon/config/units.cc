@@ -51,7 +51,9 @@ std::optional<std::uint64_t> ParseNumber(std::string_view text) {
 }
 
 std::optional<std::uint64_t> ParseDuration(std::string_view text) { return ParseWithUnit(text, kDurations); }
-std::string FormatDuration(std::uint64_t milliseconds) { return FormatWithUnit(milliseconds, kDurations); }
+std::string FormatDuration(std::uint64_t milliseconds) {
+  return milliseconds == 0 ? "0s" : FormatWithUnit(milliseconds, kDurations);
+}
 
 std::optional<std::uint64_t> ParseSize(std::string_view text) { return ParseWithUnit(text, kSizes); }
 std::string FormatSize(std::uint64_t bytes) { return FormatWithUnit(bytes, kSizes); }

@@ -24,6 +24,7 @@ struct Evidence {
   std::optional<uid_t> unix_uid = {};      // of a unix peer, by the kernel's word
   std::vector<std::string> uri_sans = {};  // of a client certificate that the TLS stack verified
   std::vector<std::string> dns_sans = {};
+  std::optional<std::chrono::system_clock::time_point> certificate_not_after = {};  // where there is one
   std::vector<Secret> authorization = {};  // the values of the "authorization" metadata, as sent
 };
 
@@ -38,6 +39,9 @@ class Authenticator {
   // Calls `done` exactly once, which must not block: before it returns, or, where keys must first be fetched,
   // within kLongestWait on another thread. May be destroyed meanwhile: what waits is then answered.
   virtual void Authenticate(Evidence evidence, Done done) const = 0;
+
+  // Whether the connection alone tells who calls, and so the same for each of its calls.
+  virtual bool IsByConnection() const { return true; }
 
  protected:
   // The one way to a Caller.

@@ -24,6 +24,7 @@ class JwtAuthenticator final : public Authenticator {
   ~JwtAuthenticator() override;
 
   void Authenticate(Evidence evidence, Done done) const override;
+  bool IsByConnection() const override { return false; }
 
   bool Does(const std::string& listener, const config::JwtAuthentication& configuration) const {
     return listener == listener_ && configuration == configuration_;

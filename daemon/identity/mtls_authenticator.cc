@@ -66,6 +66,9 @@ Result<std::string> NameOf(const Evidence& evidence) {
 }  // namespace
 
 void MtlsAuthenticator::Authenticate(Evidence evidence, Done done) const {
+  if (evidence.certificate_not_after && clock_.WallNow() > *evidence.certificate_not_after) {
+    return done(absl::UnauthenticatedError("the client certificate has expired since the connection began"));
+  }
   Result<std::string> name = NameOf(evidence);
   if (!name.ok()) return done(name.status());
   done(MakeCaller(*std::move(name), Authentication::kMtls, listener_, std::move(evidence.peer)));

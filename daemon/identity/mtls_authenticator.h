@@ -5,16 +5,19 @@
 
 #include "daemon/config/config.h"
 #include "daemon/identity/authenticator.h"
+#include "daemon/loop/event_loop.h"
 
 namespace tokend::identity {
 
 // Names the caller by the client certificate that the TLS stack has verified: its one URI SAN, which must be
 // a workload's SPIFFE ID; or, without any URI SAN, "dns:" and its one DNS SAN, a host name in lower case.
-// Immutable.
+// A certificate that has come to its end names nobody. Immutable.
 class MtlsAuthenticator final : public Authenticator {
  public:
-  MtlsAuthenticator(std::string listener, const config::MtlsAuthentication&)
-      : listener_(std::move(listener)) {}
+  // The clock must outlive this.
+  MtlsAuthenticator(std::string listener, const config::MtlsAuthentication&,
+                    const loop::Clock& clock = loop::SystemClock())
+      : listener_(std::move(listener)), clock_(clock) {}
 
   void Authenticate(Evidence evidence, Done done) const override;
 
@@ -24,6 +27,7 @@ class MtlsAuthenticator final : public Authenticator {
 
  private:
   const std::string listener_;
+  const loop::Clock& clock_;
 };
 
 }  // namespace tokend::identity

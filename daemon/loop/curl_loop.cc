@@ -7,6 +7,7 @@
 #include <new>
 #include <stdexcept>
 
+#include "daemon/base/wiping_memory.h"
 #include "daemon/loop/curl_http_client.h"
 
 namespace tokend::loop {
@@ -25,7 +26,9 @@ void PrepareProcess() {
   static const bool ready = [] {
     // With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE to us, and OpenSSL writes to sockets that may be gone.
     std::signal(SIGPIPE, SIG_IGN);
-    return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    // Its buffers hold API keys and bearers.
+    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, &WipingMalloc, &WipingFree, &WipingRealloc, &WipingStrdup,
+                                &WipingCalloc) == CURLE_OK;
   }();
   if (!ready) throw std::runtime_error("libcurl cannot start");
   // Without it names resolve on the loop thread, and one dead name server stops everything.

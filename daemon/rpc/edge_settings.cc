@@ -1,5 +1,6 @@
 #include "daemon/rpc/edge_settings.h"
 
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -12,13 +13,18 @@
 namespace tokend::rpc {
 namespace {
 
-Result<std::shared_ptr<const TlsFiles>> ReadTls(const config::Listener& listener,
-                                                const EdgeSettings::Listener* running) {
+Result<std::shared_ptr<const TlsContext>> ReadTls(const config::Listener& listener,
+                                                  const EdgeSettings::Listener* running) {
   if (!listener.tls) return nullptr;
-  Result<TlsFiles> files = ReadTlsFiles(*listener.tls);
-  if (!files.ok()) return files.status();
-  if (running != nullptr && running->tls != nullptr && *running->tls == *files) return running->tls;
-  return std::make_shared<const TlsFiles>(*std::move(files));
+  Result<std::shared_ptr<const TlsContext>> read = TlsContext::Read(*listener.tls);
+  const bool same = read.ok() && running != nullptr && running->tls && running->tls->Equals(**read);
+  return same ? running->tls : read;
+}
+
+bool NamesOneCaller(const std::vector<config::Grant>& grants) {
+  std::set<std::string> callers;
+  for (const config::Grant& grant : grants) callers.insert(grant.callers.begin(), grant.callers.end());
+  return callers.size() == 1 && callers.begin()->find('*') == std::string::npos;
 }
 
 // Whether both go by keys that are known, and by others.
@@ -56,6 +62,7 @@ Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSe
                                       config::Contents contents) {
   EdgeSettings settings;
   settings.max_in_flight = config.server.max_in_flight;
+  settings.one_caller = NamesOneCaller(config.grants);
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     const config::Listener& listener = config.listeners[i];
     const EdgeSettings::Listener* before = running != nullptr ? &running->listeners[i] : nullptr;

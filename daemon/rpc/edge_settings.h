@@ -9,7 +9,7 @@
 #include "daemon/config/config.h"
 #include "daemon/config/contents.h"
 #include "daemon/identity/authenticator.h"
-#include "daemon/rpc/tls_files.h"
+#include "daemon/rpc/tls_context.h"
 
 namespace tokend::rpc {
 
@@ -17,11 +17,12 @@ namespace tokend::rpc {
 struct EdgeSettings {
   struct Listener {
     std::string name;
-    std::shared_ptr<const TlsFiles> tls;  // null: none
+    std::shared_ptr<const TlsContext> tls;  // null: none
     std::shared_ptr<const identity::Authenticator> authenticator;
   };
   std::vector<Listener> listeners;  // in the order of the configuration
   std::size_t max_in_flight = 0;
+  bool one_caller = false;  // the policy names one caller and no pattern: all places are its
 };
 
 // Reads the listeners' files. Where one is `running`, what is the same is the very same object. An error is

@@ -1,8 +1,6 @@
 #include "daemon/rpc/listening_socket.h"
 
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,6 +17,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "daemon/base/tcp_listener.h"
 #include "daemon/config/address.h"
 
 namespace tokend::rpc {
@@ -28,22 +27,6 @@ namespace {
 constexpr int kLockAttempts = 20;
 constexpr std::chrono::milliseconds kLockPause{50};
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(Descriptor&& other) noexcept : fd_(other.Release()) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
-
 Status SystemError(const char* what, const std::string& address) {
   return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", what, " ", address));
 }
@@ -52,9 +35,7 @@ Status InUse(const std::string& address) {
   return absl::AlreadyExistsError(absl::StrCat("another process listens on ", address, "; end it first"));
 }
 
-Descriptor OpenSocket(int family) {
-  return Descriptor(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-}
+Descriptor OpenSocket() { return Descriptor(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
 
 std::string FolderOf(const std::string& path) {
   const std::size_t slash = path.rfind('/');
@@ -82,7 +63,9 @@ class SetupLock {
   static Result<SetupLock> Take(const std::string& folder) {
     const std::string path = absl::StrCat(folder, "/.tokend.lock");
     for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
-      Descriptor file(open(path.c_str(), O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+      // Where anyone may write to the folder, the name may lead to a FIFO, which open would wait at, or
+      // elsewhere.
+      Descriptor file(open(path.c_str(), O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
       if (file.get() < 0 && errno == ENOENT) {
         return absl::ErrnoToStatus(
             errno,
@@ -91,6 +74,9 @@ class SetupLock {
       if (file.get() < 0) return SystemError("make", path);
       struct stat opened {};
       if (fstat(file.get(), &opened) != 0) return SystemError("examine", path);
+      if (!S_ISREG(opened.st_mode)) {
+        return absl::FailedPreconditionError(absl::StrCat(path, " is not a regular file; remove it first"));
+      }
       if (opened.st_uid != geteuid()) {
         return absl::PermissionDeniedError(absl::StrCat(path, " is another user's file; remove it first"));
       }
@@ -131,7 +117,7 @@ Status CheckReplaceable(const std::string& path, const sockaddr_un& name) {
   if (found.st_uid != geteuid()) {
     return absl::PermissionDeniedError(absl::StrCat(path, " is another user's socket; remove it first"));
   }
-  const Descriptor probe = OpenSocket(AF_UNIX);
+  const Descriptor probe = OpenSocket();
   if (probe.get() < 0) return SystemError("make a socket for", path);
   if (connect(probe.get(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) != 0 &&
       errno == ECONNREFUSED) {
@@ -139,21 +125,6 @@ Status CheckReplaceable(const std::string& path, const sockaddr_un& name) {
   }
   // EAGAIN, too, says that somebody listens: the queue of connections is full.
   return InUse(path);
-}
-
-std::string TcpText(const std::string& host, std::uint16_t port) {
-  const bool ipv6 = host.find(':') != std::string::npos;
-  return absl::StrCat(ipv6 ? "[" : "", host, ipv6 ? "]" : "", ":", port);
-}
-
-Result<std::uint16_t> BoundPort(int fd) {
-  sockaddr_storage name{};
-  socklen_t size = sizeof(name);
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) {
-    return SystemError("ask for the port of", "a listener");
-  }
-  if (name.ss_family == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(&name)->sin6_port);
-  return ntohs(reinterpret_cast<const sockaddr_in*>(&name)->sin_port);
 }
 
 }  // namespace
@@ -179,7 +150,7 @@ Result<ListeningSocket> ListeningSocket::OpenUnix(const std::string& path, mode_
   if (!lock.ok()) return lock.status();
   if (Status status = CheckReplaceable(path, *name); !status.ok()) return status;
 
-  Descriptor fd = OpenSocket(AF_UNIX);
+  Descriptor fd = OpenSocket();
   if (fd.get() < 0) return SystemError("make a socket for", path);
   if (unlink(fresh_path.c_str()) != 0 && errno != ENOENT) return SystemError("remove", fresh_path);
 
@@ -206,32 +177,9 @@ Result<ListeningSocket> ListeningSocket::OpenUnix(const std::string& path, mode_
 }
 
 Result<ListeningSocket> ListeningSocket::OpenTcp(const config::TcpAddress& address) {
-  const std::string wanted = TcpText(address.host, address.port);
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found) != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot find the address of ", wanted, "; give an IP address of this machine"));
-  }
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
-
-  Descriptor fd = OpenSocket(addresses->ai_family);
-  if (fd.get() < 0) return SystemError("make a socket for", wanted);
-  // Only what a former daemon's closed connections still hold: Linux lets no second listener in by this.
-  const int yes = 1;
-  if (setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0) {
-    return SystemError("set up a socket for", wanted);
-  }
-  if (bind(fd.get(), addresses->ai_addr, addresses->ai_addrlen) != 0) {
-    return errno == EADDRINUSE ? InUse(wanted) : SystemError("bind", wanted);
-  }
-  if (listen(fd.get(), SOMAXCONN) != 0) return SystemError("listen on", wanted);
-  const Result<std::uint16_t> port = BoundPort(fd.get());
-  if (!port.ok()) return port.status();
-  return ListeningSocket(fd.Release(), TcpText(address.host, *port));
+  Result<TcpListener> listener = ListenTcp(address.host, address.port);
+  if (!listener.ok()) return listener.status();
+  return ListeningSocket(listener->socket.Release(), HostAndPort(address.host, listener->port));
 }
 
 ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept

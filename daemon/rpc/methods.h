@@ -3,8 +3,8 @@
 #include <array>
 #include <string_view>
 
-// What each method asks of its callers, and what holds them in bounds: all that this server answers. A method
-// that is not here reaches no handler (credentials.h), and a door lets nobody in to one that asks no caller.
+// Every method that the daemon answers, and what it asks of its callers. A method that is not here has no
+// route (routes.h), so its calls reach no handler.
 namespace tokend::rpc {
 
 enum class Access {
@@ -12,39 +12,31 @@ enum class Access {
   kCaller,  // the listener must know who calls
 };
 
-// Each holds with those before it.
-enum class Bound {
-  kConnection,     // calls a connection, connections a listener
-  kCallsInFlight,  // server.max_in_flight
-  kGrants,         // what the caller's grants allow, and the organization's limits
+enum class Kind {
+  kUnary,
+  kServerStreaming,  // one message, and an answer that goes on
+  kBidiStreaming,
 };
 
 struct Method {
-  std::string_view name;  // "package.Service/Method"
+  std::string_view path;  // "/package.Service/Method"
   Access access;
-  Bound bound;
+  Kind kind;
+
+  // "package.Service/Method": as metrics name it.
+  constexpr std::string_view name() const { return path.substr(1); }
 };
 
-inline constexpr char kCreateToken[] = "tokend.v1.TokenService/CreateToken";
-inline constexpr char kGetCaller[] = "tokend.v1.TokenService/GetCaller";
-inline constexpr char kReflection[] = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
-inline constexpr char kHealthCheck[] = "grpc.health.v1.Health/Check";
-inline constexpr char kHealthWatch[] = "grpc.health.v1.Health/Watch";
+inline constexpr Method kCreateToken{"/tokend.v1.TokenService/CreateToken", Access::kCaller, Kind::kUnary};
+inline constexpr Method kGetCaller{"/tokend.v1.TokenService/GetCaller", Access::kCaller, Kind::kUnary};
+inline constexpr Method kHealthCheck{"/grpc.health.v1.Health/Check", Access::kAnyone, Kind::kUnary};
+inline constexpr Method kHealthWatch{"/grpc.health.v1.Health/Watch", Access::kAnyone, Kind::kServerStreaming};
+inline constexpr Method kReflection{"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+                                    Access::kCaller, Kind::kBidiStreaming};
+inline constexpr Method kReflectionAlpha{"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                                         Access::kCaller, Kind::kBidiStreaming};
 
-inline constexpr std::array<Method, 5> kMethods = {{
-    {kCreateToken, Access::kCaller, Bound::kGrants},
-    {kGetCaller, Access::kCaller, Bound::kCallsInFlight},
-    {kReflection, Access::kCaller, Bound::kCallsInFlight},  // until it is let in; a stream may stay idle
-    {kHealthCheck, Access::kAnyone, Bound::kConnection},    // gRPC's own, which asks no door
-    {kHealthWatch, Access::kAnyone, Bound::kConnection},
-}};
-
-// Null: there is no such method.
-constexpr const Method* FindMethod(std::string_view name) {
-  for (const Method& method : kMethods) {
-    if (method.name == name) return &method;
-  }
-  return nullptr;
-}
+inline constexpr std::array<const Method*, 6> kMethods = {&kCreateToken, &kGetCaller,  &kHealthCheck,
+                                                          &kHealthWatch, &kReflection, &kReflectionAlpha};
 
 }  // namespace tokend::rpc

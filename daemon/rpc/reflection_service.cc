@@ -2,25 +2,34 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
-#include <grpcpp/server_context.h>
-#include <grpcpp/support/server_callback.h>
 
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "daemon/base/form.h"
+#include "daemon/rpc/framed.h"
 #include "daemon/rpc/methods.h"
-#include "daemon/rpc/status.h"
-#include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
+#include "grpc/health/v1/health.pb.h"
+#include "grpc/reflection/v1/reflection.pb.h"
+#include "grpc/reflection/v1alpha/reflection.pb.h"
 #include "tokend/v1/token_service.pb.h"
 
 namespace tokend::rpc {
 namespace {
 
-namespace api = grpc::reflection::v1alpha;
+namespace api = grpc::reflection::v1;  // v1alpha is the same on the wire
 using google::protobuf::DescriptorPool;
 using google::protobuf::FileDescriptor;
+
+std::vector<const FileDescriptor*> ServedFiles() {
+  return {grpc::health::v1::HealthCheckRequest::descriptor()->file(),
+          api::ServerReflectionRequest::descriptor()->file(),
+          grpc::reflection::v1alpha::ServerReflectionRequest::descriptor()->file(),
+          v1::CreateTokenRequest::descriptor()->file()};
+}
 
 void AddFile(const FileDescriptor* file, std::set<const FileDescriptor*>& added,
              api::FileDescriptorResponse& response) {
@@ -33,7 +42,7 @@ void AddFile(const FileDescriptor* file, std::set<const FileDescriptor*>& added,
 
 void AnswerWithFile(const FileDescriptor* file, api::ServerReflectionResponse& response) {
   if (file == nullptr) {
-    response.mutable_error_response()->set_error_code(grpc::StatusCode::NOT_FOUND);
+    response.mutable_error_response()->set_error_code(static_cast<int>(Code::kNotFound));
     response.mutable_error_response()->set_error_message("no such file or symbol");
     return;
   }
@@ -42,7 +51,6 @@ void AnswerWithFile(const FileDescriptor* file, api::ServerReflectionResponse& r
 }
 
 void Answer(const api::ServerReflectionRequest& request, api::ServerReflectionResponse& response) {
-  response.Clear();
   response.set_valid_host(request.host());
   *response.mutable_original_request() = request;
   const DescriptorPool& pool = *DescriptorPool::generated_pool();
@@ -51,71 +59,74 @@ void Answer(const api::ServerReflectionRequest& request, api::ServerReflectionRe
       return AnswerWithFile(pool.FindFileByName(request.file_by_filename()), response);
     case api::ServerReflectionRequest::kFileContainingSymbol:
       return AnswerWithFile(pool.FindFileContainingSymbol(request.file_containing_symbol()), response);
-    case api::ServerReflectionRequest::kListServices: {
-      auto& list = *response.mutable_list_services_response();
-      list.add_service()->set_name(v1::CreateTokenRequest::descriptor()->file()->service(0)->full_name());
-      list.add_service()->set_name(
-          api::ServerReflectionRequest::descriptor()->file()->service(0)->full_name());
+    case api::ServerReflectionRequest::kListServices:
+      for (const FileDescriptor* file : ServedFiles()) {
+        response.mutable_list_services_response()->add_service()->set_name(file->service(0)->full_name());
+      }
       return;
-    }
-    case api::ServerReflectionRequest::MESSAGE_REQUEST_NOT_SET:
-      response.mutable_error_response()->set_error_code(grpc::StatusCode::UNIMPLEMENTED);
+    default:
+      response.mutable_error_response()->set_error_code(static_cast<int>(Code::kUnimplemented));
       response.mutable_error_response()->set_error_message(
           "ask for file_by_filename, file_containing_symbol or list_services");
-      return;
   }
 }
 
-// Answers one message at a time. Owns itself until OnDone.
-class Stream final
-    : public grpc::ServerBidiReactor<api::ServerReflectionRequest, api::ServerReflectionResponse> {
+// A stream of questions, each answered as it comes. Its place among the calls in flight is given back once
+// its caller is let in: a client may keep the stream open and idle.
+class ReflectionCall final : public CallerCall {
  public:
-  Stream(const Door& door, const grpc::CallbackServerContext& context) {
-    door.Admit(kReflection, context, "", [this](const std::variant<Admission, Failure>& admitted) {
-      if (const Failure* failure = std::get_if<Failure>(&admitted)) {
-        Finish(ToStatus(*failure, MakeUuid()));
-      } else {
-        StartRead(&request_);
+  ReflectionCall(const CallServices& services, Exchange& exchange) : CallerCall(services, exchange, "") {}
+
+  void OnMessage(std::string message) override {
+    waiting_.push_back(std::move(message));
+    Continue();
+  }
+
+  void OnRequestEnd() override {
+    has_ended_ = true;
+    Continue();
+  }
+
+ private:
+  void Serve(const Caller& /*caller*/) override {
+    GiveBackPlace();
+    admission_ = Admission::kAdmitted;
+    Continue();
+  }
+
+  void Continue() {
+    if (admission_ == Admission::kNone) {
+      admission_ = Admission::kAsked;
+      return Admit(MakeUuid());
+    }
+    if (admission_ == Admission::kAsked) return;
+    for (const std::string& message : std::exchange(waiting_, {})) {
+      if (exchange() == nullptr) return;
+      api::ServerReflectionRequest request;
+      if (!request.ParseFromString(message)) {
+        return Fail({.reason = Reason::kInvalidRequest,
+                     .fields = {{"message", "must be a ServerReflectionRequest"}}});
       }
-    });
+      api::ServerReflectionResponse response;
+      Answer(request, response);
+      exchange()->Send(Framed(response));
+    }
+    if (has_ended_) Succeed();
   }
 
-  void OnReadDone(bool ok) override {
-    if (!ok) return Finish(grpc::Status::OK);
-    Answer(request_, response_);
-    StartWrite(&response_);
-  }
-
-  void OnWriteDone(bool ok) override {
-    if (!ok) return Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the caller is gone"));
-    StartRead(&request_);
-  }
-
-  void OnDone() override { delete this; }
-
- private:
-  api::ServerReflectionRequest request_;
-  api::ServerReflectionResponse response_;
-};
-
-class ReflectionService final : public api::ServerReflection::CallbackService {
- public:
-  explicit ReflectionService(std::shared_ptr<const Door> door) : door_(std::move(door)) {}
-
-  // A stream's place among the calls in flight is given up at once: a client may keep it open and idle.
-  grpc::ServerBidiReactor<api::ServerReflectionRequest, api::ServerReflectionResponse>* ServerReflectionInfo(
-      grpc::CallbackServerContext* context) override {
-    return new Stream(*door_, *context);
-  }
-
- private:
-  std::shared_ptr<const Door> door_;
+  std::vector<std::string> waiting_;
+  bool has_ended_ = false;
+  enum class Admission { kNone, kAsked, kAdmitted } admission_ = Admission::kNone;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeReflectionService(std::shared_ptr<const Door> door) {
-  return std::make_unique<ReflectionService>(std::move(door));
+void AddReflectionService(const CallServices& services, Routes& routes) {
+  for (const Method* method : {&kReflection, &kReflectionAlpha}) {
+    routes.AddForCallers(*method, [&services](Exchange& exchange) {
+      return std::make_shared<ReflectionCall>(services, exchange);
+    });
+  }
 }
 
 }  // namespace tokend::rpc

@@ -1,17 +1,12 @@
 #pragma once
 
-#include <memory>
-
-#include "daemon/rpc/door.h"
-
-namespace grpc {
-class Service;
-}
+#include "daemon/rpc/caller_call.h"
+#include "daemon/rpc/routes.h"
 
 namespace tokend::rpc {
 
-// grpc.reflection.v1alpha behind one door: gRPC's own implementation answers everyone, and takes a thread for
-// each stream.
-std::unique_ptr<grpc::Service> MakeReflectionService(std::shared_ptr<const Door> door);
+// gRPC's server reflection, v1 and v1alpha, at one listener, for known callers: so that a client without the
+// protos finds the API. The services must outlive every call.
+void AddReflectionService(const CallServices& services, Routes& routes);
 
 }  // namespace tokend::rpc

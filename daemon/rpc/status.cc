@@ -1,10 +1,8 @@
 #include "daemon/rpc/status.h"
 
-#include <grpcpp/server_context.h>
-#include <grpcpp/support/status.h>
-
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -44,68 +42,67 @@ constexpr std::chrono::milliseconds kDefaultRetryDelay{1000};
 enum class Retry { kNotByTime, kAfterDelay };
 
 struct Row {
-  grpc::StatusCode code;
+  Code code;
   Retry retry;
   const char* message;
 };
 
 // NOLINTNEXTLINE(readability-function-size): a table
 Row RowOf(Reason reason) {
-  using grpc::StatusCode;
   switch (reason) {
     case Reason::kInvalidRequest:
-      return {StatusCode::INVALID_ARGUMENT, Retry::kNotByTime,
+      return {Code::kInvalidArgument, Retry::kNotByTime,
               "the request has fields of the wrong form; correct those that the details name"};
     case Reason::kRequestIdReused:
-      return {StatusCode::ALREADY_EXISTS, Retry::kNotByTime,
+      return {Code::kAlreadyExists, Retry::kNotByTime,
               "this request_id belongs to another request; use a new one for new parameters"};
     case Reason::kCallerUnknown:
-      return {StatusCode::UNAUTHENTICATED, Retry::kNotByTime,
+      return {Code::kUnauthenticated, Retry::kNotByTime,
               "the caller is not known; connect with the credentials that this listener asks for"};
     case Reason::kNotPermitted:
-      return {StatusCode::PERMISSION_DENIED, Retry::kNotByTime,
+      return {Code::kPermissionDenied, Retry::kNotByTime,
               "no grant permits this; GetCaller shows what is permitted, tokend's operator can add a grant"};
     case Reason::kRateLimited:
-      return {StatusCode::RESOURCE_EXHAUSTED, Retry::kAfterDelay,
+      return {Code::kResourceExhausted, Retry::kAfterDelay,
               "a limit is spent; retry after the delay that the details give"};
     case Reason::kOverloaded:
-      return {StatusCode::UNAVAILABLE, Retry::kAfterDelay,
+      return {Code::kUnavailable, Retry::kAfterDelay,
               "too much is under way; retry after the delay that the details give"};
     case Reason::kShuttingDown:
-      return {StatusCode::UNAVAILABLE, Retry::kAfterDelay, "tokend is shutting down; connect anew and retry"};
+      return {Code::kUnavailable, Retry::kAfterDelay, "tokend is shutting down; connect anew and retry"};
     case Reason::kAuditUnavailable:
-      return {StatusCode::UNAVAILABLE, Retry::kAfterDelay,
+      return {Code::kUnavailable, Retry::kAfterDelay,
               "the audit log cannot be written, so nothing was sent or handed out; retry later"};
     case Reason::kLimitsUnavailable:
-      return {StatusCode::UNAVAILABLE, Retry::kAfterDelay,
+      return {Code::kUnavailable, Retry::kAfterDelay,
               "the shared limits are out of reach, so nothing was sent or handed out; retry later"};
     case Reason::kUpstreamUnavailable:
-      return {StatusCode::UNAVAILABLE, Retry::kAfterDelay,
+      return {Code::kUnavailable, Retry::kAfterDelay,
               "Applivery cannot be reached, and nothing was sent; retry later"};
     case Reason::kUpstreamRateLimited:
-      return {StatusCode::RESOURCE_EXHAUSTED, Retry::kAfterDelay,
+      return {Code::kResourceExhausted, Retry::kAfterDelay,
               "Applivery limits the rate of requests; retry after the delay that the details give"};
     case Reason::kUpstreamKeyRejected:
-      return {StatusCode::FAILED_PRECONDITION, Retry::kNotByTime,
+      return {Code::kFailedPrecondition, Retry::kNotByTime,
               "Applivery rejects tokend's API key; its operator must replace the key"};
     case Reason::kUpstreamForbidden:
-      return {StatusCode::FAILED_PRECONDITION, Retry::kNotByTime,
+      return {Code::kFailedPrecondition, Retry::kNotByTime,
               "Applivery does not let tokend's API key do this; its operator must widen the key's rights"};
     case Reason::kApplicationNotFound:
-      return {StatusCode::NOT_FOUND, Retry::kNotByTime,
+      return {Code::kNotFound, Retry::kNotByTime,
               "Applivery knows no such application in this organization; check both names"};
     case Reason::kUpstreamRejected:
       return {
-          StatusCode::FAILED_PRECONDITION, Retry::kNotByTime,
+          Code::kFailedPrecondition, Retry::kNotByTime,
           "Applivery refuses to create the token; upstream_code in the details says why where it is known"};
     case Reason::kUpstreamInvalidResponse:
-      return {StatusCode::INTERNAL, Retry::kNotByTime,
+      return {Code::kInternal, Retry::kNotByTime,
               "Applivery's answer is not a valid one, and a token may exist; do not retry with a new "
               "request_id"};
     case Reason::kOutcomeUnknown:
       break;
   }
-  return {StatusCode::UNKNOWN, Retry::kNotByTime,
+  return {Code::kUnknown, Retry::kNotByTime,
           "whether a token was created is not known; do not retry with a new request_id"};
 }
 
@@ -158,67 +155,62 @@ google::rpc::QuotaFailure QuotaFailureOf(const Failure& failure) {
 
 }  // namespace
 
-grpc::Status ToStatus(const Failure& failure, std::string_view request_id) {
+CallStatus ToStatus(const Failure& failure, std::string_view request_id) {
   const Row row = RowOf(failure.reason);
+  std::string message = row.message;
+  if (!failure.fields.empty()) {
+    const FieldViolation& first = failure.fields.front();
+    message = first.field.empty() ? first.description : first.field + " " + first.description;
+  }
   google::rpc::Status status;
-  status.set_code(row.code);
-  status.set_message(row.message);
+  status.set_code(static_cast<int>(row.code));
+  status.set_message(message);
   AddDetail(ErrorInfoOf(failure, request_id), status);
   if (failure.reason == Reason::kInvalidRequest) AddDetail(BadRequestOf(failure), status);
   if (failure.reason == Reason::kRateLimited) AddDetail(QuotaFailureOf(failure), status);
   if (row.retry == Retry::kAfterDelay) AddDetail(RetryInfoOf(failure), status);
-  return {row.code, row.message, status.SerializeAsString()};
+  return {row.code, std::move(message), status.SerializeAsString(), MayHaveCreated(failure.reason)};
 }
 
-void AddTrailers(const Failure& failure, grpc::CallbackServerContext& context) {
-  if (MayHaveCreated(failure.reason)) context.AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
-}
-
-grpc::Status AbandonedStatus(const grpc::CallbackServerContext& context) {
-  if (std::chrono::system_clock::now() >= context.deadline()) {
-    return {grpc::StatusCode::DEADLINE_EXCEEDED, "the call's deadline has passed"};
-  }
-  return {grpc::StatusCode::CANCELLED, "the caller cancelled the call"};
-}
-
-std::string_view CodeName(const grpc::Status& status) {
-  using grpc::StatusCode;
-  switch (status.error_code()) {
-    case StatusCode::OK:
+// NOLINTNEXTLINE(readability-function-size): a table
+std::string_view Name(Code code) {
+  switch (code) {
+    case Code::kOk:
       return "OK";
-    case StatusCode::CANCELLED:
+    case Code::kCancelled:
       return "CANCELLED";
-    case StatusCode::INVALID_ARGUMENT:
-      return "INVALID_ARGUMENT";
-    case StatusCode::DEADLINE_EXCEEDED:
-      return "DEADLINE_EXCEEDED";
-    case StatusCode::NOT_FOUND:
-      return "NOT_FOUND";
-    case StatusCode::ALREADY_EXISTS:
-      return "ALREADY_EXISTS";
-    case StatusCode::PERMISSION_DENIED:
-      return "PERMISSION_DENIED";
-    case StatusCode::UNAUTHENTICATED:
-      return "UNAUTHENTICATED";
-    case StatusCode::RESOURCE_EXHAUSTED:
-      return "RESOURCE_EXHAUSTED";
-    case StatusCode::FAILED_PRECONDITION:
-      return "FAILED_PRECONDITION";
-    case StatusCode::ABORTED:
-      return "ABORTED";
-    case StatusCode::OUT_OF_RANGE:
-      return "OUT_OF_RANGE";
-    case StatusCode::UNIMPLEMENTED:
-      return "UNIMPLEMENTED";
-    case StatusCode::INTERNAL:
-      return "INTERNAL";
-    case StatusCode::UNAVAILABLE:
-      return "UNAVAILABLE";
-    case StatusCode::DATA_LOSS:
-      return "DATA_LOSS";
-    default:
+    case Code::kUnknown:
       return "UNKNOWN";
+    case Code::kInvalidArgument:
+      return "INVALID_ARGUMENT";
+    case Code::kDeadlineExceeded:
+      return "DEADLINE_EXCEEDED";
+    case Code::kNotFound:
+      return "NOT_FOUND";
+    case Code::kAlreadyExists:
+      return "ALREADY_EXISTS";
+    case Code::kPermissionDenied:
+      return "PERMISSION_DENIED";
+    case Code::kResourceExhausted:
+      return "RESOURCE_EXHAUSTED";
+    case Code::kFailedPrecondition:
+      return "FAILED_PRECONDITION";
+    case Code::kAborted:
+      return "ABORTED";
+    case Code::kOutOfRange:
+      return "OUT_OF_RANGE";
+    case Code::kUnimplemented:
+      return "UNIMPLEMENTED";
+    case Code::kInternal:
+      return "INTERNAL";
+    case Code::kUnavailable:
+      return "UNAVAILABLE";
+    case Code::kDataLoss:
+      return "DATA_LOSS";
+    case Code::kUnauthenticated:
+      return "UNAUTHENTICATED";
   }
+  return "UNKNOWN";
 }
 
 }  // namespace tokend::rpc

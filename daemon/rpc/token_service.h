@@ -1,24 +1,12 @@
 #pragma once
 
-#include <memory>
-
-#include "daemon/issue/config_snapshot.h"
-#include "daemon/issue/issuer.h"
-#include "daemon/rpc/door.h"
-
-namespace grpc {
-class Service;
-}
+#include "daemon/rpc/caller_call.h"
+#include "daemon/rpc/routes.h"
 
 namespace tokend::rpc {
 
-// What the calls of every door share. Outlives the servers.
-struct Backend {
-  issue::Issuer& issuer;
-  const issue::CurrentConfig& current;
-};
-
-// tokend.v1.TokenService behind one door. The only place where a bearer is exposed to a caller.
-std::unique_ptr<grpc::Service> MakeTokenService(const Backend& backend, std::shared_ptr<const Door> door);
+// tokend.v1.TokenService at one listener. The only place where a bearer is exposed to a caller. The services
+// must outlive every call.
+void AddTokenService(const CallServices& services, Routes& routes);
 
 }  // namespace tokend::rpc

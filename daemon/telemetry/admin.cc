@@ -1,50 +1,52 @@
 #include "daemon/telemetry/admin.h"
 
-#include <civetweb.h>
-#include <netdb.h>
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include <array>
 #include <chrono>
-#include <mutex>
+#include <cstdint>
 #include <string_view>
-#include <thread>
 #include <utility>
-#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "daemon/base/json.h"
+#include "daemon/base/tcp_listener.h"
 
 namespace tokend::telemetry {
 
 struct AdminServer::Response {
-  int status;
+  unsigned status;
   std::string_view content_type;
   std::string body;
 };
 
 namespace {
 
-// civetweb's settings: everything that a client can take up has an end.
-constexpr std::pair<const char*, const char*> kSettings[] = {
-    {"num_threads", "2"},
-    {"connection_queue", "16"},
-    {"listen_backlog", "32"},
-    // A request line and its headers; a body is not read.
-    {"max_request_size", "8192"},
-    // For all of a request, and for each part of an answer.
-    {"request_timeout_ms", "2000"},
-    {"enable_keep_alive", "no"},
-    // No path of ours needs it, and %00 would cut one short.
-    {"decode_url", "no"},
-};
-
-constexpr std::chrono::milliseconds kWakeInterval{10};
+// Everything that a client can take up has an end.
+constexpr unsigned kMaxConnections = 256;
+constexpr unsigned kTimeoutSeconds = 5;
+constexpr std::size_t kConnectionBytes =
+    std::size_t{16} * 1024;  // a request line, its headers, an answer's part
 
 constexpr std::string_view kPlain = "text/plain; charset=utf-8";
 constexpr std::string_view kHtml = "text/html; charset=utf-8";
+constexpr std::string_view kJson = "application/json";
 constexpr std::string_view kPrometheus = "text/plain; version=0.0.4; charset=utf-8";
+
+constexpr std::pair<const char*, const char*> kHeaders[] = {
+    {"Connection", "close"},
+    {"Cache-Control", "no-store"},
+    {"Content-Security-Policy",
+     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors "
+     "'none'"},
+    {"Referrer-Policy", "no-referrer"},
+    {"X-Content-Type-Options", "nosniff"},
+};
 
 constexpr std::string_view kStyle = R"(
 :root { color-scheme: light dark; }
@@ -73,51 +75,59 @@ std::string Words(const Status& status) {
   return status.ok() ? "ok" : std::string(status.message().data(), status.message().size());
 }
 
-void Send(mg_connection* connection, int status, std::string_view content_type, std::string_view body,
-          bool with_body) {
-  const std::string date = absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", absl::Now(), absl::UTCTimeZone());
-  std::string answer = "HTTP/1.1 " + std::to_string(status) + " ";
-  answer.append(mg_get_response_code_text(connection, status)).append("\r\nDate: ").append(date);
-  answer.append("\r\nContent-Type: ").append(content_type);
-  answer.append("\r\nContent-Length: ").append(std::to_string(body.size()));
-  if (status == 405) answer.append("\r\nAllow: GET, HEAD");
-  answer.append(
-      "\r\nConnection: close"
-      "\r\nCache-Control: no-store"
-      "\r\nContent-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
-      "form-action 'none'; frame-ancestors 'none'"
-      "\r\nReferrer-Policy: no-referrer"
-      "\r\nX-Content-Type-Options: nosniff\r\n\r\n");
-  if (with_body) answer.append(body);
-  mg_write(connection, answer.data(), answer.size());
+// Paths are taken as they are: none of ours has an escape in it, and %00 would cut one short.
+std::size_t KeepEscapes(void* /*unused*/, MHD_Connection* /*connection*/, char* path) {
+  return std::string_view(path).size();
 }
 
-// What civetweb could not read as a request. Its own page would repeat what the client sent.
-int OnUnreadable(mg_connection* connection, int status, const char*) {
-  Send(connection, status, kPlain, "bad request\n", true);
-  return 0;
-}
-
-// civetweb's messages can repeat what a client sent.
-int OnMessage(const mg_connection*, const char*) { return 1; }
-
-std::string HostAndPort(const config::TcpAddress& address) {
-  const bool ipv6 = address.host.find(':') != std::string::npos;
-  return (ipv6 ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
-}
-
-// Begins to connect, and forgets it.
-void Connect(const config::TcpAddress& address) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found) != 0) return;
-  const int connection = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (connection >= 0) {
-    static_cast<void>(connect(connection, found->ai_addr, found->ai_addrlen));
-    close(connection);
+bool IsLoopback(const sockaddr* address) {
+  constexpr std::uint32_t kLoopbackNetwork = 127;
+  if (address == nullptr) return false;
+  if (address->sa_family == AF_INET) {
+    return ntohl(reinterpret_cast<const sockaddr_in*>(address)->sin_addr.s_addr) >> 24U == kLoopbackNetwork;
   }
-  freeaddrinfo(found);
+  if (address->sa_family != AF_INET6) return false;
+  const in6_addr& v6 = reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr;
+  return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == kLoopbackNetwork);
+}
+
+// "localhost", an address of 127.0.0.0/8 or "[::1]", with or without a port.
+bool IsLoopbackHost(std::string_view host) {
+  const std::size_t colon = host.rfind(':');
+  if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
+    const std::string_view port = host.substr(colon + 1);
+    if (port.find_first_not_of("0123456789") != std::string_view::npos) return false;
+    host = host.substr(0, colon);
+  }
+  if (host == "localhost" || host == "[::1]") return true;
+  in_addr address{};
+  return inet_pton(AF_INET, std::string(host).c_str(), &address) == 1 && ntohl(address.s_addr) >> 24U == 127U;
+}
+
+// A page that a browser shows, and that other sites must not read: their names may lead to this address as
+// well (DNS rebinding).
+bool IsPage(std::string_view path) { return path == "/" || path == "/status.json"; }
+
+bool MayShow(MHD_Connection* connection, std::string_view path) {
+  const MHD_ConnectionInfo* const peer =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  if (!IsPage(path) || (peer != nullptr && !IsLoopback(peer->client_addr))) return true;
+  const char* const host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+  return host != nullptr && IsLoopbackHost(host);
+}
+
+MHD_Result Send(MHD_Connection* connection, unsigned status, std::string_view content_type,
+                std::string body) {
+  MHD_Response* const response =
+      MHD_create_response_from_buffer(body.size(), body.data(), MHD_RESPMEM_MUST_COPY);
+  if (response == nullptr) return MHD_NO;
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, std::string(content_type).c_str());
+  for (const auto& [name, value] : kHeaders) MHD_add_response_header(response, name, value);
+  if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+    MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+  const MHD_Result queued = MHD_queue_response(connection, status, response);
+  MHD_destroy_response(response);
+  return queued;
 }
 
 }  // namespace
@@ -126,72 +136,60 @@ AdminServer::AdminServer(AdminOptions options, const Metrics& metrics)
     : options_(std::move(options)), metrics_(metrics) {}
 
 Result<std::unique_ptr<AdminServer>> AdminServer::Start(AdminOptions options, const Metrics& metrics) {
-  const std::string address = HostAndPort(options.address);
-  if (address.front() == '[' && mg_check_feature(MG_FEATURES_IPV6) == 0) {
-    return absl::FailedPreconditionError("admin.address " + address +
-                                         ": the HTTP server (civetweb) was built without IPv6: use IPv4");
+  Result<TcpListener> listener = ListenTcp(options.address.host, options.address.port);
+  if (!listener.ok()) {
+    return Status(listener.status().code(),
+                  absl::StrCat("admin.address ", HostAndPort(options.address.host, options.address.port),
+                               ": ", listener.status().message()));
   }
-  static std::once_flag once;
-  std::call_once(once, [] { mg_init_library(MG_FEATURES_DEFAULT); });
-
   std::unique_ptr<AdminServer> server(new AdminServer(std::move(options), metrics));
-  std::vector<const char*> settings = {"listening_ports", address.c_str()};
-  for (const auto& [name, value] : kSettings) settings.insert(settings.end(), {name, value});
-  settings.push_back(nullptr);
-  mg_callbacks callbacks{};
-  callbacks.begin_request = &AdminServer::OnRequest;
-  callbacks.http_error = &OnUnreadable;
-  callbacks.log_message = &OnMessage;
-
-  server->server_ = mg_start(&callbacks, server.get(), settings.data());
-  mg_server_port port{};
-  if (server->server_ == nullptr || mg_get_server_ports(server->server_, 1, &port) != 1) {
-    return absl::FailedPreconditionError(
-        "admin.address " + address +
-        ": cannot listen there; another process may have the port, or the address is not this machine's");
+  server->port_ = listener->port;
+  const auto answer = [](void* self, MHD_Connection* connection, const char* path, const char* method,
+                         const char* /*version*/, const char* /*upload*/, std::size_t* /*upload_size*/,
+                         void** /*state*/) {
+    return static_cast<const AdminServer*>(self)->OnRequest(connection, path, method) ? MHD_YES : MHD_NO;
+  };
+  server->server_ = MHD_start_daemon(
+      MHD_USE_EPOLL_INTERNAL_THREAD, 0, nullptr, nullptr, answer, server.get(), MHD_OPTION_LISTEN_SOCKET,
+      listener->socket.get(), MHD_OPTION_CONNECTION_LIMIT, kMaxConnections, MHD_OPTION_CONNECTION_TIMEOUT,
+      kTimeoutSeconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionBytes, MHD_OPTION_UNESCAPE_CALLBACK,
+      &KeepEscapes, nullptr, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+  if (server->server_ == nullptr) {
+    return absl::ResourceExhaustedError("admin.address: there is no thread or descriptor for the admin page");
   }
-  server->port_ = static_cast<std::uint16_t>(port.port);
+  listener->socket.Release();  // its owner is the HTTP server now
   return server;
 }
 
 AdminServer::~AdminServer() {
-  if (server_ == nullptr) return;
-  // civetweb's listening thread looks only every two seconds whether it shall stop; a connection wakes it.
-  const config::TcpAddress listening{options_.address.host, port_};
-  const std::jthread waker([&listening](const std::stop_token& stopped) {
-    while (!stopped.stop_requested()) {
-      Connect(listening);
-      std::this_thread::sleep_for(kWakeInterval);
-    }
-  });
-  mg_stop(server_);
+  if (server_ != nullptr) MHD_stop_daemon(server_);
 }
 
-int AdminServer::OnRequest(mg_connection* connection) noexcept {
-  const mg_request_info& request = *mg_get_request_info(connection);
-  const std::string_view method = request.request_method;
-  const bool head = method == "HEAD";
-  Response response{405, kPlain, "method not allowed\n"};
-  if (head || method == "GET") {
-    response = static_cast<const AdminServer*>(request.user_data)->Answer(request.local_uri);
+bool AdminServer::OnRequest(MHD_Connection* connection, std::string_view path,
+                            std::string_view method) const {
+  Response response{MHD_HTTP_METHOD_NOT_ALLOWED, kPlain, "method not allowed\n"};
+  if (!MayShow(connection, path)) {
+    response = {MHD_HTTP_FORBIDDEN, kPlain, "ask for this page by a loopback name, such as localhost\n"};
+  } else if (method == MHD_HTTP_METHOD_GET || method == MHD_HTTP_METHOD_HEAD) {
+    response = Answer(path);
   }
-  Send(connection, response.status, response.content_type, response.body, !head);
-  return response.status;
+  return Send(connection, response.status, response.content_type, std::move(response.body)) == MHD_YES;
 }
 
 AdminServer::Response AdminServer::Answer(std::string_view path) const {
-  if (path == "/livez") return {200, kPlain, "ok\n"};
+  if (path == "/livez") return {MHD_HTTP_OK, kPlain, "ok\n"};
   if (path == "/readyz") return Readiness();
-  if (path == "/metrics") return {200, kPrometheus, metrics_.Text()};
-  if (path == "/") return {200, kHtml, StatusPage()};
-  return {404, kPlain, "not found\n"};
+  if (path == "/metrics") return {MHD_HTTP_OK, kPrometheus, metrics_.Text()};
+  if (path == "/") return {MHD_HTTP_OK, kHtml, StatusPage()};
+  if (path == "/status.json") return {MHD_HTTP_OK, kJson, StatusJson()};
+  return {MHD_HTTP_NOT_FOUND, kPlain, "not found\n"};
 }
 
 AdminServer::Response AdminServer::Readiness() const {
-  Response response{200, kPlain, ""};
+  Response response{MHD_HTTP_OK, kPlain, ""};
   for (const Check& check : options_.checks) {
     const Status state = check.state();
-    if (!state.ok()) response.status = 503;
+    if (!state.ok()) response.status = MHD_HTTP_SERVICE_UNAVAILABLE;
     response.body.append(check.name).append(": ").append(Words(state)).append("\n");
   }
   for (const std::string& trouble : Troubles()) response.body.append(trouble).append("\n");
@@ -202,15 +200,47 @@ std::vector<std::string> AdminServer::Troubles() const {
   return options_.troubles ? options_.troubles() : std::vector<std::string>{};
 }
 
+std::string AdminServer::StatusJson() const {
+  std::string checks = "[";
+  for (const Check& check : options_.checks) {
+    if (checks.size() > 1) checks += ',';
+    JsonObject object(checks);
+    object.Text("name", check.name);
+    object.Text("state", Words(check.state()));
+    object.End();
+  }
+  checks += ']';
+  std::string troubles = "[";
+  for (const std::string& trouble : Troubles()) {
+    if (troubles.size() > 1) troubles += ',';
+    AppendJsonString(trouble, troubles);
+  }
+  troubles += ']';
+
+  std::string json;
+  JsonObject object(json);
+  object.Text("version", TOKEND_VERSION);
+  object.Raw("up_seconds", std::to_string(UpTime().count()));
+  object.Raw("calls_in_flight", std::to_string(metrics_.calls_in_flight()));
+  object.Text("configuration", options_.configuration());
+  object.Raw("checks", checks);
+  object.Raw("troubles", troubles);
+  object.End();
+  return json + "\n";
+}
+
+std::chrono::seconds AdminServer::UpTime() const {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+}
+
 std::string AdminServer::StatusPage() const {
-  const auto uptime = std::chrono::floor<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
   std::string page =
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<title>tokend</title>\n<style>";
   page.append(kStyle).append("</style>\n</head>\n<body>\n<h1>tokend</h1>\n<table>\n");
   page += Row("Version", Escape(TOKEND_VERSION));
-  page += Row("Up for", Escape(absl::FormatDuration(absl::FromChrono(uptime))));
+  page += Row("Up for", Escape(absl::FormatDuration(absl::FromChrono(UpTime()))));
   page += Row("Calls in flight", std::to_string(metrics_.calls_in_flight()));
   page += Row("Configuration", "<code>" + Escape(options_.configuration()) + "</code>");
   page += "</table>\n<h2>Readiness</h2>\n<table>\n";

@@ -5,14 +5,15 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/base/result.h"
 #include "daemon/config/config.h"
 #include "daemon/telemetry/metrics.h"
 
-struct mg_connection;
-struct mg_context;
+struct MHD_Connection;
+struct MHD_Daemon;
 
 namespace tokend::telemetry {
 
@@ -30,15 +31,16 @@ struct AdminOptions {
   std::function<std::vector<std::string>()> troubles = {};
 };
 
-// The admin page over HTTP/1.1, read only and without secrets: /livez, /readyz, /metrics and a status page at
-// /. Everything that a client sends is bounded in size and time, and is neither shown nor logged.
+// The admin page over HTTP/1.1, read only and without secrets: /livez, /readyz, /metrics, and a status page
+// at / with its data at /status.json. The last two answer a client of this machine only under a loopback
+// name, so that no web site can read them through a browser. Everything that a client sends is bounded in
+// size and time, and is neither shown nor logged.
 class AdminServer {
  public:
-  // Listens, and answers on threads of its own. `metrics` must outlive the server.
+  // Listens, and answers on one thread of its own. `metrics` must outlive the server.
   static Result<std::unique_ptr<AdminServer>> Start(AdminOptions options, const Metrics& metrics);
 
-  // Stops listening and waits for the answers that are being written: a few seconds at most, whatever the
-  // clients do.
+  // Stops listening, and ends the connections with the answers that are being written.
   ~AdminServer();
   AdminServer(const AdminServer&) = delete;
   AdminServer& operator=(const AdminServer&) = delete;
@@ -50,17 +52,19 @@ class AdminServer {
 
   AdminServer(AdminOptions options, const Metrics& metrics);
 
-  static int OnRequest(mg_connection* connection) noexcept;
+  bool OnRequest(MHD_Connection* connection, std::string_view path, std::string_view method) const;
   Response Answer(std::string_view path) const;
   Response Readiness() const;
   std::vector<std::string> Troubles() const;
   std::string StatusPage() const;
+  std::string StatusJson() const;
+  std::chrono::seconds UpTime() const;
 
   const AdminOptions options_;
   const Metrics& metrics_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::uint16_t port_ = 0;
-  mg_context* server_ = nullptr;
+  MHD_Daemon* server_ = nullptr;
 };
 
 }  // namespace tokend::telemetry

@@ -20,11 +20,12 @@ using prometheus::Gauge;
 using prometheus::Histogram;
 
 // The last of each list is what everything unknown is counted as.
-constexpr std::array<std::string_view, 6> kMethods = {
+constexpr std::array<std::string_view, 7> kMethods = {
     "tokend.v1.TokenService/CreateToken",
     "tokend.v1.TokenService/GetCaller",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     "other"};
 constexpr std::array<std::string_view, 18> kStatuses = {"OK",
@@ -176,6 +177,15 @@ struct Metrics::Families {
                                        "handshake failed or took too long.")
                                    .Register(registry)
                                    .Add({});
+  Family<Gauge>& connection_family = prometheus::BuildGauge()
+                                         .Name("tokend_connections")
+                                         .Help("Connections that are open, by listener.")
+                                         .Register(registry);
+  Family<Counter>& closed_family =
+      prometheus::BuildCounter()
+          .Name("tokend_connections_closed_total")
+          .Help("Connections that were closed, by listener and by what they were closed for.")
+          .Register(registry);
   Family<Counter>& reload_family =
       prometheus::BuildCounter()
           .Name("tokend_config_reloads_total")
@@ -257,6 +267,14 @@ void Metrics::SetCallsInFlight(std::size_t calls) {
 
 std::size_t Metrics::calls_in_flight() const {
   return static_cast<std::size_t>(families_->calls_in_flight.Value());
+}
+
+void Metrics::SetConnections(const std::string& listener, std::size_t connections) {
+  families_->connection_family.Add({{"listener", listener}}).Set(static_cast<double>(connections));
+}
+
+void Metrics::ConnectionClosed(const std::string& listener, std::string_view cause) {
+  families_->closed_family.Add({{"listener", listener}, {"cause", std::string(cause)}}).Increment();
 }
 
 void Metrics::TlsHandshakeFailed() { families_->failed_handshakes.Increment(); }

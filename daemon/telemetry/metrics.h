@@ -29,6 +29,11 @@ class Metrics {
   void SetCallsInFlight(std::size_t calls);
   std::size_t calls_in_flight() const;
 
+  // tokend_connections{listener}, and tokend_connections_closed_total{listener,cause}: what a connection was
+  // closed for, a fixed word.
+  void SetConnections(const std::string& listener, std::size_t connections);
+  void ConnectionClosed(const std::string& listener, std::string_view cause);
+
   // tokend_tls_handshakes_failed_total.
   void TlsHandshakeFailed();
 

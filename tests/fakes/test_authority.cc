@@ -35,37 +35,39 @@ void AddExtension(X509* certificate, X509* issuer, int kind, const std::string& 
 }  // namespace
 
 TestAuthority::TestAuthority() : key_(EVP_EC_gen("P-256")) {
-  certificate_ = Make(key_.get(), "tests CA", "critical,CA:TRUE", "");
+  certificate_ = Make(key_.get(), "tests CA", "critical,CA:TRUE", "", std::chrono::hours(1));
 }
 
 std::string TestAuthority::certificate() const {
   return Pem([&](BIO* out) { return PEM_write_bio_X509(out, certificate_.get()); });
 }
 
-Identity TestAuthority::Issue(const std::string& names) const {
-  return IssueTo(Key(EVP_EC_gen("P-256")).get(), names);
+Identity TestAuthority::Issue(const std::string& names, std::chrono::seconds valid_for) const {
+  return IssueTo(Key(EVP_EC_gen("P-256")).get(), names, valid_for);
 }
 
 Identity TestAuthority::IssueWithShortKey(const std::string& names) const {
-  return IssueTo(Key(EVP_RSA_gen(1024)).get(), names);
+  return IssueTo(Key(EVP_RSA_gen(1024)).get(), names, std::chrono::hours(1));
 }
 
-Identity TestAuthority::IssueTo(EVP_PKEY* key, const std::string& names) const {
-  const Certificate certificate = Make(key, "tests", "critical,CA:FALSE", names);
+Identity TestAuthority::IssueTo(EVP_PKEY* key, const std::string& names,
+                                std::chrono::seconds valid_for) const {
+  const Certificate certificate = Make(key, "tests", "critical,CA:FALSE", names, valid_for);
   return {Pem([&](BIO* out) { return PEM_write_bio_X509(out, certificate.get()); }), Pem([&](BIO* out) {
             return PEM_write_bio_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
           })};
 }
 
 TestAuthority::Certificate TestAuthority::Make(EVP_PKEY* subject_key, const char* subject,
-                                               const char* constraints, const std::string& names) const {
+                                               const char* constraints, const std::string& names,
+                                               std::chrono::seconds valid_for) const {
   Certificate certificate(X509_new());
   X509* made = certificate.get();
   X509* issuer = certificate_ ? certificate_.get() : made;
   Require(X509_set_version(made, X509_VERSION_3) == 1);
   Require(ASN1_INTEGER_set(X509_get_serialNumber(made), 1) == 1);
-  X509_gmtime_adj(X509_getm_notBefore(made), -60);
-  X509_gmtime_adj(X509_getm_notAfter(made), 60L * 60);
+  X509_gmtime_adj(X509_getm_notBefore(made), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(made), valid_for.count());
   Require(X509_set_pubkey(made, subject_key) == 1);
   Require(X509_NAME_add_entry_by_txt(X509_get_subject_name(made), "CN", MBSTRING_ASC,
                                      reinterpret_cast<const unsigned char*>(subject), -1, -1, 0) == 1);

@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -24,7 +25,7 @@ class TestAuthority {
 
   // A certificate with these subject alternative names, as OpenSSL writes them: "URI:spiffe://a/b,DNS:c".
   // None for "".
-  Identity Issue(const std::string& names) const;
+  Identity Issue(const std::string& names, std::chrono::seconds valid_for = std::chrono::hours(1)) const;
 
   // With RSA of 1024 bits, which nobody should take.
   Identity IssueWithShortKey(const std::string& names) const;
@@ -37,9 +38,9 @@ class TestAuthority {
   using Key = std::unique_ptr<EVP_PKEY, Free>;
   using Certificate = std::unique_ptr<X509, Free>;
 
-  Identity IssueTo(EVP_PKEY* key, const std::string& names) const;
+  Identity IssueTo(EVP_PKEY* key, const std::string& names, std::chrono::seconds valid_for) const;
   Certificate Make(EVP_PKEY* subject_key, const char* subject, const char* constraints,
-                   const std::string& names) const;
+                   const std::string& names, std::chrono::seconds valid_for) const;
 
   Key key_;
   Certificate certificate_;

@@ -4,6 +4,8 @@
 #include <set>
 #include <thread>
 
+#include "absl/strings/escaping.h"
+#include "tests/fakes/http2_client.h"
 #include "tests/fakes/test_authority.h"
 #include "tests/system/fixture.h"
 
@@ -13,6 +15,8 @@ namespace {
 using std::chrono::milliseconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
+
+constexpr char kCreateTokenPath[] = "/tokend.v1.TokenService/CreateToken";
 
 class Mint : public SystemTest {};
 
@@ -137,18 +141,31 @@ TEST_F(Mint, CallsPastTheMaximumInFlightAreOverloadedAtOnce) {
 
 TEST_F(Mint, DrainsOnSigtermAndExitsZero) {
   Start();
-  applivery_->Script("ios-app", {fakes::Fault::None().After(milliseconds(700))});
+  applivery_->Script("ios-app", {fakes::Fault::None().After(milliseconds(700))},
+                     fakes::ScriptEnd::kRepeatLast);
   Answered running;
   std::jthread call([&] { running = Create("ios-app"); });
-  ASSERT_TRUE(applivery_->WaitForPosts(1, std::chrono::seconds(10)));
+  // A client that does not heed that it is told to begin no more calls.
+  fakes::http2::Wire wire(tokend_->address());
+  fakes::http2::Http2Client stubborn(wire);
+  const std::uint32_t slow = stubborn.Begin(kCreateTokenPath, RequestFor("ios-app").SerializeAsString());
+  ASSERT_TRUE(applivery_->WaitForPosts(2, std::chrono::seconds(10)));
   tokend_->process().Signal(SIGTERM);
   ASSERT_TRUE(Eventually([&] { return !LineWith(tokend_->log(), {"\"event\":\"draining\""}).empty(); }));
   ASSERT_TRUE(Eventually([&] { return !std::filesystem::exists(folder_ / "tokend.sock"); }));
-  const Answered refused = Create("ios-app");
-  EXPECT_EQ(refused.reason, "SHUTTING_DOWN");
-  EXPECT_TRUE(refused.retry_after);
+  fakes::http2::Reply refused;
+  ASSERT_TRUE(Eventually([&] {
+    refused = stubborn.Call("/tokend.v1.TokenService/GetCaller", "");
+    return refused.code() != 0;
+  }));
+  EXPECT_EQ(refused.code(), 14);
+  std::string details;
+  ASSERT_TRUE(absl::Base64Unescape(refused.headers["grpc-status-details-bin"], &details));
+  EXPECT_THAT(details, HasSubstr("SHUTTING_DOWN"));
+  EXPECT_THAT(details, HasSubstr("google.rpc.RetryInfo"));
   call.join();
   EXPECT_EQ(running.code, 0) << running.message;
+  EXPECT_EQ(stubborn.Await(slow).code(), 0);
   EXPECT_EQ(tokend_->process().Wait(), 0);
   EXPECT_EQ(tokend_->events().back(), "checkpoint");
   EXPECT_FALSE(LastRecord("daemon.stopped").empty());

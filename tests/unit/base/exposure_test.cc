@@ -21,8 +21,8 @@ const std::set<std::string> kMayExpose = {
     "daemon/identity/https_get.cc",           // the daemon's own token, on its way to an issuer
     "daemon/identity/jwt_authenticator.cc",   // a caller's token, while it is verified
     "daemon/identity/make_authenticator.cc",  // a file of public keys
-    "daemon/rpc/credentials.cc",              // the listeners' own TLS keys, on their way to gRPC
-    "daemon/rpc/tls_files.cc",                // the same, when they are checked
+    "daemon/rpc/caller_call.cc",              // a caller's token, on its way to its authenticator
+    "daemon/rpc/tls_context.cc",              // the listeners' own TLS keys, on their way to OpenSSL
     "daemon/rpc/token_service.cc",            // a released bearer, on its way to its caller
     "daemon/state/redis_wire.cc",             // Redis's password, on its way to Redis
     "daemon/state/sealer.cc",                 // a token, as it is sealed, and the key for that

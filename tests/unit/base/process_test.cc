@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/crypto.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -50,6 +51,32 @@ TEST(HardenProcess, TurnsAClosedPipeIntoAnError) {
               if (!HardenProcess().ok() || pipe(ends) != 0) return 1;
               close(ends[0]);
               return write(ends[1], "x", 1) == -1 && errno == EPIPE ? 0 : 2;
+            }),
+            0);
+}
+
+TEST(HardenProcess, MakesOpenSslWipeWhatItGivesBack) {
+  EXPECT_EQ(RunInChild([] {
+              if (!HardenProcess().ok()) return 1;
+              CRYPTO_malloc_fn malloc_fn = nullptr;
+              CRYPTO_realloc_fn realloc_fn = nullptr;
+              CRYPTO_free_fn free_fn = nullptr;
+              CRYPTO_get_mem_functions(&malloc_fn, &realloc_fn, &free_fn);
+              return malloc_fn != &CRYPTO_malloc && free_fn != &CRYPTO_free ? 0 : 2;
+            }),
+            0);
+}
+
+TEST(RaiseDescriptorLimit, TakesTheHardLimit) {
+  EXPECT_EQ(RunInChild([] {
+              rlimit files{};
+              getrlimit(RLIMIT_NOFILE, &files);
+              files.rlim_cur = 64;
+              if (setrlimit(RLIMIT_NOFILE, &files) != 0) return 1;
+              RaiseDescriptorLimit();
+              rlimit raised{};
+              getrlimit(RLIMIT_NOFILE, &raised);
+              return raised.rlim_cur == files.rlim_max ? 0 : 2;
             }),
             0);
 }

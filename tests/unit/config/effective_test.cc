@@ -55,6 +55,7 @@ audit:
   deadline: 2s
 server:
   max_in_flight: 1024
+  drain_delay: 0s
   drain: 20s
 log:
   level: info

@@ -91,6 +91,7 @@ inline constexpr std::string_view kFull = R"(listeners:
       client_ca_file: $DIR/ca.pem
     authentication:
       mtls: {}
+    max_connections_per_peer: 7
   - name: containers
     address: unix:///run/tokend/containers.sock
     authentication:
@@ -161,6 +162,7 @@ audit:
   fingerprint_key_file: $DIR/fingerprint_key
 server:
   max_in_flight: 64
+  drain_delay: 3s
   drain: 90s
 admin:
   address: "127.0.0.1:9464"

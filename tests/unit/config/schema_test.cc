@@ -106,7 +106,7 @@ std::string Describe(const Config& config) {
         << tls.client_ca_file << ";";
     std::visit([&out](const auto& authentication) { DescribeTo(out, authentication); },
                listener.authentication);
-    out << "\n";
+    out << ";" << listener.max_connections_per_peer.value_or(0) << "\n";
   }
   const Applivery& applivery = config.applivery;
   out << applivery.base_url << ";" << applivery.allow_http << ";" << applivery.ca_file << ";"
@@ -141,7 +141,8 @@ std::string Describe(const Config& config) {
   out << config.audit.file.has_value() << file.path << ";" << file.max_size << ";" << file.keep << ";"
       << config.audit.to_stdout << ";" << config.audit.deadline.count() << ";"
       << config.audit.signing_key_file << " " << config.audit.fingerprint_key_file << "\n";
-  out << config.server.max_in_flight << ";" << config.server.drain.count() << "\n";
+  out << config.server.max_in_flight << ";" << config.server.drain_delay.count() << ";"
+      << config.server.drain.count() << "\n";
   out << (config.admin ? ToString(*config.admin) : "") << "\n";
   out << static_cast<int>(config.log.level) << ";" << static_cast<int>(config.log.format);
   return out.str();
@@ -158,6 +159,7 @@ const std::map<std::string, std::pair<std::string, std::string>>& Edits() {
       {"listeners.tls.private_key_file",
        {"private_key_file: $DIR/key.pem", "private_key_file: $DIR/api_key"}},
       {"listeners.tls.client_ca_file", {"client_ca_file: $DIR/ca.pem", "client_ca_file: $DIR/cert.pem"}},
+      {"listeners.max_connections_per_peer", {"max_connections_per_peer: 7", "max_connections_per_peer: 8"}},
       {"listeners.authentication.mtls", {"mtls: {}", "none: {caller: dev}"}},
       {"listeners.authentication.none.caller", {"caller: dev", "caller: other"}},
       {"listeners.authentication.unix.callers.uid", {"uid: 1001", "uid: 1002"}},
@@ -224,6 +226,7 @@ const std::map<std::string, std::pair<std::string, std::string>>& Edits() {
       {"audit.signing_key_file", {"  signing_key_file: $DIR/signing_key.pem\n", ""}},
       {"audit.fingerprint_key_file", {"  fingerprint_key_file: $DIR/fingerprint_key\n", ""}},
       {"server.max_in_flight", {"max_in_flight: 64", "max_in_flight: 65"}},
+      {"server.drain_delay", {"drain_delay: 3s", "drain_delay: 4s"}},
       {"server.drain", {"90s", "91s"}},
       {"admin.address", {"9464", "9465"}},
       {"log.level", {"level: warning", "level: error"}},

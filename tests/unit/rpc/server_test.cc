@@ -2,33 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/grpcpp.h>
-#include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
-#include <chrono>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <future>
-#include <optional>
-#include <string>
-#include <thread>
-#include <utility>
-#include <vector>
+#include <mutex>
 
-#include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
-#include "tests/fakes/test_authority.h"
-#include "tests/unit/rpc/fake_issuer.h"
-#include "tokend/v1/token_service.grpc.pb.h"
+#include "tests/unit/rpc/server_fixture.h"
 
 namespace tokend::rpc {
 namespace {
@@ -39,265 +21,6 @@ using std::chrono::steady_clock;
 using testing::ElementsAre;
 using testing::StartsWith;
 namespace reflection = grpc::reflection::v1alpha;
-
-constexpr seconds kPatience{60};
-constexpr char kService[] = "tokend.v1.TokenService";
-constexpr char kUuid[] = "0123abcd-4567-89ab-cdef-0123456789ab";
-constexpr char kSpiffeId[] = "spiffe://prod.example/ns/shop/sa/checkout";
-
-using Channel = std::shared_ptr<grpc::Channel>;
-
-Channel Connect(const std::string& target, const std::shared_ptr<grpc::ChannelCredentials>& credentials =
-                                               grpc::InsecureChannelCredentials()) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  arguments.SetSslTargetNameOverride("localhost");
-  return grpc::CreateCustomChannel(target, credentials, arguments);
-}
-
-void SetDeadline(grpc::ClientContext& context, milliseconds timeout = kPatience) {
-  context.set_deadline(std::chrono::system_clock::now() + timeout);
-}
-
-grpc::Status GetCaller(const Channel& channel, v1::GetCallerResponse* response) {
-  grpc::ClientContext context;
-  SetDeadline(context);
-  return v1::TokenService::NewStub(channel)->GetCaller(&context, {}, response);
-}
-
-v1::CreateTokenRequest GoodRequest() {
-  v1::CreateTokenRequest request;
-  request.set_application("ios-app");
-  request.set_request_id(kUuid);
-  request.set_description("nightly");
-  request.add_scopes("sdk");
-  return request;
-}
-
-// A CreateToken under way on a thread of its own.
-class Creation {
- public:
-  explicit Creation(const Channel& channel, const v1::CreateTokenRequest& request = GoodRequest(),
-                    milliseconds timeout = kPatience) {
-    SetDeadline(context_, timeout);
-    thread_ = std::thread([this, channel, request] {
-      status_ = v1::TokenService::NewStub(channel)->CreateToken(&context_, request, &response_);
-    });
-  }
-  ~Creation() { Join(); }
-
-  void Cancel() { context_.TryCancel(); }
-
-  const grpc::Status& Status() {
-    Join();
-    return status_;
-  }
-  const v1::CreateTokenResponse& Response() {
-    Join();
-    return response_;
-  }
-  std::optional<std::string> Trailer(const std::string& name) {
-    Join();
-    const auto& trailers = context_.GetServerTrailingMetadata();
-    const auto found = trailers.find(name);
-    if (found == trailers.end()) return std::nullopt;
-    return std::string(found->second.data(), found->second.size());
-  }
-
- private:
-  void Join() {
-    if (thread_.joinable()) thread_.join();
-  }
-
-  grpc::ClientContext context_;
-  v1::CreateTokenResponse response_;
-  grpc::Status status_;
-  std::thread thread_;
-};
-
-// Sends these bytes, whatever they are.
-grpc::Status CallRaw(const Channel& channel, const std::string& method, const std::string& request,
-                     std::string* response = nullptr) {
-  grpc::GenericStub stub(channel);
-  grpc::ClientContext context;
-  SetDeadline(context);
-  grpc::CompletionQueue queue;
-  const grpc::Slice slice(request);
-  auto call = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(&slice, 1), &queue);
-  call->StartCall();
-  grpc::ByteBuffer answer;
-  grpc::Status status;
-  call->Finish(&answer, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  grpc::Slice single;
-  if (response != nullptr && status.ok() && answer.DumpToSingleSlice(&single).ok()) {
-    response->assign(reinterpret_cast<const char*>(single.begin()), single.size());
-  }
-  return status;
-}
-
-// "SERVING", "NOT_SERVING", or the code of a failure.
-std::string Health(const Channel& channel, const std::string& service = kService) {
-  const std::string request =
-      service.empty() ? "" : "\x0a" + std::string(1, static_cast<char>(service.size())) + service;
-  std::string response;
-  const grpc::Status status = CallRaw(channel, "/grpc.health.v1.Health/Check", request, &response);
-  if (!status.ok()) return std::to_string(status.error_code());
-  if (response == "\x08\x01") return "SERVING";
-  return response == "\x08\x02" ? "NOT_SERVING" : "other";
-}
-
-std::pair<grpc::Status, std::vector<std::string>> ListServices(const Channel& channel) {
-  grpc::ClientContext context;
-  SetDeadline(context);
-  auto stream = reflection::ServerReflection::NewStub(channel)->ServerReflectionInfo(&context);
-  reflection::ServerReflectionRequest request;
-  request.set_list_services("*");
-  stream->Write(request);
-  stream->WritesDone();
-  reflection::ServerReflectionResponse response;
-  std::vector<std::string> names;
-  while (stream->Read(&response)) {
-    for (const auto& service : response.list_services_response().service()) names.push_back(service.name());
-  }
-  return {stream->Finish(), names};
-}
-
-google::rpc::ErrorInfo ErrorInfoOf(const grpc::Status& status) {
-  google::rpc::Status details;
-  google::rpc::ErrorInfo info;
-  EXPECT_TRUE(details.ParseFromString(status.error_details()));
-  for (const auto& any : details.details()) {
-    if (any.UnpackTo(&info)) return info;
-  }
-  ADD_FAILURE() << "no ErrorInfo";
-  return info;
-}
-
-void Eventually(const std::function<bool()>& holds) {
-  const auto deadline = steady_clock::now() + kPatience;
-  while (!holds() && steady_clock::now() < deadline) std::this_thread::yield();
-  EXPECT_TRUE(holds());
-}
-
-std::uint16_t PortOf(const std::string& address) {
-  return static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
-}
-
-// 0, or the errno of connecting to the port on the loopback.
-int TcpConnectError(std::uint16_t port) {
-  sockaddr_in name{};
-  name.sin_family = AF_INET;
-  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  name.sin_port = htons(port);
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const int error = connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0 ? 0 : errno;
-  close(fd);
-  return error;
-}
-
-class ServerTest : public testing::Test {
- protected:
-  ServerTest()
-      : current_(std::make_shared<issue::ConfigSnapshot>(
-            issue::ConfigSnapshot{"", {{MobileGrant()}, {{"acme", config::KeyFile{"/key"}}}}})) {
-    std::string folder = testing::TempDir() + "tokend-XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
-    folder_ = folder;
-    config_.applivery.organizations.push_back({"acme", config::KeyFile{"/key"}});
-  }
-  ~ServerTest() override {
-    server_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-
-  static config::Grant MobileGrant() {
-    config::Grant grant;
-    grant.name = "mobile-ci";
-    grant.callers = {"dev"};
-    grant.organizations = {"acme"};
-    grant.applications = {"ios-app", "android-*"};
-    grant.scopes = {"sdk"};
-    grant.default_scopes = {"sdk"};
-    grant.limits = {{"minute", 10, std::chrono::minutes(1), 5}};
-    return grant;
-  }
-
-  std::string SocketPath() const { return folder_ + "/t.sock"; }
-
-  config::Listener UnixListener() const {
-    config::Listener listener;
-    listener.name = "pod";
-    listener.address = config::UnixAddress{SocketPath()};
-    listener.authentication = config::NoAuthentication{"dev"};
-    return listener;
-  }
-
-  static config::Listener TcpListener() {
-    config::Listener listener;
-    listener.name = "local";
-    listener.address = config::TcpAddress{"127.0.0.1", 0};
-    listener.authentication = config::NoAuthentication{"dev"};
-    return listener;
-  }
-
-  std::string WriteFile(const std::string& name, const std::string& text) const {
-    std::ofstream(folder_ + "/" + name) << text;
-    return folder_ + "/" + name;
-  }
-
-  config::Listener MtlsListener(const fakes::TestAuthority& authority) const {
-    const fakes::Identity identity = authority.Issue("DNS:localhost");
-    config::Listener listener = TcpListener();
-    listener.name = "cluster";
-    listener.authentication = config::MtlsAuthentication{};
-    listener.tls = config::ServerTls{WriteFile("tls.crt", identity.certificate),
-                                     WriteFile("tls.key", identity.private_key),
-                                     WriteFile("ca.crt", authority.certificate())};
-    return listener;
-  }
-
-  Channel ConnectTls(const std::string& ca, const fakes::Identity& identity) const {
-    return Connect(server_->addresses()[0],
-                   grpc::SslCredentials({ca, identity.private_key, identity.certificate}));
-  }
-
-  void Start(std::vector<config::Listener> listeners) {
-    config_.listeners = std::move(listeners);
-    auto server = StartServer();
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-    server_->SetServing(Serving::kYes);
-  }
-
-  Channel ConnectUnix() const { return Connect("unix:" + SocketPath()); }
-
-  // How many calls the metrics have seen end so.
-  std::uint64_t CallsEnded(const std::string& method, const std::string& status) const {
-    const std::string line = "grpc_server_call_duration_seconds_count{grpc_method=\"" + method +
-                             "\",grpc_status=\"" + status + "\"} ";
-    const std::string text = metrics_.Text();
-    const std::size_t found = text.find(line);
-    return found == std::string::npos ? 0 : std::stoull(text.substr(found + line.size()));
-  }
-
-  std::string folder_;
-  config::Config config_;
-  Result<std::unique_ptr<Server>> StartServer() {
-    issuer_.ShowFrom(current_);
-    const Result<EdgeSettings> settings = ReadEdgeSettings(config_);
-    if (!settings.ok()) return settings.status();
-    return Server::Start(config_, *settings, issuer_, current_, metrics_);
-  }
-
-  issue::CurrentConfig current_;
-  telemetry::Metrics metrics_;
-  FakeIssuer issuer_;
-  std::unique_ptr<Server> server_;
-};
 
 TEST_F(ServerTest, ReleasesATokenOverAUnixSocket) {
   Start({UnixListener()});
@@ -399,29 +122,20 @@ TEST_F(ServerTest, KnowsUnixPeersApart) {
   }
 }
 
-TEST_F(ServerTest, Serves32UidsAtATimeOnAUnixListener) {
+TEST_F(ServerTest, ServesManyUidsAtATimeOnAUnixListener) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can be someone else";
   ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
   config::Listener listener = UnixListener();
   listener.socket_mode = 0666;
   Start({listener});
   std::vector<Channel> channels;
-  const auto is_served = [&](uid_t uid) {
-    EXPECT_EQ(seteuid(uid), 0);
+  for (uid_t uid = 20000; uid < 20064; ++uid) {
+    ASSERT_EQ(seteuid(uid), 0);
     channels.push_back(ConnectUnix());
-    const bool served = Health(channels.back()) == "SERVING";
-    EXPECT_EQ(seteuid(0), 0);
-    return served;
-  };
-  for (uid_t uid = 20000; uid < 20032; ++uid) EXPECT_TRUE(is_served(uid)) << uid;
-  EXPECT_FALSE(is_served(20032));
-  EXPECT_TRUE(is_served(20000));
-  channels.clear();
-  Eventually([&] {  // once the server has seen the others leave
-    const bool served = is_served(20032);
-    channels.clear();
-    return served;
-  });
+    const std::string health = Health(channels.back());
+    ASSERT_EQ(seteuid(0), 0);
+    EXPECT_EQ(health, "SERVING") << uid;
+  }
 }
 
 TEST_F(ServerTest, SaysWhyACallFailed) {
@@ -561,31 +275,16 @@ TEST_F(ServerTest, TakesAReplyThatComesBeforeCreateReturns) {
   for (int i = 0; i < 50; ++i) EXPECT_TRUE(Creation(ConnectUnix()).Status().ok());
 }
 
-TEST_F(ServerTest, ClosesItsDoorsButNotItsConnectionsWhenDraining) {
-  Start({UnixListener(), TcpListener()});
-  const Channel live = ConnectUnix();
-  Creation running(live);
-  const auto pending = issuer_.Next();
-  EXPECT_EQ(Health(live), "SERVING");
-  EXPECT_EQ(TcpConnectError(PortOf(server_->addresses()[1])), 0);
-
-  server_->Drain();
-  EXPECT_FALSE(std::filesystem::exists(SocketPath()));
-  EXPECT_EQ(TcpConnectError(PortOf(server_->addresses()[1])), ECONNREFUSED);
-  EXPECT_EQ(Health(live), "NOT_SERVING");
-  EXPECT_EQ(Health(live, ""), "NOT_SERVING");
-  server_->SetServing(Serving::kYes);
-  EXPECT_EQ(Health(live), "NOT_SERVING");
-
-  Creation late(live);
-  EXPECT_EQ(late.Status().error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(ErrorInfoOf(late.Status()).reason(), "SHUTTING_DOWN");
-  EXPECT_EQ(issuer_.refusals().at(0).reason, Reason::kShuttingDown);
-
-  EXPECT_FALSE(server_->WaitIdle(steady_clock::now()));
-  pending->Reply(ReleasedFor(pending->request()));
-  EXPECT_TRUE(running.Status().ok());
-  EXPECT_TRUE(server_->WaitIdle(steady_clock::now() + kPatience));
+TEST(MaxConnections, LeavesHalfOfTheDescriptorsToTheRest) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 100;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  EXPECT_EQ(MaxConnections(1), 50U);
+  EXPECT_EQ(MaxConnections(2), 25U);
+  EXPECT_EQ(MaxConnections(1000), 1U);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 TEST_F(ServerTest, StopsWithinItsGraceHoweverLongARepliesTakes) {
@@ -676,7 +375,8 @@ TEST_F(ServerTest, AnswersReflection) {
   Start({UnixListener()});
   const auto [status, names] = ListServices(ConnectUnix());
   EXPECT_TRUE(status.ok());
-  EXPECT_THAT(names, ElementsAre(kService, "grpc.reflection.v1alpha.ServerReflection"));
+  EXPECT_THAT(names, ElementsAre("grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+                                 "grpc.reflection.v1alpha.ServerReflection", kService));
 
   grpc::ClientContext context;
   SetDeadline(context);
@@ -854,6 +554,8 @@ TEST_F(ServerTest, KnowsAUnixCallerByItsUidAndOthersNot) {
 // Says who calls when the test does.
 class SlowAuthenticator final : public identity::Authenticator {
  public:
+  bool IsByConnection() const override { return false; }
+
   void Authenticate(identity::Evidence evidence, Done done) const override {
     const std::lock_guard lock(mutex_);
     for (const Secret& value : evidence.authorization) seen_.emplace_back(value.Expose());
@@ -906,7 +608,7 @@ TEST_F(SlowlyKnownTest, ACallWaitsUntilItsCallerIsKnown) {
   const Channel channel = ConnectUnix();
   Creation creation(channel);
   Eventually([&] { return authenticator_->waiting() == 1; });
-  EXPECT_EQ(server_->calls_in_flight(), 1U);
+  Eventually([&] { return server_->calls_in_flight() == 1; });
   authenticator_->AnswerAll(true);
   issuer_.Next()->Reply(Failure{Reason::kNotPermitted});
   EXPECT_EQ(ErrorInfoOf(creation.Status()).reason(), "NOT_PERMITTED");

@@ -1,7 +1,6 @@
 #include "daemon/rpc/status.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/support/status.h>
 #include <gtest/gtest.h>
 
 #include <optional>
@@ -27,16 +26,16 @@ std::vector<Reason> AllReasons() {
   return reasons;
 }
 
-google::rpc::Status Parsed(const grpc::Status& status) {
+google::rpc::Status Parsed(const CallStatus& status) {
   google::rpc::Status parsed;
-  EXPECT_TRUE(parsed.ParseFromString(status.error_details()));
-  EXPECT_EQ(parsed.code(), status.error_code());
-  EXPECT_EQ(parsed.message(), status.error_message());
+  EXPECT_TRUE(parsed.ParseFromString(status.details));
+  EXPECT_EQ(parsed.code(), static_cast<int>(status.code));
+  EXPECT_EQ(parsed.message(), status.message);
   return parsed;
 }
 
 template <class Detail>
-std::optional<Detail> DetailOf(const grpc::Status& status) {
+std::optional<Detail> DetailOf(const CallStatus& status) {
   std::optional<Detail> found;
   const google::rpc::Status parsed = Parsed(status);
   for (const auto& any : parsed.details()) {
@@ -49,27 +48,26 @@ std::optional<Detail> DetailOf(const grpc::Status& status) {
   return found;
 }
 
-grpc::StatusCode CodeOf(Reason reason) { return ToStatus(Failure{reason}, "id").error_code(); }
+Code CodeOf(Reason reason) { return ToStatus(Failure{reason}, "id").code; }
 
 TEST(ToStatus, GivesEachReasonItsCode) {
-  using grpc::StatusCode;
-  EXPECT_EQ(CodeOf(Reason::kInvalidRequest), StatusCode::INVALID_ARGUMENT);
-  EXPECT_EQ(CodeOf(Reason::kRequestIdReused), StatusCode::ALREADY_EXISTS);
-  EXPECT_EQ(CodeOf(Reason::kCallerUnknown), StatusCode::UNAUTHENTICATED);
-  EXPECT_EQ(CodeOf(Reason::kNotPermitted), StatusCode::PERMISSION_DENIED);
-  EXPECT_EQ(CodeOf(Reason::kRateLimited), StatusCode::RESOURCE_EXHAUSTED);
-  EXPECT_EQ(CodeOf(Reason::kOverloaded), StatusCode::UNAVAILABLE);
-  EXPECT_EQ(CodeOf(Reason::kShuttingDown), StatusCode::UNAVAILABLE);
-  EXPECT_EQ(CodeOf(Reason::kAuditUnavailable), StatusCode::UNAVAILABLE);
-  EXPECT_EQ(CodeOf(Reason::kApplicationNotFound), StatusCode::NOT_FOUND);
-  EXPECT_EQ(CodeOf(Reason::kUpstreamUnavailable), StatusCode::UNAVAILABLE);
-  EXPECT_EQ(CodeOf(Reason::kUpstreamRateLimited), StatusCode::RESOURCE_EXHAUSTED);
-  EXPECT_EQ(CodeOf(Reason::kUpstreamKeyRejected), StatusCode::FAILED_PRECONDITION);
-  EXPECT_EQ(CodeOf(Reason::kUpstreamForbidden), StatusCode::FAILED_PRECONDITION);
-  EXPECT_EQ(CodeOf(Reason::kUpstreamRejected), StatusCode::FAILED_PRECONDITION);
-  EXPECT_EQ(CodeOf(Reason::kUpstreamInvalidResponse), StatusCode::INTERNAL);
-  EXPECT_EQ(CodeOf(Reason::kOutcomeUnknown), StatusCode::UNKNOWN);
-  EXPECT_EQ(CodeOf(Reason::kLimitsUnavailable), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(CodeOf(Reason::kInvalidRequest), Code::kInvalidArgument);
+  EXPECT_EQ(CodeOf(Reason::kRequestIdReused), Code::kAlreadyExists);
+  EXPECT_EQ(CodeOf(Reason::kCallerUnknown), Code::kUnauthenticated);
+  EXPECT_EQ(CodeOf(Reason::kNotPermitted), Code::kPermissionDenied);
+  EXPECT_EQ(CodeOf(Reason::kRateLimited), Code::kResourceExhausted);
+  EXPECT_EQ(CodeOf(Reason::kOverloaded), Code::kUnavailable);
+  EXPECT_EQ(CodeOf(Reason::kShuttingDown), Code::kUnavailable);
+  EXPECT_EQ(CodeOf(Reason::kAuditUnavailable), Code::kUnavailable);
+  EXPECT_EQ(CodeOf(Reason::kApplicationNotFound), Code::kNotFound);
+  EXPECT_EQ(CodeOf(Reason::kUpstreamUnavailable), Code::kUnavailable);
+  EXPECT_EQ(CodeOf(Reason::kUpstreamRateLimited), Code::kResourceExhausted);
+  EXPECT_EQ(CodeOf(Reason::kUpstreamKeyRejected), Code::kFailedPrecondition);
+  EXPECT_EQ(CodeOf(Reason::kUpstreamForbidden), Code::kFailedPrecondition);
+  EXPECT_EQ(CodeOf(Reason::kUpstreamRejected), Code::kFailedPrecondition);
+  EXPECT_EQ(CodeOf(Reason::kUpstreamInvalidResponse), Code::kInternal);
+  EXPECT_EQ(CodeOf(Reason::kOutcomeUnknown), Code::kUnknown);
+  EXPECT_EQ(CodeOf(Reason::kLimitsUnavailable), Code::kUnavailable);
 }
 
 TEST(ToStatus, NamesReasonAndRequestInOneErrorInfo) {
@@ -137,19 +135,31 @@ TEST(ToStatus, ListsSpentLimits) {
 TEST(ToStatus, SaysTheSameWhateverTheCause) {
   for (const Reason reason : AllReasons()) {
     Failure failure{reason};
-    const std::string message = ToStatus(failure, "id").error_message();
+    const std::string message = ToStatus(failure, "id").message;
     EXPECT_FALSE(message.empty());
     failure.detail = "for the records alone";
-    const grpc::Status status = ToStatus(failure, "id");
-    EXPECT_EQ(status.error_message(), message);
-    EXPECT_EQ(status.error_details().find("records"), std::string::npos);
+    const CallStatus status = ToStatus(failure, "id");
+    EXPECT_EQ(status.message, message);
+    EXPECT_EQ(status.details.find("records"), std::string::npos);
   }
 }
 
+TEST(ToStatus, ForbidsRetriesWhereATokenMayExist) {
+  for (const Reason reason : AllReasons()) {
+    EXPECT_EQ(ToStatus(Failure{reason}, "id").forbids_retry, MayHaveCreated(reason)) << Name(reason);
+  }
+}
+
+TEST(ToStatus, NamesTheFirstBadFieldInItsMessage) {
+  Failure failure{Reason::kInvalidRequest};
+  failure.fields = {{"application", "must be so"}, {"scopes[2]", "must be thus"}};
+  EXPECT_EQ(ToStatus(failure, "id").message, "application must be so");
+}
+
 TEST(CodeName, IsTheCanonicalOne) {
-  EXPECT_EQ(CodeName(grpc::Status::OK), "OK");
-  EXPECT_EQ(CodeName(grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "")), "DEADLINE_EXCEEDED");
-  EXPECT_EQ(CodeName(grpc::Status(grpc::StatusCode::UNKNOWN, "")), "UNKNOWN");
+  EXPECT_EQ(Name(Code::kOk), "OK");
+  EXPECT_EQ(Name(Code::kDeadlineExceeded), "DEADLINE_EXCEEDED");
+  EXPECT_EQ(Name(Code::kUnknown), "UNKNOWN");
 }
 
 }  // namespace

@@ -1,0 +1,70 @@
+#include "daemon/base/json.h"
+
+#include <array>
+
+#include "daemon/base/form.h"
+
+namespace tokend {
+namespace {
+
+// The well-formed UTF-8 sequence that `text` begins with, empty if it is ill-formed.
+std::string_view FirstCharacter(std::string_view text) {
+  for (std::size_t length = 1; length <= 4 && length <= text.size(); ++length) {
+    if (Utf16Length(text.substr(0, length))) return text.substr(0, length);
+  }
+  return {};
+}
+
+void AppendEscape(unsigned code, std::string& out) {
+  const std::array<char, 2> bytes = {static_cast<char>(code >> 8U), static_cast<char>(code & 0xFFU)};
+  out += "\\u";
+  out += Hex({bytes.data(), bytes.size()});
+}
+
+void AppendAscii(char c, std::string& out) {
+  const auto code = static_cast<unsigned char>(c);
+  if (c == '"' || c == '\\') {
+    out += '\\';
+    out += c;
+  } else if (code < 0x20 || code == 0x7F) {
+    AppendEscape(code, out);
+  } else {
+    out += c;
+  }
+}
+
+// U+0080 to U+009F, U+2028 and U+2029 end a line for some readers, so they are escaped like ASCII's controls.
+void AppendOther(std::string_view character, std::string& out) {
+  const auto last = static_cast<unsigned char>(character.back());
+  if (character[0] == '\xC2' && last < 0xA0) {
+    AppendEscape(last, out);
+  } else if (character == "\xE2\x80\xA8" || character == "\xE2\x80\xA9") {
+    AppendEscape(0x2000U + (last & 0x3FU), out);
+  } else {
+    out += character;
+  }
+}
+
+}  // namespace
+
+void AppendJsonString(std::string_view text, std::string& out) {
+  out += '"';
+  while (!text.empty()) {
+    if (static_cast<unsigned char>(text[0]) < 0x80) {
+      AppendAscii(text[0], out);
+      text.remove_prefix(1);
+      continue;
+    }
+    const std::string_view character = FirstCharacter(text);
+    if (character.empty()) {
+      out += "\uFFFD";
+      text.remove_prefix(1);
+    } else {
+      AppendOther(character, out);
+      text.remove_prefix(character.size());
+    }
+  }
+  out += '"';
+}
+
+}  // namespace tokend

@@ -1,0 +1,67 @@
+#include "daemon/rpc/mailbox.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <system_error>
+#include <utility>
+
+namespace tokend::rpc {
+namespace {
+
+int MakeDescriptor() {
+  const int descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (descriptor < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+  return descriptor;
+}
+
+}  // namespace
+
+Mailbox::Mailbox() : descriptor_(MakeDescriptor()) {}
+
+Mailbox::~Mailbox() { close(descriptor_); }
+
+void Mailbox::Post(Task task) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;  // the task ends with the lock given back
+    tasks_.push_back(std::move(task));
+    if (tasks_.size() > 1) return;  // the first one's poster wakes the owner
+  }
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = write(descriptor_, &one, sizeof(one));
+}
+
+void Mailbox::Run(Task task) {
+  if (std::this_thread::get_id() == owner_) {
+    task();
+  } else {
+    Post(std::move(task));
+  }
+}
+
+void Mailbox::RunTasks(const std::function<void()>& after_each) {
+  std::vector<Task> tasks;
+  {
+    const std::lock_guard lock(mutex_);
+    tasks.swap(tasks_);
+    std::uint64_t count = 0;
+    [[maybe_unused]] const auto taken = read(descriptor_, &count, sizeof(count));
+  }
+  for (Task& task : tasks) {
+    std::exchange(task, nullptr)();  // what it holds goes with it
+    after_each();
+  }
+}
+
+void Mailbox::Close() {
+  std::vector<Task> unrun;
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  owner_ = std::thread::id();
+  unrun.swap(tasks_);
+}
+
+}  // namespace tokend::rpc

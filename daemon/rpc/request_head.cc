@@ -1,0 +1,51 @@
+#include "daemon/rpc/request_head.h"
+
+#include "daemon/rpc/bounds.h"
+#include "daemon/rpc/wire_text.h"
+
+namespace tokend::rpc {
+namespace {
+
+constexpr std::size_t kFieldOverhead = 32;
+
+}  // namespace
+
+void RequestHead::Add(std::string_view name, std::string_view value) {
+  Count(name, value);
+  if (IsTooLarge()) return;
+  if (name == ":method") {
+    method = value;
+  } else if (name == ":path") {
+    path = value;
+  } else if (name == "content-type") {
+    if (content_type.empty()) content_type = value;
+  } else if (name == "grpc-timeout") {
+    timeout = ParseTimeout(value);
+    has_bad_timeout = has_bad_timeout || !timeout;
+  } else if (name == "authorization") {
+    authorization.emplace_back(value);
+  } else if (name.ends_with("-bin")) {
+    has_bad_binary = has_bad_binary || !IsBinary(value);
+  }
+}
+
+void RequestHead::Count(std::string_view name, std::string_view value) {
+  bytes += name.size() + value.size() + kFieldOverhead;
+}
+
+bool RequestHead::IsTooLarge() const { return bytes > bounds::kMaxMetadataBytes; }
+
+std::optional<Failure> RequestHead::Judge() const {
+  Failure failure{Reason::kInvalidRequest};
+  if (has_bad_timeout) {
+    failure.fields.push_back({"grpc-timeout", "must be 1 to 8 digits and one of H, M, S, m, u, n"});
+  }
+  if (has_bad_binary) {
+    failure.fields.push_back({"metadata", "must be base64 where its key ends with \"-bin\""});
+  }
+  if (failure.fields.empty()) return std::nullopt;
+  failure.detail = failure.fields.front().field + " " + failure.fields.front().description;
+  return failure;
+}
+
+}  // namespace tokend::rpc

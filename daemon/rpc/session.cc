@@ -1,0 +1,548 @@
+#include "daemon/rpc/session.h"
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <new>
+#include <utility>
+
+#include "daemon/base/wiping_memory.h"
+#include "daemon/rpc/frame_head.h"
+#include "daemon/rpc/wire_text.h"
+
+namespace tokend::rpc {
+namespace {
+
+// As much as is written at once.
+constexpr std::size_t kProduceBytes = std::size_t{48} * 1024;
+
+// What nghttp2 bounds by itself.
+constexpr std::size_t kMaxContinuations = 8;  // of a header block
+constexpr std::size_t kMaxQueuedAcks = 256;   // of pings and settings, that the client does not read
+constexpr std::size_t kMaxSettings = 32;      // of one SETTINGS frame
+constexpr std::size_t kFrameHeader = 9;       // bytes before each frame (RFC 9113, 4.1)
+
+// nghttp2's own limiter of resets is set out of the way. It counts resets of streams that are finished, which
+// libcurl sends after each answer, and it is off while a GOAWAY waits. FloodGuard counts them instead.
+constexpr std::uint64_t kNoLimit = 1'000'000'000;
+
+template <class T, void (*Delete)(T*)>
+struct Deleter {
+  void operator()(T* owned) const { Delete(owned); }
+};
+using Option = std::unique_ptr<nghttp2_option, Deleter<nghttp2_option, &nghttp2_option_del>>;
+
+Option MakeOption() {
+  nghttp2_option* option = nullptr;
+  if (nghttp2_option_new(&option) != 0) throw std::bad_alloc();
+  nghttp2_option_set_no_auto_window_update(option, 1);
+  nghttp2_option_set_no_closed_streams(option, 1);
+  nghttp2_option_set_max_continuations(option, kMaxContinuations);
+  nghttp2_option_set_max_outbound_ack(option, kMaxQueuedAcks);
+  nghttp2_option_set_max_settings(option, kMaxSettings);
+  nghttp2_option_set_stream_reset_rate_limit(option, kNoLimit, kNoLimit);
+  return Option(option);
+}
+
+// Header blocks hold callers' tokens.
+nghttp2_mem* WipingMemory() {
+  static nghttp2_mem memory = {
+      nullptr,
+      [](std::size_t size, void*) { return WipingMalloc(size); },
+      [](void* freed, void*) { WipingFree(freed); },
+      [](std::size_t count, std::size_t size, void*) { return WipingCalloc(count, size); },
+      [](void* held, std::size_t size, void*) { return WipingRealloc(held, size); },
+  };
+  return &memory;
+}
+
+std::string_view View(const std::uint8_t* bytes, std::size_t size) {
+  return {reinterpret_cast<const char*>(bytes), size};
+}
+
+// How many headers an answer can end with.
+constexpr std::size_t kMaxTrailers = 4;
+
+// nghttp2 copies both.
+nghttp2_nv Header(std::string_view name, std::string_view value, std::uint8_t flags = NGHTTP2_NV_FLAG_NONE) {
+  return {const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(name.data())),
+          const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(value.data())), name.size(),
+          value.size(), flags};
+}
+
+// The headers that begin an answer.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kAnswerHeaders = {{
+    {":status", "200"},
+    {"content-type", "application/grpc"},
+    {"grpc-accept-encoding", "identity"},
+}};
+
+std::vector<nghttp2_nv> AnswerHeaders() {
+  std::vector<nghttp2_nv> headers;
+  headers.reserve(kAnswerHeaders.size() + kMaxTrailers);
+  for (const auto& [name, value] : kAnswerHeaders) headers.push_back(Header(name, value));
+  return headers;
+}
+
+// The headers that end an answer.
+class Trailers {
+ public:
+  explicit Trailers(const CallStatus& status)
+      : code_(std::to_string(static_cast<int>(status.code))),
+        message_(PercentEncode(status.message)),
+        details_(EncodeBinary(status.details)) {
+    headers_.reserve(kMaxTrailers);
+    headers_.push_back(Header("grpc-status", code_));
+    if (!message_.empty()) headers_.push_back(Header("grpc-message", message_));
+    // Every error has details of its own: not worth a place in the compression's table.
+    if (!details_.empty()) {
+      headers_.push_back(Header("grpc-status-details-bin", details_, NGHTTP2_NV_FLAG_NO_INDEX));
+    }
+    if (status.forbids_retry) headers_.push_back(Header("grpc-retry-pushback-ms", "-1"));
+  }
+  Trailers(const Trailers&) = delete;
+  Trailers& operator=(const Trailers&) = delete;
+
+  const std::vector<nghttp2_nv>& headers() const { return headers_; }
+
+ private:
+  const std::string code_;
+  const std::string message_;
+  const std::string details_;
+  std::vector<nghttp2_nv> headers_;
+};
+
+}  // namespace
+
+// What nghttp2 calls. None of these ends the session or submits anything but an answer's trailers: what a
+// frame has brought is told once nghttp2 is done with it.
+struct Session::Callbacks {
+  static Session& Of(void* session) { return *static_cast<Session*>(session); }
+
+  static int OnBeginFrame(nghttp2_session*, const nghttp2_frame_hd* head, void* data) {
+    Session& self = Of(data);
+    const std::size_t size = kFrameHeader + head->length;
+    switch (head->type) {
+      case NGHTTP2_HEADERS:  // told by OnBeginHeaders, unless it is ignored
+        break;
+      case NGHTTP2_CONTINUATION:
+        if (head->stream_id == self.head_stream_) self.guard_.SawFrame(size);
+        break;
+      case NGHTTP2_DATA:
+        self.guard_.SawFrame(size);
+        if (head->length > 0) {
+          self.guard_.SawCall();
+        } else {
+          self.guard_.SawControlFrame(self.now_);
+        }
+        break;
+      default:
+        self.guard_.SawFrame(size);
+        self.guard_.SawControlFrame(self.now_);
+    }
+    return 0;
+  }
+
+  static int OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* data) {
+    Of(data).OnHead(*frame);
+    return 0;
+  }
+
+  static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
+                      std::size_t name_size, const std::uint8_t* value, std::size_t value_size, std::uint8_t,
+                      void* data) {
+    return Of(data).OnHeader(*frame, View(name, name_size), View(value, value_size));
+  }
+
+  static int OnFrameRecv(nghttp2_session*, const nghttp2_frame* frame, void* data) {
+    Of(data).OnFrame(*frame);
+    return 0;
+  }
+
+  static int OnInvalidFrame(nghttp2_session*, const nghttp2_frame*, int error, void* data) {
+    // A stream past the maximum, which is never opened and so never closed.
+    Session& self = Of(data);
+    if (error == NGHTTP2_ERR_REFUSED_STREAM) self.guard_.SawReset(self.now_);
+    return 0;
+  }
+
+  static int OnDataChunk(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes,
+                         std::size_t size, void* data) {
+    Of(data).OnData(id, View(bytes, size));
+    return 0;
+  }
+
+  static int OnStreamClose(nghttp2_session*, std::int32_t id, std::uint32_t, void* data) {
+    Of(data).OnClose(id);
+    return 0;
+  }
+
+  static int OnFrameSend(nghttp2_session*, const nghttp2_frame* frame, void* data) {
+    Of(data).OnSent(*frame);
+    return 0;
+  }
+
+  static ssize_t Read(nghttp2_session*, std::int32_t id, std::uint8_t*, std::size_t size,
+                      std::uint32_t* flags, nghttp2_data_source*, void* data) {
+    return Of(data).ReadAnswer(id, size, *flags);
+  }
+
+  static int SendData(nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* head, std::size_t size,
+                      nghttp2_data_source*, void* data) {
+    return Of(data).SendAnswer(frame->hd.stream_id, head, size);
+  }
+
+  using Owned = std::unique_ptr<nghttp2_session_callbacks,
+                                Deleter<nghttp2_session_callbacks, &nghttp2_session_callbacks_del>>;
+  static Owned Make() {
+    nghttp2_session_callbacks* all = nullptr;
+    if (nghttp2_session_callbacks_new(&all) != 0) throw std::bad_alloc();
+    nghttp2_session_callbacks_set_on_begin_frame_callback(all, &OnBeginFrame);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(all, &OnBeginHeaders);
+    nghttp2_session_callbacks_set_on_header_callback(all, &OnHeader);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(all, &OnFrameRecv);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(all, &OnInvalidFrame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(all, &OnDataChunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(all, &OnStreamClose);
+    nghttp2_session_callbacks_set_on_frame_send_callback(all, &OnFrameSend);
+    nghttp2_session_callbacks_set_send_data_callback(all, &SendData);
+    return Owned(all);
+  }
+};
+
+Session::Session(Owner& owner, TimePoint now) : owner_(owner), now_(now) {
+  static const Option option = MakeOption();
+  static const Callbacks::Owned callbacks = Callbacks::Make();
+  if (nghttp2_session_server_new3(&session_, callbacks.get(), this, option.get(), WipingMemory()) != 0) {
+    throw std::bad_alloc();
+  }
+  // 64 KiB of headers are announced though a call is refused past 16 KiB: grpc-go would otherwise refuse it
+  // in words of its own.
+  const std::array<nghttp2_settings_entry, 4> settings = {{
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, bounds::kMaxStreams},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, bounds::kMaxHeaderBlockBytes},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, bounds::kStreamWindow},
+      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+  }};
+  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings.data(), settings.size());
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, bounds::kConnectionWindow);
+  guard_.SawFrame(NGHTTP2_CLIENT_MAGIC_LEN);
+}
+
+Session::~Session() { nghttp2_session_del(session_); }
+
+void Session::Receive(std::string_view bytes, TimePoint now) {
+  now_ = now;
+  const ssize_t taken =
+      nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  guard_.Fed(bytes.size(), now);
+  if (taken == NGHTTP2_ERR_FLOODED) return Fail(CloseCause::kControlFrames);
+  if (taken == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) return Fail(CloseCause::kHeaderBlock);
+  if (taken < 0) Fail(CloseCause::kProtocol);
+}
+
+void Session::Produce(WipedBytes& out, TimePoint now) {
+  now_ = now;
+  out_ = &out;
+  for (;;) {
+    while (out.size() < kProduceBytes) {
+      const std::uint8_t* bytes = nullptr;
+      const ssize_t size = nghttp2_session_mem_send(session_, &bytes);
+      if (size < 0) Fail(CloseCause::kProtocol);
+      if (size <= 0) break;
+      out.insert(out.end(), bytes, bytes + size);
+    }
+    if (cut_off_.empty()) break;
+    EndCutOff();
+  }
+  out_ = nullptr;
+}
+
+void Session::Tell() {
+  // What the owner does may add to either. Streams that have ended come first: their places may be needed.
+  while (!progressed_.empty() || !closed_.empty()) {
+    for (const std::unique_ptr<Stream>& stream : std::exchange(closed_, {})) owner_.OnEnd(*stream);
+    for (const StreamId id : std::exchange(progressed_, {})) {
+      if (Stream* const stream = Find(id)) owner_.OnProgress(*stream);
+    }
+  }
+  GrantWindows();
+}
+
+std::optional<CloseCause> Session::fault() const {
+  if (fault_) return fault_;
+  switch (guard_.verdict()) {
+    case FloodGuard::Verdict::kControlFrames:
+      return CloseCause::kControlFrames;
+    case FloodGuard::Verdict::kIgnoredBytes:
+      return CloseCause::kIgnoredBytes;
+    case FloodGuard::Verdict::kFine:
+      break;
+  }
+  return std::nullopt;
+}
+
+bool Session::IsDone() const {
+  return nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
+}
+
+Stream* Session::Find(StreamId id) {
+  const auto stream = streams_.find(id);
+  return stream == streams_.end() ? nullptr : stream->second.get();
+}
+
+void Session::Fail(CloseCause cause) {
+  if (!fault_) fault_ = cause;
+}
+
+// The request.
+
+Stream* Session::OnHead(const nghttp2_frame& frame) {
+  head_stream_ = frame.hd.stream_id;
+  guard_.SawFrame(kFrameHeader + frame.hd.length);
+  guard_.SawCall();
+  if (frame.headers.cat != NGHTTP2_HCAT_REQUEST) return Find(head_stream_);
+  std::unique_ptr<Stream>& stream = streams_[head_stream_];
+  stream = owner_.MakeStream(head_stream_);
+  stream->window_ = bounds::kStreamWindow;
+  return stream.get();
+}
+
+int Session::OnHeader(const nghttp2_frame& frame, std::string_view name, std::string_view value) {
+  Stream* const stream = Find(frame.hd.stream_id);
+  if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
+    stream->head_.Add(name, value);
+  } else {
+    stream->head_.Count(name, value);
+  }
+  if (stream->head_.bytes <= bounds::kMaxHeaderBlockBytes) return 0;
+  Fail(CloseCause::kHeaderBlock);
+  return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // the rest of the block is read, and told to nobody
+}
+
+void Session::OnFrame(const nghttp2_frame& frame) {
+  const bool acknowledges = (frame.hd.flags & NGHTTP2_FLAG_ACK) != 0;
+  switch (frame.hd.type) {
+    case NGHTTP2_SETTINGS:
+      (acknowledges ? settings_acknowledged_ : settings_received_) = true;
+      return;
+    case NGHTTP2_PING:
+      if (acknowledges) ++answered_pings_;
+      return;
+    case NGHTTP2_GOAWAY:
+      client_leaves_ = true;
+      return;
+    case NGHTTP2_HEADERS:
+      head_stream_ = 0;
+      guard_.SawPadding(frame.headers.padlen, now_);
+      break;
+    case NGHTTP2_DATA:
+      guard_.SawPadding(frame.data.padlen, now_);
+      break;
+    default:
+      return;
+  }
+  Stream* const stream = Find(frame.hd.stream_id);
+  if (stream == nullptr) return;
+  if (frame.hd.type == NGHTTP2_HEADERS) stream->has_head_ = true;
+  if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) stream->has_ended_ = true;
+  Progressed(*stream);
+}
+
+void Session::OnData(StreamId id, std::string_view bytes) {
+  nghttp2_session_consume_connection(session_, bytes.size());
+  Stream* const stream = Find(id);
+  if (stream == nullptr) return;
+  stream->window_ -= static_cast<std::int64_t>(bytes.size());
+  if (stream->finished_) return;
+  held_bytes_ -= stream->messages_.size();
+  stream->messages_.Append(bytes);
+  held_bytes_ += stream->messages_.size();
+  if (held_bytes_ > bounds::kMaxHeldRequestBytes) Fail(CloseCause::kHeldRequests);
+  WantWindow(*stream);
+  Progressed(*stream);
+}
+
+void Session::OnClose(StreamId id) {
+  const auto found = streams_.find(id);
+  if (found == streams_.end()) return;
+  Stream& stream = *found->second;
+  held_bytes_ -= stream.messages_.size();
+  queued_answer_bytes_ -= stream.queued_bytes_;
+  ReturnWindow(stream);
+  if (!stream.end_sent_ && !stream.IsOverdue(now_)) guard_.SawReset(now_);
+  if (!stream.has_ended_ && stream.window_ > 0) guard_.Expect(static_cast<std::size_t>(stream.window_));
+  closed_.push_back(std::move(found->second));
+  streams_.erase(found);
+}
+
+void Session::Progressed(Stream& stream) {
+  if (progressed_.empty() || progressed_.back() != stream.id_) progressed_.push_back(stream.id_);
+}
+
+std::string Session::TakeMessage(Stream& stream) {
+  const std::size_t held = stream.messages_.size();
+  std::string message = stream.messages_.Take();
+  held_bytes_ -= held - stream.messages_.size();
+  ReturnWindow(stream);
+  return message;
+}
+
+// Flow control. A message that the stream's window does not hold gets what it needs from the pool, in order
+// of arrival; the pool gets it back with the message's end.
+
+void Session::WantWindow(Stream& stream) {
+  const std::size_t missing = stream.messages_.Missing();
+  const auto open = static_cast<std::size_t>(std::max<std::int64_t>(stream.window_, 0));
+  if (missing <= open || stream.window_wanted_ != 0) return;
+  stream.window_wanted_ = missing - open;
+  window_queue_.push_back(stream.id_);
+}
+
+void Session::GrantWindows() {
+  std::size_t granted = 0;
+  for (; granted < window_queue_.size(); ++granted) {
+    Stream* const stream = Find(window_queue_[granted]);
+    if (stream == nullptr) continue;
+    const std::size_t wanted = stream->window_wanted_;
+    if (wanted > window_pool_) break;
+    window_pool_ -= wanted;
+    stream->window_granted_ += wanted;
+    stream->window_wanted_ = 0;
+    stream->window_ += static_cast<std::int64_t>(wanted);
+    nghttp2_submit_window_update(session_, NGHTTP2_FLAG_NONE, stream->id_, static_cast<std::int32_t>(wanted));
+  }
+  window_queue_.erase(window_queue_.begin(), window_queue_.begin() + static_cast<std::ptrdiff_t>(granted));
+}
+
+void Session::ReturnWindow(Stream& stream) { window_pool_ += std::exchange(stream.window_granted_, 0); }
+
+void Session::ReopenWindow(Stream& stream) {
+  const std::int64_t closed = bounds::kStreamWindow - stream.window_;
+  if (closed <= 0) return;
+  stream.window_ += closed;
+  nghttp2_submit_window_update(session_, NGHTTP2_FLAG_NONE, stream.id_, static_cast<std::int32_t>(closed));
+}
+
+// The answer.
+
+void Session::AnswerHttp(Stream& stream, int http_status) {
+  if (std::exchange(stream.finished_, true)) return;
+  stream.answering_ = true;
+  const std::string status = std::to_string(http_status);
+  const nghttp2_nv header = Header(":status", status);
+  nghttp2_submit_response(session_, stream.id_, &header, 1, nullptr);
+}
+
+void Session::Send(Stream& stream, WipedBytes message) {
+  if (stream.finished_) return;
+  stream.queued_bytes_ += message.size();
+  queued_answer_bytes_ += message.size();
+  stream.outgoing_.push_back(std::move(message));
+  BeginAnswer(stream);
+}
+
+void Session::Finish(Stream& stream, CallStatus status) {
+  if (std::exchange(stream.finished_, true)) return;
+  stream.status_ = std::move(status);
+  if (stream.answering_) return Resume(stream);
+  // No message: the header and the trailers are one ("Trailers-Only").
+  stream.answering_ = true;
+  const Trailers trailers(stream.status_);
+  std::vector<nghttp2_nv> headers = AnswerHeaders();
+  headers.insert(headers.end(), trailers.headers().begin(), trailers.headers().end());
+  nghttp2_submit_response(session_, stream.id_, headers.data(), headers.size(), nullptr);
+}
+
+void Session::BeginAnswer(Stream& stream) {
+  if (std::exchange(stream.answering_, true)) return Resume(stream);
+  const std::vector<nghttp2_nv> headers = AnswerHeaders();
+  nghttp2_data_provider provider{};
+  provider.read_callback = &Callbacks::Read;
+  nghttp2_submit_response(session_, stream.id_, headers.data(), headers.size(), &provider);
+}
+
+void Session::Resume(const Stream& stream) { nghttp2_session_resume_data(session_, stream.id_); }
+
+ssize_t Session::ReadAnswer(StreamId id, std::size_t size, std::uint32_t& flags) {
+  Stream* const stream = Find(id);
+  if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  const std::size_t ready = std::min(size, stream->queued_bytes_);
+  if (ready == 0 && !stream->finished_) return NGHTTP2_ERR_DEFERRED;
+  flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  if (stream->finished_ && ready == stream->queued_bytes_) {
+    flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    SubmitTrailers(*stream);
+  }
+  return static_cast<ssize_t>(ready);
+}
+
+void Session::SubmitTrailers(Stream& stream) {
+  const Trailers trailers(stream.status_);
+  nghttp2_submit_trailer(session_, stream.id_, trailers.headers().data(), trailers.headers().size());
+}
+
+int Session::SendAnswer(StreamId id, const std::uint8_t* frame_head, std::size_t size) {
+  Stream* const stream = Find(id);
+  if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  if (out_->size() >= kProduceBytes) return NGHTTP2_ERR_WOULDBLOCK;
+  out_->insert(out_->end(), frame_head, frame_head + kFrameHeader);
+  stream->queued_bytes_ -= size;
+  queued_answer_bytes_ -= size;
+  while (size > 0) {
+    WipedBytes& message = stream->outgoing_.front();
+    const std::size_t taken = std::min(size, message.size() - stream->outgoing_sent_);
+    char* const from = message.data() + stream->outgoing_sent_;
+    out_->insert(out_->end(), from, from + taken);
+    OPENSSL_cleanse(from, taken);
+    stream->outgoing_sent_ += taken;
+    size -= taken;
+    if (stream->outgoing_sent_ < message.size()) continue;
+    stream->outgoing_.erase(stream->outgoing_.begin());
+    stream->outgoing_sent_ = 0;
+  }
+  return 0;
+}
+
+void Session::OnSent(const nghttp2_frame& frame) {
+  const bool of_answer = frame.hd.type == NGHTTP2_HEADERS || frame.hd.type == NGHTTP2_DATA;
+  if (!of_answer || (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return;
+  Stream* const stream = Find(frame.hd.stream_id);
+  if (stream == nullptr) return;
+  stream->end_sent_ = true;
+  if (!stream->has_ended_) cut_off_.push_back(stream->id_);
+}
+
+// A client that was answered before its request's end is told to spare the rest (RFC 9113, 8.1); else the
+// stream would keep its place.
+void Session::EndCutOff() {
+  for (const StreamId id : std::exchange(cut_off_, {})) {
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
+  }
+}
+
+void Session::Reset(Stream& stream) {
+  stream.finished_ = true;
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_CANCEL);
+}
+
+// The connection.
+
+void Session::Ping() {
+  ++pings_;
+  nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+}
+
+void Session::AnnounceGoAway() { nghttp2_submit_shutdown_notice(session_); }
+
+void Session::GoAway(std::uint32_t error_code) {
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
+                        error_code, nullptr, 0);
+}
+
+void Session::Terminate(std::uint32_t error_code) { nghttp2_session_terminate_session(session_, error_code); }
+
+}  // namespace tokend::rpc

@@ -1,0 +1,101 @@
+#include "daemon/rpc/wire_text.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/strings/escaping.h"
+
+namespace tokend::rpc {
+namespace {
+
+constexpr std::size_t kMaxTimeoutDigits = 8;
+constexpr std::string_view kContentType = "application/grpc";
+constexpr std::string_view kProtoSuffix = "+proto";
+constexpr char kHexDigits[] = "0123456789ABCDEF";
+
+std::optional<std::chrono::nanoseconds> UnitOf(char unit) {
+  switch (unit) {
+    case 'H':
+      return std::chrono::hours(1);
+    case 'M':
+      return std::chrono::minutes(1);
+    case 'S':
+      return std::chrono::seconds(1);
+    case 'm':
+      return std::chrono::milliseconds(1);
+    case 'u':
+      return std::chrono::microseconds(1);
+    case 'n':
+      return std::chrono::nanoseconds(1);
+    default:
+      return std::nullopt;
+  }
+}
+
+bool IsBase64(std::string_view value) {
+  std::size_t padding = 0;
+  while (padding < 2 && !value.empty() && value.back() == '=') {
+    value.remove_suffix(1);
+    ++padding;
+  }
+  const bool of_its_letters = std::all_of(value.begin(), value.end(), [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+  });
+  const bool whole = value.size() % 4 != 1 && (padding == 0 || (value.size() + padding) % 4 == 0);
+  return of_its_letters && whole;
+}
+
+}  // namespace
+
+std::optional<std::chrono::nanoseconds> ParseTimeout(std::string_view value) {
+  if (value.size() < 2 || value.size() > kMaxTimeoutDigits + 1) return std::nullopt;
+  const std::optional<std::chrono::nanoseconds> unit = UnitOf(value.back());
+  value.remove_suffix(1);
+  if (!unit) return std::nullopt;
+  std::int64_t count = 0;
+  for (const char digit : value) {
+    if (digit < '0' || digit > '9') return std::nullopt;
+    count = count * 10 + (digit - '0');
+  }
+  if (count > kLongestTimeout / *unit) return kLongestTimeout;
+  return count * *unit;
+}
+
+std::string PercentEncode(std::string_view message) {
+  std::string encoded;
+  encoded.reserve(message.size());
+  for (const char c : message) {
+    if (c >= ' ' && c <= '~' && c != '%') {
+      encoded += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      encoded += {'%', kHexDigits[byte >> 4U], kHexDigits[byte & 15U]};
+    }
+  }
+  return encoded;
+}
+
+std::string EncodeBinary(std::string_view bytes) {
+  std::string encoded = absl::Base64Escape({bytes.data(), bytes.size()});
+  while (!encoded.empty() && encoded.back() == '=') encoded.pop_back();
+  return encoded;
+}
+
+bool IsBinary(std::string_view value) {
+  for (;;) {
+    const std::size_t comma = value.find(',');
+    if (!IsBase64(value.substr(0, comma))) return false;
+    if (comma == std::string_view::npos) return true;
+    value.remove_prefix(comma + 1);
+  }
+}
+
+bool IsGrpc(std::string_view content_type) {
+  if (!content_type.starts_with(kContentType)) return false;
+  content_type.remove_prefix(kContentType.size());
+  if (content_type.starts_with(kProtoSuffix)) content_type.remove_prefix(kProtoSuffix.size());
+  return content_type.empty() || content_type.front() == ';' || content_type.front() == ' ';
+}
+
+}  // namespace tokend::rpc

@@ -1,0 +1,155 @@
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/unit/rpc/server_fixture.h"
+
+// What the TLS of a listener takes and refuses.
+namespace tokend::rpc {
+namespace {
+
+using fakes::http2::Http2Client;
+using fakes::http2::Reply;
+using fakes::http2::TlsClient;
+using fakes::http2::Wire;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+constexpr char kGetCallerPath[] = "/tokend.v1.TokenService/GetCaller";
+constexpr char kCreateTokenPath[] = "/tokend.v1.TokenService/CreateToken";
+constexpr int kUnauthenticated = 16;
+
+class TlsTest : public ServerTest {
+ protected:
+  void Listen() { Start({MtlsListener(authority_)}); }
+
+  TlsClient ClientWith(const std::string& names, seconds valid_for = std::chrono::hours(1)) const {
+    const fakes::Identity identity = authority_.Issue(names, valid_for);
+    return {.certificate_pem = identity.certificate, .private_key_pem = identity.private_key};
+  }
+  TlsClient Good() const { return ClientWith("URI:" + std::string(kSpiffeId)); }
+
+  // Whether a call goes through, with the handshake done anew.
+  bool IsServed(const TlsClient& tls) const {
+    try {
+      Wire wire(server_->addresses()[0], tls);
+      Http2Client client(wire);
+      return client.Call(kGetCallerPath, "").code() == 0;
+    } catch (const std::runtime_error&) {
+      return false;
+    }
+  }
+
+  std::uint64_t FailedHandshakes() const { return Metric("tokend_tls_handshakes_failed_total"); }
+
+  const fakes::TestAuthority authority_;
+};
+
+TEST_F(TlsTest, TakesTls12AndTls13AndNothingOlder) {
+  Listen();
+  for (const auto& [version, is_served] : {std::pair{TLS1_3_VERSION, true},
+                                           {TLS1_2_VERSION, true},
+                                           {TLS1_1_VERSION, false},
+                                           {TLS1_VERSION, false}}) {
+    TlsClient tls = Good();
+    tls.newest_version = version;
+    EXPECT_EQ(IsServed(tls), is_served) << version;
+  }
+}
+
+TEST_F(TlsTest, SpeaksHttp2AloneAndNeedsToBeAskedForIt) {
+  Listen();
+  for (const auto& [protocol, is_served] :
+       {std::pair{"h2", true}, {"http/1.1", false}, {"h2c", false}, {"h", false}, {"", false}}) {
+    TlsClient tls = Good();
+    tls.protocol = protocol;
+    EXPECT_EQ(IsServed(tls), is_served) << protocol;
+  }
+  Eventually([&] { return FailedHandshakes() == 4; });
+}
+
+TEST_F(TlsTest, ResumesNoSessionSoThatEachConnectionShowsItsCertificate) {
+  Listen();
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    TlsClient tls = Good();
+    tls.newest_version = version;
+    Wire first(server_->addresses()[0], tls);
+    Http2Client client(first);
+    ASSERT_EQ(client.Call(kGetCallerPath, "").code(), 0);
+    EXPECT_FALSE(first.has_session_ticket());
+    tls.resumed = first.session();
+    Wire second(server_->addresses()[0], tls);
+    EXPECT_FALSE(second.is_resumed()) << version;
+  }
+}
+
+TEST_F(TlsTest, AConnectionEndsWithTheCertificateThatLetItIn) {
+  Listen();
+  Wire wire(server_->addresses()[0], ClientWith("URI:" + std::string(kSpiffeId), seconds(3)));
+  Http2Client client(wire);
+  const std::uint32_t running = client.Begin(kCreateTokenPath, GoodRequest().SerializeAsString());
+  const auto pending = issuer_.Next();
+  // Less than a minute is left, so the client is told at once to make a new connection.
+  ASSERT_TRUE(client.Until([&] { return !client.goaways().empty(); }));
+  EXPECT_EQ(client.goaways().front().second, 0x7FFFFFFFU);
+  EXPECT_EQ(client.Call(kGetCallerPath, "").code(), 0);
+  // One that does not heed it is unknown once the certificate has ended.
+  Reply late;
+  Eventually([&] {
+    late = client.Call(kGetCallerPath, "");
+    return late.code() != 0;
+  });
+  EXPECT_EQ(late.code(), kUnauthenticated);
+  EXPECT_EQ(ErrorInfoOf(late).reason(), "CALLER_UNKNOWN");
+  pending->Reply(ReleasedFor(pending->request()));
+  EXPECT_EQ(client.Await(running).code(), 0);
+  EXPECT_TRUE(wire.AwaitClose());
+  Eventually([&] { return Closed("cluster", "certificate") == 1; });
+}
+
+TEST_F(TlsTest, SaysInTheLogWhyAClientCertificateWasRefused) {
+  Listen();
+  const fakes::TestAuthority other;
+  const fakes::Identity foreign = other.Issue("DNS:a.example");
+  const fakes::Identity expired = authority_.Issue("DNS:a.example", seconds(-60));
+  for (const auto& [identity, words] :
+       {std::pair{foreign, "verify 7 certificate signature failure"},
+        {expired, "verify 10 certificate has expired"},
+        {fakes::Identity{}, "peer did not return a certificate"}}) {
+    testing::internal::CaptureStderr();
+    const std::uint64_t before = FailedHandshakes();
+    EXPECT_FALSE(
+        IsServed({.certificate_pem = identity.certificate, .private_key_pem = identity.private_key}));
+    Eventually([&] { return FailedHandshakes() == before + 1; });
+    server_.reset();
+    EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr(words));
+    Listen();
+  }
+}
+
+TEST_F(TlsTest, OneAddressMayBeginSoManyHandshakesASecondAndOthersAreServed) {
+  Listen();
+  std::vector<std::unique_ptr<Wire>> wires;
+  for (int i = 0; i < 400; ++i) {
+    wires.push_back(std::make_unique<Wire>(server_->addresses()[0], std::nullopt, "127.0.0.2"));
+  }
+  EXPECT_TRUE(IsServed(Good()));
+  EXPECT_GE(Closed("cluster", "handshake_rate"), 100U);
+}
+
+TEST_F(TlsTest, HandshakesThatNeverEndDoNotKeepOthersOut) {
+  Listen();
+  std::vector<std::unique_ptr<Wire>> silent;
+  for (int i = 0; i < 300; ++i) {
+    silent.push_back(std::make_unique<Wire>(server_->addresses()[0], std::nullopt,
+                                            "127.0.0." + std::to_string(2 + i / 90)));
+  }
+  EXPECT_TRUE(IsServed(Good()));
+  EXPECT_GE(Closed("cluster", "handshake_rate"), 300U - bounds::kMaxHandshakes);
+}
+
+}  // namespace
+}  // namespace tokend::rpc
