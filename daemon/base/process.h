@@ -9,9 +9,9 @@
 namespace tokend {
 
 // Keeps the process's memory to itself: no core dumps, no tracing or /proc/PID/mem by other processes of the
-// same user. OpenSSL then wipes the memory that it gives back. A closed pipe is an error to whoever writes, no
-// longer a signal. Refuses to go on where standard input, output or error is closed: a file or socket opened
-// later would take its place and its bytes.
+// same user. OpenSSL then wipes the memory that it gives back. A closed pipe is an error to whoever writes,
+// no longer a signal. Refuses to go on where standard input, output or error is closed: a file or socket
+// opened later would take its place and its bytes.
 Status HardenProcess();
 
 // Lets the process open as many descriptors as its hard limit allows.

@@ -31,6 +31,12 @@ class Shares {
   // Takes a place for this holder. False: there is none for it.
   bool Take(std::string_view holder) {
     if (!HasPlaceFor(holder)) return false;
+    TakeAnyway(holder);
+    return true;
+  }
+
+  // Takes a place by another rule than the pool's own.
+  void TakeAnyway(std::string_view holder) {
     const auto held = held_.find(holder);
     if (held == held_.end()) {
       held_.emplace(holder, 1);
@@ -38,7 +44,6 @@ class Shares {
       ++held->second;
     }
     ++taken_;
-    return true;
   }
 
   // Gives back a place that the holder has.

@@ -13,6 +13,7 @@
 
 #include "daemon/base/failpoint.h"
 #include "daemon/loop/curl_loop.h"
+#include "daemon/loop/curl_memory.h"
 
 namespace tokend::loop {
 namespace {
@@ -260,6 +261,8 @@ void CurlHttpClient::Post(HttpPost request, Done done) {
   running_.emplace(&started, std::move(post));
   started.Start(std::move(request), std::move(done));
 }
+
+void CurlHttpClient::WipeCopies(std::string_view secret) { loop::WipeCopies(secret); }
 
 void CurlHttpClient::Stop() {
   stopped_ = true;

@@ -24,6 +24,7 @@ class CurlHttpClient final : public HttpClient {
 
   // A body over kMaxRequestBody is refused, and after Stop everything is: as kBroken or kStopped, not sent.
   void Post(HttpPost request, Done done) override;
+  void WipeCopies(std::string_view secret) override;
   void Stop() override;
 
   // Libcurl announces larger bodies with "Expect: 100-continue", which doubles the ways in which a server can

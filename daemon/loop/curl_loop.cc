@@ -7,8 +7,8 @@
 #include <new>
 #include <stdexcept>
 
-#include "daemon/base/wiping_memory.h"
 #include "daemon/loop/curl_http_client.h"
+#include "daemon/loop/curl_memory.h"
 
 namespace tokend::loop {
 namespace {
@@ -26,9 +26,7 @@ void PrepareProcess() {
   static const bool ready = [] {
     // With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE to us, and OpenSSL writes to sockets that may be gone.
     std::signal(SIGPIPE, SIG_IGN);
-    // Its buffers hold API keys and bearers.
-    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, &WipingMalloc, &WipingFree, &WipingRealloc, &WipingStrdup,
-                                &WipingCalloc) == CURLE_OK;
+    return StartCurl();
   }();
   if (!ready) throw std::runtime_error("libcurl cannot start");
   // Without it names resolve on the loop thread, and one dead name server stops everything.

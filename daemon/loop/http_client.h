@@ -81,6 +81,9 @@ class HttpClient {
   // Calls `done` exactly once, on the loop thread and never from within Post.
   virtual void Post(HttpPost request, Done done) = 0;
 
+  // Overwrites the copies of a secret that a complete answer has left in buffers which the client keeps.
+  virtual void WipeCopies(std::string_view secret) = 0;
+
   // Ends every transfer that runs: each `done` is called with Ending::kStopped before this returns.
   virtual void Stop() = 0;
 };

@@ -17,7 +17,9 @@ inline constexpr std::size_t kMaxMessageBytes = std::size_t{64} * 1024;
 inline constexpr std::int32_t kStreamWindow = 2 * 1024;
 inline constexpr std::int32_t kConnectionWindow = 1024 * 1024;
 inline constexpr std::size_t kWindowPool = std::size_t{128} * 1024;
-inline constexpr std::size_t kMaxHeldRequestBytes = std::size_t{512} * 1024;  // of one connection
+inline constexpr std::size_t kMaxHeldRequestBytes = std::size_t{1024} * 1024;  // of one connection
+inline constexpr std::size_t kMaxListenerRequestBytes = std::size_t{32} * 1024 * 1024;
+inline constexpr std::size_t kStreamBytes = 1024;  // what each open stream counts for in it
 
 inline constexpr std::uint32_t kMaxStreams = 128;    // of one connection at a time
 inline constexpr std::size_t kMaxHealthWatches = 2;  // of one connection at a time
@@ -35,7 +37,9 @@ inline constexpr Rate kResets{1000, 200};          // streams that end before th
 inline constexpr Rate kControlFrames{2000, 1000};  // of one connection
 inline constexpr double kControlFramesEarned = 4;  // by each HEADERS frame, and DATA frame that is not empty
 inline constexpr Rate kIgnoredBytes{64 * 1024, 16 * 1024};  // bytes of frames that change nothing
-inline constexpr Rate kHandshakes{100, 100};                // TLS handshakes of one address
+// What of them may be due to streams that we ended: the client had not read of it.
+inline constexpr std::size_t kMaxExpectedBytes = kMaxStreams * (kMaxMetadataBytes + kStreamWindow);
+inline constexpr Rate kHandshakes{100, 100};  // TLS handshakes of one address
 
 // Connections.
 inline constexpr std::size_t kMaxConnections = 4096;  // of one listener
@@ -62,8 +66,8 @@ struct Times {
       std::chrono::seconds(1);  // to read what a closed connection's client sends
 };
 
-// What one connection may take of its listener's thread before the others have their turn.
-inline constexpr std::size_t kReadBytesPerTurn = std::size_t{64} * 1024;
-inline constexpr std::size_t kFramesPerTurn = 1024;
+// How long a connection may keep its listener's thread before the others have their turn. What was begun is
+// ended: a read of 16 KiB, or one call.
+inline constexpr std::chrono::microseconds kTurn{250};
 
 }  // namespace tokend::rpc::bounds

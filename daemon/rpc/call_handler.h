@@ -44,6 +44,9 @@ class Exchange {
   // The client is a caller that the listener knows.
   virtual void ShowCaller() = 0;
 
+  // The handler is ready again.
+  virtual void Resume() = 0;
+
   // Sends a message of the answer.
   virtual void Send(WipedBytes message) = 0;
   // Ends the call, once its messages are sent.
@@ -56,6 +59,8 @@ class CallHandler {
  public:
   virtual ~CallHandler() = default;
 
+  // Whether it takes messages, and their end. What comes meanwhile waits for Exchange::Resume.
+  virtual bool IsReady() const { return true; }
   // A whole message has come. A method that takes one message gets one.
   virtual void OnMessage(std::string message) = 0;
   // All messages have come, of a method that takes several.

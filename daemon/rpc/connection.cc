@@ -69,6 +69,9 @@ class Connection::Call final : public Stream, public Exchange {
 
   void Begin();
   void Feed();
+  // Leaves the rest until the connection has room, and its turn, again.
+  void Wait();
+  void Continue();
   // The client gets no answer any more.
   void Abandon(Code why);
   // The daemon ends the call.
@@ -86,11 +89,14 @@ class Connection::Call final : public Stream, public Exchange {
   }
   const std::shared_ptr<Mailbox>& mailbox() const override { return connection_.context_.mailbox; }
   void ShowCaller() override;
+  void Resume() override;
   void Send(WipedBytes message) override;
   void Finish(CallStatus status) override;
 
  private:
   void OnTimer();
+  // The request has begun to come: the timer is for the call's deadline from here on.
+  void AwaitDeadline();
   void Ended(Code code);
 
   Connection& connection_;
@@ -100,8 +106,10 @@ class Connection::Call final : public Stream, public Exchange {
   std::shared_ptr<CallHandler> handler_;
   Timer timer_;
   TimePoint unread_since_;  // while there are bytes of the answer
-  bool end_told_ = false;   // the request's, to the handler
-  bool over_ = false;       // the handler is not to be called any more
+  bool has_had_message_ = false;
+  bool waits_ = false;     // in the connection's `waiting_`
+  bool end_told_ = false;  // the request's, to the handler
+  bool over_ = false;      // the handler is not to be called any more
 };
 
 bool Connection::Call::Route() {
@@ -133,8 +141,27 @@ bool Connection::Call::Route() {
   return true;
 }
 
-void Connection::Call::Begin() {
-  handler_ = route_->begin(*this);
+void Connection::Call::Begin() { handler_ = route_->begin(*this); }
+
+// Hands over what has come, as far as there is room for answers.
+void Connection::Call::Feed() {
+  while (!over_ && messages().HasMessage() && handler_->IsReady()) {
+    if (!connection_.MayBegin()) return Wait();
+    AwaitDeadline();
+    handler_->OnMessage(connection_.session_->TakeMessage(*this));
+    connection_.session_->DropHead(*this);
+    if (is_bidi()) connection_.session_->ReopenWindow(*this);
+  }
+  if (!over_ && messages().problem() != MessageReader::Problem::kNone) {
+    handler_->OnAbandoned(Code::kCancelled);
+    return Finish(StatusOf(messages().problem()));
+  }
+  const bool is_end = !over_ && is_bidi() && has_ended() && !messages().HasMessage();
+  if (is_end && handler_->IsReady() && !std::exchange(end_told_, true)) handler_->OnRequestEnd();
+}
+
+void Connection::Call::AwaitDeadline() {
+  if (std::exchange(has_had_message_, true)) return;
   if (deadline_) {
     timer_.Set(*deadline_);
   } else {
@@ -142,27 +169,32 @@ void Connection::Call::Begin() {
   }
 }
 
-// Hands over what has come, as far as there is room for answers.
-void Connection::Call::Feed() {
-  while (!over_ && messages().HasMessage()) {
-    if (!connection_.HasRoom()) return connection_.waiting_.push_back(id());
-    handler_->OnMessage(connection_.session_->TakeMessage(*this));
-    if (is_bidi()) connection_.session_->ReopenWindow(*this);
+void Connection::Call::Wait() {
+  if (!std::exchange(waits_, true)) connection_.waiting_.push_back(id());
+}
+
+void Connection::Call::Continue() {
+  waits_ = false;
+  if (is_finished()) return;
+  if (is_dispatched()) {
+    Feed();
+  } else {
+    connection_.Dispatch(*this);
   }
-  if (!over_ && messages().problem() != MessageReader::Problem::kNone) {
-    handler_->OnAbandoned(Code::kCancelled);
-    return Finish(StatusOf(messages().problem()));
-  }
-  if (!over_ && has_ended() && is_bidi() && !std::exchange(end_told_, true)) handler_->OnRequestEnd();
 }
 
 void Connection::Call::ShowCaller() { connection_.has_shown_caller_ = true; }
+
+void Connection::Call::Resume() {
+  Wait();
+  connection_.Touch();
+}
 
 void Connection::Call::Send(WipedBytes message) {
   if (queued_bytes() == 0) unread_since_ = Now();
   timer_.SetAtLatest(unread_since_ + connection_.context_.times.answer);
   connection_.session_->Send(*this, std::move(message));
-  connection_.CountAnswers();
+  connection_.CountHeld();
   connection_.Touch();
 }
 
@@ -213,7 +245,8 @@ void Connection::Call::OnTimer() {
              (queued_bytes() > 0 && now >= unread_since_ + connection_.context_.times.answer)) {
     Abandon(Code::kCancelled);
     connection_.session_->Reset(*this);  // the client does not read its answer
-  } else if (!is_dispatched()) {
+  } else if (!has_had_message_) {
+    if (handler_) handler_->OnAbandoned(Code::kDeadlineExceeded);
     Finish({Code::kDeadlineExceeded, "the request did not come, or could not be taken, in time"});
   } else {
     if (deadline_) timer_.Set(*deadline_);
@@ -236,6 +269,7 @@ Connection::Connection(ConnectionContext& context, std::uint64_t id, int socket,
 
 Connection::~Connection() {
   context_.answer_bytes -= answer_bytes_;
+  context_.request_bytes -= request_bytes_;
   session_.reset();
   transport_.reset();
   close(socket_);
@@ -248,13 +282,20 @@ std::uint32_t Connection::interest() const {
   return (reads ? std::uint32_t{EPOLLIN} : 0U) | (wants_write_ ? std::uint32_t{EPOLLOUT} : 0U);
 }
 
-bool Connection::has_more() const { return stage_ == Stage::kOpen && transport_->HasBuffered(); }
+bool Connection::has_more() const {
+  const bool has_unread = (interest() & EPOLLIN) != 0 && transport_->HasBuffered();
+  return stage_ == Stage::kOpen && (has_unread || (!waiting_.empty() && HasRoom()));
+}
+
+bool Connection::IsTurnOver() const { return Now() - turn_began_ >= bounds::kTurn; }
 
 void Connection::OnReady(std::uint32_t events) {
+  turn_began_ = Now();
   switch (stage_) {
     case Stage::kHandshake:
       return StepHandshake();
     case Stage::kOpen:
+      DispatchWaiting();
       if ((events & ~std::uint32_t{EPOLLOUT}) != 0) Read();
       return Touch();
     case Stage::kFlushing:
@@ -292,34 +333,27 @@ void Connection::Open() {
 }
 
 void Connection::Read() {
-  std::size_t budget = bounds::kReadBytesPerTurn;
-  const std::uint64_t last_frame = session_->frames() + bounds::kFramesPerTurn;
-  while (stage_ == Stage::kOpen && budget > 0 && session_->frames() < last_frame) {
+  for (bool is_first = true; stage_ == Stage::kOpen && (is_first || !IsTurnOver()); is_first = false) {
     std::size_t got = 0;
-    const Io io =
-        transport_->Read(context_.read_buffer.data(), std::min(context_.read_buffer.size(), budget), got);
+    const Io io = transport_->Read(context_.read_buffer.data(), context_.read_buffer.size(), got);
     if (io == Io::kWantRead || io == Io::kWantWrite) return;
     if (io != Io::kDone) {
       return CloseAtOnce(io == Io::kClosed ? CloseCause::kClient : CloseCause::kTransport);
     }
-    budget -= got;
     last_read_ = Now();
     session_->Receive({context_.read_buffer.data(), got}, last_read_);
     OPENSSL_cleanse(context_.read_buffer.data(), got);
-    session_->Tell();
     CheckSession();
   }
 }
 
 // Hears the client out, so that what it was told is not lost to a reset.
 void Connection::Drop() {
-  for (std::size_t budget = bounds::kReadBytesPerTurn; budget > 0;) {
-    const ssize_t got =
-        recv(socket_, context_.read_buffer.data(), std::min(context_.read_buffer.size(), budget), 0);
+  while (!IsTurnOver()) {
+    const ssize_t got = recv(socket_, context_.read_buffer.data(), context_.read_buffer.size(), 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) return FinishClosing();
     OPENSSL_cleanse(context_.read_buffer.data(), static_cast<std::size_t>(got));
-    budget -= static_cast<std::size_t>(got);
   }
 }
 
@@ -332,11 +366,10 @@ void Connection::Flush() {
   absl::Cleanup touchable = [this] { touched_ = false; };
   if (!session_) return;
   do {
-    session_->Tell();
     DispatchWaiting();
     CheckSession();
   } while ((stage_ == Stage::kOpen || stage_ == Stage::kFlushing) && Write());
-  CountAnswers();
+  CountHeld();
   if (stage_ == Stage::kFlushing && !wants_write_) {
     transport_->SayEnd();
     shutdown(socket_, SHUT_WR);
@@ -381,10 +414,13 @@ bool Connection::Write() {
   return any && !waits;
 }
 
-void Connection::CountAnswers() {
-  const std::size_t now = session_->queued_answer_bytes() + unsent_.size();
-  context_.answer_bytes += now - answer_bytes_;
-  answer_bytes_ = now;
+void Connection::CountHeld() {
+  const std::size_t answers = session_->queued_answer_bytes() + unsent_.size();
+  context_.answer_bytes += answers - answer_bytes_;
+  answer_bytes_ = answers;
+  const std::size_t requests = session_->held_bytes() + session_->streams() * bounds::kStreamBytes;
+  context_.request_bytes += requests - request_bytes_;
+  request_bytes_ = requests;
 }
 
 std::unique_ptr<Stream> Connection::MakeStream(StreamId id) {
@@ -415,9 +451,12 @@ bool Connection::HasRoom() const {
   return session_->queued_answer_bytes() + unsent_.size() < bounds::kMaxQueuedAnswerBytes;
 }
 
-// A client that does not read its answers gets no more of them: its calls wait.
+// A client that does not read its answers gets no more of them, and one that has had its turn gets them in
+// the next: its calls wait.
+bool Connection::MayBegin() const { return HasRoom() && !IsTurnOver(); }
+
 void Connection::Dispatch(Call& call) {
-  if (!HasRoom()) return waiting_.push_back(call.id());
+  if (!MayBegin()) return call.Wait();
   if (call.is_watch() && watches_ >= bounds::kMaxHealthWatches) {
     return call.Finish(ToStatus({Reason::kOverloaded}, MakeUuid()));
   }
@@ -427,15 +466,10 @@ void Connection::Dispatch(Call& call) {
 }
 
 void Connection::DispatchWaiting() {
-  if (waiting_.empty() || stage_ != Stage::kOpen) return;
-  for (const StreamId id : std::exchange(waiting_, {})) {
-    auto* const call = static_cast<Call*>(session_->Find(id));
-    if (call == nullptr || call->is_finished()) continue;
-    if (call->is_dispatched()) {
-      call->Feed();
-    } else {
-      Dispatch(*call);
-    }
+  while (!waiting_.empty() && stage_ == Stage::kOpen && MayBegin()) {
+    auto* const call = static_cast<Call*>(session_->Find(waiting_.front()));
+    waiting_.pop_front();
+    if (call != nullptr) call->Continue();
   }
 }
 
@@ -477,8 +511,6 @@ void Connection::Retire(CloseCause cause) {
   const TimePoint now = Now();
   const bool announced = retiring_.has_value();
   retiring_ = cause;
-  retired_by_ = cause == CloseCause::kDrain || cause == CloseCause::kResets ? TimePoint::max()
-                                                                            : now + context_.times.age_grace;
   if (cause == CloseCause::kResets) {
     session_->GoAway(NGHTTP2_ENHANCE_YOUR_CALM);
     notice_over_ = true;
@@ -488,15 +520,29 @@ void Connection::Retire(CloseCause cause) {
     notice_ping_ = session_->pings();
     notice_until_ = now + context_.times.goaway_notice;
   }
+  retired_by_ = EndOfCalls(cause, now);
   Schedule();
   Touch();
+}
+
+// When calls that still run on a connection that retires are ended.
+TimePoint Connection::EndOfCalls(CloseCause cause, TimePoint now) const {
+  switch (cause) {
+    case CloseCause::kDrain:  // Stop says when
+    case CloseCause::kResets:
+      return TimePoint::max();
+    case CloseCause::kNoCaller:
+      return notice_until_;
+    default:
+      return now + context_.times.age_grace;
+  }
 }
 
 // The client has seen the first GOAWAY once it answers the ping that came after it.
 void Connection::ContinueRetiring(TimePoint now) {
   if (!notice_over_ && session_->answered_pings() < notice_ping_ && now < notice_until_) return;
   notice_over_ = true;
-  if (retiring_ != CloseCause::kAge && retiring_ != CloseCause::kCertificate) EndCalls(true);
+  if (retiring_ != CloseCause::kAge) EndCalls(true);
   if (now >= retired_by_) EndCalls(false);
   const bool overdue = now >= retired_by_ && now - retired_by_ >= context_.times.linger;
   if (has_calls() && !overdue) return;

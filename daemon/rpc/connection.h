@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -32,7 +33,8 @@ struct ConnectionContext {
   TimerQueue timers = {};
   WipedBytes read_buffer = WipedBytes(std::size_t{16} * 1024);
   WipedBytes write_buffer = {};
-  // Bytes of answers that wait to be read, of all connections.
+  // Bytes of requests that are held, and of answers that wait to be read, of all connections.
+  std::size_t request_bytes = 0;
   std::size_t answer_bytes = 0;
   // Connections that have something to write or to tell, in order. Each is in it at most once.
   std::vector<Connection*> touched = {};
@@ -79,11 +81,12 @@ class Connection final : public Session::Owner {
   bool has_calls() const { return session_ && session_->streams() > 0; }
   std::optional<CloseCause> cause() const { return cause_; }
   const std::string& handshake_error() const { return handshake_error_; }
+  std::size_t request_bytes() const { return request_bytes_; }
   std::size_t answer_bytes() const { return answer_bytes_; }
 
   // What the listener shall wait for: EPOLLIN, EPOLLOUT.
   std::uint32_t interest() const;
-  // Whether there is something to read that the socket will not tell of.
+  // Whether there is something to do that the socket will not tell of: another OnReady is due.
   bool has_more() const;
 
  private:
@@ -109,9 +112,11 @@ class Connection final : public Session::Owner {
   void Drop();
   bool Write();
   void Touch();
-  void CountAnswers();
+  void CountHeld();
+  bool IsTurnOver() const;
 
   bool HasRoom() const;
+  bool MayBegin() const;
   void Dispatch(Call& call);
   void DispatchWaiting();
   void EndCalls(bool streaming_only);
@@ -124,6 +129,7 @@ class Connection final : public Session::Owner {
   void CheckSession();
   void Fail(CloseCause cause);
   void FinishClosing();
+  TimePoint EndOfCalls(CloseCause cause, TimePoint now) const;
   TimePoint CertificateNotice(TimePoint now) const;
 
   ConnectionContext& context_;
@@ -138,8 +144,9 @@ class Connection final : public Session::Owner {
   WipedBytes unsent_;  // that the socket did not take yet
   bool wants_write_ = false;
   bool touched_ = false;
+  std::size_t request_bytes_ = 0;
   std::size_t answer_bytes_ = 0;
-  std::vector<StreamId> waiting_;  // calls that wait until answers are read
+  std::deque<StreamId> waiting_;  // calls that wait until answers are read, or for the next turn
   std::size_t watches_ = 0;
 
   bool has_shown_caller_ = false;
@@ -155,6 +162,7 @@ class Connection final : public Session::Owner {
 
   const TimePoint began_;
   TimePoint opened_;
+  TimePoint turn_began_;
   TimePoint last_read_;
   TimePoint last_call_;
   TimePoint blocked_since_;  // while wants_write_

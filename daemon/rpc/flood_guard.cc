@@ -9,13 +9,12 @@ void FloodGuard::Fed(std::size_t bytes, TimePoint now) {
   if (fed_ <= seen_ + ignored_) return;
   const std::uint64_t ignored = fed_ - seen_ - ignored_;
   ignored_ += ignored;
-  Spend(ignored_bytes_, static_cast<double>(ignored), Verdict::kIgnoredBytes, now);
+  const std::size_t expected = std::min<std::uint64_t>(ignored, expected_);
+  expected_ -= expected;
+  Spend(ignored_bytes_, static_cast<double>(ignored - expected), Verdict::kIgnoredBytes, now);
 }
 
-void FloodGuard::SawFrame(std::size_t bytes) {
-  seen_ += bytes;
-  ++frames_;
-}
+void FloodGuard::SawFrame(std::size_t bytes) { seen_ += bytes; }
 
 void FloodGuard::SawControlFrame(TimePoint now) { Spend(control_frames_, 1, Verdict::kControlFrames, now); }
 

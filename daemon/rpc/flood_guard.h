@@ -1,9 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 
+#include "daemon/rpc/bounds.h"
 #include "daemon/rpc/rate_budget.h"
 
 namespace tokend::rpc {
@@ -32,15 +34,14 @@ class FloodGuard {
   // A stream has ended before its answer was sent.
   void SawReset(TimePoint now);
 
-  // A stream has ended on which the client may have sent so many bytes already, which nghttp2 will ignore.
-  void Expect(std::size_t bytes) { ignored_bytes_.Earn(static_cast<double>(bytes)); }
+  // The client may have sent so many bytes already that nghttp2 ignores, because a stream ended, or no more
+  // of them are taken.
+  void Expect(std::size_t bytes) { expected_ = std::min(expected_ + bytes, bounds::kMaxExpectedBytes); }
 
   // Of control frames and ignored bytes, what there were too many of first.
   Verdict verdict() const { return verdict_; }
   // Whether there were too many resets.
   bool resets_spent() const { return resets_spent_; }
-
-  std::uint64_t frames() const { return frames_; }
 
  private:
   void Spend(RateBudget& budget, double amount, Verdict overdrawn, TimePoint now);
@@ -51,7 +52,7 @@ class FloodGuard {
   std::uint64_t fed_ = 0;
   std::uint64_t seen_ = 0;
   std::uint64_t ignored_ = 0;
-  std::uint64_t frames_ = 0;
+  std::size_t expected_ = 0;
   Verdict verdict_ = Verdict::kFine;
   bool resets_spent_ = false;
 };

@@ -27,11 +27,14 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::size_t kEventsPerTurn = 64;
-constexpr int kAcceptsPerTurn = 64;
+constexpr int kAcceptsPerTurn = 16;
 
 // What epoll says is ready, beside connections, whose ids begin after these.
 constexpr std::uint64_t kListeningSocket = 0;
 constexpr std::uint64_t kMailbox = 1;
+
+// What handshakes may take of the thread before established connections are looked at again.
+constexpr std::chrono::nanoseconds kMaxHandshakeTime = milliseconds(2);
 
 // How long connections are left in the system's queue where the process has no room for them.
 constexpr milliseconds kAcceptPause{100};
@@ -185,6 +188,7 @@ void Listener::Turn() {
   const TimePoint begin = std::chrono::steady_clock::now();
   bool accepts = false;
   bool has_mail = false;
+  std::size_t ready = unread_.size();  // connections
   for (const std::uint64_t id : std::exchange(unread_, {})) OnEvent(id, EPOLLIN);
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
@@ -193,13 +197,16 @@ void Listener::Turn() {
     } else if (event.data.u64 == kMailbox) {
       has_mail = true;
     } else {
+      ++ready;
       OnEvent(event.data.u64, event.events);
     }
   }
   context_.timers.Run(begin);
-  if (has_mail) context_.mailbox->RunTasks([this] { LimitAnswers(); });
+  if (has_mail) context_.mailbox->RunTasks([this] { LimitHeld(); });
   FlushTouched();
-  RunHandshakes(std::chrono::steady_clock::now() - begin);
+  LimitHeld();
+  const bool is_free = !has_mail && handshakes_ready_.size() == ready;
+  RunHandshakes(is_free ? kMaxHandshakeTime : std::chrono::steady_clock::now() - begin);
   if (accepts && socket_) Accept();
   FlushTouched();
 }
@@ -224,17 +231,19 @@ void Listener::OnEvent(std::uint64_t id, std::uint32_t events) {
   }
 }
 
-// A step of one may take milliseconds. What is left over is told again by epoll, after the connections that
-// have become ready meanwhile.
-void Listener::RunHandshakes(std::chrono::nanoseconds at_most) {
-  const TimePoint begin = std::chrono::steady_clock::now();
+// A step of one may take milliseconds: where others want the thread too, handshakes get as much time as those
+// took. What is left over is told again by epoll, after the connections that have become ready meanwhile.
+void Listener::RunHandshakes(std::chrono::nanoseconds more) {
+  handshake_time_ = std::min(handshake_time_ + more, kMaxHandshakeTime);
   for (const std::uint64_t id : std::exchange(handshakes_ready_, {})) {
     const auto held = connections_.find(id);
     if (held == connections_.end()) continue;
+    if (handshake_time_.count() <= 0) return;
+    const TimePoint begin = std::chrono::steady_clock::now();
     held->second.connection->OnReady(EPOLLIN);
     if (!held->second.connection->is_handshaking()) EndHandshake(held->second);
     Update(held->second);
-    if (std::chrono::steady_clock::now() - begin >= at_most) return;
+    handshake_time_ -= std::chrono::steady_clock::now() - begin;
   }
 }
 
@@ -301,14 +310,15 @@ void Listener::Admit(int socket) {
   }
   const bool is_tls = tls_ != nullptr;
   const std::string holder = ShareHolderOf(*peer);
-  const bool has_room = MakeRoom(holder);
-  if (!has_room || (is_tls && !MayHandshake(*peer))) {
-    const CloseCause cause = has_room ? CloseCause::kHandshakeRate : CloseCause::kShare;
+  const bool may_shake_hands = !is_tls || SpendHandshake(*peer);
+  if (!may_shake_hands || !MakeRoom(holder)) {
+    const CloseCause cause = may_shake_hands ? CloseCause::kShare : CloseCause::kHandshakeRate;
     metrics_.ConnectionClosed(services_.listener, Name(cause));
     if (is_tls) metrics_.TlsHandshakeFailed();
     close(socket);
     return;
   }
+  if (is_tls) LimitHandshakes();
   const int yes = 1;  // refused by unix sockets, which need it not
   setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
   std::unique_ptr<Transport> transport =
@@ -326,7 +336,7 @@ void Listener::Admit(int socket) {
   held.holder = holder;
   held.is_handshake = is_tls;
   held.interest = EPOLLIN;
-  shares_.Take(holder);
+  shares_.TakeAnyway(holder);
   open_connections_ = connections_.size();
   metrics_.SetConnections(services_.listener, connections_.size());
   if (is_tls) {
@@ -341,6 +351,15 @@ void Listener::Admit(int socket) {
   }
 }
 
+template <class Which, class Key>
+Listener::Held* Listener::LeastOf(Which which, Key key) {
+  Held* least = nullptr;
+  for (auto& [id, held] : connections_) {
+    if (which(held) && (least == nullptr || key(held) < key(*least))) least = &held;
+  }
+  return least;
+}
+
 bool Listener::HasPlaceFor(std::string_view holder) const {
   if (!options_.max_connections_per_peer) return shares_.HasPlaceFor(holder);
   return shares_.taken() < shares_.places() && shares_.HeldBy(holder) < *options_.max_connections_per_peer;
@@ -353,36 +372,38 @@ bool Listener::MakeRoom(std::string_view holder) {
   if (HasPlaceFor(holder)) return true;
   const std::size_t share = options_.max_connections_per_peer.value_or(shares_.places() / 4);
   const std::string from(shares_.HeldBy(holder) >= share ? holder : shares_.LargestHolder());
-  for (const int merit : {0, 1, 2}) {
-    Held* const oldest = OldestOf([&](const Held& held) {
-      const Connection& connection = *held.connection;
-      return held.holder == from && !connection.has_calls() &&
-             (connection.has_shown_caller() ? 1 : 0) + (connection.has_had_calls() ? 1 : 0) == merit;
-    });
-    if (oldest == nullptr) continue;
-    CloseAtOnce(*oldest, CloseCause::kShare);
-    return HasPlaceFor(holder);
-  }
-  return false;
+  const auto merit = [](const Held& held) {
+    const Connection& connection = *held.connection;
+    return std::pair((connection.has_shown_caller() ? 1 : 0) + (connection.has_had_calls() ? 1 : 0),
+                     connection.id());
+  };
+  Held* const victim = LeastOf(
+      [&from](const Held& held) { return held.holder == from && !held.connection->has_calls(); }, merit);
+  if (victim == nullptr) return false;
+  CloseAtOnce(*victim, CloseCause::kShare);
+  return HasPlaceFor(holder);
 }
 
-// At most so many a second of one address, and so many under way: past it the oldest of the address with most
-// gives way.
-bool Listener::MayHandshake(const Peer& peer) {
+// At most so many a second of one address.
+bool Listener::SpendHandshake(const Peer& peer) {
   const TimePoint now = std::chrono::steady_clock::now();
   if (handshake_rates_.size() >= kMaxRememberedRates) {
     absl::erase_if(handshake_rates_, [now](auto& rate) { return rate.second.IsFull(now); });
   }
-  if (!handshake_rates_.try_emplace(peer.holder, handshake_rate_).first->second.Spend(1, now)) return false;
-  if (handshakes_under_way_ < bounds::kMaxHandshakes) return true;
+  return handshake_rates_.try_emplace(peer.holder, handshake_rate_).first->second.Spend(1, now);
+}
+
+// At most so many under way: past it the oldest of the address with most gives way.
+void Listener::LimitHandshakes() {
+  if (handshakes_under_way_ < bounds::kMaxHandshakes) return;
   const std::string most =
       std::max_element(handshakes_.begin(), handshakes_.end(), [](const auto& a, const auto& b) {
         return a.second < b.second;
       })->first;
-  Held* const oldest = OldestOf(
-      [&most](const Held& held) { return held.is_handshake && held.connection->peer().holder == most; });
+  Held* const oldest = LeastOf(
+      [&most](const Held& held) { return held.is_handshake && held.connection->peer().holder == most; },
+      [](const Held& held) { return held.connection->id(); });
   if (oldest != nullptr) CloseAtOnce(*oldest, CloseCause::kHandshakeRate);
-  return true;
 }
 
 std::string Listener::ShareHolderOf(const Peer& peer) const {
@@ -401,15 +422,6 @@ bool Listener::ShowsCaller(const Peer& peer) const {
   return *known;
 }
 
-Listener::Held* Listener::OldestOf(const std::function<bool(const Held&)>& which) {
-  Held* oldest = nullptr;
-  for (auto& [id, held] : connections_) {
-    if (!which(held)) continue;
-    if (oldest == nullptr || id < oldest->connection->id()) oldest = &held;
-  }
-  return oldest;
-}
-
 // Closes connections that have shown no caller for long, while more than half of the places are taken.
 void Listener::RetireStrangers() {
   if (connections_.size() < options_.max_connections / 2) return;
@@ -423,14 +435,21 @@ void Listener::RetireStrangers() {
   retire_strangers_.Set(now + kStrangersInterval);
 }
 
-void Listener::LimitAnswers() {
-  while (context_.answer_bytes > bounds::kMaxListenerAnswerBytes) {
-    const auto largest =
-        std::max_element(connections_.begin(), connections_.end(), [](const auto& a, const auto& b) {
-          return a.second.connection->answer_bytes() < b.second.connection->answer_bytes();
-        });
-    CloseAtOnce(largest->second, CloseCause::kUnreadAnswers);
-  }
+// Past what the listener may hold for its clients, the connection that holds most gives way.
+void Listener::LimitHeld() {
+  const auto limit = [this](const std::size_t& total, std::size_t most, auto held_by, CloseCause cause) {
+    while (total > most) {
+      CloseAtOnce(*LeastOf([](const Held&) { return true; },
+                           [&](const Held& held) { return -static_cast<std::int64_t>(held_by(held)); }),
+                  cause);
+    }
+  };
+  limit(
+      context_.request_bytes, bounds::kMaxListenerRequestBytes,
+      [](const Held& held) { return held.connection->request_bytes(); }, CloseCause::kHeldRequests);
+  limit(
+      context_.answer_bytes, bounds::kMaxListenerAnswerBytes,
+      [](const Held& held) { return held.connection->answer_bytes(); }, CloseCause::kUnreadAnswers);
 }
 
 void Listener::EndHandshake(Held& held) {

@@ -82,20 +82,23 @@ class Listener {
   void Turn();
   int WaitMs() const;
   void OnEvent(std::uint64_t id, std::uint32_t events);
-  void RunHandshakes(std::chrono::nanoseconds at_most);
+  void RunHandshakes(std::chrono::nanoseconds more);
   void FlushTouched();
 
   void Accept();
   void Admit(int socket);
   bool MakeRoom(std::string_view holder);
   bool HasPlaceFor(std::string_view holder) const;
-  bool MayHandshake(const Peer& peer);
+  bool SpendHandshake(const Peer& peer);
+  void LimitHandshakes();
   std::string ShareHolderOf(const Peer& peer) const;
   bool ShowsCaller(const Peer& peer) const;
 
-  Held* OldestOf(const std::function<bool(const Held&)>& which);
+  // Of those that `which` holds of, the one with the least `key`; null: it holds of none.
+  template <class Which, class Key>
+  Held* LeastOf(Which which, Key key);
   void RetireStrangers();
-  void LimitAnswers();
+  void LimitHeld();
 
   void Update(Held& held);
   void EndHandshake(Held& held);
@@ -127,6 +130,7 @@ class Listener {
   absl::flat_hash_map<std::string, RateBudget> handshake_rates_;  // by address
   absl::flat_hash_map<std::string, std::size_t> handshakes_;      // under way, by address
   std::size_t handshakes_under_way_ = 0;
+  std::chrono::nanoseconds handshake_time_{0};           // that they may take yet
   absl::flat_hash_map<CloseCause, TimePoint> reported_;  // when the log last said so
   std::size_t closed_since_trim_ = 0;
   std::size_t freed_since_trim_ = 0;

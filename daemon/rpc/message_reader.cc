@@ -37,7 +37,7 @@ void MessageReader::Judge() {
   if (buffer_.size() < kFrameHeadBytes) return;
   if (buffer_[0] != 0) problem_ = buffer_[0] == 1 ? Problem::kCompressed : Problem::kBadHead;
   if (buffer_[0] == 0 && MessageBytes(buffer_) > bounds::kMaxMessageBytes) problem_ = Problem::kTooLarge;
-  if (problem_ != Problem::kNone) std::string().swap(buffer_);
+  if (problem_ != Problem::kNone) Drop();
 }
 
 }  // namespace tokend::rpc

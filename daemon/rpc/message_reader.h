@@ -25,6 +25,9 @@ class MessageReader {
   // The next message, without its head. HasMessage must hold.
   std::string Take();
 
+  // Forgets what is held.
+  void Drop() { std::string().swap(buffer_); }
+
   // Whether there are bytes that no whole message holds.
   bool HasPart() const { return !buffer_.empty() && !HasMessage(); }
 

@@ -4,6 +4,7 @@
 #include <google/protobuf/descriptor.pb.h>
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -77,45 +78,46 @@ class ReflectionCall final : public CallerCall {
  public:
   ReflectionCall(const CallServices& services, Exchange& exchange) : CallerCall(services, exchange, "") {}
 
+  bool IsReady() const override { return admission_ != Admission::kAsked; }
+
   void OnMessage(std::string message) override {
-    waiting_.push_back(std::move(message));
-    Continue();
+    if (admission_ == Admission::kAdmitted) return Reply(message);
+    first_ = std::move(message);
+    Ask();
   }
 
   void OnRequestEnd() override {
-    has_ended_ = true;
-    Continue();
+    if (admission_ == Admission::kAdmitted) return Succeed();
+    Ask();
   }
 
  private:
+  void Ask() {
+    admission_ = Admission::kAsked;
+    Admit(MakeUuid());
+  }
+
   void Serve(const Caller& /*caller*/) override {
     GiveBackPlace();
     admission_ = Admission::kAdmitted;
-    Continue();
+    if (exchange() == nullptr) return;
+    if (!first_) return Succeed();
+    Reply(*first_);
+    if (exchange() != nullptr) exchange()->Resume();
   }
 
-  void Continue() {
-    if (admission_ == Admission::kNone) {
-      admission_ = Admission::kAsked;
-      return Admit(MakeUuid());
+  void Reply(const std::string& message) {
+    api::ServerReflectionRequest request;
+    if (!request.ParseFromString(message)) {
+      return Fail(
+          {.reason = Reason::kInvalidRequest, .fields = {{"message", "must be a ServerReflectionRequest"}}});
     }
-    if (admission_ == Admission::kAsked) return;
-    for (const std::string& message : std::exchange(waiting_, {})) {
-      if (exchange() == nullptr) return;
-      api::ServerReflectionRequest request;
-      if (!request.ParseFromString(message)) {
-        return Fail({.reason = Reason::kInvalidRequest,
-                     .fields = {{"message", "must be a ServerReflectionRequest"}}});
-      }
-      api::ServerReflectionResponse response;
-      Answer(request, response);
-      exchange()->Send(Framed(response));
-    }
-    if (has_ended_) Succeed();
+    api::ServerReflectionResponse response;
+    Answer(request, response);
+    exchange()->Send(Framed(response));
   }
 
-  std::vector<std::string> waiting_;
-  bool has_ended_ = false;
+  std::optional<std::string> first_;  // message; nothing: the request ended without one
   enum class Admission { kNone, kAsked, kAdmitted } admission_ = Admission::kNone;
 };
 

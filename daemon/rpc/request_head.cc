@@ -35,6 +35,17 @@ void RequestHead::Count(std::string_view name, std::string_view value) {
 
 bool RequestHead::IsTooLarge() const { return bytes > bounds::kMaxMetadataBytes; }
 
+std::size_t RequestHead::HeldBytes() const {
+  std::size_t held = method.size() + path.size() + content_type.size();
+  for (const Secret& value : authorization) held += value.size();
+  return held;
+}
+
+void RequestHead::Drop() {
+  for (std::string* const text : {&method, &path, &content_type}) std::string().swap(*text);
+  std::vector<Secret>().swap(authorization);
+}
+
 std::optional<Failure> RequestHead::Judge() const {
   Failure failure{Reason::kInvalidRequest};
   if (has_bad_timeout) {

@@ -31,6 +31,11 @@ struct RequestHead {
 
   bool IsTooLarge() const;
 
+  // What the texts take.
+  std::size_t HeldBytes() const;
+  // Forgets the texts.
+  void Drop();
+
   // Why the metadata is not well-formed, each key once; nothing: it is.
   std::optional<Failure> Judge() const;
 };

@@ -116,8 +116,8 @@ class Trailers {
 
 }  // namespace
 
-// What nghttp2 calls. None of these ends the session or submits anything but an answer's trailers: what a
-// frame has brought is told once nghttp2 is done with it.
+// What nghttp2 calls. None of these ends the session, and the owner is told what a frame has brought once
+// nghttp2 is done with it.
 struct Session::Callbacks {
   static Session& Of(void* session) { return *static_cast<Session*>(session); }
 
@@ -235,9 +235,17 @@ Session::~Session() { nghttp2_session_del(session_); }
 
 void Session::Receive(std::string_view bytes, TimePoint now) {
   now_ = now;
+  const std::size_t dropped = idle_resets_.Filter(bytes, [this](std::string_view passed) { Take(passed); });
+  for (std::size_t i = 0; i < dropped; ++i) guard_.SawControlFrame(now);
+  TellEnds();  // their places may be needed
+  TellProgress();
+}
+
+void Session::Take(std::string_view bytes) {
+  if (fault_) return;
   const ssize_t taken =
       nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-  guard_.Fed(bytes.size(), now);
+  guard_.Fed(bytes.size(), now_);
   if (taken == NGHTTP2_ERR_FLOODED) return Fail(CloseCause::kControlFrames);
   if (taken == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) return Fail(CloseCause::kHeaderBlock);
   if (taken < 0) Fail(CloseCause::kProtocol);
@@ -246,6 +254,7 @@ void Session::Receive(std::string_view bytes, TimePoint now) {
 void Session::Produce(WipedBytes& out, TimePoint now) {
   now_ = now;
   out_ = &out;
+  GrantWindows();
   for (;;) {
     while (out.size() < kProduceBytes) {
       const std::uint8_t* bytes = nullptr;
@@ -258,17 +267,17 @@ void Session::Produce(WipedBytes& out, TimePoint now) {
     EndCutOff();
   }
   out_ = nullptr;
+  TellEnds();
 }
 
-void Session::Tell() {
-  // What the owner does may add to either. Streams that have ended come first: their places may be needed.
-  while (!progressed_.empty() || !closed_.empty()) {
-    for (const std::unique_ptr<Stream>& stream : std::exchange(closed_, {})) owner_.OnEnd(*stream);
-    for (const StreamId id : std::exchange(progressed_, {})) {
-      if (Stream* const stream = Find(id)) owner_.OnProgress(*stream);
-    }
+void Session::TellProgress() {
+  for (const StreamId id : std::exchange(progressed_, {})) {
+    if (Stream* const stream = Find(id)) owner_.OnProgress(*stream);
   }
-  GrantWindows();
+}
+
+void Session::TellEnds() {
+  for (const std::unique_ptr<Stream>& stream : std::exchange(closed_, {})) owner_.OnEnd(*stream);
 }
 
 std::optional<CloseCause> Session::fault() const {
@@ -299,22 +308,26 @@ void Session::Fail(CloseCause cause) {
 
 // The request.
 
-Stream* Session::OnHead(const nghttp2_frame& frame) {
+void Session::OnHead(const nghttp2_frame& frame) {
   head_stream_ = frame.hd.stream_id;
   guard_.SawFrame(kFrameHeader + frame.hd.length);
   guard_.SawCall();
-  if (frame.headers.cat != NGHTTP2_HCAT_REQUEST) return Find(head_stream_);
+  if (frame.headers.cat != NGHTTP2_HCAT_REQUEST) return;
+  if (head_stream_ > last_served_) {  // the GOAWAY that says so is on its way
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, head_stream_, NGHTTP2_REFUSED_STREAM);
+    return;
+  }
   std::unique_ptr<Stream>& stream = streams_[head_stream_];
   stream = owner_.MakeStream(head_stream_);
   stream->window_ = bounds::kStreamWindow;
-  return stream.get();
 }
 
 int Session::OnHeader(const nghttp2_frame& frame, std::string_view name, std::string_view value) {
   Stream* const stream = Find(frame.hd.stream_id);
-  if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  if (stream == nullptr) return 0;
   if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
     stream->head_.Add(name, value);
+    CountHeld(*stream);
   } else {
     stream->head_.Count(name, value);
   }
@@ -348,6 +361,7 @@ void Session::OnFrame(const nghttp2_frame& frame) {
   Stream* const stream = Find(frame.hd.stream_id);
   if (stream == nullptr) return;
   if (frame.hd.type == NGHTTP2_HEADERS) stream->has_head_ = true;
+  if (frame.hd.type == NGHTTP2_DATA) stream->window_ -= static_cast<std::int64_t>(frame.data.padlen);
   if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) stream->has_ended_ = true;
   Progressed(*stream);
 }
@@ -358,10 +372,8 @@ void Session::OnData(StreamId id, std::string_view bytes) {
   if (stream == nullptr) return;
   stream->window_ -= static_cast<std::int64_t>(bytes.size());
   if (stream->finished_) return;
-  held_bytes_ -= stream->messages_.size();
   stream->messages_.Append(bytes);
-  held_bytes_ += stream->messages_.size();
-  if (held_bytes_ > bounds::kMaxHeldRequestBytes) Fail(CloseCause::kHeldRequests);
+  CountHeld(*stream);
   WantWindow(*stream);
   Progressed(*stream);
 }
@@ -370,9 +382,10 @@ void Session::OnClose(StreamId id) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return;
   Stream& stream = *found->second;
-  held_bytes_ -= stream.messages_.size();
+  held_bytes_ -= stream.held_bytes_;
   queued_answer_bytes_ -= stream.queued_bytes_;
   ReturnWindow(stream);
+  if (stream.window_wanted_ != 0) std::erase(window_queue_, id);
   if (!stream.end_sent_ && !stream.IsOverdue(now_)) guard_.SawReset(now_);
   if (!stream.has_ended_ && stream.window_ > 0) guard_.Expect(static_cast<std::size_t>(stream.window_));
   closed_.push_back(std::move(found->second));
@@ -384,36 +397,52 @@ void Session::Progressed(Stream& stream) {
 }
 
 std::string Session::TakeMessage(Stream& stream) {
-  const std::size_t held = stream.messages_.size();
   std::string message = stream.messages_.Take();
-  held_bytes_ -= held - stream.messages_.size();
+  CountHeld(stream);
   ReturnWindow(stream);
   return message;
 }
 
-// Flow control. A message that the stream's window does not hold gets what it needs from the pool, in order
-// of arrival; the pool gets it back with the message's end.
+void Session::DropHead(Stream& stream) {
+  stream.head_.Drop();
+  CountHeld(stream);
+}
+
+void Session::DropRequest(Stream& stream) {
+  stream.messages_.Drop();
+  DropHead(stream);
+}
+
+void Session::CountHeld(Stream& stream) {
+  const std::size_t before = stream.held_bytes_;
+  stream.held_bytes_ = stream.head_.HeldBytes() + stream.messages_.size();
+  held_bytes_ += stream.held_bytes_ - before;
+  if (held_bytes_ > bounds::kMaxHeldRequestBytes) Fail(CloseCause::kHeldRequests);
+}
+
+// Flow control. A message that the stream's window does not hold gets all that it needs from the pool, in
+// order of arrival; the pool gets it back with the message's end. A client that had not read our SETTINGS may
+// have sent more than the window, which is then below zero.
+static_assert(bounds::kWindowPool >= 2 * bounds::kMaxMessageBytes);
 
 void Session::WantWindow(Stream& stream) {
-  const std::size_t missing = stream.messages_.Missing();
-  const auto open = static_cast<std::size_t>(std::max<std::int64_t>(stream.window_, 0));
-  if (missing <= open || stream.window_wanted_ != 0) return;
-  stream.window_wanted_ = missing - open;
+  const auto missing = static_cast<std::int64_t>(stream.messages_.Missing());
+  if (missing <= 0 || missing <= stream.window_ || stream.window_wanted_ != 0) return;
+  stream.window_wanted_ = static_cast<std::size_t>(missing - stream.window_);
   window_queue_.push_back(stream.id_);
 }
 
 void Session::GrantWindows() {
   std::size_t granted = 0;
   for (; granted < window_queue_.size(); ++granted) {
-    Stream* const stream = Find(window_queue_[granted]);
-    if (stream == nullptr) continue;
-    const std::size_t wanted = stream->window_wanted_;
+    Stream& stream = *Find(window_queue_[granted]);
+    const std::size_t wanted = stream.window_wanted_;
     if (wanted > window_pool_) break;
     window_pool_ -= wanted;
-    stream->window_granted_ += wanted;
-    stream->window_wanted_ = 0;
-    stream->window_ += static_cast<std::int64_t>(wanted);
-    nghttp2_submit_window_update(session_, NGHTTP2_FLAG_NONE, stream->id_, static_cast<std::int32_t>(wanted));
+    stream.window_granted_ += wanted;
+    stream.window_wanted_ = 0;
+    stream.window_ += static_cast<std::int64_t>(wanted);
+    nghttp2_submit_window_update(session_, NGHTTP2_FLAG_NONE, stream.id_, static_cast<std::int32_t>(wanted));
   }
   window_queue_.erase(window_queue_.begin(), window_queue_.begin() + static_cast<std::ptrdiff_t>(granted));
 }
@@ -431,6 +460,7 @@ void Session::ReopenWindow(Stream& stream) {
 
 void Session::AnswerHttp(Stream& stream, int http_status) {
   if (std::exchange(stream.finished_, true)) return;
+  DropRequest(stream);
   stream.answering_ = true;
   const std::string status = std::to_string(http_status);
   const nghttp2_nv header = Header(":status", status);
@@ -447,6 +477,7 @@ void Session::Send(Stream& stream, WipedBytes message) {
 
 void Session::Finish(Stream& stream, CallStatus status) {
   if (std::exchange(stream.finished_, true)) return;
+  DropRequest(stream);
   stream.status_ = std::move(status);
   if (stream.answering_) return Resume(stream);
   // No message: the header and the trailers are one ("Trailers-Only").
@@ -525,7 +556,7 @@ void Session::EndCutOff() {
 }
 
 void Session::Reset(Stream& stream) {
-  stream.finished_ = true;
+  if (!std::exchange(stream.finished_, true)) DropRequest(stream);
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_CANCEL);
 }
 
@@ -539,8 +570,9 @@ void Session::Ping() {
 void Session::AnnounceGoAway() { nghttp2_submit_shutdown_notice(session_); }
 
 void Session::GoAway(std::uint32_t error_code) {
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
-                        error_code, nullptr, 0);
+  last_served_ = nghttp2_session_get_last_proc_stream_id(session_);
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, last_served_, error_code, nullptr, 0);
+  guard_.Expect(bounds::kMaxExpectedBytes);
 }
 
 void Session::Terminate(std::uint32_t error_code) { nghttp2_session_terminate_session(session_, error_code); }

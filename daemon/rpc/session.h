@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "daemon/rpc/bounds.h"
 #include "daemon/rpc/close_cause.h"
 #include "daemon/rpc/flood_guard.h"
+#include "daemon/rpc/idle_reset_filter.h"
 #include "daemon/rpc/stream.h"
 
 namespace tokend::rpc {
@@ -27,7 +29,8 @@ class Session {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  // Whom the session tells. It is told outside of nghttp2's callbacks, and may use the session.
+  // Whom Receive and Produce tell what they have brought, once nghttp2 is done with it. It may use the
+  // session.
   class Owner {
    public:
     virtual ~Owner() = default;
@@ -44,14 +47,11 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Takes bytes from the client. Tell() says what they brought.
+  // Takes bytes from the client.
   void Receive(std::string_view bytes, TimePoint now);
 
   // Appends to `out` what the client shall get, up to about 48 KiB.
   void Produce(WipedBytes& out, TimePoint now);
-
-  // Tells the owner what Receive and Produce have brought.
-  void Tell();
 
   // Why the connection must end at once: a bound that the client passed, or a rule of HTTP/2 that it broke.
   std::optional<CloseCause> fault() const;
@@ -71,6 +71,8 @@ class Session {
   // Takes the next message of a request. The client may then send as much again, where it sends several.
   std::string TakeMessage(Stream& stream);
   void ReopenWindow(Stream& stream);
+  // Forgets what nobody asks for any more: of the request's head all but its timeout.
+  void DropHead(Stream& stream);
 
   // Asks whether the client is there. `answered_pings` counts the answers.
   void Ping();
@@ -89,8 +91,9 @@ class Session {
 
   bool settings_received() const { return settings_received_; }
   bool settings_acknowledged() const { return settings_acknowledged_; }
-  std::uint64_t frames() const { return guard_.frames(); }
   std::size_t streams() const { return streams_.size(); }
+  // Bytes that are held of requests, and of answers.
+  std::size_t held_bytes() const { return held_bytes_; }
   std::size_t queued_answer_bytes() const { return queued_answer_bytes_; }
   std::size_t queued_frames() const { return nghttp2_session_get_outbound_queue_size(session_); }
 
@@ -105,7 +108,7 @@ class Session {
   struct Callbacks;
   friend struct Callbacks;
 
-  Stream* OnHead(const nghttp2_frame& frame);
+  void OnHead(const nghttp2_frame& frame);
   int OnHeader(const nghttp2_frame& frame, std::string_view name, std::string_view value);
   void OnFrame(const nghttp2_frame& frame);
   void OnData(StreamId id, std::string_view bytes);
@@ -114,7 +117,12 @@ class Session {
   ssize_t ReadAnswer(StreamId id, std::size_t size, std::uint32_t& flags);
   int SendAnswer(StreamId id, const std::uint8_t* frame_head, std::size_t size);
 
+  void Take(std::string_view bytes);
+  void TellProgress();
+  void TellEnds();
   void Progressed(Stream& stream);
+  void CountHeld(Stream& stream);
+  void DropRequest(Stream& stream);
   void WantWindow(Stream& stream);
   void GrantWindows();
   void ReturnWindow(Stream& stream);
@@ -127,6 +135,7 @@ class Session {
   Owner& owner_;
   nghttp2_session* session_ = nullptr;
   TimePoint now_;
+  IdleResetFilter idle_resets_;
   FloodGuard guard_;
   std::optional<CloseCause> fault_;
 
@@ -135,10 +144,11 @@ class Session {
   std::vector<std::unique_ptr<Stream>> closed_;
   std::vector<StreamId> cut_off_;  // answered in full before their request's end
   StreamId head_stream_ = 0;       // whose header block nghttp2 does not ignore
+  StreamId last_served_ = std::numeric_limits<StreamId>::max();  // as the GOAWAY says
 
   std::vector<StreamId> window_queue_;  // streams that wait for a window, the oldest first
   std::size_t window_pool_ = bounds::kWindowPool;
-  std::size_t held_bytes_ = 0;  // of requests
+  std::size_t held_bytes_ = 0;
   std::size_t queued_answer_bytes_ = 0;
 
   WipedBytes* out_ = nullptr;  // while Produce runs

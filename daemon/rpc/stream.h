@@ -44,6 +44,7 @@ class Stream {
   const StreamId id_;
   RequestHead head_;
   MessageReader messages_;
+  std::size_t held_bytes_ = 0;  // of both
   bool has_head_ = false;
   bool has_ended_ = false;
 

@@ -9,6 +9,8 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
@@ -83,6 +85,7 @@ void SetOptions(SSL_CTX* context) {
   SSL_CTX_set_session_id_context(context, kSessionContext, sizeof(kSessionContext) - 1);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);  // else one read takes all records that bring no data
   SSL_CTX_set_alpn_select_cb(context, &SelectHttp2, nullptr);
 }
 
@@ -130,7 +133,9 @@ Result<std::chrono::system_clock::time_point> NotAfter(const X509& certificate) 
   if (ASN1_TIME_to_tm(X509_get0_notAfter(&certificate), &utc) != 1) {
     return absl::InvalidArgumentError("the client certificate has no readable end");
   }
-  return std::chrono::system_clock::from_time_t(timegm(&utc));
+  using Clock = std::chrono::system_clock;
+  constexpr std::time_t kLast = std::chrono::floor<std::chrono::seconds>(Clock::duration::max()).count();
+  return Clock::from_time_t(std::min(timegm(&utc), kLast));  // 9999-12-31 is past what the clock can tell
 }
 
 }  // namespace

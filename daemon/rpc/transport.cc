@@ -69,6 +69,9 @@ const BIO_METHOD* QuietSocket() {
   return method;
 }
 
+// Such as a change of keys, which clients make after some 10^7 records (RFC 8446, 5.5), or an alert.
+constexpr int kMaxOtherRecords = 100;
+
 class TlsTransport final : public Transport {
  public:
   explicit TlsTransport(SslSession session) : session_(std::move(session)) {}
@@ -81,6 +84,8 @@ class TlsTransport final : public Transport {
     unsigned int size = 0;
     SSL_get0_alpn_selected(session_.get(), &protocol, &size);
     has_no_protocol_ = size == 0;  // the client offered none
+    SSL_set_msg_callback(session_.get(), &CountRecord);
+    SSL_set_msg_callback_arg(session_.get(), this);
     return has_no_protocol_ ? Io::kFailed : Io::kDone;
   }
 
@@ -88,16 +93,23 @@ class TlsTransport final : public Transport {
     return has_no_protocol_ ? "the client offers no protocol (ALPN)" : rpc::HandshakeError(*session_);
   }
 
+  // A client that sends no data but has TLS work is cut off: it may ask for new keys a few times. One whose
+  // own answer to that waits to be written, or that leaves TLS half way, is none that we know.
   Io Read(char* into, std::size_t size, std::size_t& got) override {
     ERR_clear_error();
     const int done = SSL_read_ex(session_.get(), into, size, &got);
-    return done == 1 ? Io::kDone : Judge(done);
+    if (other_records_ > kMaxOtherRecords) return Io::kFailed;
+    if (done == 1) return Io::kDone;
+    const Io io = Judge(done);
+    return io == Io::kWantWrite ? Io::kFailed : io;
   }
 
   Io Write(std::string_view bytes, std::size_t& written) override {
     ERR_clear_error();
     const int done = SSL_write_ex(session_.get(), bytes.data(), bytes.size(), &written);
-    return done == 1 ? Io::kDone : Judge(done);
+    if (done == 1) return Io::kDone;
+    const Io io = Judge(done);
+    return io == Io::kWantRead ? Io::kFailed : io;
   }
 
   // Of the record that was read last: OpenSSL reads no further (SSL_CTX_set_read_ahead(3) is off).
@@ -113,6 +125,13 @@ class TlsTransport final : public Transport {
   }
 
  private:
+  // Of a record's type OpenSSL tells with its head, and for TLS 1.3, whose heads do not say it, by itself.
+  static void CountRecord(int is_sent, int, int what, const void* bytes, std::size_t size, SSL*, void* self) {
+    if (is_sent != 0 || size == 0 || (what != SSL3_RT_HEADER && what != SSL3_RT_INNER_CONTENT_TYPE)) return;
+    const bool is_data = *static_cast<const unsigned char*>(bytes) == SSL3_RT_APPLICATION_DATA;
+    if (!is_data) ++static_cast<TlsTransport*>(self)->other_records_;
+  }
+
   Io Judge(int result) {
     switch (SSL_get_error(session_.get(), result)) {
       case SSL_ERROR_WANT_READ:
@@ -128,6 +147,7 @@ class TlsTransport final : public Transport {
   }
 
   SslSession session_;
+  int other_records_ = 0;  // than data, since the handshake
   bool broken_ = false;
   bool has_no_protocol_ = false;
 };

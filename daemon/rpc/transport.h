@@ -29,7 +29,7 @@ class Transport {
   // Why Handshake failed, in fixed words.
   virtual std::string HandshakeError() const = 0;
 
-  // Reads at most `size` bytes.
+  // Reads at most `size` bytes. kWantRead may mean that what came was for TLS itself.
   virtual Io Read(char* into, std::size_t size, std::size_t& got) = 0;
   // Writes some of these bytes. Where it wants to be asked again, it wants the same bytes, and may get more.
   virtual Io Write(std::string_view bytes, std::size_t& written) = 0;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/base/form.h"
@@ -64,6 +65,12 @@ std::string MakeBody(const MintRequest& request) {
 MintOutcome NotSendable(Reason reason, std::string detail) {
   MintOutcome outcome{Refused{Failure{.reason = reason, .detail = std::move(detail)}}, {}};
   return outcome;
+}
+
+const Token* TokenOf(const MintOutcome& outcome) {
+  if (const auto* minted = std::get_if<Minted>(&outcome.result)) return minted->token.get();
+  const auto* unknown = std::get_if<Indeterminate>(&outcome.result);
+  return unknown != nullptr ? unknown->withheld.get() : nullptr;
 }
 
 }  // namespace
@@ -131,6 +138,7 @@ void AppliveryUpstream::Mint(IntentReceipt receipt, const MintRequest& request, 
                 done = std::move(done)](const loop::HttpAnswer& answer) mutable {
                  if (on_answer_) on_answer_(answer.status, answer.latency);
                  MintOutcome outcome = Judge(answer, request);
+                 if (const Token* token = TokenOf(outcome)) client_.WipeCopies(token->bearer.Expose());
                  outcome.exchange.key_generation = generation;
                  done(std::move(receipt), std::move(outcome));
                });

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <stdexcept>
 
@@ -43,6 +44,7 @@ std::string HpackLength(std::size_t length) {
 }  // namespace
 
 Wire::Wire(const std::string& address, const std::optional<TlsClient>& tls, const std::string& from) {
+  std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to a connection that the server may have closed
   Connect(address, from);
   fcntl(socket_, F_SETFL, fcntl(socket_, F_GETFL) | O_NONBLOCK);
   if (tls) StartTls(*tls);
@@ -216,6 +218,17 @@ bool Wire::AwaitClose(milliseconds patience) {
   return true;
 }
 
+bool Wire::UpdateKeys(int times) {
+  for (int i = 0; i < times; ++i) {
+    if (SSL_key_update(session_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) != 1) return false;
+    for (int done = 0; (done = SSL_do_handshake(session_.get())) != 1;) {
+      const bool is_blocked = SSL_get_error(session_.get(), done) == SSL_ERROR_WANT_WRITE;
+      if (!is_blocked || !Wait(POLLOUT, std::chrono::seconds(10))) return false;
+    }
+  }
+  return true;
+}
+
 void Wire::ShutdownWrite() { shutdown(socket_, SHUT_WR); }
 
 std::string Number(std::uint64_t value, std::size_t size) {
@@ -333,6 +346,9 @@ void Http2Client::OnFrame(std::uint8_t type, std::uint8_t flags, std::uint32_t s
         Send(NGHTTP2_WINDOW_UPDATE, 0, 0, Number(payload.size(), 4));
         if (!ends) Send(NGHTTP2_WINDOW_UPDATE, 0, stream, Number(payload.size(), 4));
       }
+      return;
+    case NGHTTP2_WINDOW_UPDATE:
+      windows_[stream] += ReadNumber(payload);
       return;
     case NGHTTP2_HEADERS:
       Decode(stream, payload, true);

@@ -55,6 +55,8 @@ class Wire {
   int socket() const { return socket_; }
   // Whether the TLS server has given a ticket for the next connection, or has taken one of an earlier.
   bool has_session_ticket() const { return has_ticket_; }
+  // Changes the keys that it writes with so often (TLS 1.3). False: the other side has closed.
+  bool UpdateKeys(int times);
   bool is_resumed() const { return SSL_session_reused(session_.get()) == 1; }
   SSL_SESSION* session() const { return SSL_get0_session(session_.get()); }
 
@@ -158,6 +160,8 @@ class Http2Client {
   const std::map<std::uint16_t, std::uint32_t>& settings() const { return settings_; }
   const Reply& reply(std::uint32_t stream) { return replies_[stream]; }
   std::size_t pings_answered() const { return pings_answered_; }
+  // How many bytes the server lets the stream send beyond its first window.
+  std::size_t window_granted(std::uint32_t stream) { return windows_[stream]; }
   // Whether PING is answered and SETTINGS acknowledged.
   void set_polite(bool polite) { polite_ = polite; }
 
@@ -176,6 +180,7 @@ class Http2Client {
   std::map<std::uint32_t, Reply> replies_;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> goaways_;
   std::map<std::uint16_t, std::uint32_t> settings_;
+  std::map<std::uint32_t, std::size_t> windows_;
   std::size_t pings_answered_ = 0;
 };
 

@@ -19,6 +19,8 @@ class ScriptedHttpClient final : public loop::HttpClient {
     posted.push_back({std::move(request), std::move(done)});
   }
 
+  void WipeCopies(std::string_view) override {}  // it keeps none
+
   void Stop() override {
     for (Posted& post : std::exchange(posted, {})) {
       loop::HttpAnswer answer;

@@ -434,6 +434,22 @@ TEST_P(InteropTest, CountsAsDoneWhatTheServerHasDoneWhenItStopsUnderLoad) {
     EXPECT_TRUE(code == 0 || code == 14) << code << ": " << count;
 }
 
+TEST_P(InteropTest, GetsALongAnswer) {
+  std::string grants;
+  for (int grant = 0; grant < 4; ++grant) {
+    grants +=
+        "    - name: many-" + std::to_string(grant) +
+        "\n      callers: [ci, \"spiffe://test.example/ci\"]\n      scopes: [sdk]\n      applications: [";
+    for (int i = 0; i < 1000; ++i) grants += (i > 0 ? ", " : "") + std::string(70, 'a') + std::to_string(i);
+    grants += "]\n";
+  }
+  StartDaemon(grants);
+  const Report report = Do({Job(kGetCaller).With("count", 20).With("parallel", 10)});
+  EXPECT_THAT(report.jobs[0].codes, ElementsAre(Pair(0, 20)));
+  ASSERT_FALSE(report.jobs[0].outcomes.empty());
+  EXPECT_GT(report.jobs[0].outcomes[0].responses[0].size(), 290'000U);
+}
+
 // Over one transport each: it takes its time.
 class PingTest : public Interop, public testing::WithParamInterface<Client> {};
 

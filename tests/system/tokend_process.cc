@@ -216,6 +216,10 @@ Tokend::Tokend(const TemporaryFolder& folder, const Options& options)
                 "      default_scopes: [sdk]\n" +
                 options.grant + "audit: {" + Replaced(options.audit, "FOLDER", folder / "") +
                 "}\nadmin: {address: \"127.0.0.1:0\"}\n" + options.more);
+  if (options.descriptors > 0) {
+    const std::string limit = std::to_string(options.descriptors);
+    prefix_ = {"/usr/bin/prlimit", "--nofile=" + limit + ":" + limit};
+  }
   if (options.uid) {
     as_user_ = AsUser(*options.uid, {SharedProgram(folder, "tokend")});
     if (chown((folder / "").c_str(), *options.uid, *options.uid) != 0) {
@@ -235,6 +239,7 @@ bool Tokend::TryRestart(const std::string& program, const std::map<std::string, 
   const std::string run = std::to_string(++starts);
   std::vector<std::string> command = as_user_.empty() ? std::vector<std::string>{Program(program)} : as_user_;
   command.insert(command.end(), {"--config", config_file_});
+  command.insert(command.begin(), prefix_.begin(), prefix_.end());
   process_ =
       std::make_unique<Process>(std::move(command), environment,
                                 out_.empty() ? folder_ / ("out" + run) : out_, folder_ / ("err" + run));

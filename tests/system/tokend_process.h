@@ -105,6 +105,7 @@ class Tokend {
     std::map<std::string, std::string> environment = {};
     std::string key = "fake-api-key";
     std::optional<uid_t> uid = {};  // root's tests: runs as this user, whose all its files then are
+    int descriptors = 0;            // how many it may have open; 0: as many as the test
     std::string audit = "file: {path: FOLDER/audit.jsonl}";  // the keys of audit
     std::string out = {};                                    // where standard output goes; empty: a file
     std::string program = "tokend";
@@ -133,6 +134,7 @@ class Tokend {
   const TemporaryFolder& folder_;
   const std::map<std::string, std::string> environment_;
   std::vector<std::string> as_user_;  // the command, where it runs as another user
+  std::vector<std::string> prefix_;   // what the command is run by
   const std::string out_;
   std::string config_file_;
   std::unique_ptr<Process> process_;

@@ -52,6 +52,15 @@ TEST(Shares, CountsWhatWasGivenBack) {
   EXPECT_EQ(shares.taken(), 0U);
 }
 
+TEST(Shares, CountsWhatWasTakenByAnotherRule) {
+  Shares shares(8);
+  for (int i = 0; i < 8; ++i) shares.TakeAnyway("greedy");
+  EXPECT_EQ(shares.HeldBy("greedy"), 8U);
+  EXPECT_FALSE(shares.HasPlaceFor("other"));
+  shares.GiveBack("greedy");
+  EXPECT_EQ(shares.taken(), 7U);
+}
+
 TEST(Shares, KnowsTheLargestHolder) {
   Shares shares(100);
   EXPECT_EQ(shares.LargestHolder(), "");

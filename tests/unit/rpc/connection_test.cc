@@ -2,9 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -257,6 +260,34 @@ TEST_F(ConnectionTest, TakesTheEndOfAConnectionForTheCancellationOfItsCalls) {
   Eventually([&] { return server_->calls_in_flight() == 0; });
 }
 
+TEST_F(ConnectionTest, TakesAnAnswerThatCannotBeWrittenForTheCancellationOfItsCall) {
+  Listen();
+  Wire wire(UnixAddress());
+  Http2Client client(wire);
+  const std::uint32_t stream = client.Begin(kCreateTokenPath, GoodRequest().SerializeAsString());
+  const auto pending = issuer_.Next();
+  ASSERT_EQ(shutdown(wire.socket(), SHUT_RD), 0);
+  // The server resets the stream for this, and can tell nobody.
+  client.Send(NGHTTP2_WINDOW_UPDATE, 0, stream, Number(0x7FFFFFFF, 4));
+  EXPECT_TRUE(pending->WaitCancelled());
+  pending->Reply(ReleasedFor(pending->request()));
+  ExpectWell();
+}
+
+TEST_F(ConnectionTest, ServesAClientThatResetsStreamsWhichItNeverBegan) {
+  Listen();
+  Wire wire(UnixAddress());
+  Http2Client client(wire);
+  const std::uint32_t running = client.Begin(kCreateTokenPath, GoodRequest().SerializeAsString());
+  const auto pending = issuer_.Next();
+  for (int i = 0; i < 100; ++i) {
+    client.Send(NGHTTP2_RST_STREAM, 0, client.NextStream(), Number(NGHTTP2_CANCEL, 4));
+  }
+  EXPECT_EQ(client.Call(kGetCallerPath, "").code(), kOk);
+  pending->Reply(ReleasedFor(pending->request()));
+  EXPECT_EQ(client.Await(running).code(), kOk);
+}
+
 TEST_F(ConnectionTest, ACallsPlaceIsGivenBackBeforeItsClientHasReadTheReply) {
   config_.server.max_in_flight = 1;
   Listen();
@@ -301,7 +332,7 @@ TEST_F(ConnectionTest, EndsTheConnectionOfAClientThatSendsTooMuchOfUnfinishedReq
   Http2Client client(wire);
   client.set_polite(false);  // it keeps the windows of before the settings
   std::string frames;
-  for (std::uint32_t stream = 1; stream < 40; stream += 2) {
+  for (std::uint32_t stream = 1; stream < 80; stream += 2) {
     frames += Head(stream, RequestHeaders(kCreateTokenPath));
     const std::string part = Message(std::string(60000, 'x')).substr(0, 50000);
     for (std::size_t at = 0; at < part.size(); at += 16384) {
@@ -312,6 +343,48 @@ TEST_F(ConnectionTest, EndsTheConnectionOfAClientThatSendsTooMuchOfUnfinishedReq
   EXPECT_TRUE(wire.AwaitClose());
   Eventually([&] { return Closed("pod", "held_requests") == 1; });
   ExpectWell();
+}
+
+TEST_F(ConnectionTest, BoundsWhatTheClientsOfAListenerSendOfUnfinishedRequests) {
+  Listen();
+  std::vector<std::unique_ptr<Wire>> wires;
+  const Headers large = {{"authorization", std::string(15000, 'x')}};
+  const std::size_t each = 60 * 15000;
+  for (std::size_t sent = 0; sent < bounds::kMaxListenerRequestBytes + 4 * each; sent += each) {
+    wires.push_back(std::make_unique<Wire>(UnixAddress()));
+    const Http2Client client(*wires.back());
+    for (std::uint32_t i = 0; i < 60; ++i) {
+      wires.back()->Send(Head(2 * i + 1, RequestHeaders(kCreateTokenPath, large)));
+    }
+  }
+  Eventually([&] { return Closed("pod", "held_requests") >= 1; });
+  EXPECT_LE(Closed("pod", "held_requests"), 8U);
+  ExpectWell();
+}
+
+TEST_F(ConnectionTest, ServesLongMessagesThatWereBegunBeforeTheClientKnewItsWindow) {
+  Listen();
+  Wire wire(UnixAddress());
+  Http2Client client(wire);
+  v1::CreateTokenRequest request = GoodRequest();
+  request.set_description(std::string(60 * 1000, 'x'));
+  const std::string message = Message(request.SerializeAsString());
+  constexpr std::size_t kBegun = 8000;
+  std::vector<std::uint32_t> streams;
+  for (int i = 0; i < 8; ++i) {
+    streams.push_back(client.NextStream());
+    wire.Send(Head(streams.back(), RequestHeaders(kCreateTokenPath)) +
+              Frame(NGHTTP2_DATA, 0, streams.back(), message.substr(0, kBegun)));
+  }
+  for (const std::uint32_t stream : streams) {
+    ASSERT_TRUE(client.Until(
+        [&] { return client.window_granted(stream) + bounds::kStreamWindow >= message.size(); }));
+    for (std::size_t at = kBegun; at < message.size(); at += 10000) {
+      client.Send(NGHTTP2_DATA, at + 10000 >= message.size() ? NGHTTP2_FLAG_END_STREAM : 0, stream,
+                  message.substr(at, 10000));
+    }
+    EXPECT_EQ(client.Await(stream).code(), kInvalidArgument);
+  }
 }
 
 TEST_F(ConnectionTest, KeepsCallsWaitingWhileAnswersAreNotRead) {
@@ -393,6 +466,40 @@ TEST_F(ConnectionTest, AnswersWhatRunsAndTakesNoMoreOfAClientThatResetsTooMuch) 
   EXPECT_EQ(client.reply(late).code(), -1);
   Eventually([&] { return Closed("pod", "resets") == 1; });
   ExpectWell();
+}
+
+TEST_F(ConnectionTest, BeginsNoCallThatItsGoAwayDisowns) {
+  Listen();
+  Wire wire(UnixAddress());
+  Http2Client client(wire);
+  const std::uint32_t running = client.Begin(kCreateTokenPath, GoodRequest().SerializeAsString());
+  const auto first = issuer_.Next();
+  std::set<std::string> begun;
+  issuer_.AnswerBy([&begun](const auto& pending) { begun.insert(pending->request().request_id()); });
+  std::string frames;
+  for (int i = 0; i < 1005; ++i) {
+    const std::uint32_t stream = client.NextStream();
+    frames += Head(stream, RequestHeaders(kGetCallerPath)) +
+              Frame(NGHTTP2_RST_STREAM, 0, stream, Number(NGHTTP2_CANCEL, 4));
+  }
+  std::map<std::string, std::uint32_t> streams;
+  for (std::uint32_t i = 0; i < 120; ++i) {  // each within its first window, together more than is ignored
+    v1::CreateTokenRequest request = GoodRequest();
+    request.set_request_id("0123abcd-4567-89ab-cdef-000000000" + std::to_string(100 + i));
+    request.set_description(std::string(200, 'x'));
+    const std::uint32_t stream = client.NextStream();
+    streams[request.request_id()] = stream;
+    frames += fakes::http2::Request(stream, kCreateTokenPath, request.SerializeAsString(),
+                                    {{"x", std::string(1500, 'x')}});
+  }
+  wire.Send(frames);
+  ASSERT_TRUE(client.Until([&] { return !client.goaways().empty(); }));
+  first->Reply(ReleasedFor(first->request()));
+  EXPECT_EQ(client.Await(running).code(), kOk);
+  server_.reset();  // what it has begun, it has begun by now
+  for (const auto& [request_id, stream] : streams) {
+    EXPECT_EQ(begun.contains(request_id), stream <= client.goaways().front().second) << stream;
+  }
 }
 
 TEST_F(ConnectionTest, CountsStreamsThatTheClientMakesTheServerReset) {
@@ -578,6 +685,17 @@ TEST_F(ShortTimesTest, ARequestThatNeverEndsIsEndedAndNothingElse) {
   EXPECT_EQ(client.Call(kGetCallerPath, "").code(), kOk);
 }
 
+TEST_F(ShortTimesTest, AStreamOfMessagesThatSendsNoneIsEnded) {
+  times_.request = kShort;
+  Listen();
+  Wire wire(UnixAddress());
+  Http2Client client(wire);
+  const std::uint32_t stream = client.NextStream();
+  wire.Send(Head(stream, RequestHeaders(kReflectionPath)));
+  EXPECT_EQ(client.Await(stream).code(), kDeadlineExceeded);
+  EXPECT_EQ(client.Call(kGetCallerPath, "").code(), kOk);
+}
+
 TEST_F(ShortTimesTest, AnAnswerThatIsNotReadIsEndedAndNothingElse) {
   times_.answer = kShort;
   Listen();
@@ -596,6 +714,7 @@ TEST_F(ShortTimesTest, AConnectionThatShowsNoCallerIsEnded) {
   Wire wire(UnixAddress());
   Http2Client client(wire);
   EXPECT_EQ(client.Call(kCheckPath, "").code(), kOk);
+  wire.Send(Head(client.NextStream(), RequestHeaders(kGetCallerPath)));  // a request that it does not end
   EXPECT_TRUE(client.Until([&] { return wire.closed(); }));
   EXPECT_EQ(client.goaways().size(), 2U);
   Eventually([&] { return Closed("pod", "no_caller") == 1; });
@@ -748,6 +867,23 @@ TEST_F(ConnectionTest, OneAddressCannotTakeAllConnectionsFromTheOthers) {
     EXPECT_EQ(client.Call(kGetCallerPath, "").code(), kOk);
   }
   EXPECT_GE(Closed("local", "share"), 30U);
+}
+
+TEST_F(ConnectionTest, AProxysAddressHasNoMoreConnectionsThanItsListener) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 80;  // 40 connections
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  config::Listener listener = TcpListener();
+  listener.max_connections_per_peer = 1000;
+  Start({listener});
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  std::vector<std::unique_ptr<Wire>> wires;
+  for (int i = 0; i < 100; ++i) wires.push_back(std::make_unique<Wire>(server_->addresses()[0]));
+  Http2Client client(*wires.back());
+  EXPECT_EQ(client.Call(kGetCallerPath, "").code(), kOk);
+  EXPECT_EQ(Metric("tokend_connections{listener=\"local\"}"), 40U);
 }
 
 TEST_F(ConnectionTest, AProxysAddressMayHaveAsManyConnectionsAsItsListenerSays) {

@@ -189,6 +189,20 @@ TEST_F(UnixSocketTest, RefusesAnotherUsersLock) {
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
+TEST_F(UnixSocketTest, DoesNotWaitAtAFifoThatSomebodyHasPutInPlaceOfItsLock) {
+  ASSERT_EQ(mkfifo((folder_ + "/.tokend.lock").c_str(), 0666), 0);
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_FALSE(Open().ok());
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+}
+
+TEST_F(UnixSocketTest, FollowsNoLinkThatSomebodyHasPutInPlaceOfItsLock) {
+  const std::string target = folder_ + "/precious";
+  ASSERT_EQ(symlink(target.c_str(), (folder_ + "/.tokend.lock").c_str()), 0);
+  EXPECT_FALSE(Open().ok());
+  EXPECT_FALSE(std::filesystem::exists(target));
+}
+
 TEST_F(UnixSocketTest, SaysThatItsFolderIsMissing) {
   path_ = folder_ + "/missing/t.sock";
   const Status status = Open().status();

@@ -110,15 +110,30 @@ TEST_F(TlsTest, AConnectionEndsWithTheCertificateThatLetItIn) {
   Eventually([&] { return Closed("cluster", "certificate") == 1; });
 }
 
+TEST_F(TlsTest, ServesAClientWhoseCertificateEndsAfterTheYear2262) {
+  Listen();
+  EXPECT_TRUE(IsServed(ClientWith("URI:" + std::string(kSpiffeId), std::chrono::years(300))));
+}
+
+TEST_F(TlsTest, AClientMayChangeItsKeysNowAndThenAndNotMoreOften) {
+  Listen();
+  Wire wire(server_->addresses()[0], Good());
+  Http2Client client(wire);
+  EXPECT_TRUE(wire.UpdateKeys(10));
+  EXPECT_EQ(client.Call(kGetCallerPath, "").code(), 0);
+  wire.UpdateKeys(200);
+  EXPECT_TRUE(wire.AwaitClose());
+  EXPECT_TRUE(IsServed(Good()));
+}
+
 TEST_F(TlsTest, SaysInTheLogWhyAClientCertificateWasRefused) {
   Listen();
   const fakes::TestAuthority other;
   const fakes::Identity foreign = other.Issue("DNS:a.example");
   const fakes::Identity expired = authority_.Issue("DNS:a.example", seconds(-60));
-  for (const auto& [identity, words] :
-       {std::pair{foreign, "verify 7 certificate signature failure"},
-        {expired, "verify 10 certificate has expired"},
-        {fakes::Identity{}, "peer did not return a certificate"}}) {
+  for (const auto& [identity, words] : {std::pair{foreign, "verify 7 certificate signature failure"},
+                                        {expired, "verify 10 certificate has expired"},
+                                        {fakes::Identity{}, "peer did not return a certificate"}}) {
     testing::internal::CaptureStderr();
     const std::uint64_t before = FailedHandshakes();
     EXPECT_FALSE(

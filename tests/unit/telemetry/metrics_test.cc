@@ -176,6 +176,8 @@ TEST(Metrics, AreThoseThatTheirPageLists) {
   metrics.SetObstacle("acme", Metrics::Obstacle::kPaused, true);
   metrics.SetRetryBudget("acme", 1);
   metrics.SetRedisReachable(true);
+  metrics.SetConnections("local", 1);
+  metrics.ConnectionClosed("local", "client");
   std::ifstream file(TOKEND_SOURCE "/deploy/README.md");
   const std::string page(std::istreambuf_iterator<char>(file), {});
   EXPECT_EQ(Matches(metrics.Text(), "# TYPE ([a-z_]+) "),
