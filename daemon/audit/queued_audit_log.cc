@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "daemon/base/failpoint.h"
+#include "daemon/base/thread.h"
 
 namespace tokend::audit {
 namespace {
@@ -20,7 +21,7 @@ QueuedAuditLog::QueuedAuditLog(Parts parts, loop::EventLoop& loop, Hooks hooks, 
       timing_(timing),
       notes_(timing.note_window),
       keys_(std::make_shared<const Keys>(std::move(parts_.keys))),
-      thread_([this] { Run(); }) {}
+      thread_(StartThread("audit", [this] { Run(); })) {}
 
 QueuedAuditLog::~QueuedAuditLog() { Stop(); }
 
@@ -138,7 +139,6 @@ void QueuedAuditLog::Reply(std::vector<Answer> answers, std::size_t places) {
 }
 
 void QueuedAuditLog::Run() {
-  BlockSignals();
   while (Wait()) {
     if (!healthy_ && !Repair()) continue;
     Take();

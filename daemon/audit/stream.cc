@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <csignal>
 #include <utility>
+
+#include "daemon/base/thread.h"
 
 namespace tokend::audit {
 namespace {
@@ -35,13 +36,8 @@ Status WriteStream(int descriptor, std::string_view& rest, absl::FunctionRef<boo
   return absl::OkStatus();
 }
 
-void BlockSignals() {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-}
-
-StreamCopy::StreamCopy(int descriptor) : descriptor_(descriptor), thread_([this] { Run(); }) {}
+StreamCopy::StreamCopy(int descriptor)
+    : descriptor_(descriptor), thread_(StartThread("audit-stdout", [this] { Run(); })) {}
 
 StreamCopy::~StreamCopy() {
   {
@@ -65,7 +61,6 @@ bool StreamCopy::OutOfTime() {
 }
 
 void StreamCopy::Run() {
-  BlockSignals();
   while (true) {
     std::string lines;
     {

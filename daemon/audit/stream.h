@@ -19,10 +19,6 @@ namespace tokend::audit {
 // others share it.
 Status WriteStream(int descriptor, std::string_view& rest, absl::FunctionRef<bool()> give_up);
 
-// Blocks every signal in the calling thread: they are for the main thread, and writing to a pipe that nobody
-// reads any more is then an error and not the end of the process.
-void BlockSignals();
-
 // A copy of what is written elsewhere, that nothing waits for: what its reader does not keep up with is
 // dropped, whole lines at a time. Any thread.
 class StreamCopy {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/base/thread.h"
 #include "daemon/identity/https_get.h"
 
 namespace tokend::identity {
@@ -162,7 +163,7 @@ void UrlKeySource::Fetcher::Stop() {
 
 UrlKeySource::UrlKeySource(config::JwksUrl url, KeyFetchTimes times, FetchObserver observer)
     : fetcher_(std::make_shared<Fetcher>(std::move(url), times, std::move(observer))),
-      thread_([fetcher = fetcher_] { fetcher->Run(); }) {}
+      thread_(StartThread("jwks", [fetcher = fetcher_] { fetcher->Run(); })) {}
 
 UrlKeySource::~UrlKeySource() {
   fetcher_->Stop();

@@ -7,6 +7,7 @@
 #include <new>
 #include <stdexcept>
 
+#include "daemon/base/thread.h"
 #include "daemon/loop/curl_http_client.h"
 #include "daemon/loop/curl_memory.h"
 
@@ -34,22 +35,6 @@ void PrepareProcess() {
   if (!resolves_apart) throw std::runtime_error("libcurl is built without an asynchronous resolver");
 }
 
-// Signals are for the main thread; threads that libcurl starts inherit this.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
-
 }  // namespace
 
 CurlLoop::CurlLoop() {
@@ -67,8 +52,7 @@ CurlLoop::~CurlLoop() {
 
 void CurlLoop::Start() {
   assert(!thread_.joinable());
-  const SignalsBlocked blocked;
-  thread_ = std::thread([this] { Run(); });
+  thread_ = StartThread("loop", [this] { Run(); });
 }
 
 void CurlLoop::Stop() {

@@ -3,7 +3,6 @@
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include <system_error>
 #include <utility>
 
+#include "daemon/base/thread.h"
 #include "daemon/rpc/bounds.h"
 #include "daemon/rpc/peer_address.h"
 #include "daemon/telemetry/log.h"
@@ -52,8 +52,6 @@ constexpr seconds kReportInterval{1};
 
 // Addresses whose rate of handshakes is remembered before those that are at rest are forgotten.
 constexpr std::size_t kMaxRememberedRates = 4096;
-
-constexpr std::size_t kThreadNameBytes = 15;  // pthread_setname_np(3)
 
 bool IsShortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
@@ -128,12 +126,10 @@ Listener::~Listener() {
 
 Status Listener::Start() {
   try {
-    thread_ = std::thread([this] { Run(); });
+    thread_ = StartThread("rpc:" + services_.listener, [this] { Run(); });
   } catch (const std::system_error&) {
     return absl::ResourceExhaustedError("there is no thread for the listener; raise the limit of processes");
   }
-  pthread_setname_np(thread_.native_handle(),
-                     ("rpc:" + services_.listener).substr(0, kThreadNameBytes).c_str());
   return absl::OkStatus();
 }
 

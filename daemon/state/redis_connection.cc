@@ -1,23 +1,16 @@
 #include "daemon/state/redis_connection.h"
 
-#include <pthread.h>
-
 #include <algorithm>
-#include <csignal>
 #include <string_view>
 #include <utility>
 #include <variant>
+
+#include "daemon/base/thread.h"
 
 namespace tokend::state {
 namespace {
 
 using std::chrono::steady_clock;
-
-void BlockSignals() {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, nullptr);
-}
 
 // A request_id that is evicted could have a second token.
 Status JudgeMemory(const RedisReply& info) {
@@ -42,7 +35,7 @@ RedisConnection::RedisConnection(loop::EventLoop& loop, Options options)
     : loop_(loop),
       options_(std::move(options)),
       why_(absl::UnavailableError("there is no connection to Redis yet")),
-      thread_([this] { Work(); }) {}
+      thread_(StartThread("redis", [this] { Work(); })) {}
 
 RedisConnection::~RedisConnection() {
   {
@@ -75,7 +68,6 @@ void RedisConnection::Run(const RedisScript& script, std::vector<std::string> ke
 }
 
 void RedisConnection::Work() {
-  BlockSignals();
   Connect();
   while (Wait()) {
     if (!wire_) {

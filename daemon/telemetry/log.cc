@@ -21,6 +21,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "daemon/base/form.h"
+#include "daemon/base/thread.h"
 
 namespace tokend::telemetry {
 namespace {
@@ -206,7 +207,8 @@ void StartLog(const config::Log& options) {
 
   const std::lock_guard lock(state.mutex);
   const auto sink = std::make_shared<StandardErrorSink>(options.format);
-  state.queue = std::make_shared<spdlog::details::thread_pool>(kMaxQueuedLines, 1);
+  state.queue =
+      std::make_shared<spdlog::details::thread_pool>(kMaxQueuedLines, 1, [] { NameThisThread("log"); });
   sink->Watch(state.queue.get());
   state.logger = std::make_shared<spdlog::async_logger>("tokend", sink, state.queue,
                                                         spdlog::async_overflow_policy::overrun_oldest);
@@ -231,7 +233,7 @@ void StopLog() {
   // left to a thread that ends with the process.
   const auto written = std::make_shared<std::promise<void>>();
   const std::future<void> done = written->get_future();
-  std::thread([queue = std::move(queue), logger = std::move(logger), written]() mutable {
+  StartThread("log-end", [queue = std::move(queue), logger = std::move(logger), written]() mutable {
     queue.reset();
     logger.reset();
     written->set_value();
