@@ -477,7 +477,7 @@ TEST_F(ConnectionTest, BeginsNoCallThatItsGoAwayDisowns) {
   std::set<std::string> begun;
   issuer_.AnswerBy([&begun](const auto& pending) { begun.insert(pending->request().request_id()); });
   std::string frames;
-  for (int i = 0; i < 1005; ++i) {
+  for (int i = 0; i < 1500; ++i) {
     const std::uint32_t stream = client.NextStream();
     frames += Head(stream, RequestHeaders(kGetCallerPath)) +
               Frame(NGHTTP2_RST_STREAM, 0, stream, Number(NGHTTP2_CANCEL, 4));
