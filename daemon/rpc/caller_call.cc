@@ -10,7 +10,7 @@ namespace tokend::rpc {
 namespace {
 
 // Calls that wait until their caller is known, which may take a fetch of keys, share as if they were one's.
-constexpr std::string_view kNotYetKnown = "";
+constexpr std::string_view kNotYetKnown;
 
 }  // namespace
 
