@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <simdjson.h>
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <fstream>
 #include <iostream>
@@ -18,14 +17,14 @@
 
 #include "tokend/v1/token_service.grpc.pb.h"
 
-// The least that mints a token: gRPC's callback API in front of one libcurl thread. It believes everything it
-// is sent, so it is for the benchmark's own calls and nothing else.
+// The smallest proxy that can mint a token: gRPC's callback API in front of one libcurl thread. It checks
+// nothing that it receives, so only the benchmark may call it.
 namespace {
 
 using tokend::v1::CreateTokenRequest;
 using tokend::v1::CreateTokenResponse;
 
-// As tokend has them for its 256 requests upstream.
+// The same as in tokend for its 256 requests to the upstream.
 constexpr long kMaxConnections = 3;
 constexpr long kTimeoutMs = 30000;
 constexpr int kLongestWaitMs = 1000;
@@ -50,7 +49,7 @@ std::size_t OnWrite(char* bytes, std::size_t size, std::size_t count, void* call
   return size * count;
 }
 
-// One thread that drives one multi handle.
+// A thread that drives a libcurl multi handle.
 class Upstream {
  public:
   explicit Upstream(const Flags& flags) : ca_file_(flags.ca_file), multi_(curl_multi_init()) {
@@ -65,7 +64,7 @@ class Upstream {
     thread_ = std::thread([this] { Run(); });
   }
 
-  // No call is under way any more.
+  // Call this when no call is running.
   ~Upstream() {
     stopping_ = true;
     curl_multi_wakeup(multi_);
@@ -219,12 +218,9 @@ int Serve(const Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("What tokend is measured against. For the benchmark alone.");
-  Flags flags;
-  app.add_option("--address", flags.address, "As gRPC has it: unix:///path")->required();
-  app.add_option("--base-url", flags.base_url)->required();
-  app.add_option("--ca-file", flags.ca_file)->required();
-  app.add_option("--key-file", flags.key_file)->required();
-  CLI11_PARSE(app, argc, argv);
-  return Serve(flags);
+  if (argc != 5) {
+    std::cerr << "usage: bench-bare-proxy ADDRESS BASE_URL CA_FILE KEY_FILE" << std::endl;
+    return 1;
+  }
+  return Serve({.address = argv[1], .base_url = argv[2], .ca_file = argv[3], .key_file = argv[4]});
 }

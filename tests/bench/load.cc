@@ -1,6 +1,5 @@
 #include <grpcpp/create_channel.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -17,8 +16,8 @@
 
 #include "tokend/v1/token_service.grpc.pb.h"
 
-// A stock gRPC client that keeps a number of CreateToken calls in flight on one channel for a number of
-// seconds. Prints one line of JSON; exits 1 if any call fails.
+// A gRPC client that keeps a number of CreateToken calls in flight on one channel for a number of seconds.
+// Prints one line of JSON. Exits with 1 if a call fails.
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -30,11 +29,11 @@ constexpr std::chrono::seconds kCallDeadline{10};
 
 struct Flags {
   std::string address;
-  std::size_t in_flight = 64;
-  unsigned seconds = 3;
+  std::size_t in_flight = 0;
+  int seconds = 0;
 };
 
-// A UUID that no other run sends.
+// A UUID that no other run uses.
 std::string RequestId() {
   static const std::uint64_t run = std::random_device{}() | std::uint64_t{std::random_device{}()} << 32U;
   static std::atomic<std::uint64_t> last = 0;
@@ -45,15 +44,15 @@ std::string RequestId() {
   return text.data();
 }
 
-// What all slots share.
+// The state that all slots share.
 struct Run {
   TokenService::Stub& stub;
   Clock::time_point until;
-  std::latch running;           // slots
+  std::latch running;           // counts the slots that run
   std::atomic<int> failed = 0;  // a grpc::StatusCode
 };
 
-// One call after the other.
+// Makes one call after the other.
 class Slot {
  public:
   explicit Slot(Run& run) : run_(run) {
@@ -132,11 +131,9 @@ int Measure(const Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Calls CreateToken, many at a time, and says how that went.");
-  Flags flags;
-  app.add_option("--address", flags.address, "As gRPC has it: unix:///path")->required();
-  app.add_option("--in-flight", flags.in_flight)->check(CLI::Range(1, 1024));
-  app.add_option("--seconds", flags.seconds)->check(CLI::Range(1, 60));
-  CLI11_PARSE(app, argc, argv);
-  return Measure(flags);
+  if (argc != 4) {
+    std::cerr << "usage: bench-load ADDRESS IN_FLIGHT SECONDS" << std::endl;
+    return 1;
+  }
+  return Measure({.address = argv[1], .in_flight = std::stoul(argv[2]), .seconds = std::stoi(argv[3])});
 }

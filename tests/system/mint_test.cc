@@ -145,7 +145,7 @@ TEST_F(Mint, DrainsOnSigtermAndExitsZero) {
                      fakes::ScriptEnd::kRepeatLast);
   Answered running;
   std::jthread call([&] { running = Create("ios-app"); });
-  // A client that does not heed that it is told to begin no more calls.
+  // This client ignores GOAWAY and starts another call.
   fakes::http2::Wire wire(tokend_->address());
   fakes::http2::Http2Client stubborn(wire);
   const std::uint32_t slow = stubborn.Begin(kCreateTokenPath, RequestFor("ios-app").SerializeAsString());
@@ -210,7 +210,7 @@ TEST_F(Mint, SecondDaemonOnTheSameAuditLogFailsToStart) {
 }
 
 TEST(Commands, BadUsageAndBadConfigurationExitWithTwo) {
-  const TemporaryFolder folder;
+  const fakes::TemporaryFolder folder;
   for (const std::vector<std::string>& command :
        std::vector<std::vector<std::string>>{{Program("tokend")}, {Program("tokend"), "--confg", "x"}}) {
     const Ended ended = RunProgram(command);
@@ -228,7 +228,7 @@ TEST(Commands, BadUsageAndBadConfigurationExitWithTwo) {
 }
 
 TEST(Commands, CheckSaysTheWarningsAfterTheErrors) {
-  const TemporaryFolder folder;
+  const fakes::TemporaryFolder folder;
   WriteFile(folder / "bad.yaml", "audit: {stdout: {}}\nlistenrs: []\n");
   const Ended ended = RunProgram({Program("tokend"), "check", "--config", folder / "bad.yaml"});
   EXPECT_EQ(ended.exit, 2);

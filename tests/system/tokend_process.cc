@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -36,17 +37,6 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
 }
 
 }  // namespace
-
-TemporaryFolder::TemporaryFolder() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "tokend-test-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
-  path_ = pattern;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 std::string ReadFile(const std::string& path) {
   const std::ifstream file(path, std::ios::binary);
@@ -113,7 +103,7 @@ std::optional<int> Process::Wait(std::chrono::seconds limit) {
 
 Ended RunProgram(std::vector<std::string> command, const std::map<std::string, std::string>& environment,
                  std::chrono::seconds limit) {
-  const TemporaryFolder folder;
+  const fakes::TemporaryFolder folder;
   Process process(std::move(command), environment, folder / "out", folder / "err");
   const std::optional<int> exit = process.Wait(limit);
   return {exit.value_or(-1), process.out(), process.err()};
@@ -127,7 +117,7 @@ std::vector<std::string> AsUser(uid_t uid, std::vector<std::string> command) {
   return prefixed;
 }
 
-std::string SharedProgram(const TemporaryFolder& folder, const std::string& name) {
+std::string SharedProgram(const fakes::TemporaryFolder& folder, const std::string& name) {
   std::filesystem::permissions(folder / "", std::filesystem::perms(0755));
   std::filesystem::copy_file(Program(name), folder / name, std::filesystem::copy_options::skip_existing);
   return folder / name;
@@ -159,7 +149,7 @@ std::vector<std::string> AuditFiles(const std::string& folder) {
 
 std::vector<std::string> AuditRecords(const std::string& folder) {
   constexpr std::string_view kBegin = "{\"seq\":";
-  std::vector<std::string> records;  // the newest first
+  std::vector<std::string> records;  // newest first
   std::uint64_t limit = UINT64_MAX;
   const std::vector<std::string> files = AuditFiles(folder);
   for (auto file = files.rbegin(); file != files.rend(); ++file) {
@@ -196,7 +186,7 @@ std::string Field(const std::string& line, const std::string& name) {
   return line.substr(begin, line.find('"', begin) - begin);
 }
 
-Tokend::Tokend(const TemporaryFolder& folder, const Options& options)
+Tokend::Tokend(const fakes::TemporaryFolder& folder, const Options& options)
     : folder_(folder),
       environment_(options.environment),
       out_(options.out),
@@ -235,7 +225,7 @@ Tokend::Tokend(const TemporaryFolder& folder, const Options& options)
 }
 
 bool Tokend::TryRestart(const std::string& program, const std::map<std::string, std::string>& environment) {
-  static int starts = 0;  // so that each start has a log of its own
+  static int starts = 0;  // gives each start its own log file
   const std::string run = std::to_string(++starts);
   std::vector<std::string> command = as_user_.empty() ? std::vector<std::string>{Program(program)} : as_user_;
   command.insert(command.end(), {"--config", config_file_});

@@ -1,4 +1,4 @@
-// Every way in which the upstream can fail, over real TLS, as its caller sees it and as the log records it.
+// Every way in which the upstream can fail, over real TLS: what the caller gets and what the log records.
 #include <gmock/gmock.h>
 
 #include "tests/system/fixture.h"
@@ -83,8 +83,8 @@ std::vector<Row> Rows() {
   };
 }
 
-// So many organizations that no fault is felt by the next one's calls: "acme-0" and so on.
-std::string Organizations(const TemporaryFolder& folder, std::size_t count) {
+// One organization for each fault, "acme-0" and so on, so that no fault affects the calls of the next.
+std::string Organizations(const fakes::TemporaryFolder& folder, std::size_t count) {
   std::string yaml;
   for (std::size_t i = 0; i < count; ++i) {
     yaml += "      - name: acme-" + std::to_string(i) + "\n        api_key: {file: " + (folder / "api-key") +
@@ -119,7 +119,7 @@ std::string ProtocolName(const testing::TestParamInfo<Protocol>& info) {
 INSTANTIATE_TEST_SUITE_P(Over, UpstreamErrors, testing::Values(Protocol::kHttp1, Protocol::kHttp2),
                          ProtocolName);
 
-TEST_P(UpstreamErrors, EachIsToldRecordedAndSentOnce) {
+TEST_P(UpstreamErrors, EachIsReturnedToTheCallerRecordedAndSentOnce) {
   const std::vector<Row> rows = Rows();
   StartOver(GetParam(), Organizations(folder_, rows.size()));
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -168,7 +168,7 @@ TEST_P(UpstreamErrors, NothingListeningIsUnavailableAndMayBeTriedAgain) {
   EXPECT_EQ(Create("ios-app", kRequestId).code, 0);
 }
 
-// The four ways in which libcurl by itself would send the POST a second time, or not say that it was sent.
+// The four cases in which libcurl by default sends the POST a second time or does not tell that it sent it.
 TEST_P(UpstreamErrors, ConnectionThatDiesAfterThePostWasReadIsUnknownAndOnePost) {
   enum class On { kFresh, kReused };
   for (const On on : {On::kFresh, On::kReused}) {
@@ -207,7 +207,7 @@ TEST_F(SystemTest, ResetStreamsAndGoawaysAreUnknownAndOnePostEach) {
   }
 }
 
-TEST_F(SystemTest, UpstreamThatIsNotWhomItsCertificateNamesGetsNoKey) {
+TEST_F(SystemTest, UpstreamWithACertificateOfAnotherHostGetsNoKey) {
   fakes::FakeAppliveryOptions other;
   other.certificate_hosts = {"other.example"};
   Start({}, other);
@@ -224,8 +224,8 @@ TEST_F(SystemTest, KeyThatTheUpstreamRefusesIsTheDaemonsFaultNotTheCallers) {
   EXPECT_EQ(answered.upstream_code, "4004");
 }
 
-// Plants the key and the bearers as canaries, drives every error, and looks for them in all that comes out.
-TEST_F(SystemTest, NeitherKeyNorBearerStandsInAnythingThatComesOut) {
+// Provokes every error, and searches all output of the daemon for the API key and the bearers.
+TEST_F(SystemTest, NeitherKeyNorBearerIsInAnyOutput) {
   Tokend::Options options;
   options.key = "canary-key-0123456789";
   options.upstream = "    timeout: 1s\n";
