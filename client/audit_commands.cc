@@ -1,3 +1,5 @@
+#include "client/audit_commands.h"
+
 #include <absl/strings/numbers.h>
 #include <absl/time/time.h>
 #include <openssl/crypto.h>
@@ -13,48 +15,28 @@
 #include <vector>
 
 #include "client/audit_verify.h"
-#include "client/commands.h"
-#include "client/exit.h"
 #include "client/log_files.h"
 #include "client/table.h"
-#include "daemon/audit/audit_log.h"
+#include "daemon/audit/events.h"
 #include "daemon/audit/fingerprint.h"
 #include "daemon/audit/record_line.h"
 #include "daemon/base/form.h"
+#include "daemon/base/json.h"
 
 namespace tokend::client {
 namespace {
 
 using audit::v1::Record;
 
-// Intents that are open at a time: the daemon has at most some ten thousand under way.
+// The greatest number of intents without an end that are held. A daemon has at most some ten thousand at a
+// time.
 constexpr std::size_t kMaxOpenIntents = 1'000'000;
 constexpr std::size_t kMaxBearerBytes = 128;
 constexpr std::uint64_t kProgressBytes = std::uint64_t{64} << 20U;
 
-struct AuditArguments {
-  std::vector<std::string> files;
-  std::string public_key;
-  std::string anchor;
-  std::string token;
-  std::string fingerprint_key;
-  std::string request_id;
-  std::string caller;
-  std::string event;
-  std::string since;
-  std::string until;
-};
+Exit Fail(const Status& status) { return UsageError(std::string(status.message())); }
 
-int Fail(const Status& status) {
-  PrintError(std::string(status.message()) + "\n");
-  return kUsage;
-}
-int Fail(const std::string& message) {
-  PrintError(message + "\n");
-  return kUsage;
-}
-
-// How far it is, on a terminal, where the files are long.
+// Shows progress where standard error is a terminal and the files are long.
 LogFiles::Progress ProgressOnTerminal() {
   if (isatty(STDERR_FILENO) == 0) return nullptr;
   return [](std::uint64_t read, std::uint64_t of) {
@@ -78,41 +60,21 @@ std::string Text(const Verified& found) {
 }
 
 std::string Json(const Verified& found) {
-  std::string json = "{\"records\":" + std::to_string(found.records) +
-                     ",\"first\":" + std::to_string(found.first) + ",\"last\":" + std::to_string(found.last) +
-                     ",\"head\":" + JsonQuote(found.head) +
-                     ",\"signed_checkpoints\":" + std::to_string(found.checkpoints) +
-                     ",\"intact\":" + (found.broken ? "false" : "true");
+  std::string json;
+  JsonObject object(json);
+  object.Member("records", found.records);
+  object.Member("first", found.first);
+  object.Member("last", found.last);
+  object.Member("head", found.head);
+  object.Member("signed_checkpoints", found.checkpoints);
+  object.Member("intact", !found.broken);
   if (found.broken) {
-    json += ",\"seq\":" + std::to_string(found.broken->seq) + ",\"what\":" + JsonQuote(found.broken->what) +
-            ",\"detail\":" + JsonQuote(found.broken->detail);
+    object.Member("seq", found.broken->seq);
+    object.Member("what", found.broken->what);
+    object.Member("detail", found.broken->detail);
   }
-  return json + "}\n";
-}
-
-int RunVerify(const AuditArguments& arguments, OutputForm form) {
-  VerifyOptions options;
-  options.public_key_file = arguments.public_key;
-  if (!arguments.anchor.empty()) {
-    const std::size_t colon = arguments.anchor.find(':');
-    std::uint64_t seq = 0;
-    const std::string prev = colon == std::string::npos ? "" : arguments.anchor.substr(colon + 1);
-    if (!absl::SimpleAtoi(arguments.anchor.substr(0, colon), &seq) || seq == 0 || prev.size() != 64 ||
-        prev.find_first_not_of("0123456789abcdef") != std::string::npos) {
-      return Fail("--anchor: SEQ:PREV of a checkpoint, PREV being 64 hex digits");
-    }
-    options.anchor = {seq, prev};
-  }
-  Result<LogFiles> log = LogFiles::Open(arguments.files, ProgressOnTerminal());
-  if (!log.ok()) return Fail(log.status());
-  const Result<Verified> found = Verify(*log, options);
-  if (!found.ok()) return Fail(found.status());
-  if (found->records == 0 && !found->broken) {
-    PrintError("the files hold no record\n");
-    return kNothingFound;
-  }
-  if (!Print(form == OutputForm::kJson ? Json(*found) : Text(*found))) return kFailed;
-  return found->broken ? kVerificationFailed : kDone;
+  object.End();
+  return json + "\n";
 }
 
 Row HeadOfRecords() {
@@ -135,7 +97,7 @@ Row RowOf(const Record& record) {
           detail};
 }
 
-// Prints records as they come: tables in pieces, so that memory stays flat.
+// Prints records as they come. Tables are printed in pieces, so that memory does not grow with the log.
 class RecordPrinter {
  public:
   explicit RecordPrinter(OutputForm form) : form_(form) {}
@@ -162,10 +124,10 @@ class RecordPrinter {
   std::uint64_t count_ = 0;
 };
 
-int End(RecordPrinter& printer, const std::string& none) {
+Exit End(RecordPrinter& printer, const std::string& none) {
   if (!printer.Flush()) return kFailed;
   if (printer.count() > 0) return kDone;
-  PrintError(none + "\n");
+  PrintError(none);
   return kNothingFound;
 }
 
@@ -192,7 +154,7 @@ std::optional<audit::RecordTime> ParseMoment(const std::string& text) {
   return std::chrono::floor<std::chrono::microseconds>(absl::ToChronoTime(time));
 }
 
-// The bearer on standard input, alone on its line.
+// The fingerprint of the bearer on standard input.
 Result<std::string> FingerprintOfInput(const std::string& key_file) {
   const Result<audit::Fingerprinter> key = audit::Fingerprinter::FromFile(key_file);
   if (!key.ok()) return key.status();
@@ -208,32 +170,21 @@ Result<std::string> FingerprintOfInput(const std::string& key_file) {
   return key->Of(bearer);
 }
 
-// A misspelt one would find nothing, and that would be taken for an answer.
-Status CheckEvent(const std::string& event) {
-  namespace known = audit::event;
-  static constexpr std::array kEvents{known::kDaemonStarted,  known::kDaemonStopped,
-                                      known::kConfigReloaded, known::kConfigRejected,
-                                      known::kKeyReloaded,    known::kKeyRejected,
-                                      known::kCheckpoint,     known::kAuditRecovered,
-                                      known::kRequestInvalid, known::kRequestUnauthenticated,
-                                      known::kRequestDenied,  known::kRequestLimited,
-                                      known::kRequestFailed,  known::kRequestValidated,
-                                      known::kTokenIntended,  known::kTokenIssued,
-                                      known::kTokenRefused,   known::kTokenWithheld,
-                                      known::kTokenUnknown,   known::kTokenReplayed};
-  std::string list;
-  for (const char* one : kEvents) {
-    if (event == one) return absl::OkStatus();
-    list += (list.empty() ? "" : ", ") + std::string(one);
-  }
-  return absl::InvalidArgumentError("--event: one of " + list);
+// A misspelt event would match no record, and that would look like an answer.
+Status CheckEvent(const std::string& name) {
+  if (audit::FindEvent(name) != nullptr) return absl::OkStatus();
+  std::string names;
+  for (const audit::Event* event : audit::kEvents)
+    names += (names.empty() ? "" : ", ") + std::string(event->name);
+  return absl::InvalidArgumentError("--event: must be one of " + names);
 }
 
 Result<Filter> MakeFilter(const AuditArguments& asked) {
   Filter filter;
   if (!asked.request_id.empty()) {
     std::optional<std::string> request_id = ParseUuid(asked.request_id);
-    if (!request_id) return absl::InvalidArgumentError("--request-id: a UUID, 8-4-4-4-12 hex digits");
+    if (!request_id)
+      return absl::InvalidArgumentError("--request-id: must be a UUID (8-4-4-4-12 hex digits)");
     filter.request_id = *std::move(request_id);
   }
   if (!asked.event.empty()) {
@@ -241,7 +192,8 @@ Result<Filter> MakeFilter(const AuditArguments& asked) {
   }
   if (!asked.token.empty()) {
     if (asked.token != "-")
-      return absl::InvalidArgumentError("--token: only -, so that no token stands in a process list");
+      return absl::InvalidArgumentError(
+          "--token: must be -, for standard input: other users could read a token on the command line");
     if (asked.fingerprint_key.empty())
       return absl::InvalidArgumentError("--token - needs --fingerprint-key FILE");
     Result<std::string> fingerprint = FingerprintOfInput(asked.fingerprint_key);
@@ -249,15 +201,42 @@ Result<Filter> MakeFilter(const AuditArguments& asked) {
     filter.fingerprint = *std::move(fingerprint);
   }
   if (!asked.since.empty() && !(filter.since = ParseMoment(asked.since))) {
-    return absl::InvalidArgumentError("--since: a time such as 2026-01-31T08:00:00Z");
+    return absl::InvalidArgumentError("--since: must be a time such as 2026-01-31T08:00:00Z");
   }
   if (!asked.until.empty() && !(filter.until = ParseMoment(asked.until))) {
-    return absl::InvalidArgumentError("--until: a time such as 2026-01-31T08:00:00Z");
+    return absl::InvalidArgumentError("--until: must be a time such as 2026-01-31T08:00:00Z");
   }
   return filter;
 }
 
-int RunFind(const AuditArguments& arguments, OutputForm form) {
+}  // namespace
+
+Exit RunVerify(const AuditArguments& arguments, OutputForm form) {
+  VerifyOptions options;
+  options.public_key_file = arguments.public_key;
+  if (!arguments.anchor.empty()) {
+    const std::size_t colon = arguments.anchor.find(':');
+    std::uint64_t seq = 0;
+    const std::string prev = colon == std::string::npos ? "" : arguments.anchor.substr(colon + 1);
+    if (!absl::SimpleAtoi(arguments.anchor.substr(0, colon), &seq) || seq == 0 || prev.size() != 64 ||
+        prev.find_first_not_of("0123456789abcdef") != std::string::npos) {
+      return UsageError("--anchor: must be SEQ:PREV of a checkpoint, and PREV 64 lower-case hex digits");
+    }
+    options.anchor = {seq, prev};
+  }
+  Result<LogFiles> log = LogFiles::Open(arguments.files, ProgressOnTerminal());
+  if (!log.ok()) return Fail(log.status());
+  const Result<Verified> found = Verify(*log, options);
+  if (!found.ok()) return Fail(found.status());
+  if (found->records == 0 && !found->broken) {
+    PrintError("the files hold no record");
+    return kNothingFound;
+  }
+  if (!Print(form == OutputForm::kJson ? Json(*found) : Text(*found))) return kFailed;
+  return found->broken ? kVerificationFailed : kDone;
+}
+
+Exit RunFind(const AuditArguments& arguments, OutputForm form) {
   const Result<Filter> filter = MakeFilter(arguments);
   if (!filter.ok()) return Fail(filter.status());
   Result<LogFiles> log = LogFiles::Open(arguments.files, ProgressOnTerminal());
@@ -273,12 +252,7 @@ int RunFind(const AuditArguments& arguments, OutputForm form) {
   return End(printer, "no record matches");
 }
 
-bool EndsIntent(const std::string& event) {
-  return event == audit::event::kTokenIssued || event == audit::event::kTokenRefused ||
-         event == audit::event::kTokenWithheld || event == audit::event::kTokenUnknown;
-}
-
-int RunUnresolved(const AuditArguments& arguments, OutputForm form) {
+Exit RunUnresolved(const AuditArguments& arguments, OutputForm form) {
   Result<LogFiles> log = LogFiles::Open(arguments.files, ProgressOnTerminal());
   if (!log.ok()) return Fail(log.status());
   RecordPrinter printer(form);
@@ -289,65 +263,21 @@ int RunUnresolved(const AuditArguments& arguments, OutputForm form) {
     if (!line->has_value()) break;
     const auto& [text, record, file] = **line;
     if (!record) continue;
-    if (record->event() == audit::event::kTokenIntended) {
+    const audit::Event* const event = audit::FindEvent(record->event());
+    if (event == nullptr) continue;
+    if (event->role == audit::Event::Role::kIntent) {
       if (open.size() >= kMaxOpenIntents)
-        return Fail("more than a million intents are open: is this one log?");
+        return UsageError("more than 1,000,000 intents have no end: are these the files of one log?");
       open.emplace(record->seq(), std::pair(std::string(text), *record));
-    } else if (EndsIntent(record->event())) {
+    } else if (event->role == audit::Event::Role::kEnd) {
       open.erase(record->intent());
-      const bool unresolved =
-          record->event() == audit::event::kTokenWithheld || record->event() == audit::event::kTokenUnknown;
-      if (unresolved && !printer.Add(text, *record)) return kFailed;
+      if (event->unresolved() && !printer.Add(text, *record)) return kFailed;
     }
   }
   for (const auto& [seq, intent] : open) {
     if (!printer.Add(intent.first, intent.second)) return kFailed;
   }
   return End(printer, "every intent has an end, and no token is unknown or withheld");
-}
-
-void AddFiles(CLI::App& command, AuditArguments& arguments) {
-  command.add_option("FILE", arguments.files, "files of one log, in any order, .gz and .zst too")->required();
-}
-
-}  // namespace
-
-void AddAuditCommands(CLI::App& app, OfflineCommand& command) {
-  const auto arguments = std::make_shared<AuditArguments>();
-  CLI::App* group = app.add_subcommand("audit", "read an audit log, offline");
-  group->require_subcommand(1);
-
-  CLI::App* verify =
-      group->add_subcommand("verify", "walk the chain; exit 8 and the first break where it is broken");
-  AddFiles(*verify, *arguments);
-  verify->add_option("--public-key", arguments->public_key, "Ed25519, PEM: checkpoints must be signed by it");
-  verify->add_option("--anchor", arguments->anchor, "SEQ:PREV of a checkpoint, as kept elsewhere");
-  verify->callback([arguments, &command] {
-    command = [arguments](OutputForm form) { return RunVerify(*arguments, form); };
-  });
-
-  CLI::App* find =
-      group->add_subcommand("find", "records that match all of the options; exit 9 where none does");
-  AddFiles(*find, *arguments);
-  find->add_option("--token", arguments->token, "-: whose is the token on standard input?");
-  find->add_option("--fingerprint-key", arguments->fingerprint_key,
-                   "the daemon's audit.fingerprint_key_file");
-  find->add_option("--request-id", arguments->request_id, "UUID");
-  find->add_option("--caller", arguments->caller, "the caller's whole name");
-  find->add_option("--event", arguments->event, "token.issued and so on");
-  find->add_option("--since", arguments->since, "RFC 3339: not before");
-  find->add_option("--until", arguments->until, "RFC 3339: before");
-  find->callback([arguments, &command] {
-    command = [arguments](OutputForm form) { return RunFind(*arguments, form); };
-  });
-
-  CLI::App* unresolved = group->add_subcommand(
-      "unresolved",
-      "tokens to look for in the Applivery dashboard: unknown, withheld, or without an end; exit 9: none");
-  AddFiles(*unresolved, *arguments);
-  unresolved->callback([arguments, &command] {
-    command = [arguments](OutputForm form) { return RunUnresolved(*arguments, form); };
-  });
 }
 
 }  // namespace tokend::client

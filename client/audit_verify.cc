@@ -1,8 +1,8 @@
 #include "client/audit_verify.h"
 
 #include "daemon/audit/audit_log.h"
-#include "daemon/audit/chain.h"
 #include "daemon/audit/signature.h"
+#include "daemon/base/sha256.h"
 
 namespace tokend::client {
 namespace {
@@ -32,16 +32,16 @@ class Walk {
   Status Take(const LogFiles::Line& line) {
     const std::uint64_t expected = found_.records == 0 ? 0 : found_.last + 1;
     if (!line.record) {
-      Break(expected != 0 ? expected : 1, "changed", "a line in " + *line.file + " is no record");
+      Break(expected != 0 ? expected : 1, "changed", "a line in " + *line.file + " is not a record");
       return absl::OkStatus();
     }
     const audit::v1::Record& record = *line.record;
     if (expected != 0 && record.seq() != expected) return TakeOutOfOrder(record.seq(), expected);
     if (expected == 0 && record.seq() == 1 && record.prev() != NoHash()) {
-      Break(1, "changed", "the first line of a log has no line before it");
+      Break(1, "changed", "the prev of a log's first line must be 64 zeros");
       return absl::OkStatus();
     }
-    std::string hash = audit::Sha256(line.text);
+    std::string hash = Sha256Hex(line.text);
     if (expected != 0 && record.prev() != found_.head) return TakeUnlinked(record.seq(), hash);
     if (found_.records == 0) found_.first = record.seq();
     ++found_.records;
@@ -52,10 +52,10 @@ class Walk {
     return absl::OkStatus();
   }
 
-  // Either this line is somewhere else, or those before it are gone.
+  // Either this line is in the wrong place, or lines before it are missing.
   Status TakeOutOfOrder(std::uint64_t seq, std::uint64_t expected) {
     if (seq < expected) {
-      Break(seq, "inserted", "a second line has this number, or the line stood elsewhere");
+      Break(seq, "inserted", "another line has this number, or the line was moved");
       return absl::OkStatus();
     }
     while (true) {
@@ -63,18 +63,18 @@ class Walk {
       if (!line.ok()) return line.status();
       if (!line->has_value()) break;
       if ((*line)->record && (*line)->record->seq() == expected) {
-        Break(expected, "reordered", "the line stands behind a later one");
+        Break(expected, "reordered", "the line comes after a later one");
         return absl::OkStatus();
       }
     }
     Break(expected, "missing",
-          seq == expected + 1 ? "the line is not there"
-                              : "the lines up to " + std::to_string(seq - 1) + " are not there");
+          seq == expected + 1 ? "the line is missing"
+                              : "the lines up to " + std::to_string(seq - 1) + " are missing");
     return absl::OkStatus();
   }
 
-  // The line before is not the one that this line was chained to, or this line is not what it was: what the
-  // next line was chained to tells.
+  // Either this line or the line before it was changed. If the next line holds this line's hash, this line is
+  // intact.
   Status TakeUnlinked(std::uint64_t seq, const std::string& hash) {
     const auto next = log_.Next();
     if (!next.ok()) return next.status();
@@ -84,9 +84,9 @@ class Walk {
       Break(seq - 1, "changed", "the next line holds another hash of it");
     } else if (is_last) {
       Break(seq - 1, "changed",
-            "the next line, which is the last, holds another hash of it; or that one is changed");
+            "the next line, the last one, holds another hash of it; or that next line was changed");
     } else {
-      Break(seq, "changed", "it does not hold the hash of the line before it");
+      Break(seq, "changed", "the line does not hold the hash of the line before it");
     }
     return absl::OkStatus();
   }
@@ -96,7 +96,7 @@ class Walk {
     ++found_.unsigned_records;
     if (record.event() != audit::event::kCheckpoint) return;
     if (record.signature().empty()) {
-      if (found_.checkpoints > 0) Break(record.seq(), "bad signature", "the checkpoint has none");
+      if (found_.checkpoints > 0) Break(record.seq(), "bad signature", "the checkpoint has no signature");
       return;
     }
     if (!key_->Verifies(record.seq(), record.prev(), record.signature())) {
@@ -111,7 +111,7 @@ class Walk {
     if (!options_.anchor || options_.anchor->first != record.seq()) return;
     anchored_ = true;
     if (options_.anchor->second != record.prev()) {
-      Break(record.seq(), "changed", "the log is another one than that of the anchor");
+      Break(record.seq(), "changed", "the anchor belongs to another log");
     }
   }
 
@@ -121,7 +121,7 @@ class Walk {
       if (seq > found_.last) {
         Break(found_.last + 1, "cut off", "the anchor has seq " + std::to_string(seq));
       } else {
-        Break(seq, "missing", "the anchor's record is before these files");
+        Break(seq, "missing", "the anchor's record comes before these files");
       }
     } else if (key_ && found_.checkpoints == 0) {
       Break(found_.last, "bad signature", "no checkpoint is signed");

@@ -11,29 +11,29 @@
 namespace tokend::client {
 
 struct VerifyOptions {
-  std::string public_key_file;  // PEM, Ed25519; empty: signatures are not looked at
-  // A checkpoint's sequence number and prev, as kept elsewhere.
+  std::string public_key_file;  // PEM, Ed25519; empty: signatures are not checked
+  // The sequence number and prev of a checkpoint that was kept elsewhere.
   std::optional<std::pair<std::uint64_t, std::string>> anchor;
 };
 
-// What a walk through a log has found.
+// What a check of a log has found.
 struct Verified {
   std::uint64_t records = 0;
   std::uint64_t first = 0;
   std::uint64_t last = 0;
   std::string head;                    // SHA-256 of the last line, hex
-  std::uint64_t checkpoints = 0;       // whose signature is good, with a public key
-  std::uint64_t unsigned_records = 0;  // behind the last of them
+  std::uint64_t checkpoints = 0;       // with a valid signature; counted where there is a public key
+  std::uint64_t unsigned_records = 0;  // records after the last of these checkpoints
 
   struct Break {
     std::uint64_t seq = 0;
     std::string what;  // "changed", "missing", "inserted", "reordered", "cut off", "bad signature"
     std::string detail;
   };
-  std::optional<Break> broken;  // the first
+  std::optional<Break> broken;  // the first break of the chain
 };
 
-// Walks the chain. An error where a file or the key cannot be read; a broken chain is a finding.
+// Checks the chain. Fails where a file or the key cannot be read; a broken chain is part of the result.
 Result<Verified> Verify(LogFiles& log, const VerifyOptions& options);
 
 }  // namespace tokend::client

@@ -1,20 +1,19 @@
 #include "client/channel.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <openssl/bio.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <string>
 #include <string_view>
+
+#include "daemon/base/read_file.h"
 
 namespace tokend::client {
 namespace {
@@ -23,11 +22,12 @@ constexpr std::string_view kUnixScheme = "unix://";
 constexpr std::size_t kMaxFileSize = 1024UL * 1024;
 constexpr std::size_t kMaxTokenSize = 16384;
 
-// The least that gRPC takes: while it backs off from a failed connection, attempts fail without a new one.
+// The shortest backoff that gRPC allows. Until it ends, gRPC does not connect again and attempts fail at
+// once.
 constexpr int kReconnectBackoffMs = 100;
 
 struct Address {
-  std::string target;  // as gRPC takes it
+  std::string target;  // in gRPC's form
   bool is_unix = false;
   bool is_loopback = false;
 };
@@ -43,14 +43,14 @@ bool IsLoopback(const std::string& host) {
 }
 
 Result<Address> ParseUnix(std::string_view path) {
-  // gRPC reads the target as a URI: what has a meaning there could name another socket.
+  // gRPC reads the target as a URI, so characters with a meaning in URIs could name another socket.
   const bool plain = std::all_of(path.begin(), path.end(), [](char c) {
     return IsAlphanumeric(c) || std::string_view("/._-+,=@~").find(c) != std::string_view::npos;
   });
   if (!plain || !path.starts_with('/') || path.size() >= sizeof(sockaddr_un::sun_path)) {
     return absl::InvalidArgumentError(
-        "address: a unix socket is unix:///path, an absolute path of at most 107 letters, digits and "
-        "/._-+,=@~");
+        "address: a unix socket must be unix:///path, with an absolute path of at most 107 letters, digits "
+        "and /._-+,=@~");
   }
   return Address{.target = "unix:" + std::string(path), .is_unix = true};
 }
@@ -74,7 +74,7 @@ bool IsIpv6(const std::string& host) {
 
 Result<Address> ParseHostPort(const std::string& address) {
   const auto error =
-      absl::InvalidArgumentError("address: give unix:///path, host:port or [IPv6 address]:port");
+      absl::InvalidArgumentError("address: must be unix:///path, host:port or [IPv6 address]:port");
   const std::size_t colon = address.rfind(':');
   if (colon == std::string::npos || !IsPort(std::string_view(address).substr(colon + 1))) return error;
   std::string host = address.substr(0, colon);
@@ -93,24 +93,11 @@ Result<Address> ParseAddress(const std::string& address) {
   return ParseHostPort(address);
 }
 
-// A regular file alone: another kind could keep the call waiting for ever, and could not be read again.
+// Every file is read anew for each attempt or client, so it must be a regular file.
 Result<Secret> ReadFile(const std::string& option, const std::string& path) {
-  const auto error = absl::InvalidArgumentError(option + ": not a readable regular file of at most 1 MiB");
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return error;
-  const auto close_fd = [](const int* open_fd) { close(*open_fd); };
-  const std::unique_ptr<const int, decltype(close_fd)> closer(&fd, close_fd);
-  struct stat status;
-  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return error;
-  std::vector<char, WipingAllocator<char>> bytes(kMaxFileSize + 1);
-  std::size_t size = 0;
-  while (size < bytes.size()) {
-    const ssize_t count = read(fd, bytes.data() + size, bytes.size() - size);
-    if (count < 0) return error;
-    if (count == 0) return Secret(std::string_view(bytes.data(), size));
-    size += static_cast<std::size_t>(count);
-  }
-  return error;
+  Result<Secret> file = ReadBoundedFile(path, kMaxFileSize);
+  if (file.ok()) return file;
+  return absl::InvalidArgumentError(option + ": " + std::string(file.status().message()));
 }
 
 template <auto Free>
@@ -133,7 +120,7 @@ Certificate ReadCertificate(const Secret& pem) {
 }
 
 PrivateKey ReadPrivateKey(const Secret& pem) {
-  // OpenSSL would ask the terminal for a passphrase.
+  // Keeps OpenSSL from asking the terminal for a passphrase.
   constexpr auto kNoPassphrase = [](char*, int, int, void*) { return -1; };
   return PrivateKey(PEM_read_bio_PrivateKey(OpenPem(pem).get(), nullptr, kNoPassphrase, nullptr));
 }
@@ -144,7 +131,7 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(const Options& 
     Result<Secret> ca = ReadFile("ca", options.ca_file);
     if (!ca.ok()) return ca.status();
     if (ReadCertificate(*ca) == nullptr)
-      return absl::InvalidArgumentError("ca: the file holds no PEM certificate");
+      return absl::InvalidArgumentError("ca: the file must hold certificates in PEM");
     ssl.pem_root_certs = ca->Expose();
   }
   if (options.certificate_file.empty() != options.private_key_file.empty()) {
@@ -157,13 +144,13 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(const Options& 
   Result<Secret> key = ReadFile("key", options.private_key_file);
   if (!key.ok()) return key.status();
   const Certificate leaf = ReadCertificate(*certificate);
-  if (leaf == nullptr) return absl::InvalidArgumentError("cert: the file holds no PEM certificate");
+  if (leaf == nullptr) return absl::InvalidArgumentError("cert: the file must hold a certificate in PEM");
   const PrivateKey private_key = ReadPrivateKey(*key);
   if (private_key == nullptr) {
-    return absl::InvalidArgumentError("key: the file holds no PEM private key without a passphrase");
+    return absl::InvalidArgumentError("key: the file must hold a private key in PEM, without a passphrase");
   }
   if (X509_check_private_key(leaf.get(), private_key.get()) != 1) {
-    return absl::InvalidArgumentError("key: it is not the private key of cert");
+    return absl::InvalidArgumentError("key: must be the private key of cert");
   }
   ssl.pem_cert_chain = certificate->Expose();
   ssl.pem_private_key = key->Expose();
@@ -181,7 +168,7 @@ Result<std::shared_ptr<grpc::Channel>> OpenChannel(const Options& options) {
                          !options.private_key_file.empty() || !options.token_file.empty();
   if (address->is_unix && wants_tls) {
     return absl::InvalidArgumentError(
-        "address: TLS files and a token are for host:port, not for a unix socket");
+        "address: TLS files and a token cannot be used with a unix socket, only with host:port");
   }
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
@@ -189,7 +176,7 @@ Result<std::shared_ptr<grpc::Channel>> OpenChannel(const Options& options) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectBackoffMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectBackoffMs);
   if (address->is_unix || (address->is_loopback && !wants_tls)) {
-    // A proxy of the environment would carry the plaintext off this machine.
+    // A proxy from the environment would receive the plaintext, on another machine.
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
     return grpc::CreateCustomChannel(address->target, grpc::InsecureChannelCredentials(), arguments);
   }
@@ -206,7 +193,7 @@ Result<Secret> ReadTokenFile(const std::string& path) {
   const bool plain = std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < 0x7F; });
   if (token.empty() || token.size() > kMaxTokenSize || !plain) {
     return absl::InvalidArgumentError(
-        "token-file: a token is 1 to 16384 printable ASCII characters without blanks");
+        "token-file: must hold a token of 1 to 16384 printable ASCII characters without blanks");
   }
   return Secret(token);
 }

@@ -8,11 +8,12 @@
 
 namespace tokend::client {
 
-// A channel to the options' address, not yet connected, that never tries a call again by itself.
-// INVALID_ARGUMENT says which option is wrong and how.
+// Makes a channel to the options' address, which is not connected yet and never retries a call.
+// INVALID_ARGUMENT says which option is wrong, and what it must be.
 Result<std::shared_ptr<grpc::Channel>> OpenChannel(const Options& options);
 
-// What a token file holds: 1 to 16384 printable ASCII characters without blanks, and a newline perhaps.
+// Reads a token file: 1 to 16384 printable ASCII characters without blanks, with or without newlines at the
+// end.
 Result<Secret> ReadTokenFile(const std::string& path);
 
 }  // namespace tokend::client

@@ -12,6 +12,7 @@
 #include "client/retry.h"
 #include "client/status.h"
 #include "daemon/base/form.h"
+#include "daemon/base/methods.h"
 #include "tokend/v1/token_service.grpc.pb.h"
 
 namespace tokend::client {
@@ -19,7 +20,7 @@ namespace {
 
 constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
 
-// Protobuf would send such a string all the same, and the daemon could not say which it was.
+// Protobuf also sends strings that are not UTF-8, and the daemon could not say which of them is wrong.
 Status CheckUtf8(const CreateRequest& request) {
   const auto check = [](const std::string& field, const std::string& value) {
     return Utf16Length(value) ? absl::OkStatus() : InvalidField(field, "must be valid UTF-8");
@@ -134,7 +135,7 @@ class Client::Impl {
     if (token_file_.empty()) return absl::OkStatus();
     const Result<Secret> token = ReadTokenFile(token_file_);
     if (!token.ok()) return token.status();
-    // These credentials, unlike metadata, gRPC refuses to send in plaintext.
+    // gRPC refuses to send these credentials in plaintext, unlike metadata.
     context.set_credentials(grpc::AccessTokenCredentials(std::string(token->Expose())));
     return absl::OkStatus();
   }
@@ -155,7 +156,7 @@ Result<Client> Client::Connect(const Options& options) { return Connect(options,
 
 Result<Client> Client::Connect(const Options& options, Clock& clock) {
   if (options.timeout < std::chrono::milliseconds(1) || options.timeout > kMaxTimeout) {
-    return absl::InvalidArgumentError("timeout: from 1ms to 24h");
+    return absl::InvalidArgumentError("timeout: must be from 1ms to 24h");
   }
   Result<std::shared_ptr<grpc::Channel>> channel = OpenChannel(options);
   if (!channel.ok()) return channel.status();
@@ -191,7 +192,7 @@ Result<CallerInfo> Client::GetCaller() {
 }
 
 Result<Health> Client::CheckHealth() {
-  // On the wire HealthCheckRequest is a StringValue and HealthCheckResponse an Int32Value.
+  // HealthCheckRequest has the wire format of a StringValue, and HealthCheckResponse that of an Int32Value.
   const google::protobuf::StringValue service;
   google::protobuf::Int32Value serving;
   grpc::TemplatedGenericStub<google::protobuf::StringValue, google::protobuf::Int32Value> health(
@@ -199,7 +200,7 @@ Result<Health> Client::CheckHealth() {
   Status status = impl_->Call({}, Impl::Retries::kNone, [&](grpc::ClientContext& context) {
     grpc::CompletionQueue done;
     grpc::Status answer;
-    const auto call = health.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", service, &done);
+    const auto call = health.PrepareUnaryCall(&context, kHealthCheck.path, service, &done);
     call->StartCall();
     call->Finish(&serving, &answer, nullptr);
     void* tag = nullptr;

@@ -14,14 +14,14 @@
 namespace tokend::client {
 
 struct Options {
-  // "unix:///path" or "host:port". host:port is TLS, but plaintext where the host is loopback (localhost,
-  // 127.0.0.0/8, [::1]) and none of the files below is given. The files are for TLS alone.
+  // "unix:///path" or "host:port". A connection to host:port uses TLS, except where the host is loopback
+  // (localhost, 127.0.0.0/8, [::1]) and none of the files below is given. The files are only for TLS.
   std::string address = "unix:///run/tokend/tokend.sock";
   std::string ca_file = {};           // PEM; empty: the system's CAs
-  std::string certificate_file = {};  // PEM, with private_key_file: the client's own, for mutual TLS
+  std::string certificate_file = {};  // PEM, with private_key_file: the client's certificate, for mutual TLS
   std::string private_key_file = {};
-  std::string token_file = {};  // read anew for each attempt, sent as "authorization: Bearer …"
-  // Of a whole call: every attempt and every wait between them. From 1 ms to kMaxTimeout.
+  std::string token_file = {};  // read for each attempt, and sent as "authorization: Bearer …"
+  // For a whole call: its attempts and the waits between them. From 1 ms to kMaxTimeout.
   std::chrono::milliseconds timeout = std::chrono::seconds(60);
 };
 
@@ -33,11 +33,11 @@ struct CreateRequest {
   std::string description = {};
   std::vector<std::string> scopes = {};  // empty: the grant's default scopes
   std::string request_id = {};           // empty: the client makes one
-  bool validate_only = false;            // decide everything, create nothing
+  bool validate_only = false;            // check the request, create nothing
 };
 
 struct Token {
-  std::string id = {};  // empty with validate_only, and so is the bearer
+  std::string id = {};  // with validate_only, the id and the bearer are empty
   std::string organization = {};
   std::string application = {};
   std::string description = {};
@@ -54,7 +54,7 @@ struct Limit {
   std::chrono::nanoseconds window{0};
   std::int64_t burst = 0;
   std::int64_t remaining = 0;
-  std::chrono::nanoseconds retry_after{0};  // zero while something remains
+  std::chrono::nanoseconds retry_after{0};  // zero while `remaining` is not
 };
 
 struct Grant {
@@ -65,7 +65,7 @@ struct Grant {
   std::vector<Limit> limits = {};
 };
 
-// Who the daemon takes this client for, and what it may.
+// Who the daemon takes this client for, and what the client may do.
 struct CallerInfo {
   std::string caller = {};
   std::string authentication = {};  // "mtls", "jwt", "unix" or "none"
@@ -76,10 +76,10 @@ struct CallerInfo {
 // grpc.health.v1.HealthCheckResponse.ServingStatus
 enum class Health { kUnknown = 0, kServing = 1, kNotServing = 2, kServiceUnknown = 3 };
 
-// What an error says beside its code and message.
+// What an error holds besides its code and message.
 struct ErrorDetails {
-  std::string reason = {};  // an ErrorReason without its prefix; empty where the error is not tokend's own
-  std::string request_id = {};  // to ask again for the same token
+  std::string reason = {};      // an ErrorReason without its prefix; empty: tokend has not made the error
+  std::string request_id = {};  // with this id, a later call gets the same token
   std::vector<FieldViolation> fields = {};
   std::vector<QuotaViolation> quotas = {};
   std::optional<std::chrono::nanoseconds> retry_after = {};
@@ -87,43 +87,44 @@ struct ErrorDetails {
   std::optional<std::uint64_t> audit_sequence = {};
 };
 
-// Of a status that a Client returned; empty for any other.
+// The details of a status that a Client has returned. Empty for any other status.
 ErrorDetails DetailsOf(const Status& status);
 
 class Clock;
 
-// A client of one tokend. Every call blocks, has ended by the time-out, and may be made from any thread at
-// the same time as others. Errors carry gRPC's code, the daemon's message and DetailsOf.
+// A client of one tokend. A call blocks, and ends by the time-out. Several threads may call at the same time.
+// An error has gRPC's code, the daemon's message and its details (DetailsOf).
 //
-// CreateToken and GetCaller are tried up to kMaxAttempts times, all with the same request_id, as follows:
+// CreateToken and GetCaller make up to kMaxAttempts attempts, all with the same request_id:
 //
-//   code and ErrorInfo.reason                                   | tried again
+//   code and ErrorInfo.reason                                   | next attempt
 //   ------------------------------------------------------------|------------------------------------------
-//   RESOURCE_EXHAUSTED: RATE_LIMITED, UPSTREAM_RATE_LIMITED     | after RetryInfo's delay: no token was made
+//   RESOURCE_EXHAUSTED: RATE_LIMITED, UPSTREAM_RATE_LIMITED     | after RetryInfo's delay: no token exists
 //   UNAVAILABLE: OVERLOADED, SHUTTING_DOWN, AUDIT_UNAVAILABLE,  |
 //     LIMITS_UNAVAILABLE, UPSTREAM_UNAVAILABLE                  |
-//   UNAVAILABLE without details: no connection, or a lost one   | after a backoff: a token may have been
-//                                                               | made, and its request_id gets it
-//   any of these with a grpc-retry-pushback-ms trailer          | no: the daemon forbids it
-//   any of the daemon's without RetryInfo                       | no
-//   UNKNOWN, INTERNAL (OUTCOME_UNKNOWN,                         | no: a token may exist, and asking again
-//     UPSTREAM_INVALID_RESPONSE, or gRPC's own)                 | cannot tell
-//   DEADLINE_EXCEEDED, CANCELLED                                | no: the call's time is up. The same
-//                                                               | request_id gets the outcome later
-//   every other                                                 | no: the answer would be the same
+//   UNAVAILABLE without details: no connection, or a lost one   | after a backoff: a token may exist, and
+//                                                               | its request_id gets it
+//   any of these with a grpc-retry-pushback-ms trailer          | none: the daemon forbids it
+//   any error of the daemon without RetryInfo                   | none
+//   UNKNOWN, INTERNAL (OUTCOME_UNKNOWN,                         | none: a token may exist, and another
+//     UPSTREAM_INVALID_RESPONSE, or gRPC's own)                 | attempt cannot say
+//   DEADLINE_EXCEEDED, CANCELLED                                | none: the call's time is up. A later call
+//                                                               | with the request_id gets the outcome
+//   any other                                                   | none: the answer would be the same
 //
-// A jittered backoff (kFirstBackoff, doubling, at most kMaxBackoff) is added to every delay. Where the delay
-// does not end before the time-out the call fails at once, with the error that asked for it.
+// A jittered backoff (kFirstBackoff, doubled for each attempt, at most kMaxBackoff) is added to every delay.
+// A delay that ends after the time-out is not waited for: the call fails at once, with the error of its last
+// attempt.
 class Client {
  public:
   static constexpr int kMaxAttempts = 5;
   static constexpr std::chrono::milliseconds kFirstBackoff{200};
   static constexpr std::chrono::milliseconds kMaxBackoff{2000};
 
-  // Judges the options and reads the files; the first call opens the connection. The TLS files are read
-  // here only. INVALID_ARGUMENT says which option is wrong and how.
+  // Checks the options and reads the files. The TLS files are not read again. The first call opens the
+  // connection. INVALID_ARGUMENT says which option is wrong, and what it must be.
   static Result<Client> Connect(const Options& options);
-  // The same with another's time between attempts. `clock` outlives the client.
+  // The same with another clock, for the waits between attempts. It must outlive the client.
   static Result<Client> Connect(const Options& options, Clock& clock);
 
   Client(Client&&) noexcept;
@@ -132,7 +133,7 @@ class Client {
 
   Result<Token> CreateToken(const CreateRequest& request);
   Result<CallerInfo> GetCaller();
-  // One attempt.
+  // Makes one attempt.
   Result<Health> CheckHealth();
 
  private:

@@ -1,25 +1,21 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
-#include <functional>
 #include <string>
 
-// Commands of tokenctl that ask no daemon.
+#include "client/exit.h"
+
+// What all commands of tokenctl share.
 namespace tokend::client {
 
 enum class OutputForm { kText, kJson };
 
-// Does the work and says how it ended (Exit). Errors go to standard error.
-using OfflineCommand = std::function<int(OutputForm)>;
-
-// Add `audit verify|find|unresolved` and `policy explain|replay`; the one that is given sets `command`.
-void AddAuditCommands(CLI::App& app, OfflineCommand& command);
-void AddPolicyCommands(CLI::App& app, OfflineCommand& command);
-
-// "tokenctl: …", on standard error.
+// Writes "tokenctl: ", the text and a newline to standard error.
 void PrintError(const std::string& text);
 
-// All of it on standard output, or false.
+// The same for wrong arguments or a wrong configuration. Returns kUsage.
+Exit UsageError(const std::string& text);
+
+// Writes all of the text to standard output, or returns false.
 bool Print(const std::string& text);
 
 }  // namespace tokend::client

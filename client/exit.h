@@ -2,7 +2,7 @@
 
 namespace tokend::client {
 
-// What tokenctl ends with.
+// The exit codes of tokenctl.
 enum Exit {
   kDone = 0,
   kFailed = 1,

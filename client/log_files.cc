@@ -23,7 +23,7 @@ Status Unreadable(const std::string& path) {
 }
 
 Status Broken(const std::string& path) {
-  return absl::InvalidArgumentError(path + ": its compression is broken, or the file is cut off");
+  return absl::InvalidArgumentError(path + ": the compressed data is damaged, or the file is cut off");
 }
 
 class PlainFile final : public audit::ReadFile {
@@ -49,7 +49,7 @@ class PlainFile final : public audit::ReadFile {
   int file_;
 };
 
-// gzip, several members one after the other included.
+// Reads gzip, also with several members.
 class GzipFile final : public audit::ReadFile {
  public:
   explicit GzipFile(std::unique_ptr<PlainFile> packed) : packed_(std::move(packed)) {
@@ -89,7 +89,7 @@ class GzipFile final : public audit::ReadFile {
   std::array<char, kPackedBuffer> in_;
   z_stream stream_{};
   bool ready_ = false;
-  bool within_ = false;  // a member
+  bool within_ = false;  // in the middle of a member
 };
 
 class ZstdFile final : public audit::ReadFile {
@@ -120,17 +120,17 @@ class ZstdFile final : public audit::ReadFile {
   std::unique_ptr<ZSTD_DStream, Free> stream_{ZSTD_createDStream()};
   std::array<char, kPackedBuffer> bytes_;
   ZSTD_inBuffer in_{nullptr, 0, 0};
-  bool within_ = false;  // a frame
+  bool within_ = false;  // in the middle of a frame
 };
 
-// Of files that begin with the same line the one with more "-r" in its name is the later.
+// Of two files with the same first sequence number, the one with more "-r" in its name is newer.
 std::ptrdiff_t Retakes(const std::string& path) {
   std::ptrdiff_t retakes = 0;
   for (std::size_t at = path.find("-r"); at != std::string::npos; at = path.find("-r", at + 2)) ++retakes;
   return retakes;
 }
 
-// 0: the file has no record.
+// The sequence number of the file's first record; 0: the file has none.
 Result<std::uint64_t> FirstSequence(const std::string& path) {
   const Result<std::unique_ptr<audit::ReadFile>> file = OpenLogFile(path);
   if (!file.ok()) return file.status();
@@ -214,7 +214,7 @@ Result<std::optional<LogFiles::Line>> LogFiles::Next() {
     const auto& [text, whole] = **line;
     const File& file = files_[current_ - 1];
     std::optional<audit::v1::Record> record = whole ? parser_->Parse(text) : std::nullopt;
-    // What a later file begins again, and what tore before it, does not count.
+    // Skips lines that a later file repeats, and lines that a fault left unreadable before them.
     const bool superseded = file.limit != std::numeric_limits<std::uint64_t>::max() &&
                             (!record ? last_ + 1 >= file.limit : record->seq() >= file.limit);
     if (superseded) continue;

@@ -8,12 +8,13 @@
 #include <vector>
 
 #include "client/table.h"
+#include "daemon/base/json.h"
 #include "tokend/v1/token_service.pb.h"
 
 namespace tokend::client {
 namespace {
 
-// "name: value", or nothing for an empty value.
+// A line "name: value", or nothing where the value is empty.
 std::string Field(const std::string& name, std::string_view value) {
   return value.empty() ? std::string() : name + ": " + Printable(value) + "\n";
 }
@@ -28,7 +29,7 @@ std::string Join(const std::vector<std::string>& values) {
   return joined;
 }
 
-// A line a limit; the grant's own columns stand in its first.
+// Adds one row for each limit. The grant's own columns are filled in the first of them.
 void AddGrant(const Grant& grant, std::vector<Row>& rows) {
   Row row = {grant.name, Join(grant.organizations), Join(grant.applications), Join(grant.scopes)};
   const std::size_t own_columns = row.size();
@@ -68,7 +69,7 @@ std::string ToJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   std::string json;
-  // Fails only for an Any of unknown type or a Duration out of range, and there is neither.
+  // Fails only for an Any of unknown type or a Duration out of range, and these messages hold neither.
   if (!google::protobuf::util::MessageToJsonString(message, &json, options).ok()) std::abort();
   return json + "\n";
 }
@@ -133,7 +134,13 @@ std::string ToJson(const CallerInfo& info) {
   return ToJson(message);
 }
 
-std::string ToJson(Health health) { return R"({"status":")" + Name(health) + "\"}\n"; }
+std::string ToJson(Health health) {
+  std::string json;
+  JsonObject object(json);
+  object.Member("status", Name(health));
+  object.End();
+  return json + "\n";
+}
 
 std::string ToText(const Status& error) {
   const ErrorDetails details = DetailsOf(error);

@@ -5,8 +5,8 @@
 
 #include "client/client.h"
 
-// What tokenctl writes: for people, a line a field, or as Protobuf JSON of the API's message. Whatever the
-// daemon sent, no control character reaches the terminal. A token's output holds its bearer.
+// The output of tokenctl: text with one field in each line, or the API's message as Protobuf JSON. No control
+// character that the daemon sent reaches the terminal. A token's output holds its bearer.
 namespace tokend::client {
 
 std::string ToText(const Token& token);
@@ -17,7 +17,7 @@ std::string ToJson(const Token& token);
 std::string ToJson(const CallerInfo& info);
 std::string ToJson(Health health);
 
-// The error and all its details, several lines.
+// The error and its details, in several lines, each with a newline at its end.
 std::string ToText(const Status& error);
 
 }  // namespace tokend::client

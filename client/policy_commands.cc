@@ -1,3 +1,5 @@
+#include "client/policy_commands.h"
+
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -8,40 +10,26 @@
 #include <variant>
 #include <vector>
 
-#include "client/commands.h"
-#include "client/exit.h"
 #include "client/log_files.h"
 #include "client/table.h"
-#include "daemon/audit/audit_log.h"
+#include "daemon/audit/events.h"
 #include "daemon/base/caller_name.h"
 #include "daemon/base/failure.h"
 #include "daemon/base/form.h"
+#include "daemon/base/json.h"
 #include "daemon/config/load.h"
 #include "daemon/policy/policy.h"
 
 namespace tokend::client {
 namespace {
 
-// Combinations of caller, application and change that are told apart; what comes later is counted together.
+// The greatest number of combinations of caller, target and change that are listed. Further ones are only
+// counted.
 constexpr std::size_t kMaxChanges = 100'000;
-
-struct PolicyArguments {
-  std::string config;
-  std::string caller;
-  std::string organization;
-  std::string application;
-  std::vector<std::string> scopes;
-  std::vector<std::string> files;
-};
-
-int Usage(const std::string& message) {
-  PrintError(message + "\n");
-  return kUsage;
-}
 
 std::optional<policy::Policy> LoadPolicy(const std::string& path) {
   const config::LoadResult loaded = config::Load(path, nullptr, config::NamedFiles::kIgnored);
-  for (const std::string& error : loaded.errors) PrintError(error + "\n");
+  for (const std::string& error : loaded.errors) PrintError(error);
   if (!loaded.config) return std::nullopt;
   return policy::Policy(loaded.config->grants, loaded.config->applivery.organizations);
 }
@@ -52,7 +40,7 @@ std::vector<std::string> Sorted(std::vector<std::string> scopes) {
   return scopes;
 }
 
-// What a person reads of a verdict.
+// The verdict for people.
 std::string Words(const policy::Verdict& verdict, bool decides) {
   if (verdict.failed) return "no: " + std::string(policy::Name(*verdict.failed)) + " does not match";
   return decides ? "decides" : "matches, but an earlier grant decides";
@@ -72,63 +60,39 @@ std::string VerdictsAsText(const std::vector<policy::Verdict>& verdicts, const c
 std::string VerdictsAsJson(const std::vector<policy::Verdict>& verdicts, const config::Grant* decides) {
   std::string json;
   for (const policy::Verdict& verdict : verdicts) {
-    json += "{\"grant\":" + JsonQuote(verdict.grant->name) +
-            ",\"matches\":" + (verdict.failed ? "false" : "true") +
-            ",\"decides\":" + (verdict.grant == decides ? "true" : "false");
-    if (verdict.failed) json += ",\"failed\":" + JsonQuote(std::string(policy::Name(*verdict.failed)));
-    json += "}\n";
+    JsonObject object(json);
+    object.Member("grant", verdict.grant->name);
+    object.Member("matches", !verdict.failed);
+    object.Member("decides", verdict.grant == decides);
+    if (verdict.failed) object.Member("failed", policy::Name(*verdict.failed));
+    object.End();
+    json += '\n';
   }
   return json;
 }
 
-// What is wrong with the scopes asked for, as the daemon would say; empty: nothing.
+// Why the daemon would refuse the scopes, or an empty text.
 std::string FaultOf(const std::vector<std::string>& scopes) {
-  if (scopes.size() > kMaxScopes) return "at most " + std::to_string(kMaxScopes);
-  if (Sorted(scopes).size() != scopes.size()) return "no two may be alike";
-  return std::all_of(scopes.begin(), scopes.end(), IsScope) ? "" : "1 to 64 of [A-Za-z0-9._:-]";
+  if (scopes.size() > kMaxScopes) return "may be given at most " + std::to_string(kMaxScopes) + " times";
+  if (Sorted(scopes).size() != scopes.size()) return "no two may be equal";
+  return std::all_of(scopes.begin(), scopes.end(), IsScope) ? "" : "must be 1 to 64 of [A-Za-z0-9._:-]";
 }
 
-int RunExplain(const PolicyArguments& arguments, OutputForm form) {
-  const std::optional<policy::Policy> policy = LoadPolicy(arguments.config);
-  if (!policy) return kUsage;
-  if (!IsCallerName(arguments.caller)) {
-    return Usage("--caller: 1 to 256 printable ASCII characters without spaces");
-  }
-  const std::string organization =
-      arguments.organization.empty() ? policy->default_organization() : arguments.organization;
-  if (organization.empty()) return Usage("--org: several organizations are configured; name one");
-  if (!IsResourceName(organization))
-    return Usage("--org: 24 hex digits, or a slug of 3 to 128 of [A-Za-z0-9-]");
-  if (!IsResourceName(arguments.application)) {
-    return Usage("--app: 24 hex digits, or a slug of 3 to 128 of [A-Za-z0-9-]");
-  }
-  if (const std::string fault = FaultOf(arguments.scopes); !fault.empty()) return Usage("--scope: " + fault);
-  const std::vector<std::string> scopes = Sorted(arguments.scopes);
-  const policy::Question question{arguments.caller, organization, arguments.application, scopes};
-  const config::Grant* decides = policy->Ask(question).grant;
-  const std::vector<policy::Verdict> verdicts = policy->Explain(question);
-  if (!Print(form == OutputForm::kJson ? VerdictsAsJson(verdicts, decides)
-                                       : VerdictsAsText(verdicts, decides))) {
-    return kFailed;
-  }
-  return decides != nullptr ? kDone : kNotPermitted;
-}
-
-// How a recorded request was decided: by a grant, or by none.
+// How a recorded request was decided.
 struct Recorded {
   std::string grant;  // empty: denied
 };
 
-// Nothing for records that tell no decision of the policy: those without a grant that are no denial, denials
-// that were counted without their caller or target, and records of what became of an intent, which has one of
-// its own.
+// The policy's decision that a record holds. Nothing where a record holds none: without a caller or an
+// application, without a grant where it is not a denial, or where it ends an intent, since the intent's
+// record holds the decision.
 std::optional<Recorded> DecisionIn(const audit::v1::Record& record) {
+  using Role = audit::Event::Role;
   if (record.caller().name().empty() || record.target().application().empty()) return std::nullopt;
-  const std::string& event = record.event();
-  if (event == audit::event::kRequestDenied) return Recorded{};
+  if (record.event() == audit::event::kRequestDenied) return Recorded{};
   if (record.grant().empty()) return std::nullopt;
-  const bool decided = event.starts_with("request.") || event == audit::event::kTokenIntended ||
-                       event == audit::event::kTokenReplayed;
+  const std::optional<Role> role = audit::RoleOf(record);
+  const bool decided = role == Role::kRequest || role == Role::kIntent || role == Role::kReplay;
   return decided ? std::optional(Recorded{record.grant()}) : std::nullopt;
 }
 
@@ -199,25 +163,59 @@ std::string ReplayedAsText(const Replayed& replayed) {
 std::string ReplayedAsJson(const Replayed& replayed) {
   std::string json;
   for (const auto& [change, count] : replayed.changes) {
-    json +=
-        "{\"change\":" + JsonQuote(Verb(change)) + ",\"requests\":" + std::to_string(count) +
-        ",\"caller\":" + JsonQuote(change.caller) + ",\"organization\":" + JsonQuote(change.organization) +
-        ",\"application\":" + JsonQuote(change.application) +
-        ",\"grant_before\":" + JsonQuote(change.before) + ",\"grant_now\":" + JsonQuote(change.after) + "}\n";
+    JsonObject object(json);
+    object.Member("change", Verb(change));
+    object.Member("requests", count);
+    object.Member("caller", change.caller);
+    object.Member("organization", change.organization);
+    object.Member("application", change.application);
+    object.Member("grant_before", change.before);
+    object.Member("grant_now", change.after);
+    object.End();
+    json += '\n';
   }
   return json;
 }
 
-int RunReplay(const PolicyArguments& arguments, OutputForm form) {
+}  // namespace
+
+Exit RunExplain(const PolicyArguments& arguments, OutputForm form) {
+  const std::optional<policy::Policy> policy = LoadPolicy(arguments.config);
+  if (!policy) return kUsage;
+  if (!IsCallerName(arguments.caller)) {
+    return UsageError("--caller: must be 1 to 256 printable ASCII characters without spaces");
+  }
+  const std::string organization =
+      arguments.organization.empty() ? policy->default_organization() : arguments.organization;
+  if (organization.empty()) return UsageError("--org: several organizations are configured; name one");
+  if (!IsResourceName(organization))
+    return UsageError("--org: must be 24 hex digits, or a slug of 3 to 128 of [A-Za-z0-9-]");
+  if (!IsResourceName(arguments.application)) {
+    return UsageError("--app: must be 24 hex digits, or a slug of 3 to 128 of [A-Za-z0-9-]");
+  }
+  if (const std::string fault = FaultOf(arguments.scopes); !fault.empty())
+    return UsageError("--scope: " + fault);
+  const std::vector<std::string> scopes = Sorted(arguments.scopes);
+  const policy::Question question{arguments.caller, organization, arguments.application, scopes};
+  const config::Grant* decides = policy->Ask(question).grant;
+  const std::vector<policy::Verdict> verdicts = policy->Explain(question);
+  if (!Print(form == OutputForm::kJson ? VerdictsAsJson(verdicts, decides)
+                                       : VerdictsAsText(verdicts, decides))) {
+    return kFailed;
+  }
+  return decides != nullptr ? kDone : kNotPermitted;
+}
+
+Exit RunReplay(const PolicyArguments& arguments, OutputForm form) {
   const std::optional<policy::Policy> policy = LoadPolicy(arguments.config);
   if (!policy) return kUsage;
   Result<LogFiles> log = LogFiles::Open(arguments.files);
-  if (!log.ok()) return Usage(std::string(log.status().message()));
+  if (!log.ok()) return UsageError(std::string(log.status().message()));
   Replayed replayed;
   std::uint64_t unreadable = 0;
   while (true) {
     const auto line = log->Next();
-    if (!line.ok()) return Usage(std::string(line.status().message()));
+    if (!line.ok()) return UsageError(std::string(line.status().message()));
     if (!line->has_value()) break;
     if ((*line)->record) {
       Replay(*policy, *(*line)->record, replayed);
@@ -225,49 +223,17 @@ int RunReplay(const PolicyArguments& arguments, OutputForm form) {
       ++unreadable;
     }
   }
-  if (unreadable > 0)
-    PrintError(std::to_string(unreadable) + " lines are no records, and were passed over\n");
+  if (unreadable > 0) PrintError(std::to_string(unreadable) + " lines are no records; they were skipped");
   if (replayed.requests == 0) {
-    PrintError("no record tells how a request was decided\n");
+    PrintError("no record says how a request was decided");
     return kNothingFound;
   }
   if (replayed.not_listed > 0) {
-    PrintError(std::to_string(replayed.not_listed) + " requests that are decided otherwise are not listed\n");
+    PrintError(std::to_string(replayed.not_listed) +
+               " further requests are decided otherwise; they are not listed");
   }
   return Print(form == OutputForm::kJson ? ReplayedAsJson(replayed) : ReplayedAsText(replayed)) ? kDone
                                                                                                 : kFailed;
-}
-
-}  // namespace
-
-void AddPolicyCommands(CLI::App& app, OfflineCommand& command) {
-  const auto arguments = std::make_shared<PolicyArguments>();
-  CLI::App* group = app.add_subcommand("policy", "ask a configuration's policy, offline");
-  group->require_subcommand(1);
-
-  CLI::App* explain =
-      group->add_subcommand("explain", "which grant decides, and why each other does not; exit 5: denied");
-  explain->add_option("--config", arguments->config, "the daemon's configuration")->required();
-  explain->add_option("--caller", arguments->caller, "the caller's whole name")->required();
-  explain->add_option("--app", arguments->application, "application: id or slug")->required();
-  explain->add_option("--org", arguments->organization, "organization (default: the only one configured)");
-  explain->add_option("--scope", arguments->scopes, "may be repeated (default: the grant's default scopes)")
-      ->allow_extra_args(false);
-  explain->callback([arguments, &command] {
-    command = [arguments](OutputForm form) { return RunExplain(*arguments, form); };
-  });
-
-  CLI::App* replay = group->add_subcommand(
-      "replay",
-      "which recorded requests this policy would decide otherwise, by caller; exit 0 whether there are any "
-      "or not, "
-      "9: the files hold no decision. A request is asked again with the scopes that it was given");
-  replay->add_option("--config", arguments->config, "the configuration to ask")->required();
-  replay->add_option("--audit", arguments->files, "files of one audit log, in any order, .gz and .zst too")
-      ->required();
-  replay->callback([arguments, &command] {
-    command = [arguments](OutputForm form) { return RunReplay(*arguments, form); };
-  });
 }
 
 }  // namespace tokend::client

@@ -15,7 +15,7 @@ class MachineClock final : public Clock {
   void Sleep(std::chrono::nanoseconds duration) override { std::this_thread::sleep_for(duration); }
 };
 
-// "created: no" in errors.md, and a later attempt can end otherwise.
+// Reasons for which no token was created and a later attempt may succeed.
 constexpr std::array kPassing{
     Reason::kRateLimited,         Reason::kUpstreamRateLimited, Reason::kOverloaded,
     Reason::kShuttingDown,        Reason::kAuditUnavailable,    Reason::kLimitsUnavailable,
@@ -26,7 +26,8 @@ bool IsPassing(std::string_view reason) {
   return std::any_of(kPassing.begin(), kPassing.end(), [&](Reason known) { return Name(known) == reason; });
 }
 
-// From half of the step's backoff to all of it, so that clients which failed together return apart.
+// From half of the step to the whole step, at random, so that clients that failed together do not return
+// together.
 std::chrono::nanoseconds Backoff(int attempts) {
   std::chrono::milliseconds step = Client::kFirstBackoff;
   for (int i = 1; i < attempts && step < Client::kMaxBackoff; ++i) step *= 2;
@@ -50,7 +51,7 @@ std::optional<std::chrono::nanoseconds> RetryDelay(const Failed& failed, int att
   }
   if (failed.has_retry_pushback || attempts >= Client::kMaxAttempts) return std::nullopt;
   if (!failed.has_details) {
-    // Without details RESOURCE_EXHAUSTED is gRPC's own: a message over the size limit will not shrink.
+    // RESOURCE_EXHAUSTED without details comes from gRPC: the message is too large, and stays too large.
     if (code == absl::StatusCode::kUnavailable) return Backoff(attempts);
     return std::nullopt;
   }

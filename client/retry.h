@@ -7,7 +7,7 @@
 
 namespace tokend::client {
 
-// The time between attempts. Called from whichever thread calls the Client.
+// Time between attempts. Called on the threads that call the Client.
 class Clock {
  public:
   virtual ~Clock() = default;
@@ -15,18 +15,18 @@ class Clock {
   virtual void Sleep(std::chrono::nanoseconds duration) = 0;
 };
 
-// The machine's own; never destroyed.
+// The machine's steady clock. Never destroyed.
 Clock& SteadyClock();
 
-// One attempt's failure, as far as trying again depends on it.
+// The part of a failed attempt that a further attempt depends on.
 struct Failed {
   Status status;     // with its details
-  bool has_details;  // the status carried google.rpc details, whoever's
+  bool has_details;  // the status has google.rpc details, from tokend or from another sender
   bool has_retry_pushback;
 };
 
-// How long to wait before attempt `attempts` + 1; nothing where there must be none. The rules are the table
-// at Client.
+// How long to wait before attempt `attempts` + 1, or nothing where there must be no further attempt. The
+// rules are in the table at Client.
 std::optional<std::chrono::nanoseconds> RetryDelay(const Failed& failed, int attempts);
 
 }  // namespace tokend::client

@@ -14,7 +14,7 @@
 namespace tokend::client {
 namespace {
 
-// Payloads of the status.
+// The keys of the status's payloads.
 constexpr char kDetails[] = "type.googleapis.com/google.rpc.Status";
 constexpr char kRequestId[] = "tokend.request_id";
 

@@ -10,13 +10,13 @@
 
 namespace tokend::client {
 
-// gRPC's status with its google.rpc details and the call's request_id kept for DetailsOf.
+// Converts gRPC's status. DetailsOf reads the google.rpc details and the request_id from the result.
 Status FromGrpc(const grpc::Status& status, const std::string& request_id);
 
-// An error of the client's own: no daemon has seen the call. `field` is named in the details.
+// An error that the client makes before it calls the daemon. The details name `field`.
 Status InvalidField(const std::string& field, const std::string& description);
 
-// From zero to ten years, so that sums of it fit.
+// Limits the duration to the range from zero to ten years, so that sums of durations do not overflow.
 std::chrono::nanoseconds FromProto(const google::protobuf::Duration& duration);
 
 }  // namespace tokend::client

@@ -1,8 +1,6 @@
 #include "client/table.h"
 
 #include <absl/strings/str_format.h>
-#include <google/protobuf/struct.pb.h>
-#include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -10,7 +8,7 @@
 namespace tokend::client {
 namespace {
 
-// UTF-8 code points: what a column is wide, but for East Asian text.
+// The number of code points. That is the width on a terminal, except for East Asian text.
 std::size_t Width(std::string_view utf8) {
   return static_cast<std::size_t>(std::count_if(
       utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
@@ -53,13 +51,6 @@ std::string Table(std::vector<Row> rows) {
     text += line + "\n";
   }
   return text;
-}
-
-std::string JsonQuote(const std::string& utf8) {
-  google::protobuf::Value value;
-  value.set_string_value(utf8);
-  std::string json;
-  return google::protobuf::util::MessageToJsonString(value, &json).ok() ? json : "\"\"";
 }
 
 }  // namespace tokend::client

@@ -4,18 +4,15 @@
 #include <string_view>
 #include <vector>
 
-// Text for a terminal and JSON for programs.
+// Text for a terminal.
 namespace tokend::client {
 
 using Row = std::vector<std::string>;
 
-// Control characters (C0, DEL, C1), which a terminal would obey, as \xNN.
+// Replaces control characters (C0, DEL, C1), which a terminal would obey, by \xNN.
 std::string Printable(std::string_view utf8);
 
-// Columns as wide as their widest cell; the first row is the head. Cells become printable.
+// Each column is as wide as its widest cell. The first row is the head. Cells are made Printable.
 std::string Table(std::vector<Row> rows);
-
-// A JSON string, in its quotes.
-std::string JsonQuote(const std::string& utf8);
 
 }  // namespace tokend::client

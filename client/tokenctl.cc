@@ -1,140 +1,29 @@
-#include <absl/time/time.h>
+// The command line of tokenctl. The only source of the client that includes CLI11, because that header takes
+// long to compile.
 #include <fcntl.h>
-#include <openssl/crypto.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <memory>
 #include <string>
 
-#include "client/client.h"
-#include "client/commands.h"
-#include "client/exit.h"
-#include "client/output.h"
+#include "client/audit_commands.h"
+#include "client/online_commands.h"
+#include "client/policy_commands.h"
 
 namespace tokend::client {
-
-void PrintError(const std::string& text) { std::fputs(("tokenctl: " + text).c_str(), stderr); }
-
-bool Print(const std::string& text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-}
-
 namespace {
 
-struct Arguments {
-  Options options;
-  std::string timeout = "60s";
-  std::string output = "text";
-  CreateRequest create;
-};
+// A command that needs no daemon.
+using OfflineCommand = std::function<Exit(OutputForm)>;
 
-int ExitFor(absl::StatusCode code) {
-  switch (code) {
-    case absl::StatusCode::kOk:
-      return kDone;
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kAlreadyExists:
-      return kInvalidRequest;
-    case absl::StatusCode::kUnauthenticated:
-      return kUnauthenticated;
-    case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kNotFound:
-      return kNotPermitted;
-    case absl::StatusCode::kResourceExhausted:
-    case absl::StatusCode::kUnavailable:
-      return kRetryLater;
-    case absl::StatusCode::kUnknown:
-    case absl::StatusCode::kInternal:
-    case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kCancelled:
-      return kOutcomeUnknown;
-    default:
-      return kFailed;
-  }
-}
-
-int UsageError(const std::string& message) {
-  PrintError(message + "\n");
-  return kUsage;
-}
-
-// Prints the result, and wipes it: it can hold a bearer.
-int PrintResult(std::string result, const std::string& request_id) {
-  const bool written = Print(result);
-  OPENSSL_cleanse(result.data(), result.size());
-  if (written) return kDone;
-  PrintError("the result could not be written to standard output\n");
-  if (!request_id.empty()) {
-    PrintError("the token exists: for the same one ask again with --request-id " + request_id + "\n");
-  }
-  return kFailed;
-}
-
-int Fail(const Status& status) {
-  PrintError(ToText(status));
-  return ExitFor(status.code());
-}
-
-int Create(Client& client, const Arguments& arguments) {
-  const Result<Token> token = client.CreateToken(arguments.create);
-  if (!token.ok()) {
-    const int exit = Fail(token.status());
-    const ErrorDetails details = DetailsOf(token.status());
-    const bool may_exist = exit == kOutcomeUnknown || (exit == kRetryLater && details.reason.empty());
-    if (may_exist && !details.request_id.empty()) {
-      PrintError("a token may exist; to get it, ask again with this --request-id, not with a new one\n");
-    }
-    return exit;
-  }
-  const std::string request_id = token->id.empty() ? "" : token->request_id;
-  if (arguments.output == "json") return PrintResult(ToJson(*token), request_id);
-  if (arguments.output == "bearer")
-    return PrintResult(std::string(token->bearer.Expose()) + "\n", request_id);
-  return PrintResult(ToText(*token), request_id);
-}
-
-int WhoAmI(Client& client, const Arguments& arguments) {
-  const Result<CallerInfo> info = client.GetCaller();
-  if (!info.ok()) return Fail(info.status());
-  return PrintResult(arguments.output == "json" ? ToJson(*info) : ToText(*info), {});
-}
-
-int CheckHealth(Client& client, const Arguments& arguments) {
-  const Result<Health> health = client.CheckHealth();
-  if (!health.ok()) {
-    const int exit = Fail(health.status());
-    // Nothing was to be created: without an answer the daemon is just not known to serve.
-    return exit == kOutcomeUnknown ? kRetryLater : exit;
-  }
-  const int exit = PrintResult(arguments.output == "json" ? ToJson(*health) : ToText(*health), {});
-  return exit == kDone && *health != Health::kServing ? kRetryLater : exit;
-}
-
-using Command = int (*)(Client&, const Arguments&);
-
-int Run(Command command, Arguments& arguments) {
-  absl::Duration timeout;
-  if (!absl::ParseDuration(arguments.timeout, &timeout)) {
-    return UsageError("timeout: a duration such as 250ms, 30s or 10m");
-  }
-  arguments.options.timeout = absl::ToChronoMilliseconds(timeout);
-  if (arguments.output == "bearer" && command != Create)
-    return UsageError("output: bearer is for create alone");
-  if (arguments.output == "bearer" && arguments.create.validate_only) {
-    return UsageError("output: a --dry-run has no bearer; choose text or json");
-  }
-  Result<Client> client = Client::Connect(arguments.options);
-  if (!client.ok()) return UsageError(std::string(client.status().message()));
-  return command(*client, arguments);
-}
-
-void AddGlobalOptions(CLI::App& app, Arguments& arguments) {
+void AddGlobalOptions(CLI::App& app, OnlineArguments& arguments) {
   Options& options = arguments.options;
   app.add_option("--address", options.address,
-                 "unix:///path, or host:port (TLS, but on loopback without the options below)")
+                 "unix:///path, or host:port (TLS, except to loopback without the options below)")
       ->envname("TOKEND_ADDRESS")
       ->capture_default_str();
   app.add_option("--ca", options.ca_file, "CA certificates, PEM (default: the system's)");
@@ -142,9 +31,9 @@ void AddGlobalOptions(CLI::App& app, Arguments& arguments) {
   app.add_option("--key", options.private_key_file, "private key of --cert, PEM");
   app.add_option("--token-file", options.token_file,
                  "file whose content is sent as \"authorization: Bearer ...\"");
-  app.add_option("--timeout", arguments.timeout, "of the whole call, retries included")
+  app.add_option("--timeout", arguments.timeout, "for the whole call with its retries, such as 30s or 10m")
       ->capture_default_str();
-  app.add_option("--output", arguments.output, "text, json or, for create, bearer")
+  app.add_option("--output", arguments.output, "text, json, or bearer (create only)")
       ->check(CLI::IsMember({"text", "json", "bearer"}))
       ->capture_default_str();
 }
@@ -158,12 +47,89 @@ CLI::App* AddCreate(CLI::App& app, CreateRequest& request) {
       ->allow_extra_args(false);
   create->add_option("--description", request.description, "at most 1000 UTF-16 code units");
   create->add_option("--request-id", request.request_id,
-                     "UUID: the same one gets the same token (default: a new one)");
-  create->add_flag("--dry-run", request.validate_only, "decide everything, create nothing");
+                     "UUID; the same UUID gets the same token (default: a new one)");
+  create->add_flag("--dry-run", request.validate_only, "check the request, create nothing");
   return create;
 }
 
-// A closed standard output would become one of gRPC's files, and take the bearer.
+void AddFiles(CLI::App& command, AuditArguments& arguments) {
+  command.add_option("FILE", arguments.files, "files of one log, in any order, also .gz and .zst")
+      ->required();
+}
+
+void AddAuditCommands(CLI::App& app, OfflineCommand& command) {
+  const auto arguments = std::make_shared<AuditArguments>();
+  CLI::App* group = app.add_subcommand("audit", "read an audit log, without a daemon");
+  group->require_subcommand(1);
+
+  CLI::App* verify = group->add_subcommand(
+      "verify", "check the chain; exit 8 and the first break where the chain is broken");
+  AddFiles(*verify, *arguments);
+  verify->add_option("--public-key", arguments->public_key,
+                     "Ed25519 public key, PEM: checkpoints must be signed with its private key");
+  verify->add_option("--anchor", arguments->anchor, "SEQ:PREV of a checkpoint that was kept elsewhere");
+  verify->callback([arguments, &command] {
+    command = [arguments](OutputForm form) { return RunVerify(*arguments, form); };
+  });
+
+  CLI::App* find =
+      group->add_subcommand("find", "print the records that match all options; exit 9 where no record does");
+  AddFiles(*find, *arguments);
+  find->add_option("--token", arguments->token, "-: find the records of the token on standard input");
+  find->add_option("--fingerprint-key", arguments->fingerprint_key,
+                   "the daemon's audit.fingerprint_key_file");
+  find->add_option("--request-id", arguments->request_id, "UUID");
+  find->add_option("--caller", arguments->caller, "the caller's full name");
+  find->add_option("--event", arguments->event, "such as token.issued");
+  find->add_option("--since", arguments->since, "RFC 3339 time: records from then on");
+  find->add_option("--until", arguments->until, "RFC 3339 time: records before it");
+  find->callback([arguments, &command] {
+    command = [arguments](OutputForm form) { return RunFind(*arguments, form); };
+  });
+
+  CLI::App* unresolved = group->add_subcommand(
+      "unresolved",
+      "print the tokens to look for in the Applivery dashboard: token.unknown, token.withheld, and intents "
+      "without an end; exit 9 where there are none");
+  AddFiles(*unresolved, *arguments);
+  unresolved->callback([arguments, &command] {
+    command = [arguments](OutputForm form) { return RunUnresolved(*arguments, form); };
+  });
+}
+
+void AddPolicyCommands(CLI::App& app, OfflineCommand& command) {
+  const auto arguments = std::make_shared<PolicyArguments>();
+  CLI::App* group = app.add_subcommand("policy", "ask a configuration's policy, without a daemon");
+  group->require_subcommand(1);
+
+  CLI::App* explain = group->add_subcommand(
+      "explain",
+      "say which grant decides, and why each other grant does not; exit 5 where the request is denied");
+  explain->add_option("--config", arguments->config, "the daemon's configuration")->required();
+  explain->add_option("--caller", arguments->caller, "the caller's full name")->required();
+  explain->add_option("--app", arguments->application, "application: id or slug")->required();
+  explain->add_option("--org", arguments->organization, "organization (default: the only one configured)");
+  explain->add_option("--scope", arguments->scopes, "may be repeated (default: the grant's default scopes)")
+      ->allow_extra_args(false);
+  explain->callback([arguments, &command] {
+    command = [arguments](OutputForm form) { return RunExplain(*arguments, form); };
+  });
+
+  CLI::App* replay = group->add_subcommand(
+      "replay",
+      "print the recorded requests that this policy would decide otherwise, by caller; exit 0 whether there "
+      "are any or not, 9 where the files hold no decision. Each request is decided anew with the scopes that "
+      "it was granted");
+  replay->add_option("--config", arguments->config, "the configuration whose policy decides")->required();
+  replay->add_option("--audit", arguments->files, "files of one audit log, in any order, also .gz and .zst")
+      ->required();
+  replay->callback([arguments, &command] {
+    command = [arguments](OutputForm form) { return RunReplay(*arguments, form); };
+  });
+}
+
+// Opens /dev/null in place of closed standard files. Otherwise a file or socket of gRPC could get the number
+// of standard output, and receive the bearer.
 void OccupyClosedStandardFiles() {
   int fd = 0;
   do {
@@ -173,7 +139,7 @@ void OccupyClosedStandardFiles() {
 }
 
 int Main(int argc, char** argv) {
-  Arguments arguments;
+  OnlineArguments arguments;
   CLI::App app("Asks a tokend for Applivery integration tokens.", "tokenctl");
   app.set_version_flag("--version", "tokenctl " TOKEND_VERSION);
   app.footer(
@@ -184,13 +150,14 @@ int Main(int argc, char** argv) {
     return "tokenctl: " + CLI::FailureMessage::simple(failed, error);
   });
   app.require_subcommand(1);
-  app.fallthrough();  // inherited by the commands: global options may follow them
+  app.fallthrough();  // global options may also follow the command
   AddGlobalOptions(app, arguments);
-  Command command = nullptr;
+  OnlineCommand command = nullptr;
   AddCreate(app, arguments.create)->callback([&] { command = Create; });
-  app.add_subcommand("whoami", "who the daemon takes you for, what you may and how much is left")
+  app.add_subcommand("whoami",
+                     "say who the daemon takes you for, what you may do, and what is left of your limits")
       ->callback([&] { command = WhoAmI; });
-  app.add_subcommand("health", "whether the daemon serves")->callback([&] { command = CheckHealth; });
+  app.add_subcommand("health", "say whether the daemon serves")->callback([&] { command = CheckHealth; });
   OfflineCommand offline;
   AddAuditCommands(app, offline);
   AddPolicyCommands(app, offline);
@@ -199,8 +166,8 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kDone : kUsage;
   }
-  if (!offline) return Run(command, arguments);
-  if (arguments.output == "bearer") return UsageError("output: bearer is for create alone");
+  if (!offline) return RunOnline(command, arguments);
+  if (arguments.output == "bearer") return UsageError("--output: bearer is for create alone");
   return offline(arguments.output == "json" ? OutputForm::kJson : OutputForm::kText);
 }
 
@@ -209,9 +176,9 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   tokend::client::OccupyClosedStandardFiles();
-  // A reader that has gone is an error to report: the token exists.
+  // A closed pipe must be an error that is reported, because the token exists.
   std::signal(SIGPIPE, SIG_IGN);
-  // gRPC's own log lines would stand between the errors. Whoever sets the variable wants them.
+  // Keeps gRPC's log lines off standard error, unless the variable is set.
   setenv("GRPC_VERBOSITY", "NONE", 0);
   return tokend::client::Main(argc, argv);
 }

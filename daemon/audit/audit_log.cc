@@ -1,5 +1,6 @@
 #include "daemon/audit/audit_log.h"
 
+#include <cassert>
 #include <utility>
 
 namespace tokend::audit {
@@ -25,6 +26,7 @@ void AuditLog::AppendIssued(IntentReceipt intent, Record record, const Token& to
 
 void AuditLog::AppendEnd(IntentReceipt intent, Record record, const Token* withheld,
                          Done<std::uint64_t> done) {
+  assert(RoleOf(record) == Event::Role::kEnd);
   record.set_intent(intent.sequence());
   if (withheld != nullptr) Describe(*withheld, record);
   AppendReserved(std::move(record), std::move(done));

@@ -1,20 +1,12 @@
 #include "daemon/audit/chain.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
-#include <array>
+#include <cassert>
 #include <utility>
 
-#include "daemon/base/form.h"
+#include "daemon/base/sha256.h"
 
 namespace tokend::audit {
-
-std::string Sha256(std::string_view bytes) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
-  return Hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
-}
 
 Chain::Chain(Head head, std::string config, const loop::Clock& clock)
     : head_(std::move(head)), config_(std::move(config)), clock_(clock) {}
@@ -27,7 +19,8 @@ std::string Chain::Add(v1::Record& record) {
   if (record.config().empty()) record.set_config(config_);
   record.set_prev(std::move(head_.hash));
   std::string line = ToLine(record);
-  head_.hash = Sha256(line);
+  assert(line.size() < kMaxLine);
+  head_.hash = Sha256Hex(line);
   return line;
 }
 

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include "daemon/audit/record_line.h"
 #include "daemon/loop/event_loop.h"
@@ -10,31 +9,28 @@
 
 namespace tokend::audit {
 
-// Lower-case hex.
-std::string Sha256(std::string_view bytes);
-
-// The last line of a log, to which the next one is chained.
+// The last line of a log. The next line holds its hash.
 struct Head {
-  std::uint64_t sequence = 0;  // 0: there is none
+  std::uint64_t sequence = 0;  // 0: the log has no line
   std::string hash = std::string(64, '0');
   RecordTime time{};
 };
 
-// Numbers, times and chains records. Time never goes back, whatever the wall clock does. One thread at a
-// time.
+// Gives records their seq, time and prev. Where the wall clock steps back, records keep the latest time so
+// far. One thread at a time.
 class Chain {
  public:
-  // `config` is the fingerprint of the configuration, for records that were not made by one.
+  // `config` is the fingerprint of the configuration in effect, for records that name none.
   Chain(Head head, std::string config, const loop::Clock& clock);
 
-  // Makes the record the next one, and the new head. Returns its line, without a newline.
+  // Makes the record the new head, and returns its line without a newline.
   std::string Add(v1::Record& record);
 
   void UseConfig(std::string config) { config_ = std::move(config); }
 
   const Head& head() const { return head_; }
 
-  // Takes back every record since `head` was the head.
+  // Forgets every record since `head` was the head.
   void Rewind(Head head) { head_ = std::move(head); }
 
  private:

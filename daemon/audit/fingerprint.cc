@@ -25,13 +25,13 @@ constexpr std::size_t kMaxKey = 4096;
 Result<Fingerprinter> Fingerprinter::FromFile(const std::string& path) {
   Result<Secret> key = ReadBoundedFile(path, kMaxKey);
   if (!key.ok()) return key.status();
-  if (key->size() < kMinKey) return absl::FailedPreconditionError(path + ": holds fewer than 32 bytes");
+  if (key->size() < kMinKey) return absl::FailedPreconditionError(path + ": must hold at least 32 bytes");
   return Fingerprinter(*std::move(key), false);
 }
 
 Fingerprinter Fingerprinter::WithNewKey() {
   std::array<unsigned char, kMinKey> bytes;
-  // Without randomness the fingerprints would tell the bearers.
+  // With a key that can be guessed, fingerprints would reveal whether a guessed bearer is the right one.
   if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) std::abort();
   Secret key(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   OPENSSL_cleanse(bytes.data(), bytes.size());

@@ -8,17 +8,17 @@
 
 namespace tokend::audit {
 
-// Names a bearer without telling it: whoever holds the key and the bearer can find its records. Immutable;
+// Identifies a bearer without revealing it: with the key and the bearer, its records can be found. Immutable;
 // any thread.
 class Fingerprinter {
  public:
-  // The key is the file's bytes as they are: 32 to 4,096.
+  // The key is all bytes of the file: 32 to 4,096.
   static Result<Fingerprinter> FromFile(const std::string& path);
 
-  // A key of its own, lost with this.
+  // Makes a random key, which exists in this object alone.
   static Fingerprinter WithNewKey();
 
-  // Whether WithNewKey made it.
+  // Whether WithNewKey made the key.
   bool made_here() const { return made_here_; }
 
   // Whether both have the same key.

@@ -1,6 +1,7 @@
 #include "daemon/audit/history.h"
 
 #include <algorithm>
+#include <cassert>
 #include <limits>
 #include <map>
 #include <memory>
@@ -9,29 +10,35 @@
 
 #include "daemon/audit/audit_log.h"
 #include "daemon/audit/log_reader.h"
+#include "daemon/base/sha256.h"
 
 namespace tokend::audit {
 namespace {
 
+// A record that ends an intent.
 struct Ending {
-  std::string event;
+  Event::Token token = Event::Token::kNone;
   std::uint64_t sequence = 0;
 };
 
-bool EndsIntent(const v1::Record& record) {
-  return record.event() == event::kTokenIssued || record.event() == event::kTokenRefused ||
-         record.event() == event::kTokenWithheld || record.event() == event::kTokenUnknown;
-}
-
-PastRequest::End EndOf(const std::string& event) {
-  if (event == event::kTokenIssued) return PastRequest::End::kIssued;
-  if (event == event::kTokenWithheld) return PastRequest::End::kWithheld;
+// Nothing where no token was created: the ledger forgets such a request.
+std::optional<PastRequest::End> EndOf(Event::Token token) {
+  switch (token) {
+    case Event::Token::kNone:
+      return std::nullopt;
+    case Event::Token::kIssued:
+      return PastRequest::End::kIssued;
+    case Event::Token::kWithheld:
+      return PastRequest::End::kWithheld;
+    case Event::Token::kUnknown:
+      return PastRequest::End::kUnknown;
+  }
   return PastRequest::End::kUnknown;
 }
 
-// What one file says of itself.
+// What one file holds.
 struct FileReport {
-  std::uint64_t first = 0;  // 0: no line
+  std::uint64_t first = 0;  // sequence number; 0: no line
   RecordTime first_time{};
   Head last;
   std::uint64_t size = 0;
@@ -42,11 +49,11 @@ struct FileReport {
 void CheckLink(const v1::Record& record, FileReport& report) {
   if (report.first == 0 || !report.damage.empty()) return;
   if (record.seq() == report.last.sequence + 1 && record.prev() == report.last.hash) return;
-  report.damage = "is no chain after seq " + std::to_string(report.last.sequence);
+  report.damage = "breaks the chain after seq " + std::to_string(report.last.sequence);
 }
 
-// Goes through the files from the newest to the oldest, each from its beginning: an end stands in its
-// intent's file or in a newer one.
+// Reads the files from the newest to the oldest, each from its beginning: the end of an intent is in the
+// intent's own file or in a newer one.
 class HistoryReader {
  public:
   HistoryReader(LogStore& store, RecordTime since) : store_(store), since_(since) {}
@@ -62,10 +69,11 @@ class HistoryReader {
   LogStore& store_;
   const RecordTime since_;
   LineParser parser_;
-  // The first sequence number of the files read so far: what an older file has from there on does not count.
+  // The lowest sequence number of the files read so far. Lines of older files from there on are not part of
+  // the log.
   std::uint64_t limit_ = std::numeric_limits<std::uint64_t>::max();
-  std::map<std::uint64_t, v1::Record> running_;  // this file's intents without an end so far
-  std::map<std::uint64_t, Ending> endings_;      // of intents in older files, by intent
+  std::map<std::uint64_t, v1::Record> running_;  // intents of this file that have no end so far
+  std::map<std::uint64_t, Ending> endings_;      // ends of intents in older files, by the intent's number
   std::vector<v1::Record> open_;
   std::vector<PastRequest> past_;
 };
@@ -95,7 +103,7 @@ Result<FileReport> HistoryReader::ReadOne(const std::string& name) {
       report.first = record->seq();
       report.first_time = TimeOf(*record);
     }
-    report.last = Head{record->seq(), Sha256(text), std::max(report.last.time, TimeOf(*record))};
+    report.last = Head{record->seq(), Sha256Hex(text), std::max(report.last.time, TimeOf(*record))};
     Take(*std::move(record), report);
   }
   CloseFile(report);
@@ -104,11 +112,13 @@ Result<FileReport> HistoryReader::ReadOne(const std::string& name) {
 
 void HistoryReader::Take(v1::Record record, FileReport& report) {
   if (record.event() == event::kDaemonStarted) report.started = true;
-  if (record.event() == event::kTokenIntended) {
+  const Event* const event = FindEvent(record.event());
+  if (event == nullptr) return;
+  if (event->role == Event::Role::kIntent) {
     const std::uint64_t sequence = record.seq();
     running_.emplace(sequence, std::move(record));
-  } else if (EndsIntent(record)) {
-    const Ending ending{record.event(), record.seq()};
+  } else if (event->role == Event::Role::kEnd) {
+    const Ending ending{event->token, record.seq()};
     const auto intent = running_.find(record.intent());
     if (intent == running_.end()) {
       endings_.emplace(record.intent(), ending);
@@ -120,11 +130,12 @@ void HistoryReader::Take(v1::Record record, FileReport& report) {
 }
 
 void HistoryReader::End(const v1::Record& intent, const Ending& ending) {
-  if (ending.event == event::kTokenRefused || TimeOf(intent) < since_) return;
-  past_.push_back(MakePastRequest(intent, EndOf(ending.event), ending.sequence));
+  const std::optional<PastRequest::End> end = EndOf(ending.token);
+  if (end && TimeOf(intent) >= since_) past_.push_back(MakePastRequest(intent, *end, ending.sequence));
 }
 
 void HistoryReader::CloseFile(FileReport& report) {
+  assert(report.last.sequence < limit_);
   for (auto& [sequence, intent] : running_) {
     const auto ending = endings_.find(sequence);
     if (ending == endings_.end()) {

@@ -11,7 +11,7 @@
 
 namespace tokend::audit {
 
-// A request whose token was, or may have been, created: what the request ledger must know again.
+// A request whose token was created, or may have been. After a restart the request ledger learns it again.
 struct PastRequest {
   enum class End { kIssued, kWithheld, kUnknown };
 
@@ -21,30 +21,30 @@ struct PastRequest {
   std::string application;
   std::vector<std::string> scopes;
   std::string description;
-  RecordTime time;           // of its intent
-  std::uint64_t intent = 0;  // that record's sequence number
+  RecordTime time;           // of the intent
+  std::uint64_t intent = 0;  // sequence number of the intent
   End end = End::kUnknown;
-  std::uint64_t ended_by = 0;  // the sequence number of the record that ended it
+  std::uint64_t ended_by = 0;  // sequence number of the record that ended the intent
 };
 
 PastRequest MakePastRequest(const v1::Record& intent, PastRequest::End end, std::uint64_t ended_by);
 
-// What the files of a log say.
+// What the files of a log hold.
 struct History {
   Head head;
   bool open_exists = false;
-  std::uint64_t open_first = 0;  // the open file's first sequence number, 0 where it has no line
+  std::uint64_t open_first = 0;  // the open file's first sequence number; 0: the file has no line
   std::uint64_t open_size = 0;
-  // Why nothing may be appended to the file that holds the head, and a new one must be opened: the daemon's
-  // own words. Empty where it is sound.
+  // Why the file that holds the head must be replaced by a new one, in the daemon's own words. Empty: the
+  // file is intact, and lines may be appended to it.
   std::string damage;
-  std::vector<v1::Record> open_intents;  // each token.intended without its end, oldest first
-  std::vector<PastRequest> past;         // whose intent is not older than `since`, oldest first
+  std::vector<v1::Record> open_intents;  // intents that no record ends, oldest first
+  std::vector<PastRequest> past;         // requests whose intent is from `since` or later, oldest first
 };
 
-// Reads the newest file, and older ones as far back as an intent may be open (all were ended by the last
-// daemon.started) or not older than `since`. Lines that a later file begins again are not part of the log.
-// Takes constant memory a line.
+// Reads the newest file, and then older files up to the one that holds a daemon.started (which comes after
+// the end of every earlier intent) and begins before `since`. Where a later file repeats sequence numbers,
+// its lines count. Memory grows with the requests found, not with the lines read.
 Result<History> ReadHistory(LogStore& store, const LogNames& names, RecordTime since);
 
 }  // namespace tokend::audit

@@ -1,6 +1,7 @@
 #include "daemon/audit/journal.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 #include <vector>
 
@@ -19,7 +20,7 @@ Status WriteAll(AppendFile& file, std::string_view bytes) {
   return absl::OkStatus();
 }
 
-// Surplus files are looked at no more often than this.
+// The time between two attempts to delete closed files.
 constexpr std::chrono::seconds kPruneInterval{1};
 
 Status UnlessMissing(const Status& status) { return absl::IsNotFound(status) ? absl::OkStatus() : status; }
@@ -38,7 +39,7 @@ FileJournal::FileJournal(LogStore& store, LogNames names, std::uint64_t max_size
 Status FileJournal::Continue(std::uint64_t first_sequence, std::uint64_t size) {
   Result<std::unique_ptr<AppendFile>> file = store_.Open(names_.open());
   if (!file.ok()) return file.status();
-  // The process that wrote the last lines may have ended before it could sync them.
+  // The process that wrote the last lines may have ended before it synced them.
   if (Status synced = (*file)->Sync(); !synced.ok()) return synced;
   if (Status synced = store_.SyncFolder(); !synced.ok()) return synced;
   file_ = *std::move(file);
@@ -65,6 +66,7 @@ void FileJournal::Tidy() {
 }
 
 Status FileJournal::Write(std::string_view lines, std::uint64_t first_sequence) {
+  assert(file_ != nullptr && lines.ends_with('\n'));
   if (BeginsFile(lines.size())) {
     if (Status chosen = ChooseClosedName(); !chosen.ok()) return chosen;
     if (Status rotated = Install({}, first_sequence); !rotated.ok()) return rotated;
@@ -76,16 +78,16 @@ Status FileJournal::Write(std::string_view lines, std::uint64_t first_sequence) 
   TOKEND_FAILPOINT("written", lines);
   if (Status synced = file_->Sync(); !synced.ok()) return synced;
   TOKEND_FAILPOINT("synced", lines);
-  // A file that was removed or renamed takes writes as ever, and nobody would find them.
+  // A file that was removed or renamed still takes writes, but no reader would find them.
   if (!store_.Names(names_.open(), *file_)) {
     damage_ = names_.open() + " was removed or replaced";
     return absl::NotFoundError("the audit log's file was removed or replaced");
   }
   size_ += lines.size();
-  // Lines that were durable are gone, or others stand between them, whoever did that.
+  // Another process has removed lines that were durable, or added lines of its own.
   if (store_.Size(*file_) != size_) {
-    damage_ = names_.open() + " was truncated, or written by another";
-    return absl::DataLossError("the audit log's file was truncated, or written by another");
+    damage_ = names_.open() + " was truncated, or written by another process";
+    return absl::DataLossError("the audit log's file was truncated, or written by another process");
   }
   return absl::OkStatus();
 }
@@ -106,10 +108,10 @@ Status FileJournal::ChooseClosedName() {
   return absl::OkStatus();
 }
 
-// The new file is made under a name that nobody reads and takes the open one's place when it is complete: an
-// attempt that fails halfway leaves no file behind that counts, however often it is made.
+// The new file gets its final name once it is complete. Until then no reader opens it, so an attempt that
+// fails halfway changes nothing, and may be repeated.
 Status FileJournal::Install(std::string_view line, std::uint64_t first_sequence) {
-  // The line where a file is begun after a fault; without one it is a rotation, or the very first.
+  // After a fault the new file begins with a line. Without a line this is a rotation or the log's first file.
   [[maybe_unused]] const std::string_view subject =
       !line.empty() ? line : std::string_view(closed_name_.empty() ? "first" : "rotation");
   TOKEND_FAILPOINT("install", subject);
@@ -172,7 +174,7 @@ Status StreamJournal::Append(std::string_view lines, std::uint64_t, GiveUp give_
 }
 
 Status StreamJournal::Replace(MakeRecovered line, std::uint64_t sequence, GiveUp give_up) {
-  // What was cut off gets a line of its own, which no reader takes for a record.
+  // A newline ends the line that was cut off. No reader takes that line for a record.
   return Append((within_line_ ? "\n" : "") + line("writing to standard output failed"), sequence, give_up);
 }
 

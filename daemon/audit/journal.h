@@ -16,53 +16,55 @@
 
 namespace tokend::audit {
 
-// Asked while a write waits: whether to give it up.
+// A write that waits calls this to learn whether it must give up.
 using GiveUp = absl::FunctionRef<bool()>;
 
-// Makes the first line after a fault, newline included, from what was left behind, in the daemon's own words.
+// Makes the first line after a fault, newline included. `damage` describes the fault in the daemon's own
+// words.
 using MakeRecovered = absl::FunctionRef<std::string(std::string_view damage)>;
 
-// Where lines become durable. One thread at a time.
+// Makes lines durable. One thread at a time.
 class Journal {
  public:
   virtual ~Journal() = default;
 
-  // Makes whole lines durable, newlines included, the first of which has the given sequence number. After an
-  // error the lines may be there or not: Replace must succeed, with that number, before Append is called
-  // again.
+  // Makes whole lines durable, newlines included. The first line has the given sequence number. After an
+  // error it is not known how many of the lines were written: before the next Append, Replace must succeed
+  // with that number.
   virtual Status Append(std::string_view lines, std::uint64_t first_sequence, GiveUp give_up) = 0;
 
-  // Whether Append of so many bytes would put them in a file of their own, and close the one before.
+  // Whether Append of so many bytes would close the open file and write them to a new one.
   virtual bool BeginsFile(std::size_t bytes) const = 0;
 
-  // What may wait until those who wait are answered. Called between appends.
+  // Does the work that can wait until the callers are answered. Called between appends.
   virtual void Tidy() {}
 
-  // Begins again, with a line that is durable once this returns OK: from `sequence` on, what was there before
-  // does not count. After an error it may be called again.
+  // Begins anew with one line, which is durable once this returns OK. Lines written before that have the
+  // number `sequence` or a higher one are no longer part of the log. After an error it may be called again.
   virtual Status Replace(MakeRecovered line, std::uint64_t sequence, GiveUp give_up) = 0;
 };
 
-// A folder's files: an open one, and closed ones beside it. A file of which a write or sync failed is never
-// written again. Begins with one of Start, Continue and Distrust.
+// Writes to files in one folder: an open file, and closed files beside it. A file is never written again once
+// a write or sync of it has failed. Call Start, Continue or Distrust first.
 class FileJournal final : public Journal {
  public:
-  // `keep` closed files stay, and each stays for at least `keep_for` after it was first seen closed.
+  // Keeps the newest `keep` closed files, and any other for at least `keep_for` after it was first seen
+  // closed.
   FileJournal(LogStore& store, LogNames names, std::uint64_t max_size, std::size_t keep,
               std::chrono::nanoseconds keep_for, const loop::Clock& clock);
 
-  // Makes the open file, which is missing.
+  // Creates the open file, which does not exist yet.
   Status Start(std::uint64_t first_sequence) { return Install({}, first_sequence); }
 
-  // Goes on in the open file, which has `size` bytes of lines from `first_sequence` on.
+  // Appends to the open file, which has `size` bytes, in lines from `first_sequence` on.
   Status Continue(std::uint64_t first_sequence, std::uint64_t size);
 
-  // Leaves the open file, if there is one, to Replace.
+  // Says that the open file must not be written to. Replace then sets it aside, if it exists.
   void Distrust(std::string damage, std::uint64_t first_sequence, std::uint64_t size);
 
   Status Append(std::string_view lines, std::uint64_t first_sequence, GiveUp give_up) override;
   bool BeginsFile(std::size_t bytes) const override { return size_ > 0 && size_ + bytes > max_size_; }
-  // Deletes surplus files.
+  // Deletes closed files that need not be kept.
   void Tidy() override;
   Status Replace(MakeRecovered line, std::uint64_t sequence, GiveUp give_up) override;
 
@@ -85,14 +87,13 @@ class FileJournal final : public Journal {
   std::map<std::string, std::chrono::steady_clock::time_point> closed_since_;
   std::optional<std::chrono::steady_clock::time_point> prune_at_;
 
-  // Of an open file that is being replaced: what is wrong with it, the name it gets ("" where it is gone or
-  // none is chosen yet), and whether it is out of the way.
-  std::string damage_;
-  std::string closed_name_;
-  bool out_of_the_way_ = false;
+  // While the open file is being replaced:
+  std::string damage_;           // what is wrong with it, in the daemon's own words
+  std::string closed_name_;      // its new name; "": the file is gone, or no name is chosen yet
+  bool out_of_the_way_ = false;  // it has its new name, or holds no line
 };
 
-// Standard output, or what else a descriptor stands for: durable means that write(2) took every byte.
+// Writes to standard output or another descriptor. Lines are durable once write(2) has taken every byte.
 class StreamJournal final : public Journal {
  public:
   // Does not own the descriptor.
@@ -104,7 +105,7 @@ class StreamJournal final : public Journal {
 
  private:
   int descriptor_;
-  bool within_line_ = false;
+  bool within_line_ = false;  // the last write ended in the middle of a line
 };
 
 }  // namespace tokend::audit

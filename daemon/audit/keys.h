@@ -9,15 +9,15 @@
 
 namespace tokend::audit {
 
-// What the log is written with, and can go on with another of while it is written.
+// The keys of the log. They can be replaced while the log is written.
 struct Keys {
   std::shared_ptr<const Fingerprinter> fingerprinter;
   std::shared_ptr<const Signer> signer;  // null: checkpoints are not signed
 };
 
-// Reads the files that the configuration names. A key that is the same as in `running` is the very same
-// object, and one that was made at the start goes on. An error is of a key of the configuration's, and names
-// the file and what it must hold.
+// Reads the files that the configuration names. A key that equals the one in `running` stays the same object.
+// Where no fingerprint key is configured, the random one in `running` stays in use. An error names the
+// configuration's key, the file and what the file must hold.
 Result<Keys> ReadKeys(const config::Audit& audit, const Keys* running = nullptr);
 
 }  // namespace tokend::audit

@@ -1,6 +1,7 @@
 #include "daemon/audit/log_names.h"
 
 #include <algorithm>
+#include <cassert>
 #include <charconv>
 #include <utility>
 
@@ -20,6 +21,7 @@ LogNames::LogNames(std::string open) : open_(std::move(open)) {
 
 std::string LogNames::CloseAs(std::uint64_t first, const std::vector<std::string>& taken) const {
   const std::string number = std::to_string(first);
+  assert(number.size() <= kDigits);
   std::string name = stem_ + "-" + std::string(kDigits - number.size(), '0') + number;
   while (std::find(taken.begin(), taken.end(), name + extension_) != taken.end()) name += "-r";
   return name + extension_;
@@ -30,7 +32,7 @@ std::vector<LogNames::Closed> LogNames::FindClosed(const std::vector<std::string
   for (const std::string& name : names) {
     if (std::optional<Closed> parsed = ParseClosed(name)) closed.push_back(*std::move(parsed));
   }
-  // Of those that begin with the same number, each "-r" is later.
+  // Of two files with the same number, the one with more "-r" is newer.
   std::sort(closed.begin(), closed.end(), [](const Closed& a, const Closed& b) {
     return std::pair(a.first, a.name.size()) < std::pair(b.first, b.name.size());
   });

@@ -11,7 +11,7 @@ namespace tokend::audit {
 namespace {
 
 constexpr std::size_t kBuffer = 16 * kMaxLine;
-// Past it a JSON reader that knows only doubles is wrong, and the next one must still be a number.
+// JSON readers that hold numbers as doubles are exact up to this number.
 constexpr std::uint64_t kMaxSequence = std::uint64_t{1} << 53U;
 
 constexpr std::uint64_t kMaxHttpStatus = 999;
@@ -19,7 +19,8 @@ constexpr std::uint64_t kMaxHttpStatus = 999;
 using simdjson::dom::element;
 using simdjson::dom::object;
 
-// Readers of one member: absent is fine, another type is not.
+// Each of these reads one member. It returns false where the member has the wrong type, and true where it is
+// absent.
 bool ReadText(const object& from, std::string_view key, std::string* to) {
   element value;
   if (from.at_key(key).get(value) != simdjson::SUCCESS) return true;

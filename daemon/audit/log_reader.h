@@ -11,33 +11,33 @@
 
 namespace tokend::audit {
 
-// Reads a log's file line by line in constant memory. One thread at a time.
+// Reads a file of a log line by line, in constant memory. One thread at a time.
 class LineReader {
  public:
   struct Line {
     std::string_view text;  // without the newline; valid until the next call
-    bool whole = false;     // ends with a newline, and is no longer than a line may be
+    bool whole = false;     // the line ends with a newline and is shorter than kMaxLine
   };
 
   explicit LineReader(ReadFile& file);
 
-  // The next line; nothing at the end of the file.
+  // Returns the next line, or nothing at the end of the file.
   Result<std::optional<Line>> Next();
 
  private:
   Result<bool> Fill();
 
   ReadFile& file_;
-  std::vector<char> buffer_;  // with simdjson's padding behind what is used
+  std::vector<char> buffer_;  // ends with the padding that simdjson needs
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
 };
 
-// Reads lines that ToLine wrote, strictly. One thread at a time.
+// Parses lines that ToLine wrote, strictly. One thread at a time.
 class LineParser {
  public:
-  // What the line says. Nothing if it is no record. simdjson's padding must stand behind the line, as
-  // LineReader has it.
+  // Returns the record, or nothing where the line is not a record. The line must be followed by simdjson's
+  // padding, as the lines of LineReader are.
   std::optional<v1::Record> Parse(std::string_view line);
 
  private:

@@ -38,7 +38,7 @@ class Descriptor {
   int fd_ = -1;
 };
 
-// `path`: of the log that `file` keeps others from.
+// `path` is the log that the lock protects.
 Status LockDescriptor(const Descriptor& file, const std::string& path) {
   if (flock(file.get(), LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
   if (errno == EWOULDBLOCK) {
@@ -170,7 +170,7 @@ class PosixLogStore final : public LogStore {
   std::string Path(const std::string& name) const { return folder_ + "/" + name; }
 
   Result<std::unique_ptr<AppendFile>> OpenToAppend(const std::string& name, int flags) const {
-    // Nonblocking so that a FIFO under the name is an error, not a hang.
+    // O_NONBLOCK, because opening a FIFO without it waits for a reader.
     const int all = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags;
     Descriptor file(open(Path(name).c_str(), all, kFileMode));
     if (!file) return absl::ErrnoToStatus(errno, "the audit log cannot be opened for writing");
@@ -194,7 +194,7 @@ Result<std::unique_ptr<LogStore>> OpenFolder(const std::string& folder, const st
   struct stat status = {};
   if (stat(folder.c_str(), &status) != 0) {
     return absl::ErrnoToStatus(errno,
-                               folder + ", the folder of audit.file.path, cannot be opened; make it first");
+                               folder + ", the folder of audit.file.path, cannot be opened; create it first");
   }
   if (!S_ISDIR(status.st_mode)) {
     return absl::FailedPreconditionError(folder + ", the folder of audit.file.path, is not a folder");

@@ -12,59 +12,59 @@
 
 namespace tokend::audit {
 
-// A file that grows at its end.
+// A file that is appended to.
 class AppendFile {
  public:
   virtual ~AppendFile() = default;
 
-  // Appends a beginning of the bytes and says how many: more than none.
+  // Appends the first bytes of `bytes`, at least one, and returns how many.
   virtual Result<std::size_t> Write(std::string_view bytes) = 0;
 
-  // What was written is on the device once this returns. After an error nothing is known of it.
+  // What was written is on the device once this returns OK. After an error it may be there or not.
   virtual Status Sync() = 0;
 };
 
-// A file that is read from its beginning.
+// A file that is read from its beginning to its end.
 class ReadFile {
  public:
   virtual ~ReadFile() = default;
 
-  // Fills a beginning of the buffer and says how much: none at the end.
+  // Reads into the buffer and returns how many bytes: 0 at the end of the file.
   virtual Result<std::size_t> Read(char* buffer, std::size_t size) = 0;
 };
 
-// The folder that a log stands in. Names are names in it. One thread at a time.
+// The folder of a log. File names are relative to it. One thread at a time.
 class LogStore {
  public:
   virtual ~LogStore() = default;
 
-  // Makes this process the log's only writer, or fails. Called again, makes sure that it still is.
+  // Makes this process the log's only writer, or fails. Each further call checks that this still holds.
   virtual Status Lock() = 0;
 
   virtual Result<std::vector<std::string>> List() = 0;
   virtual Result<std::unique_ptr<ReadFile>> Read(const std::string& name) = 0;
 
-  // Creates a file, which must not exist.
+  // Creates a file. Fails where the name exists.
   virtual Result<std::unique_ptr<AppendFile>> Create(const std::string& name) = 0;
-  // Opens a file that exists, to append to it.
+  // Opens an existing file for appending.
   virtual Result<std::unique_ptr<AppendFile>> Open(const std::string& name) = 0;
 
-  // Replaces what `to` names. NOT_FOUND where there is no `from`.
+  // Replaces the file `to`, if it exists. NOT_FOUND where `from` does not exist.
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
-  // NOT_FOUND where there is no such file.
+  // NOT_FOUND where the file does not exist.
   virtual Status Remove(const std::string& name) = 0;
-  // Creations, renames and removals are on the device once this returns.
+  // Creations, renames and removals are on the device once this returns OK.
   virtual Status SyncFolder() = 0;
 
-  // Whether `name` names this file, which came from this store.
+  // Whether `name` is the name of this file, which this store has opened.
   virtual bool Names(const std::string& name, const AppendFile& file) = 0;
-  // How many bytes the file has, as far as that can be told.
+  // The file's size in bytes, or nothing where the system does not tell.
   virtual std::optional<std::uint64_t> Size(const AppendFile& file) = 0;
 };
 
-// A real folder. The writer's lock is flock(2) on a file of its own, `<name>.lock`, which no rotation
-// renames; the log's open file is locked too, so that removing the lock file does not let a second writer in.
-// Both go with the process. Files are made 0640.
+// Opens a folder of the file system. Its Lock is flock(2) on the file `<name>.lock`, which rotations leave
+// alone. The log's open file is locked too, so removing the lock file does not admit a second writer. Both
+// locks end with the process. Files are created with mode 0640.
 Result<std::unique_ptr<LogStore>> OpenFolder(const std::string& folder, const std::string& name);
 
 }  // namespace tokend::audit

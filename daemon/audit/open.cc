@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <system_error>
+#include <type_traits>
 #include <utility>
 
 #include "daemon/base/failpoint.h"
@@ -15,8 +17,25 @@ constexpr char kDaemonStopped[] = "daemon_stopped";
 
 bool KeepWaiting() { return false; }
 
-// Takes up what the files hold: the journal can be appended to when this returns OK.
-Status TakeUp(const History& history, FileJournal& journal, Chain& chain, StreamCopy* copy) {
+// Turns the exception of a thread that cannot be started into an error: no exception leaves this folder.
+template <class Make>
+Result<std::invoke_result_t<Make>> WithThread(Make make) {
+  try {
+    return make();
+  } catch (const std::system_error&) {
+    return absl::ResourceExhaustedError("the system allows no further thread for the audit log");
+  }
+}
+
+Result<std::unique_ptr<QueuedAuditLog>> StartLog(QueuedAuditLog::Parts parts, OpenOptions& options,
+                                                 loop::EventLoop& loop) {
+  return WithThread([&] {
+    return std::make_unique<QueuedAuditLog>(std::move(parts), loop, std::move(options.hooks), options.timing);
+  });
+}
+
+// Prepares the journal for appends, after what the files hold.
+Status Resume(const History& history, FileJournal& journal, Chain& chain, StreamCopy* copy) {
   const std::uint64_t next = history.head.sequence + 1;
   const std::uint64_t first = history.open_first != 0 ? history.open_first : next;
   if (history.damage.empty()) {
@@ -46,7 +65,7 @@ Record MakeEnd(const Record& intent) {
   return end;
 }
 
-// Ends what the last process left open, and adds it to what is past.
+// Ends the intents that the last process left without an end, and adds them to the past requests.
 Status EndOpenIntents(History& history, RecordTime since, Journal& journal, Chain& chain, StreamCopy* copy) {
   std::string lines;
   std::uint64_t first = chain.head().sequence + 1;
@@ -92,7 +111,7 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
   auto journal =
       std::make_unique<FileJournal>(*store, names, file.max_size, file.keep, options.keep_for, loop.clock());
   Chain chain(history->head, options.config, loop.clock());
-  if (Status taken = TakeUp(*history, *journal, chain, copy.get()); !taken.ok()) return taken;
+  if (Status resumed = Resume(*history, *journal, chain, copy.get()); !resumed.ok()) return resumed;
   TOKEND_FAILPOINT("recovery.taken", "");
   if (Status ended = EndOpenIntents(*history, since, *journal, chain, copy.get()); !ended.ok()) return ended;
   TOKEND_FAILPOINT("recovery.ended", "");
@@ -101,9 +120,9 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
       std::move(store), std::move(journal),
       std::move(copy),  std::move(chain),
       std::move(keys),  std::min<std::uint64_t>(QueuedAuditLog::kMaxBatchBytes, file.max_size)};
-  return Opened{
-      std::make_unique<QueuedAuditLog>(std::move(parts), loop, std::move(options.hooks), options.timing),
-      std::move(history->past)};
+  Result<std::unique_ptr<QueuedAuditLog>> log = StartLog(std::move(parts), options, loop);
+  if (!log.ok()) return log.status();
+  return Opened{*std::move(log), std::move(history->past)};
 }
 
 Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions options,
@@ -112,18 +131,23 @@ Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions 
   if (!config.file) {
     QueuedAuditLog::Parts parts{nullptr, std::make_unique<StreamJournal>(STDOUT_FILENO), nullptr,
                                 Chain(Head{}, options.config, loop.clock()), std::move(keys)};
-    return Opened{
-        std::make_unique<QueuedAuditLog>(std::move(parts), loop, std::move(options.hooks), options.timing),
-        {}};
+    Result<std::unique_ptr<QueuedAuditLog>> log = StartLog(std::move(parts), options, loop);
+    if (!log.ok()) return log.status();
+    return Opened{*std::move(log), {}};
   }
   const std::size_t slash = config.file->path.rfind('/');
   std::string folder = slash == std::string::npos ? "." : config.file->path.substr(0, slash);
   if (folder.empty())
-    folder.assign(1, '/');  // not = "/": g++ 12 sees an overlap that is not there (bug 105651)
+    folder.assign(1, '/');  // not = "/": g++ 12 then warns of an overlap that does not exist (GCC bug 105651)
   Result<std::unique_ptr<LogStore>> store = OpenFolder(folder, config.file->path.substr(slash + 1));
   if (!store.ok()) return store.status();
   std::unique_ptr<StreamCopy> copy;
-  if (config.to_stdout) copy = std::make_unique<StreamCopy>(STDOUT_FILENO);
+  if (config.to_stdout) {
+    Result<std::unique_ptr<StreamCopy>> started =
+        WithThread([] { return std::make_unique<StreamCopy>(STDOUT_FILENO); });
+    if (!started.ok()) return started.status();
+    copy = *std::move(started);
+  }
   return OpenFileLog(*std::move(store), *config.file, std::move(copy), std::move(keys), std::move(options),
                      loop);
 }

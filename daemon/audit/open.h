@@ -15,10 +15,11 @@
 namespace tokend::audit {
 
 struct OpenOptions {
-  std::string config;                     // the configuration's fingerprint, in every record
-  std::chrono::milliseconds remember{0};  // how far back `past` goes
-  // How long a closed file stays at least, past `keep` as well: not shorter than `remember`, since a request
-  // that must not be sent again is known from it, nor than a request takes.
+  std::string config;                     // the configuration's fingerprint, for every record
+  std::chrono::milliseconds remember{0};  // the age of the oldest intent in `past`
+  // The time for which a closed file is kept at least, even where more than `keep` files are closed. It is at
+  // least `remember`, because after a restart past requests are known from these files, and at least the time
+  // that a request takes.
   std::chrono::milliseconds keep_for{0};
   Hooks hooks = {};
   Timing timing = {};
@@ -26,18 +27,19 @@ struct OpenOptions {
 
 struct Opened {
   std::unique_ptr<QueuedAuditLog> log;
-  // What the request ledger must know again: every intent of the last `remember` that may have made a token,
-  // oldest first. Empty for standard output alone.
+  // The requests of the last `remember` whose token was or may have been created, oldest first: the request
+  // ledger must know them again. Empty for standard output alone.
   std::vector<PastRequest> past;
 };
 
-// Opens the audit log and makes it whole before it returns: what a crash or an intruder left that is no chain
-// of records is set aside (audit.recovered), and every token.intended without its end is ended as
-// token.unknown. Blocks: call it before anything serves.
+// Opens the audit log and repairs it. A file whose chain of records is broken, by a crash or by an intruder,
+// is set aside, and a new file begins with audit.recovered. Every token.intended without an end is ended as
+// token.unknown. Blocks: call it before the daemon serves. RESOURCE_EXHAUSTED where the system allows no
+// further thread.
 Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions options,
                             loop::EventLoop& loop);
 
-// The same for a file in a given store. `copy` may be null.
+// The same for a file in the given store. `copy` may be null.
 Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditFile& file,
                            std::unique_ptr<StreamCopy> copy, Keys keys, OpenOptions options,
                            loop::EventLoop& loop);

@@ -1,6 +1,7 @@
 #include "daemon/audit/queued_audit_log.h"
 
 #include <algorithm>
+#include <cassert>
 #include <iterator>
 #include <utility>
 
@@ -19,7 +20,7 @@ QueuedAuditLog::QueuedAuditLog(Parts parts, loop::EventLoop& loop, Hooks hooks, 
       loop_(loop),
       hooks_(std::move(hooks)),
       timing_(timing),
-      notes_(timing.note_window),
+      refusals_(timing.aggregation_window),
       keys_(std::make_shared<const Keys>(std::move(parts_.keys))),
       thread_(StartThread("audit", [this] { Run(); })) {}
 
@@ -28,14 +29,16 @@ QueuedAuditLog::~QueuedAuditLog() { Stop(); }
 void QueuedAuditLog::Note(Record record) {
   const std::lock_guard lock(mutex_);
   if (finished_) return;
-  if (!record.event().starts_with("request.")) return Enqueue(Entry{Kind::kNote, std::move(record), nullptr});
-  const bool first = !notes_.due();
-  notes_.Add(std::move(record), std::chrono::steady_clock::now());
+  if (RoleOf(record) != Event::Role::kRequest) {
+    return Enqueue(Entry{Kind::kNote, std::move(record), nullptr});
+  }
+  const bool first = !refusals_.due();
+  refusals_.Add(std::move(record), std::chrono::steady_clock::now());
   if (first) work_.notify_one();
 }
 
 void QueuedAuditLog::Append(Record record, Done<std::uint64_t> done) {
-  const Kind kind = record.event() == event::kTokenIntended ? Kind::kIntent : Kind::kOther;
+  const Kind kind = RoleOf(record) == Event::Role::kIntent ? Kind::kIntent : Kind::kOther;
   {
     const std::lock_guard lock(mutex_);
     if (!finished_ && healthy() && places_ + PlacesOf(kind) <= kMaxPlaces) {
@@ -46,8 +49,8 @@ void QueuedAuditLog::Append(Record record, Done<std::uint64_t> done) {
   Refuse(std::move(done));
 }
 
-// Only the first to wait has anyone to wake: until the inbox is empty again the writer does not sleep for
-// want of work.
+// Wakes the writer for the first entry alone: while entries wait in the inbox, the writer does not sleep for
+// lack of work.
 void QueuedAuditLog::Enqueue(Entry entry) {
   const bool first = inbox_.empty();
   inbox_.push_back(std::move(entry));
@@ -102,14 +105,14 @@ Status QueuedAuditLog::Stop(Record last) {
   return last_ ? NotDurable() : absl::OkStatus();
 }
 
-// A device that hangs fails nothing, and a record handed over meanwhile would only be late.
+// A write to a device that hangs does not fail, it only takes very long.
 bool QueuedAuditLog::Stalled() const {
   const SteadyTime::rep since = writing_since_;
   return since != 0 && std::chrono::steady_clock::now().time_since_epoch().count() - since >
                            std::chrono::duration_cast<SteadyTime::duration>(timing_.stall).count();
 }
 
-// An intent takes its own place and its end's.
+// An intent takes a place for itself and one for its end.
 std::size_t QueuedAuditLog::PlacesOf(Kind kind) {
   switch (kind) {
     case Kind::kIntent:
@@ -130,6 +133,7 @@ void QueuedAuditLog::Refuse(Done<std::uint64_t> done) {
 void QueuedAuditLog::Reply(std::vector<Answer> answers, std::size_t places) {
   {
     const std::lock_guard lock(mutex_);
+    assert(places <= places_);
     places_ -= places;
   }
   if (answers.empty()) return;
@@ -148,15 +152,15 @@ void QueuedAuditLog::Run() {
   Finish();
 }
 
-// Until there is something to do; false when all is done or time is up.
+// Waits until there is work. Returns false once the log stops and everything is written or its time is up.
 bool QueuedAuditLog::Wait() {
   std::unique_lock lock(mutex_);
   while (true) {
     const SteadyTime now = std::chrono::steady_clock::now();
     const bool queued = !taken_.empty() || !inbox_.empty();
-    if (stop_by_ && (now >= *stop_by_ || (!queued && !notes_.due()))) return false;
+    if (stop_by_ && (now >= *stop_by_ || (!queued && !refusals_.due()))) return false;
     if (healthy_ && (queued || stop_by_)) return true;
-    std::optional<SteadyTime> until = healthy_ ? notes_.due() : std::optional(retry_at_);
+    std::optional<SteadyTime> until = healthy_ ? refusals_.due() : std::optional(retry_at_);
     if (healthy_ && checkpoint_at_) until = std::min(*checkpoint_at_, until.value_or(SteadyTime::max()));
     if (until && *until <= now) return true;
     if (stop_by_) until = std::min(*stop_by_, until.value_or(SteadyTime::max()));
@@ -175,8 +179,10 @@ void QueuedAuditLog::Take() {
     taken_.push_back(std::move(inbox_.front()));
     inbox_.pop_front();
   }
-  std::vector<Record> notes = stop_by_ ? notes_.TakeAll() : notes_.TakeDue(std::chrono::steady_clock::now());
-  for (Record& note : notes) taken_.push_back(Entry{Kind::kNote, std::move(note), nullptr});
+  for (Record& refusal :
+       stop_by_ ? refusals_.TakeAll() : refusals_.TakeDue(std::chrono::steady_clock::now())) {
+    taken_.push_back(Entry{Kind::kNote, std::move(refusal), nullptr});
+  }
 }
 
 bool QueuedAuditLog::CheckpointIsDue() const {
@@ -216,7 +222,7 @@ QueuedAuditLog::Batch QueuedAuditLog::MakeBatch(Begin begin) {
 void QueuedAuditLog::WriteBatch() {
   const Head before = parts_.chain.head();
   Batch batch = MakeBatch(CheckpointIsDue() ? Begin::kWithCheckpoint : Begin::kWithRecords);
-  // A file that is closed is sealed by the first line of the next, which holds the hash of its last.
+  // A new file begins with a checkpoint, which holds the hash of the closed file's last line.
   if (before.sequence > 0 && batch.checkpoints.empty() && parts_.journal->BeginsFile(batch.lines.size())) {
     parts_.chain.Rewind(before);
     batch = MakeBatch(Begin::kWithCheckpoint);
@@ -260,7 +266,7 @@ void QueuedAuditLog::KeepCheckpoints(const Batch& batch) {
   for (const Head& checkpoint : batch.checkpoints) hooks_.on_checkpoint(checkpoint.sequence, checkpoint.hash);
 }
 
-// An intent must end once, whatever the disk does, so ends stay; nobody has promised anything of the others.
+// An intent must be ended whatever the disk does, so ends are kept, and so are notes. All other appends fail.
 void QueuedAuditLog::Break(const Status& status) {
   {
     const std::lock_guard lock(mutex_);
@@ -281,8 +287,8 @@ void QueuedAuditLog::Break(const Status& status) {
     }
   }
   taken_ = std::move(kept);
-  // First, so that what is told failed is no part of the log wherever the disk allows that at all. But not
-  // where the last repair did not hold: each makes a file.
+  // The repair comes before the answers: where it succeeds, the records of failed appends are not part of the
+  // log. Each repair creates a file, so it waits where the last one was a moment ago.
   const SteadyTime now = std::chrono::steady_clock::now();
   if (repaired_at_ + timing_.retry <= now) {
     Repair();
@@ -328,7 +334,7 @@ void QueuedAuditLog::WriteLast() {
   if (!taken_.empty()) return;
   last_.reset();
   if (since_checkpoint_ == 0 || !healthy_) return;
-  checkpoint_at_ = SteadyTime::min();  // the last line holds the hash of all others
+  checkpoint_at_ = SteadyTime::min();  // due at once: the log ends with a checkpoint
   WriteBatch();
 }
 

@@ -19,7 +19,7 @@
 #include "daemon/audit/chain.h"
 #include "daemon/audit/journal.h"
 #include "daemon/audit/keys.h"
-#include "daemon/audit/note_box.h"
+#include "daemon/audit/refusal_aggregator.h"
 #include "daemon/audit/stream.h"
 #include "daemon/loop/event_loop.h"
 
@@ -27,39 +27,42 @@ namespace tokend::audit {
 
 enum class Health { kWritable, kFaulted };
 
-// What the log tells the daemon of itself, on the writer's thread; each may be empty and must not block.
+// What the log tells the daemon about itself. Called on the writer's thread: they must not block. Each may be
+// empty.
 struct Hooks {
-  // The log can no longer, or can again, be written: `words` are the daemon's own, for logs.
+  // The log can no longer be written, or can be written again. `words` says why, in the daemon's own words.
   std::function<void(Health health, std::string_view words)> on_health = {};
-  // A checkpoint is durable. Whoever keeps these elsewhere can tell a log that was cut off.
+  // A checkpoint is durable. A copy of it, kept elsewhere, shows later whether the end of the log was cut
+  // off.
   std::function<void(std::uint64_t sequence, std::string_view prev)> on_checkpoint = {};
-  // How long a batch took to become durable.
+  // The time that a batch took to become durable.
   std::function<void(std::chrono::nanoseconds)> on_durable = {};
 };
 
-// Tests have less time.
+// Tests use shorter times.
 struct Timing {
-  std::chrono::nanoseconds note_window = std::chrono::seconds(1);
-  std::chrono::nanoseconds checkpoint = std::chrono::minutes(1);
-  std::chrono::nanoseconds stall = std::chrono::seconds(2);
-  std::chrono::nanoseconds retry = std::chrono::milliseconds(250);
-  std::chrono::nanoseconds stop_bound = std::chrono::seconds(5);
+  std::chrono::nanoseconds aggregation_window = std::chrono::seconds(1);  // of alike refusals
+  std::chrono::nanoseconds checkpoint = std::chrono::minutes(1);    // from a record to the next checkpoint
+  std::chrono::nanoseconds stall = std::chrono::seconds(2);         // a longer write counts as a fault
+  std::chrono::nanoseconds retry = std::chrono::milliseconds(250);  // between repairs
+  std::chrono::nanoseconds stop_bound = std::chrono::seconds(5);    // to write what waits at the end
 };
 
-// The audit log: a bounded inbox and one thread that drains it in batches, each of which becomes durable at
-// once and is answered with one post to the loop. Where the journal fails, records that end an intent and
-// notes are kept until it works again; all others fail at once, and so do those that come meanwhile.
+// The audit log: a bounded inbox, and one thread that takes records from it in batches. A batch becomes
+// durable by one write, and its callers are answered by one post to the loop. While the journal has a fault,
+// the log keeps notes and records that end an intent until the journal works again; every other append fails
+// at once.
 class QueuedAuditLog final : public AuditLog {
  public:
-  // Records that wait, and ends that intents have reserved.
+  // Records that wait, and places that intents have reserved for their ends.
   static constexpr std::size_t kMaxPlaces = 16384;
   static constexpr std::size_t kMaxBatchRecords = 1024;
   static constexpr std::size_t kMaxBatchBytes = std::size_t{1} << 20U;
-  // Records from one checkpoint to the next, at most.
+  // The greatest number of records between two checkpoints.
   static constexpr std::size_t kCheckpointEvery = 1000;
 
   struct Parts {
-    std::unique_ptr<LogStore> store;  // under the journal; may be null
+    std::unique_ptr<LogStore> store;  // used by the journal; may be null
     std::unique_ptr<Journal> journal;
     std::unique_ptr<StreamCopy> copy;  // may be null
     Chain chain;
@@ -67,28 +70,30 @@ class QueuedAuditLog final : public AuditLog {
     std::size_t max_batch_bytes = kMaxBatchBytes;
   };
 
+  // Throws std::system_error where the system allows no further thread.
   QueuedAuditLog(Parts parts, loop::EventLoop& loop, Hooks hooks, Timing timing = {});
-  // Stops.
+  // Calls Stop.
   ~QueuedAuditLog() override;
 
   void Note(Record record) override;
   void Append(Record record, Done<std::uint64_t> done) override;
 
-  // What records and checkpoints from here on are made with. Any thread.
+  // Sets the keys of all later records and checkpoints. Any thread.
   void UseKeys(Keys keys);
 
-  // The fingerprint of the configuration, for records from here on that were not made by one. Any thread.
+  // Sets the configuration's fingerprint, for all later records that name none. Any thread.
   void UseConfig(std::string fingerprint);
 
-  // Whether records become durable: the last ones did, and none has been at it for longer than `stall`. Any
+  // Whether records become durable: the last batch did, and no write has taken longer than `stall`. Any
   // thread.
   bool healthy() const { return healthy_.load() && !Stalled(); }
 
-  // Writes what waits, for at most `stop_bound`, answers everything and ends the thread. What comes later
-  // fails. A system call on a device that hangs is waited for. Not on the loop thread; once is enough.
+  // Writes what waits, for at most `stop_bound`, answers every append, and ends the thread. Later appends
+  // fail. A system call on a device that hangs is waited for, however long it takes. Not on the loop thread.
+  // Further calls do nothing.
   void Stop();
 
-  // The same, with one more record after all others. Says whether that is durable.
+  // The same, with one last record after all others. The result says whether that record is durable.
   Status Stop(Record last);
 
  protected:
@@ -117,11 +122,11 @@ class QueuedAuditLog final : public AuditLog {
   void Run();
   bool Wait();
   void Take();
-  // What one batch writes: the first records of taken_, and checkpoints where they are due.
+  // One batch: the first records of taken_, and checkpoints where they are due.
   struct Batch {
     std::string lines;
     std::size_t records = 0;        // of taken_
-    std::vector<Head> checkpoints;  // their own numbers, and the hashes that they hold
+    std::vector<Head> checkpoints;  // each with its own number and the hash of the line before it
     std::size_t since_checkpoint = 0;
   };
   enum class Begin { kWithRecords, kWithCheckpoint };
@@ -141,26 +146,27 @@ class QueuedAuditLog final : public AuditLog {
   loop::EventLoop& loop_;
   const Hooks hooks_;
   const Timing timing_;
-  std::atomic<bool> healthy_{true};  // written by the writer, under the mutex
-  // Since when the writer has been in a system call, by the steady clock; 0: it is not.
+  std::atomic<bool> healthy_{true};  // set by the writer's thread alone, under the mutex
+  // When the writer entered the system call that it is in (steady clock); 0: it is in none.
   std::atomic<SteadyTime::rep> writing_since_{0};
 
   mutable std::mutex mutex_;
   std::condition_variable work_;
   std::deque<Entry> inbox_;
-  NoteBox notes_;
-  std::optional<std::string> config_;  // until the writer has taken it over
+  RefusalAggregator refusals_;
+  std::optional<std::string> config_;  // a new fingerprint, until the writer uses it
   std::size_t places_ = 0;
   std::optional<SteadyTime> stop_by_;
-  std::optional<Record> last_;  // until it is written
+  std::optional<Record> last_;  // the record of Stop, until it is durable
   bool finished_ = false;
 
   std::shared_ptr<const Keys> keys_;  // under the mutex
 
-  // The writer's alone.
-  std::size_t since_checkpoint_ = 0;         // records
-  std::optional<SteadyTime> checkpoint_at_;  // where there are any
-  std::deque<Entry> taken_;                  // in the order in which they will be written
+  // Used by the writer's thread alone.
+  std::size_t since_checkpoint_ = 0;  // records since the last checkpoint
+  std::optional<SteadyTime>
+      checkpoint_at_;        // when the next one is due; nothing while there are no such records
+  std::deque<Entry> taken_;  // from the inbox, in the order in which they will be written
   SteadyTime retry_at_{};
   SteadyTime repaired_at_{};
   std::thread thread_;

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdint>
 
+#include "daemon/audit/events.h"
 #include "daemon/base/form.h"
 #include "daemon/base/json.h"
 
@@ -14,14 +15,14 @@ namespace {
 constexpr std::string_view kTimeShape = "dddd-dd-ddTdd:dd:dd.ddddddZ";
 constexpr std::size_t kUncut = std::string_view::npos;
 
-// How long texts may be: what a record needs if it is to fit its line.
+// The lengths to which a record's texts are cut, in bytes.
 struct TextLimits {
   std::size_t caller;
   std::size_t target;
   std::size_t detail;
 };
 
-bool IsRequest(const v1::Record& record) { return record.event().rfind("request.", 0) == 0; }
+bool IsRequest(const v1::Record& record) { return RoleOf(record) == Event::Role::kRequest; }
 
 std::string TimeText(RecordTime time) {
   const auto day = std::chrono::floor<std::chrono::days>(time);
@@ -56,16 +57,16 @@ std::string CallerJson(const v1::Caller& caller, std::size_t limit) {
 }
 
 std::string TargetJson(const v1::Target& target, std::size_t limit) {
-  std::string scopes = "[";
+  std::string scopes;
+  JsonArray array(scopes);
   std::size_t room = limit;
   for (const std::string& scope : target.scopes()) {
     if (room == 0) break;
     const std::string_view cut = CutUtf8(scope, room);
     if (limit != kUncut) room -= std::max<std::size_t>(cut.size(), 1);
-    if (scopes.size() > 1) scopes += ',';
-    AppendJsonString(cut, scopes);
+    array.Element(cut);
   }
-  scopes += ']';
+  array.End();
 
   std::string out;
   JsonObject object(out);
@@ -172,7 +173,8 @@ void CutRequestTexts(v1::Record& record) {
 }
 
 std::string ToLine(const v1::Record& record) {
-  // What needs escaping grows six times: the later limits are for that. No legal target reaches the third.
+  // An escaped character takes six bytes, so a line may be too long with the first limits. A valid target
+  // always fits with the first or the second.
   const bool request = IsRequest(record);
   const std::array<TextLimits, 3> attempts = {
       TextLimits{kMaxCallerName, request ? kMaxRequestText : kUncut, kMaxDetail},

@@ -28,7 +28,7 @@ std::string TextOf(std::uint64_t seq, std::string_view prev) {
   return "tokend audit checkpoint\n" + std::to_string(seq) + "\n" + std::string(prev) + "\n";
 }
 
-// Never asks anyone for a passphrase: an encrypted key is none.
+// Keeps OpenSSL from asking the terminal for a passphrase: encrypted keys are refused.
 int NoPassphrase(char*, int, int, void*) { return -1; }
 
 enum class Half { kPrivate, kPublic };
@@ -87,7 +87,7 @@ bool Verifier::Verifies(std::uint64_t seq, std::string_view prev, std::string_vi
   const int length = EVP_DecodeBlock(bytes.data(), reinterpret_cast<const unsigned char*>(signature.data()),
                                      static_cast<int>(signature.size()));
   if (length < static_cast<int>(kSignatureBytes)) return false;
-  // One signature has one spelling.
+  // Base64 that decodes to the signature but is not its one encoding is refused.
   std::array<unsigned char, kBase64Bytes + 1> again;
   EVP_EncodeBlock(again.data(), bytes.data(), kSignatureBytes);
   if (signature != std::string_view(reinterpret_cast<const char*>(again.data()), kBase64Bytes)) return false;

@@ -9,7 +9,7 @@
 
 #include "daemon/base/result.h"
 
-// Ed25519 signatures of checkpoints, over "tokend audit checkpoint\n<seq>\n<prev>\n": "ed25519:<base64>".
+// Signatures of checkpoints: "ed25519:<base64>", over the text "tokend audit checkpoint\n<seq>\n<prev>\n".
 namespace tokend::audit {
 
 struct FreeKey {
@@ -19,12 +19,12 @@ struct FreeKey {
 // Signs checkpoints. Immutable; any thread.
 class Signer {
  public:
-  // The private key in a PEM file; errors name the file and what it must hold.
+  // Reads the private key from a PEM file. An error names the file and what it must hold.
   static Result<Signer> FromFile(const std::string& path);
 
   std::string Sign(std::uint64_t seq, std::string_view prev) const;
 
-  // Whether both sign alike.
+  // Whether both have the same key.
   friend bool operator==(const Signer& a, const Signer& b) {
     return EVP_PKEY_eq(a.key_.get(), b.key_.get()) == 1;
   }
@@ -34,10 +34,10 @@ class Signer {
   std::unique_ptr<EVP_PKEY, FreeKey> key_;
 };
 
-// Verifies them. Immutable; any thread.
+// Verifies signatures of checkpoints. Immutable; any thread.
 class Verifier {
  public:
-  // The public key in a PEM file.
+  // Reads the public key from a PEM file. An error names the file and what it must hold.
   static Result<Verifier> FromFile(const std::string& path);
 
   bool Verifies(std::uint64_t seq, std::string_view prev, std::string_view signature) const;

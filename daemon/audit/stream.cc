@@ -25,7 +25,7 @@ Status WriteStream(int descriptor, std::string_view& rest, absl::FunctionRef<boo
     const int polled = poll(&ready, 1, kPollMs);
     if (polled < 0 && errno != EINTR) return absl::ErrnoToStatus(errno, "writing to standard output failed");
     if (polled <= 0) continue;
-    // A pipe that is ready has room for this much, so the write does not block.
+    // A pipe that is ready takes PIPE_BUF bytes without blocking.
     const ssize_t wrote = write(descriptor, rest.data(), std::min<std::size_t>(rest.size(), PIPE_BUF));
     if (wrote > 0) {
       rest.remove_prefix(static_cast<std::size_t>(wrote));
@@ -70,7 +70,7 @@ void StreamCopy::Run() {
       lines = std::exchange(waiting_, {});
     }
     std::string_view rest = lines;
-    // Without a reader there is nothing to be done: the file is the log.
+    // A copy that cannot be written is lost: the log itself is the file.
     WriteStream(descriptor_, rest, [this] { return OutOfTime(); }).IgnoreError();
   }
 }

@@ -14,23 +14,23 @@
 
 namespace tokend::audit {
 
-// Writes all of `rest` and takes off what is written. Where nobody reads it waits until `give_up`, which is
-// asked at least ten times a second, and is then UNAVAILABLE. The descriptor stays as blocking as it was:
-// others share it.
+// Writes all of `rest`, and removes from it what is written. While nobody reads the other end it waits, and
+// asks `give_up` at least ten times a second; once that says true, the error is UNAVAILABLE. The descriptor's
+// flags stay as they are, because other processes share them.
 Status WriteStream(int descriptor, std::string_view& rest, absl::FunctionRef<bool()> give_up);
 
-// A copy of what is written elsewhere, that nothing waits for: what its reader does not keep up with is
-// dropped, whole lines at a time. Any thread.
+// Copies lines to a descriptor on a thread of its own. Nobody waits for the copy: where its reader is too
+// slow, whole lines are dropped. Any thread.
 class StreamCopy {
  public:
-  // Does not own the descriptor.
+  // Does not own the descriptor. Throws std::system_error where the system allows no further thread.
   explicit StreamCopy(int descriptor);
-  // Gives the reader a second to take the rest.
+  // Gives the reader up to one second to read the rest.
   ~StreamCopy();
   StreamCopy(const StreamCopy&) = delete;
   StreamCopy& operator=(const StreamCopy&) = delete;
 
-  // Takes whole lines, or drops them. Never blocks.
+  // Takes whole lines, or drops all of them. Never blocks.
   void Offer(std::string_view lines);
 
  private:

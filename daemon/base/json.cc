@@ -1,13 +1,15 @@
 #include "daemon/base/json.h"
 
 #include <array>
+#include <charconv>
+#include <cmath>
 
 #include "daemon/base/form.h"
 
 namespace tokend {
 namespace {
 
-// The well-formed UTF-8 sequence that `text` begins with, empty if it is ill-formed.
+// Returns the valid UTF-8 sequence at the beginning of `text`, or nothing where the text begins otherwise.
 std::string_view FirstCharacter(std::string_view text) {
   for (std::size_t length = 1; length <= 4 && length <= text.size(); ++length) {
     if (Utf16Length(text.substr(0, length))) return text.substr(0, length);
@@ -33,7 +35,8 @@ void AppendAscii(char c, std::string& out) {
   }
 }
 
-// U+0080 to U+009F, U+2028 and U+2029 end a line for some readers, so they are escaped like ASCII's controls.
+// Some readers end a line at U+0085, U+2028 or U+2029. These, and all of U+0080 to U+009F, are escaped as the
+// control characters of ASCII are.
 void AppendOther(std::string_view character, std::string& out) {
   const auto last = static_cast<unsigned char>(character.back());
   if (character[0] == '\xC2' && last < 0xA0) {
@@ -65,6 +68,15 @@ void AppendJsonString(std::string_view text, std::string& out) {
     }
   }
   out += '"';
+}
+
+void AppendJson(double number, std::string& out) {
+  if (!std::isfinite(number)) {
+    out += "null";
+    return;
+  }
+  std::array<char, 32> digits;
+  out.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
 }
 
 }  // namespace tokend

@@ -1,38 +1,56 @@
 #pragma once
 
+#include <concepts>
 #include <string>
 #include <string_view>
 
-// Writing JSON (RFC 8259). Pure functions of text.
+// The project's one writer of JSON (RFC 8259). Results are valid UTF-8 on one line, whatever the texts hold.
 namespace tokend {
 
-// Appends the text as a JSON string. What is no UTF-8 becomes U+FFFD; control characters, and what ends a
-// line for some readers, are escaped.
+// Appends the text as a JSON string. Each byte that is not part of valid UTF-8 becomes U+FFFD. Control
+// characters, and the other characters that some readers take for the end of a line, are escaped.
 void AppendJsonString(std::string_view text, std::string& out);
 
-// Writes one object's members; those that have nothing to say are left out. `out` must outlive it.
+// Appends one value. JSON has no word for a number that is not finite: such a number becomes null.
+inline void AppendJson(std::string_view text, std::string& out) { AppendJsonString(text, out); }
+void AppendJson(double number, std::string& out);
+template <std::integral T>
+void AppendJson(T value, std::string& out) {
+  if constexpr (std::same_as<T, bool>) {
+    out += value ? "true" : "false";
+  } else {
+    out += std::to_string(value);
+  }
+}
+
+// Writes one object to the end of `out`, which must outlive it.
 class JsonObject {
  public:
   explicit JsonObject(std::string& out) : out_(out) { out_ += '{'; }
   void End() { out_ += '}'; }
 
-  void Text(std::string_view key, std::string_view value) {
-    if (value.empty()) return;
+  // Writes a member. Keys are the project's own words, without characters that JSON escapes.
+  template <class T>
+  void Member(std::string_view key, const T& value) {
     Key(key);
-    AppendJsonString(value, out_);
+    AppendJson(value, out_);
   }
-
-  template <class Integer>
-  void Number(std::string_view key, Integer value) {
-    if (value == 0) return;
-    Raw(key, std::to_string(value));
-  }
-
-  // `json` is written as it is.
-  void Raw(std::string_view key, std::string_view json) {
-    if (json.empty() || json == "{}" || json == "[]") return;
+  // Writes a member whose value is JSON already.
+  void RawMember(std::string_view key, std::string_view json) {
     Key(key);
     out_ += json;
+  }
+
+  // Write a member, unless its value is empty: "", 0, {} or [].
+  void Text(std::string_view key, std::string_view value) {
+    if (!value.empty()) Member(key, value);
+  }
+  template <std::integral T>
+  void Number(std::string_view key, T value) {
+    if (value != 0) Member(key, value);
+  }
+  void Raw(std::string_view key, std::string_view json) {
+    if (!json.empty() && json != "{}" && json != "[]") RawMember(key, json);
   }
 
  private:
@@ -41,6 +59,31 @@ class JsonObject {
     out_ += '"';
     out_ += key;
     out_ += "\":";
+  }
+
+  std::string& out_;
+};
+
+// Writes one array to the end of `out`, which must outlive it.
+class JsonArray {
+ public:
+  explicit JsonArray(std::string& out) : out_(out) { out_ += '['; }
+  void End() { out_ += ']'; }
+
+  template <class T>
+  void Element(const T& value) {
+    Separate();
+    AppendJson(value, out_);
+  }
+  // Adds a value that is JSON already.
+  void RawElement(std::string_view json) {
+    Separate();
+    out_ += json;
+  }
+
+ private:
+  void Separate() {
+    if (out_.back() != '[') out_ += ',';
   }
 
   std::string& out_;

@@ -15,36 +15,52 @@ namespace {
 
 constexpr std::size_t kBlockBytes = 4096;
 
-Status Unusable(const std::string& path, const std::string& what) {
-  return absl::FailedPreconditionError(path + ": " + what);
+Status CannotRead() {
+  return absl::FailedPreconditionError("cannot be read: " + std::generic_category().message(errno));
 }
 
-Status CannotRead(const std::string& path) {
-  return Unusable(path, "cannot be read: " + std::generic_category().message(errno));
+// "256 KiB", "16 MiB" or "4098 bytes".
+std::string SizeText(std::size_t bytes) {
+  constexpr std::size_t kKiB = 1024;
+  if (bytes % (kKiB * kKiB) == 0) return std::to_string(bytes / (kKiB * kKiB)) + " MiB";
+  if (bytes % kKiB == 0) return std::to_string(bytes / kKiB) + " KiB";
+  return std::to_string(bytes) + " bytes";
 }
 
 }  // namespace
 
-Result<Secret> ReadBoundedFile(const std::string& path, std::size_t max_bytes) {
-  // O_NONBLOCK: to open a FIFO would wait for its writer.
+Status ReadBlocks(const std::string& path, std::size_t max_bytes, OtherReaders others,
+                  absl::FunctionRef<void(std::string_view)> take) {
+  // O_NONBLOCK, because opening a FIFO without it waits for a writer.
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) return CannotRead(path);
+  if (file < 0) return CannotRead();
   const absl::Cleanup close_file = [file] { close(file); };
   struct stat status {};
-  if (fstat(file, &status) != 0) return CannotRead(path);
-  if (!S_ISREG(status.st_mode)) return Unusable(path, "is not a regular file");
+  if (fstat(file, &status) != 0) return CannotRead();
+  if (!S_ISREG(status.st_mode)) return absl::FailedPreconditionError("is not a regular file");
+  if (others == OtherReaders::kRefused && (status.st_mode & S_IROTH) != 0) {
+    return absl::FailedPreconditionError("may be read by others: chmod o-r");
+  }
 
-  Secret contents;
   std::array<char, kBlockBytes> block;
   const absl::Cleanup wipe = [&block] { OPENSSL_cleanse(block.data(), block.size()); };
-  for (;;) {
+  for (std::size_t total = 0;;) {
     const ssize_t count = read(file, block.data(), block.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return CannotRead(path);
-    if (count == 0) return contents;
-    contents.Append({block.data(), static_cast<std::size_t>(count)});
-    if (contents.size() > max_bytes) return Unusable(path, "is too large");
+    if (count < 0) return CannotRead();
+    if (count == 0) return absl::OkStatus();
+    total += static_cast<std::size_t>(count);
+    if (total > max_bytes) return absl::FailedPreconditionError("is larger than " + SizeText(max_bytes));
+    take({block.data(), static_cast<std::size_t>(count)});
   }
+}
+
+Result<Secret> ReadBoundedFile(const std::string& path, std::size_t max_bytes, OtherReaders others) {
+  Secret contents;
+  const Status read =
+      ReadBlocks(path, max_bytes, others, [&contents](std::string_view block) { contents.Append(block); });
+  if (read.ok()) return contents;
+  return absl::FailedPreconditionError(path + ": " + std::string(read.message()));
 }
 
 }  // namespace tokend

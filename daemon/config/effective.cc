@@ -1,13 +1,11 @@
 #include "daemon/config/effective.h"
 
 #include <google/protobuf/message.h>
-#include <openssl/sha.h>
 
-#include <array>
 #include <string_view>
 #include <vector>
 
-#include "daemon/base/form.h"
+#include "daemon/base/sha256.h"
 #include "daemon/config/form.h"
 #include "daemon/config/schema.h"
 #include "daemon/config/text.h"
@@ -109,10 +107,6 @@ std::string Effective(const v1::Config& schema) {
   return text;
 }
 
-std::string Fingerprint(std::string_view text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return Hex({reinterpret_cast<const char*>(digest.data()), digest.size()}).substr(0, 16);
-}
+std::string Fingerprint(std::string_view text) { return Sha256Hex(text).substr(0, 16); }
 
 }  // namespace tokend::config

@@ -1,15 +1,9 @@
 #include "daemon/config/load.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <system_error>
+#include <string>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
+#include "daemon/base/read_file.h"
 #include "daemon/config/build.h"
 #include "daemon/config/effective.h"
 #include "daemon/config/files.h"
@@ -21,8 +15,6 @@
 
 namespace tokend::config {
 namespace {
-
-constexpr std::size_t kBlockBytes = 4096;
 
 LoadResult Unreadable(const std::string& path, const std::string& why) {
   Report report(path);
@@ -38,22 +30,10 @@ LoadResult Unreadable(const std::string& path, const std::string& why) {
 }  // namespace
 
 LoadResult Load(const std::string& path, const Config* running, NamedFiles files) {
-  // Non-blocking, so that a pipe without a writer cannot hold the start up.
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) return Unreadable(path, "cannot be opened: " + std::generic_category().message(errno));
-  const absl::Cleanup close_file = [file] { close(file); };
-  struct stat status {};
-  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) return Unreadable(path, "is not a regular file");
-
   std::string text;
-  std::array<char, kBlockBytes> block;
-  while (text.size() <= kMaxFileSize) {
-    const ssize_t count = read(file, block.data(), block.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return Unreadable(path, "cannot be read: " + std::generic_category().message(errno));
-    if (count == 0) break;
-    text.append(block.data(), static_cast<std::size_t>(count));
-  }
+  const Status read = ReadBlocks(path, kMaxFileSize, OtherReaders::kAllowed,
+                                 [&text](std::string_view block) { text.append(block); });
+  if (!read.ok()) return Unreadable(path, std::string(read.message()));
   return Parse(text, path, running, files);
 }
 

@@ -2,7 +2,6 @@
 
 #include <openssl/err.h>
 #include <openssl/obj_mac.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "daemon/base/sha256.h"
 #include "daemon/identity/base64url.h"
 #include "daemon/identity/strict_json.h"
 
@@ -35,13 +35,6 @@ constexpr std::array<Curve, 3> kCurves = {{{"P-256", CJOSE_JWK_EC_P_256, 32},
 std::uint64_t NextId() {
   static std::atomic<std::uint64_t> last{0};
   return ++last;
-}
-
-std::string DigestOf(std::string_view text) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-         reinterpret_cast<unsigned char*>(digest.data()));
-  return digest;
 }
 
 // The integer or coordinate under the key; empty if there is none.
@@ -90,7 +83,7 @@ Result<std::shared_ptr<const KeySet>> KeySet::Parse(std::string_view text) {
   if (list.size() > kMaxKeys) return absl::InvalidArgumentError("has more than 100 keys");
 
   const std::shared_ptr<KeySet> set(new KeySet());
-  set->digest_ = DigestOf(text);
+  set->digest_ = Sha256Hex(text);
   for (const dom::element element : list) {
     dom::object jwk;
     if (element.get(jwk) != simdjson::SUCCESS) continue;

@@ -5,11 +5,7 @@
 
 namespace tokend::identity {
 
-TokenCache::Digest TokenCache::DigestOf(std::string_view token) {
-  Digest digest;
-  SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), digest.data());
-  return digest;
-}
+TokenCache::Digest TokenCache::DigestOf(std::string_view token) { return Sha256(token); }
 
 std::optional<std::string> TokenCache::Find(const Digest& token, std::uint64_t key_set, Seconds now) {
   const std::lock_guard lock(mutex_);

@@ -1,8 +1,5 @@
 #pragma once
 
-#include <openssl/sha.h>
-
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -13,6 +10,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "daemon/base/sha256.h"
 #include "daemon/identity/claims.h"
 
 namespace tokend::identity {
@@ -21,7 +19,7 @@ namespace tokend::identity {
 // set that it was verified with, and until it expires; past `max_entries` the oldest go. Any thread.
 class TokenCache {
  public:
-  using Digest = std::array<unsigned char, SHA256_DIGEST_LENGTH>;
+  using Digest = Sha256Digest;
   static Digest DigestOf(std::string_view token);
 
   explicit TokenCache(std::size_t max_entries) : max_entries_(max_entries) {}

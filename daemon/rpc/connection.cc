@@ -63,8 +63,8 @@ class Connection::Call final : public Stream, public Exchange {
 
   bool is_routed() const { return route_ != nullptr; }
   bool is_dispatched() const { return handler_ != nullptr; }
-  bool is_unary() const { return route_->method->kind == Kind::kUnary; }
-  bool is_bidi() const { return route_->method->kind == Kind::kBidiStreaming; }
+  bool is_unary() const { return route_->method->kind == Method::Kind::kUnary; }
+  bool is_bidi() const { return route_->method->kind == Method::Kind::kBidiStreaming; }
   bool is_watch() const { return route_ != nullptr && route_->method == &kHealthWatch; }
 
   void Begin();
@@ -134,7 +134,7 @@ bool Connection::Call::Route() {
     timer_.SetAtLatest(*deadline_);
   }
   const std::optional<Failure> malformed = head().Judge();
-  if (route_->method->access == Access::kAnyone && malformed) {
+  if (route_->method->access == Method::Access::kAnyone && malformed) {
     Finish(ToStatus(*malformed, MakeUuid()));
     return false;
   }

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "daemon/base/form.h"
+#include "daemon/base/methods.h"
 #include "daemon/rpc/framed.h"
-#include "daemon/rpc/methods.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "grpc/reflection/v1alpha/reflection.pb.h"

@@ -8,13 +8,13 @@
 namespace tokend::rpc {
 
 void Routes::Add(const Method& method, std::function<std::shared_ptr<CallHandler>(Exchange&)> begin) {
-  assert(method.access == Access::kAnyone && Find(method.path) == nullptr);
+  assert(method.access == Method::Access::kAnyone && Find(method.path) == nullptr);
   routes_.push_back({&method, std::move(begin)});
 }
 
 void Routes::AddForCallers(const Method& method,
                            std::function<std::shared_ptr<CallerCall>(Exchange&)> begin) {
-  assert(method.access == Access::kCaller && Find(method.path) == nullptr);
+  assert(method.access == Method::Access::kCaller && Find(method.path) == nullptr);
   routes_.push_back({&method, std::move(begin)});
 }
 

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/base/methods.h"
 #include "daemon/rpc/call_handler.h"
-#include "daemon/rpc/methods.h"
 
 namespace tokend::rpc {
 

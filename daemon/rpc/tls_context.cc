@@ -2,9 +2,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -22,6 +20,7 @@
 #include "daemon/base/certificates.h"
 #include "daemon/base/read_file.h"
 #include "daemon/base/secret.h"
+#include "daemon/base/sha256.h"
 
 namespace tokend::rpc {
 namespace {
@@ -110,17 +109,10 @@ bool SetChain(SSL_CTX* context, const std::vector<Owned<X509>>& chain) {
   return true;
 }
 
-std::array<unsigned char, 32> DigestOf(const std::vector<std::string_view>& files) {
-  std::array<unsigned char, 32> digest{};
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> hash(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
-  EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr);
-  for (const std::string_view file : files) {
-    const std::uint64_t size = file.size();
-    EVP_DigestUpdate(hash.get(), &size, sizeof(size));
-    EVP_DigestUpdate(hash.get(), file.data(), file.size());
-  }
-  EVP_DigestFinal_ex(hash.get(), digest.data(), nullptr);
-  return digest;
+Sha256Digest DigestOf(const std::vector<std::string_view>& files) {
+  std::string digests;
+  for (const std::string_view file : files) digests += Sha256Hex(file);
+  return Sha256(digests);
 }
 
 std::string Text(const ASN1_STRING& name) {

@@ -1,9 +1,9 @@
 #include "daemon/state/charges.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <chrono>
+
+#include "daemon/base/sha256.h"
 
 namespace tokend::state {
 
@@ -14,8 +14,7 @@ LimitKey KeyOf(std::initializer_list<std::string_view> parts) {
     bytes += ':';
     bytes += part;
   }
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
+  const Sha256Digest digest = Sha256(bytes);
   LimitKey key;
   std::copy_n(digest.begin(), key.size(), key.begin());
   return key;

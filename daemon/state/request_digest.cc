@@ -1,5 +1,4 @@
-#include <openssl/sha.h>
-
+#include "daemon/base/sha256.h"
 #include "daemon/state/state.h"
 
 namespace tokend::state {
@@ -18,10 +17,7 @@ RequestDigest DigestOf(std::string_view caller, std::string_view organization, s
   add(application);
   add(description);
   for (const std::string& scope : scopes) add(scope);
-
-  RequestDigest digest;
-  SHA256(reinterpret_cast<const unsigned char*>(parts.data()), parts.size(), digest.data());
-  return digest;
+  return Sha256(parts);
 }
 
 }  // namespace tokend::state

@@ -27,11 +27,11 @@ struct AdminServer::Response {
 
 namespace {
 
-// Everything that a client can take up has an end.
+// What one client or all clients together may use.
 constexpr unsigned kMaxConnections = 256;
 constexpr unsigned kTimeoutSeconds = 5;
 constexpr std::size_t kConnectionBytes =
-    std::size_t{16} * 1024;  // a request line, its headers, an answer's part
+    std::size_t{16} * 1024;  // for a request's head and a part of the answer
 
 constexpr std::string_view kPlain = "text/plain; charset=utf-8";
 constexpr std::string_view kHtml = "text/html; charset=utf-8";
@@ -75,7 +75,7 @@ std::string Words(const Status& status) {
   return status.ok() ? "ok" : std::string(status.message().data(), status.message().size());
 }
 
-// Paths are taken as they are: none of ours has an escape in it, and %00 would cut one short.
+// Leaves escapes in paths as they are: no path of ours has one, and a decoded %00 would cut a path short.
 std::size_t KeepEscapes(void* /*unused*/, MHD_Connection* /*connection*/, char* path) {
   return std::string_view(path).size();
 }
@@ -91,7 +91,7 @@ bool IsLoopback(const sockaddr* address) {
   return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == kLoopbackNetwork);
 }
 
-// "localhost", an address of 127.0.0.0/8 or "[::1]", with or without a port.
+// Whether the host is "localhost", an address of 127.0.0.0/8 or "[::1]", with or without a port.
 bool IsLoopbackHost(std::string_view host) {
   const std::size_t colon = host.rfind(':');
   if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
@@ -104,8 +104,8 @@ bool IsLoopbackHost(std::string_view host) {
   return inet_pton(AF_INET, std::string(host).c_str(), &address) == 1 && ntohl(address.s_addr) >> 24U == 127U;
 }
 
-// A page that a browser shows, and that other sites must not read: their names may lead to this address as
-// well (DNS rebinding).
+// Whether a browser shows the path, so that other sites must not read it: their names may lead to this
+// address, too (DNS rebinding).
 bool IsPage(std::string_view path) { return path == "/" || path == "/status.json"; }
 
 bool MayShow(MHD_Connection* connection, std::string_view path) {
@@ -155,9 +155,10 @@ Result<std::unique_ptr<AdminServer>> AdminServer::Start(AdminOptions options, co
       kTimeoutSeconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionBytes, MHD_OPTION_UNESCAPE_CALLBACK,
       &KeepEscapes, nullptr, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
   if (server->server_ == nullptr) {
-    return absl::ResourceExhaustedError("admin.address: there is no thread or descriptor for the admin page");
+    return absl::ResourceExhaustedError(
+        "admin.address: the system allows no further thread or descriptor for the admin page");
   }
-  listener->socket.Release();  // its owner is the HTTP server now
+  listener->socket.Release();  // the HTTP server owns it now
   return server;
 }
 
@@ -169,7 +170,7 @@ bool AdminServer::OnRequest(MHD_Connection* connection, std::string_view path,
                             std::string_view method) const {
   Response response{MHD_HTTP_METHOD_NOT_ALLOWED, kPlain, "method not allowed\n"};
   if (!MayShow(connection, path)) {
-    response = {MHD_HTTP_FORBIDDEN, kPlain, "ask for this page by a loopback name, such as localhost\n"};
+    response = {MHD_HTTP_FORBIDDEN, kPlain, "open this page under a loopback name, such as localhost\n"};
   } else if (method == MHD_HTTP_METHOD_GET || method == MHD_HTTP_METHOD_HEAD) {
     response = Answer(path);
   }
@@ -201,27 +202,27 @@ std::vector<std::string> AdminServer::Troubles() const {
 }
 
 std::string AdminServer::StatusJson() const {
-  std::string checks = "[";
+  std::string checks;
+  JsonArray check_list(checks);
   for (const Check& check : options_.checks) {
-    if (checks.size() > 1) checks += ',';
-    JsonObject object(checks);
-    object.Text("name", check.name);
-    object.Text("state", Words(check.state()));
+    std::string one;
+    JsonObject object(one);
+    object.Member("name", check.name);
+    object.Member("state", Words(check.state()));
     object.End();
+    check_list.RawElement(one);
   }
-  checks += ']';
-  std::string troubles = "[";
-  for (const std::string& trouble : Troubles()) {
-    if (troubles.size() > 1) troubles += ',';
-    AppendJsonString(trouble, troubles);
-  }
-  troubles += ']';
+  check_list.End();
+  std::string troubles;
+  JsonArray trouble_list(troubles);
+  for (const std::string& trouble : Troubles()) trouble_list.Element(trouble);
+  trouble_list.End();
 
   std::string json;
   JsonObject object(json);
   object.Text("version", TOKEND_VERSION);
-  object.Raw("up_seconds", std::to_string(UpTime().count()));
-  object.Raw("calls_in_flight", std::to_string(metrics_.calls_in_flight()));
+  object.Member("up_seconds", UpTime().count());
+  object.Member("calls_in_flight", metrics_.calls_in_flight());
   object.Text("configuration", options_.configuration());
   object.Raw("checks", checks);
   object.Raw("troubles", troubles);

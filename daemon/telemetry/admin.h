@@ -17,30 +17,32 @@ struct MHD_Daemon;
 
 namespace tokend::telemetry {
 
-// One thing that readiness depends on.
+// A condition of readiness.
 struct Check {
-  std::string name;               // a fixed word
-  std::function<Status()> state;  // OK, or why not, in fixed words. Any thread, two at once; must not block
+  std::string name;  // a fixed word
+  std::function<Status()>
+      state;  // OK, or the reason in fixed words. Any thread, several at once; must not block
 };
 
 struct AdminOptions {
-  config::TcpAddress address;                  // port 0: any free one
-  std::function<std::string()> configuration;  // what the status page says of it. Any thread; must not block
+  config::TcpAddress address;  // port 0: any free one
+  std::function<std::string()>
+      configuration;  // its fingerprint, for the status page. Any thread; must not block
   std::vector<Check> checks;
-  // What an operator should know though the daemon is ready, a line each. Any thread; must not block.
+  // Troubles that do not make the daemon unready, each in one line. Any thread; must not block.
   std::function<std::vector<std::string>()> troubles = {};
 };
 
-// The admin page over HTTP/1.1, read only and without secrets: /livez, /readyz, /metrics, and a status page
-// at / with its data at /status.json. The last two answer a client of this machine only under a loopback
-// name, so that no web site can read them through a browser. Everything that a client sends is bounded in
-// size and time, and is neither shown nor logged.
+// The admin server: HTTP/1.1, read only, without secrets. It serves /livez, /readyz, /metrics, a status page
+// at / and the page's data at /status.json. A client on this machine gets the last two only under a loopback
+// name, so that a web site cannot read them through a browser (DNS rebinding). What clients send is bounded
+// in size and time, and is neither shown nor logged.
 class AdminServer {
  public:
-  // Listens, and answers on one thread of its own. `metrics` must outlive the server.
+  // Listens, and answers on a thread of its own. `metrics` must outlive the server.
   static Result<std::unique_ptr<AdminServer>> Start(AdminOptions options, const Metrics& metrics);
 
-  // Stops listening, and ends the connections with the answers that are being written.
+  // Stops listening and closes the connections, also those whose answer is not complete.
   ~AdminServer();
   AdminServer(const AdminServer&) = delete;
   AdminServer& operator=(const AdminServer&) = delete;

@@ -8,29 +8,30 @@
 
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
-#include <cmath>
 #include <future>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "daemon/base/form.h"
+#include "daemon/base/json.h"
 #include "daemon/base/thread.h"
 
 namespace tokend::telemetry {
 namespace {
 
-// Lines that wait for standard error to be read; the next one drops the oldest.
+// Lines that wait while standard error is not read. A further line drops the oldest.
 constexpr std::size_t kMaxQueuedLines = 2048;
-// A longer value is cut.
+// Longer values are cut.
 constexpr std::size_t kMaxValueBytes = 1024;
-// How long StopLog waits for what is queued to be written.
+// The longest time that StopLog waits for the queued lines to be written.
 constexpr std::chrono::seconds kStopWait{2};
 
 std::string_view Name(config::LogLevel level) {
@@ -49,30 +50,8 @@ std::string_view Name(config::LogLevel level) {
   return "error";
 }
 
-// A JSON string (RFC 8259, section 7), valid whatever the bytes are: of text that is not UTF-8, every byte
-// that is not ASCII becomes U+FFFD.
-void AppendQuoted(std::string_view text, std::string& line) {
-  const std::string_view cut = CutUtf8(text, kMaxValueBytes);
-  const bool utf8 = Utf16Length(cut).has_value();
-  line += '"';
-  for (const char c : cut) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      line += '\\';
-      line += c;
-    } else if (byte < 0x20 || byte == 0x7F) {
-      line += "\\u00";
-      line += Hex({&c, 1});
-    } else if (byte >= 0x80 && !utf8) {
-      line += "\\ufffd";
-    } else {
-      line += c;
-    }
-  }
-  line += '"';
-}
-
-// Text that a value of the text format may be without quotes: nothing that ends, splits or hides it.
+// Whether the text format may show the text without quotes: then no character ends the value or hides a part
+// of it.
 bool IsPlain(std::string_view text) {
   constexpr std::string_view kPlain =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/@+*%,;()[]<>";
@@ -80,68 +59,63 @@ bool IsPlain(std::string_view text) {
          text.find_first_not_of(kPlain) == std::string_view::npos;
 }
 
-template <class Number>
-void AppendNumber(Number number, std::string& line) {
-  char digits[32];
-  const auto end = std::to_chars(std::begin(digits), std::end(digits), number).ptr;
-  line.append(digits, end);
+// A value as JSON. Long texts are cut.
+void AppendValue(const LogField& field, std::string& line) {
+  if (const auto* text = std::get_if<std::string_view>(&field.value)) {
+    AppendJson(CutUtf8(*text, kMaxValueBytes), line);
+  } else if (const auto* integer = std::get_if<std::int64_t>(&field.value)) {
+    AppendJson(*integer, line);
+  } else {
+    AppendJson(std::get<double>(field.value), line);
+  }
 }
 
-void AppendValue(const LogField& field, config::LogFormat format, std::string& line) {
-  if (const auto* text = std::get_if<std::string_view>(&field.value)) {
-    if (format == config::LogFormat::kText && IsPlain(*text)) {
+std::string JsonLine(std::string_view time, config::LogLevel level, std::string_view event,
+                     std::initializer_list<LogField> fields) {
+  std::string line;
+  JsonObject object(line);
+  object.Member("time", time);
+  object.Member("level", Name(level));
+  object.Member("event", event);
+  for (const LogField& field : fields) {
+    std::string value;
+    AppendValue(field, value);
+    object.RawMember(field.name, value);
+  }
+  object.End();
+  return line + '\n';
+}
+
+std::string TextLine(std::string_view time, config::LogLevel level, std::string_view event,
+                     std::initializer_list<LogField> fields) {
+  std::string line(time);
+  line.append(" ").append(absl::AsciiStrToUpper(std::string(Name(level)))).append(" ").append(event);
+  for (const LogField& field : fields) {
+    line.append(" ").append(field.name).append("=");
+    const auto* text = std::get_if<std::string_view>(&field.value);
+    if (text != nullptr && IsPlain(*text)) {
       line += *text;
     } else {
-      AppendQuoted(*text, line);
+      AppendValue(field, line);
     }
-  } else if (const auto* integer = std::get_if<std::int64_t>(&field.value)) {
-    AppendNumber(*integer, line);
-  } else if (const double number = std::get<double>(field.value); std::isfinite(number)) {
-    AppendNumber(number, line);
-  } else {
-    line += "null";  // JSON has no other word for it
   }
+  return line + '\n';
 }
 
 std::string MakeLine(config::LogFormat format, config::LogLevel level, std::string_view event,
                      std::initializer_list<LogField> fields) {
-  const bool json = format == config::LogFormat::kJson;
   const std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone());
-  std::string line;
-  line.reserve(256);
-  if (json) {
-    line.append(R"({"time":")").append(time);
-    line.append(R"(","level":")").append(Name(level));
-    line.append(R"(","event":)");
-    AppendQuoted(event, line);
-  } else {
-    line.append(time)
-        .append(" ")
-        .append(absl::AsciiStrToUpper(std::string(Name(level))))
-        .append(" ")
-        .append(event);
-  }
-  for (const LogField& field : fields) {
-    if (json) {
-      line += ',';
-      AppendQuoted(field.name, line);
-      line += ':';
-    } else {
-      line.append(" ").append(field.name).append("=");
-    }
-    AppendValue(field, format, line);
-  }
-  line += json ? "}\n" : "\n";
-  return line;
+  return format == config::LogFormat::kJson ? JsonLine(time, level, event, fields)
+                                            : TextLine(time, level, event, fields);
 }
 
-// Whether a line can be written without waiting for somebody to read.
+// Whether standard error takes a line within the time.
 bool WaitForRoom(int timeout_ms) {
   pollfd error{STDERR_FILENO, POLLOUT, 0};
   return poll(&error, 1, timeout_ms) > 0;
 }
 
-// Standard error that cannot be written to has nowhere to say so: the line is lost.
+// Loses the line where standard error cannot be written to.
 void Write(std::string_view line) {
   while (!line.empty()) {
     const ssize_t count = write(STDERR_FILENO, line.data(), line.size());
@@ -155,13 +129,13 @@ void Write(std::string_view line) {
   }
 }
 
-// Writes whole lines to standard error, on the log's thread alone, and says how many were lost since the
-// last one.
+// Writes whole lines to standard error, on the log's thread alone. Before a line it says how many lines were
+// dropped.
 class StandardErrorSink final : public spdlog::sinks::sink {
  public:
   explicit StandardErrorSink(config::LogFormat format) : format_(format) {}
 
-  // Call before the first line. `queue` must outlive the log's thread.
+  // Call this before the first line. `queue` must outlive the log's thread.
   void Watch(spdlog::details::thread_pool* queue) { queue_ = queue; }
 
   void log(const spdlog::details::log_msg& message) override {
@@ -192,7 +166,7 @@ struct State {
   std::shared_ptr<spdlog::async_logger> logger;
 };
 
-// Never destroyed: other libraries' threads may log until the process is gone.
+// Never destroyed, because threads of libraries may log until the process ends.
 State& TheState() {
   static auto* const state = new State;
   return *state;
@@ -207,12 +181,16 @@ void StartLog(const config::Log& options) {
 
   const std::lock_guard lock(state.mutex);
   const auto sink = std::make_shared<StandardErrorSink>(options.format);
-  state.queue =
-      std::make_shared<spdlog::details::thread_pool>(kMaxQueuedLines, 1, [] { NameThisThread("log"); });
+  try {
+    state.queue =
+        std::make_shared<spdlog::details::thread_pool>(kMaxQueuedLines, 1, [] { NameThisThread("log"); });
+  } catch (const std::system_error&) {
+    return;
+  }
   sink->Watch(state.queue.get());
   state.logger = std::make_shared<spdlog::async_logger>("tokend", sink, state.queue,
                                                         spdlog::async_overflow_policy::overrun_oldest);
-  // spdlog's own handler prints, and blocks where standard error does.
+  // The handler that spdlog has by default writes to standard error, and may block there.
   state.logger->set_error_handler([](const std::string&) {});
 }
 
@@ -229,15 +207,19 @@ void StopLog() {
   }
   if (queue == nullptr) return;
 
-  // The queue's destructor writes out all lines. Where nobody reads them it would take forever, so that is
-  // left to a thread that ends with the process.
+  // The queue's destructor waits until all lines are written, however long that takes. A thread that ends
+  // with the process at the latest runs it; where there is none, the queue is not destroyed.
+  auto* const last = new std::pair(std::move(logger), std::move(queue));
   const auto written = std::make_shared<std::promise<void>>();
   const std::future<void> done = written->get_future();
-  StartThread("log-end", [queue = std::move(queue), logger = std::move(logger), written]() mutable {
-    queue.reset();
-    logger.reset();
-    written->set_value();
-  }).detach();
+  try {
+    StartThread("log-end", [last, written] {
+      delete last;
+      written->set_value();
+    }).detach();
+  } catch (const std::system_error&) {
+    return;
+  }
   done.wait_for(kStopWait);
 }
 
@@ -246,7 +228,7 @@ void Log(config::LogLevel level, std::string_view event, std::initializer_list<L
   if (level < state.level.load(std::memory_order_relaxed)) return;
   const std::string line = MakeLine(state.format.load(std::memory_order_relaxed), level, event, fields);
 
-  // Held while the line is queued, so that StopLog's thread is the one that ends the queue.
+  // Held while the line is queued, so that the queue is destroyed by StopLog's thread and never by this one.
   const std::lock_guard lock(state.mutex);
   if (state.logger != nullptr) {
     state.logger->log(spdlog::level::info, spdlog::string_view_t(line));

@@ -7,8 +7,8 @@
 
 #include "daemon/config/config.h"
 
-// The operational log: one JSON object (or one line of text) an event, on standard error. It is for people on
-// call; what happened to tokens stands in the audit log.
+// The operational log, for the people who run the daemon: one JSON object or one line of text for each event,
+// on standard error. The record of tokens is the audit log.
 namespace tokend::telemetry {
 
 struct LogField {
@@ -16,22 +16,21 @@ struct LogField {
   std::variant<std::string_view, std::int64_t, double> value;
 };
 
-// From here on a thread of the log's own writes the lines. Before, and after StopLog, Log writes them itself.
-// Before, it writes JSON at level info.
+// Starts the thread that writes the lines. Before StartLog and after StopLog, and where the system allows no
+// further thread, Log writes each line itself. Before StartLog the level is info and the format JSON.
 void StartLog(const config::Log& options);
 
-// The least that is written from here on. Any thread.
+// Sets the lowest level that is written from now on. Any thread.
 void SetLogLevel(config::LogLevel level);
 
-// Writes out what is queued and ends the log's thread. Returns within about two seconds even where nobody
-// reads standard error; what is queued then is lost.
+// Writes the queued lines and ends the thread. Returns within about two seconds even if nobody reads standard
+// error: lines that are still queued then are lost.
 void StopLog();
 
-// Queues one line: {"time":…,"level":…,"event":event, fields…}. Any thread; never blocks: where standard
-// error is not read, the oldest of 2,048 lines are dropped, which a line "log_lines_dropped" with their
-// `count` says once there is room. `event` is a fixed word; a field's value is escaped, and cut after 1,024
-// bytes. Nothing that a caller or the upstream wrote may stand in a field, but for a valid name of
-// base/form.h.
+// Queues one line: {"time":…,"level":…,"event":event, fields…}. Any thread; never blocks. While standard
+// error is not read, up to 2,048 lines wait and the oldest are dropped; later a line "log_lines_dropped" says
+// how many (`count`). `event` is a fixed word. A field's value is escaped, and cut after 1,024 bytes. A field
+// must not hold text that a caller or the upstream wrote, except a valid name (base/form.h).
 void Log(config::LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
 
 }  // namespace tokend::telemetry

@@ -11,6 +11,8 @@
 #include <atomic>
 #include <iterator>
 
+#include "daemon/base/methods.h"
+
 namespace tokend::telemetry {
 namespace {
 
@@ -19,15 +21,14 @@ using prometheus::Family;
 using prometheus::Gauge;
 using prometheus::Histogram;
 
-// The last of each list is what everything unknown is counted as.
-constexpr std::array<std::string_view, 7> kMethods = {
-    "tokend.v1.TokenService/CreateToken",
-    "tokend.v1.TokenService/GetCaller",
-    "grpc.health.v1.Health/Check",
-    "grpc.health.v1.Health/Watch",
-    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-    "other"};
+// The last name of each list stands for every name that is not in the list.
+constexpr std::string_view kOther = "other";
+constexpr auto kMethodNames = [] {
+  std::array<std::string_view, kMethods.size() + 1> names;
+  names.back() = kOther;
+  for (std::size_t i = 0; i < kMethods.size(); ++i) names[i] = kMethods[i]->name();
+  return names;
+}();
 constexpr std::array<std::string_view, 18> kStatuses = {"OK",
                                                         "CANCELLED",
                                                         "UNKNOWN",
@@ -45,14 +46,14 @@ constexpr std::array<std::string_view, 18> kStatuses = {"OK",
                                                         "UNAVAILABLE",
                                                         "DATA_LOSS",
                                                         "UNAUTHENTICATED",
-                                                        "other"};
+                                                        kOther};
 constexpr std::array<std::string_view, 6> kOutcomes = {"issued",   "replayed", "refused",
                                                        "withheld", "unknown",  "other"};
 
 constexpr int kMinHttpStatus = 100;
 constexpr int kMaxHttpStatus = 599;
 
-// gRFC A66's latency buckets.
+// The latency buckets of gRFC A66, in seconds, like all buckets here.
 const Histogram::BucketBoundaries& CallBuckets() {
   static const Histogram::BucketBoundaries buckets = {
       0,    0.00001, 0.00005, 0.0001, 0.0003, 0.0006, 0.0008, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008,
@@ -61,21 +62,21 @@ const Histogram::BucketBoundaries& CallBuckets() {
   return buckets;
 }
 
-// From a near upstream's answer to upstream.applivery.timeout and beyond.
+// From the answer of a near upstream to more than upstream.applivery.timeout.
 const Histogram::BucketBoundaries& UpstreamBuckets() {
   static const Histogram::BucketBoundaries buckets = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
                                                       2.5,  5,     10,   20,  30,   60};
   return buckets;
 }
 
-// From the next token of a busy limit to a call's longest wait.
+// From the time until a busy limit has its next token to the longest time that a call waits.
 const Histogram::BucketBoundaries& TurnBuckets() {
   static const Histogram::BucketBoundaries buckets = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
                                                       1,     2.5,  5,     10,   30,  60};
   return buckets;
 }
 
-// From one fdatasync on a good disk to audit.deadline and beyond.
+// From one fdatasync on a fast disk to more than audit.deadline.
 const Histogram::BucketBoundaries& AuditBuckets() {
   static const Histogram::BucketBoundaries buckets = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
                                                       0.025,  0.05,    0.1,    0.25,  0.5,    1,     2.5};
@@ -90,12 +91,12 @@ std::size_t IndexOf(const std::array<std::string_view, kSize>& names, std::strin
 
 double Seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 
-// A series that is made when it is first used, and found without its family's lock from then on.
+// A series that is created when it is first used. Later uses need no lock.
 class LazyHistogram {
  public:
   Histogram& In(Family<Histogram>& family, const prometheus::Labels& labels,
                 const Histogram::BucketBoundaries& buckets) {
-    // Two threads may both get here: Add gives both the same series.
+    // Where two threads get here at the same time, Add gives both of them the same series.
     Histogram& histogram = family.Add(labels, buckets);
     histogram_.store(&histogram, std::memory_order_release);
     return histogram;
@@ -110,8 +111,8 @@ class LazyHistogram {
 
 struct Metrics::Families {
   Families() {
-    for (const char* method : {"tokend.v1.TokenService/CreateToken", "tokend.v1.TokenService/GetCaller"}) {
-      Call(IndexOf(kMethods, method), IndexOf(kStatuses, "OK"));
+    for (const Method& method : {kCreateToken, kGetCaller}) {
+      Call(IndexOf(kMethodNames, method.name()), IndexOf(kStatuses, "OK"));
     }
     Upstream(200);
     last_reload.Set(1);
@@ -131,7 +132,7 @@ struct Metrics::Families {
     if (Histogram* const known = series.get()) return *known;
     return series.In(
         call_family,
-        {{"grpc_method", std::string(kMethods[method])}, {"grpc_status", std::string(kStatuses[status])}},
+        {{"grpc_method", std::string(kMethodNames[method])}, {"grpc_status", std::string(kStatuses[status])}},
         CallBuckets());
   }
 
@@ -150,24 +151,24 @@ struct Metrics::Families {
           .Name("grpc_server_call_duration_seconds")
           .Help("Time from a call's arrival to its end, by method and status (gRFC A66).")
           .Register(registry);
-  std::array<std::array<LazyHistogram, kStatuses.size()>, kMethods.size()> calls;
+  std::array<std::array<LazyHistogram, kStatuses.size()>, kMethodNames.size()> calls;
 
   Family<Counter>& token_family = prometheus::BuildCounter()
                                       .Name("tokend_tokens_total")
-                                      .Help("Requests for a token that ended, by what became of the token.")
+                                      .Help("Requests for a token that ended, by outcome.")
                                       .Register(registry);
   std::array<Counter*, kOutcomes.size()> tokens{};
 
   Family<Histogram>& upstream_family =
       prometheus::BuildHistogram()
           .Name("tokend_upstream_request_duration_seconds")
-          .Help("Time from a request to upstream to its answer, by HTTP status; none: no answer.")
+          .Help("Time from a POST to the upstream to its answer, by HTTP status; none: no answer.")
           .Register(registry);
   std::array<LazyHistogram, kMaxHttpStatus - kMinHttpStatus + 2> upstream;  // [0]: none
 
   Gauge& calls_in_flight = prometheus::BuildGauge()
                                .Name("tokend_calls_in_flight")
-                               .Help("Calls that have arrived and not ended.")
+                               .Help("Calls that have arrived and have not ended.")
                                .Register(registry)
                                .Add({});
   Counter& failed_handshakes = prometheus::BuildCounter()
@@ -181,76 +182,75 @@ struct Metrics::Families {
                                          .Name("tokend_connections")
                                          .Help("Connections that are open, by listener.")
                                          .Register(registry);
-  Family<Counter>& closed_family =
-      prometheus::BuildCounter()
-          .Name("tokend_connections_closed_total")
-          .Help("Connections that were closed, by listener and by what they were closed for.")
-          .Register(registry);
-  Family<Counter>& reload_family =
-      prometheus::BuildCounter()
-          .Name("tokend_config_reloads_total")
-          .Help("Reloads of the configuration and its files, by what became of them.")
-          .Register(registry);
+  Family<Counter>& closed_family = prometheus::BuildCounter()
+                                       .Name("tokend_connections_closed_total")
+                                       .Help("Connections that were closed, by listener and cause.")
+                                       .Register(registry);
+  Family<Counter>& reload_family = prometheus::BuildCounter()
+                                       .Name("tokend_config_reloads_total")
+                                       .Help("Reloads of the configuration and its files, by result.")
+                                       .Register(registry);
   Counter& reloads_done = reload_family.Add({{"result", "done"}});
   Counter& reloads_rejected = reload_family.Add({{"result", "rejected"}});
-  Gauge& last_reload =
-      prometheus::BuildGauge()
-          .Name("tokend_config_last_reload_successful")
-          .Help("Whether the last reload was taken (1), or rejected (0) and what was before serves on.")
-          .Register(registry)
-          .Add({});
+  Gauge& last_reload = prometheus::BuildGauge()
+                           .Name("tokend_config_last_reload_successful")
+                           .Help(
+                               "1 if the last reload was done, 0 if it was rejected and the configuration "
+                               "before it is still used.")
+                           .Register(registry)
+                           .Add({});
   Histogram& audit = prometheus::BuildHistogram()
                          .Name("tokend_audit_append_duration_seconds")
                          .Help("Time of one write and fdatasync of a batch of audit records.")
                          .Register(registry)
                          .Add({}, AuditBuckets());
 
-  Family<Counter>& limit_family =
-      prometheus::BuildCounter()
-          .Name("tokend_limit_refusals_total")
-          .Help("Requests that found this limit spent, by limit: <grant or organization>/<limit>.")
-          .Register(registry);
+  Family<Counter>& limit_family = prometheus::BuildCounter()
+                                      .Name("tokend_limit_refusals_total")
+                                      .Help(
+                                          "Requests that were refused because this limit was used up, by "
+                                          "limit: <grant or organization>/<limit>.")
+                                      .Register(registry);
   Gauge& ledger_entries = prometheus::BuildGauge()
                               .Name("tokend_ledger_entries")
-                              .Help("Request_ids that are known, of requests.max_entries.")
+                              .Help("Known request_ids, of at most requests.max_entries.")
                               .Register(registry)
                               .Add({});
   Family<Gauge>& redis_family = prometheus::BuildGauge()
                                     .Name("tokend_redis_reachable")
-                                    .Help("Whether the Redis of state.redis can be used.")
+                                    .Help("1 if the Redis of state.redis can be used, else 0.")
                                     .Register(registry);
-  Family<Gauge>& queue_family =
-      prometheus::BuildGauge()
-          .Name("tokend_turn_queue_length")
-          .Help("Requests that wait for their fair turn at an organization's limits.")
-          .Register(registry);
+  Family<Gauge>& queue_family = prometheus::BuildGauge()
+                                    .Name("tokend_turn_queue_length")
+                                    .Help("Requests that wait for their turn at an organization's limits.")
+                                    .Register(registry);
   Histogram& turn_wait = prometheus::BuildHistogram()
                              .Name("tokend_turn_wait_seconds")
-                             .Help("Time that requests waited which got their turn.")
+                             .Help("Time for which requests waited until they got their turn.")
                              .Register(registry)
                              .Add({}, TurnBuckets());
   Family<Gauge>& breaker_family =
       prometheus::BuildGauge()
           .Name("tokend_upstream_breaker_open")
-          .Help("Whether an organization's requests are not sent because those before failed.")
+          .Help("1 while an organization's requests are held back because earlier ones failed, else 0.")
           .Register(registry);
   Family<Gauge>& key_family = prometheus::BuildGauge()
                                   .Name("tokend_upstream_key_rejected")
-                                  .Help("Whether upstream rejects an organization's API key.")
+                                  .Help("1 while the upstream rejects an organization's API key, else 0.")
                                   .Register(registry);
   Family<Gauge>& pause_family =
       prometheus::BuildGauge()
           .Name("tokend_upstream_paused")
-          .Help("Whether upstream has asked for a pause of an organization's requests.")
+          .Help("1 while an organization's requests pause because the upstream asked for that, else 0.")
           .Register(registry);
   Counter& retries = prometheus::BuildCounter()
                          .Name("tokend_upstream_retries_total")
-                         .Help("Attempts after a request's first.")
+                         .Help("Attempts of a request after its first.")
                          .Register(registry)
                          .Add({});
   Family<Gauge>& budget_family = prometheus::BuildGauge()
                                      .Name("tokend_upstream_retry_budget")
-                                     .Help("Retries that an organization's requests have left.")
+                                     .Help("Retries that are left to an organization's requests.")
                                      .Register(registry);
 };
 
@@ -258,7 +258,7 @@ Metrics::Metrics() : families_(std::make_unique<Families>()) {}
 Metrics::~Metrics() = default;
 
 void Metrics::CallEnded(std::string_view method, std::string_view status, std::chrono::nanoseconds duration) {
-  families_->Call(IndexOf(kMethods, method), IndexOf(kStatuses, status)).Observe(Seconds(duration));
+  families_->Call(IndexOf(kMethodNames, method), IndexOf(kStatuses, status)).Observe(Seconds(duration));
 }
 
 void Metrics::SetCallsInFlight(std::size_t calls) {

@@ -10,10 +10,11 @@ namespace tokend::telemetry {
 
 enum class Reload { kDone, kRejected };
 
-// Every metric that the daemon has. No label that a caller controls, only what the configuration names: what
-// is not a known method, status or outcome is counted as "other". Thread-safe. Counters of tokens stand at 0
-// from the start, so that the first of an outcome is seen as a change; a histogram of a rarer method and
-// status, or HTTP status, comes with its first use, as each has many buckets.
+// Every metric that the daemon exports. Thread-safe. Callers cannot choose a label's value: labels have names
+// from the configuration and fixed words, and a method, status or outcome that is not known counts as
+// "other". The counters of tokens are exported from the start, with the value 0, so that Prometheus sees the
+// first token as an increase. A histogram of a rare method and status, or of an HTTP status, is exported once
+// it is used, because it has many buckets.
 class Metrics {
  public:
   Metrics();
@@ -21,16 +22,16 @@ class Metrics {
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
-  // grpc_server_call_duration_seconds{grpc_method,grpc_status}, named and bucketed as gRFC A66 has it.
-  // `method` is "tokend.v1.TokenService/CreateToken" and so on, `status` the code's name, "OK".
+  // grpc_server_call_duration_seconds{grpc_method,grpc_status}, with the name and buckets of gRFC A66.
+  // `method` is a Method's name(), `status` the name of a gRPC code, such as "OK".
   void CallEnded(std::string_view method, std::string_view status, std::chrono::nanoseconds duration);
 
   // tokend_calls_in_flight.
   void SetCallsInFlight(std::size_t calls);
   std::size_t calls_in_flight() const;
 
-  // tokend_connections{listener}, and tokend_connections_closed_total{listener,cause}: what a connection was
-  // closed for, a fixed word.
+  // tokend_connections{listener} and tokend_connections_closed_total{listener,cause}. `cause` is a fixed
+  // word.
   void SetConnections(const std::string& listener, std::size_t connections);
   void ConnectionClosed(const std::string& listener, std::string_view cause);
 
@@ -40,27 +41,27 @@ class Metrics {
   // tokend_tokens_total{outcome}: "issued", "replayed", "refused", "withheld" or "unknown".
   void TokenEnded(std::string_view outcome);
 
-  // tokend_upstream_request_duration_seconds{http_status}; 0 is no answer, "none", as is what is no HTTP
-  // status.
+  // tokend_upstream_request_duration_seconds{http_status}. 0, for no answer, and any other number that is not
+  // an HTTP status are exported as "none".
   void UpstreamAnswered(int http_status, std::chrono::nanoseconds duration);
 
-  // tokend_config_reloads_total{result}, and whether the last was done (1) or rejected (0) in
-  // tokend_config_last_reload_successful.
+  // tokend_config_reloads_total{result}, and tokend_config_last_reload_successful: 1 for done, 0 for
+  // rejected.
   void ConfigReloaded(Reload result);
 
-  // tokend_audit_append_duration_seconds: one write and fdatasync of a batch of records.
+  // tokend_audit_append_duration_seconds: the time of one write and fdatasync of a batch of records.
   void AuditAppended(std::chrono::nanoseconds duration);
 
-  // tokend_limit_refusals_total{limit}: "<grant or organization>/<limit>", as configured.
+  // tokend_limit_refusals_total{limit}. `limit` is "<grant or organization>/<limit>", with configured names.
   void LimitRefused(const std::string& limit);
 
   // tokend_ledger_entries.
   void SetLedgerEntries(std::size_t entries);
 
-  // tokend_redis_reachable: there is none where Redis is not used.
+  // tokend_redis_reachable. Exported only where Redis is configured.
   void SetRedisReachable(bool reachable);
 
-  // tokend_turn_queue_length{organization}, and tokend_turn_wait_seconds of those who got their turn.
+  // tokend_turn_queue_length{organization}, and tokend_turn_wait_seconds for each request that got its turn.
   void SetTurnQueue(const std::string& organization, std::size_t waiting);
   void TurnCame(std::chrono::nanoseconds waited);
 
@@ -73,7 +74,7 @@ class Metrics {
   void Retried();
   void SetRetryBudget(const std::string& organization, double retries);
 
-  // All of them in Prometheus's text format, 0.0.4.
+  // Every metric in Prometheus's text format, version 0.0.4.
   std::string Text() const;
 
  private:

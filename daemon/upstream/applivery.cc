@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/base/form.h"
+#include "daemon/base/json.h"
 #include "daemon/upstream/answer.h"
 
 namespace tokend::upstream {
@@ -26,39 +27,17 @@ std::shared_ptr<const loop::HeaderList> MakeHeaders(const ApiKey& key) {
   return headers;
 }
 
-// Appends valid UTF-8 as a JSON string.
-void AppendJsonString(std::string& json, std::string_view text) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  json.push_back('"');
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      json.push_back('\\');
-      json.push_back(c);
-    } else if (byte < 0x20) {
-      json.append("\\u00");
-      json.push_back(kHex[byte >> 4U]);
-      json.push_back(kHex[byte & 0xFU]);
-    } else {
-      json.push_back(c);
-    }
-  }
-  json.push_back('"');
-}
-
 std::string MakeBody(const MintRequest& request) {
-  std::string json = "{";
-  if (!request.description.empty()) {
-    json.append("\"description\":");
-    AppendJsonString(json, request.description);
-    json.push_back(',');
-  }
-  json.append("\"scopes\":[");
-  for (std::size_t i = 0; i < request.scopes.size(); ++i) {
-    if (i > 0) json.push_back(',');
-    AppendJsonString(json, request.scopes[i]);
-  }
-  json.append("]}");
+  std::string scopes;
+  JsonArray list(scopes);
+  for (const std::string& scope : request.scopes) list.Element(scope);
+  list.End();
+
+  std::string json;
+  JsonObject body(json);
+  body.Text("description", request.description);
+  body.RawMember("scopes", scopes);
+  body.End();
   return json;
 }
 

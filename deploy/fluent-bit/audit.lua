@@ -1,6 +1,7 @@
--- The audit record in the Elastic Common Schema, as deploy/audit.md has it.
+-- Maps an audit record to the Elastic Common Schema. deploy/audit.md describes the mapping.
 
--- category, type, outcome
+-- For each event: category, type and, where there is one, outcome. A test compares this table with the
+-- daemon's list of events, with vector/tokend.yaml and with deploy/audit.md.
 local events = {
   ["token.intended"] = {"iam", "info"},
   ["token.issued"] = {"iam", "creation", "success"},
@@ -20,9 +21,11 @@ local events = {
   ["key.rejected"] = {"configuration", "change", "failure"},
   ["daemon.started"] = {"process", "start", "success"},
   ["daemon.stopped"] = {"process", "end", "success"},
+  ["checkpoint"] = {"process", "info"},
+  ["audit.recovered"] = {"process", "info"},
 }
 
--- Takes a value out of a table that may not be there.
+-- Removes the key from the table, and returns its value. The table may be nil.
 local function take(from, key)
   if from == nil then return nil end
   local value = from[key]
@@ -32,10 +35,10 @@ end
 
 function to_ecs(tag, timestamp, record)
   local seq = take(record, "seq")
-  -- What a crash tore is no record; the next file says so itself.
+  -- A line that a crash cut off is not a record. The next file's audit.recovered reports it.
   if seq == nil then return -1, timestamp, record end
   local action = take(record, "event")
-  local kind = events[action] or {"process", "info"}
+  local kind = events[action] or {"process", "info"} -- an event of a newer version
   local upstream = record.upstream
   local error_code = take(upstream, "error_code")
   local latency = take(upstream, "latency_us")

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,9 +29,9 @@ inline Record IntentOf(const std::string& request_id) {
   return record;
 }
 
-inline Record EventOf(const std::string& event) {
+inline Record EventOf(std::string_view event) {
   Record record;
-  record.set_event(event);
+  record.set_event(std::string(event));
   return record;
 }
 
@@ -38,16 +39,17 @@ inline Token TokenOf(const std::string& bearer) {
   return Token{"5f0c1a2b3c4d5e6f7a8b9c0d", "", "", "", {"sdk"}, Bearer(bearer)};
 }
 
-// A log on a fake disk, driven from the test's thread.
+// A log on a fake disk. The test's thread runs the loop.
 class AuditFixture : public testing::Test {
  protected:
   AuditFixture() {
     file_.path = "/var/log/tokend/audit.jsonl";
     options_.config = "0123456789abcdef";
     options_.remember = std::chrono::minutes(10);
-    options_.timing.note_window = std::chrono::milliseconds(1);
+    options_.timing.aggregation_window = std::chrono::milliseconds(1);
     options_.timing.retry = std::chrono::milliseconds(1);
-    options_.timing.stall = std::chrono::hours(1);  // a slow machine is no device that hangs
+    options_.timing.stall =
+        std::chrono::hours(1);  // so that a slow machine does not look like a device that hangs
   }
 
   Status TryOpen() {
@@ -67,7 +69,7 @@ class AuditFixture : public testing::Test {
     log_.reset();
     loop_.RunPending();
   }
-  // Ends the process without a word: what the log does from here on reaches no disk.
+  // Ends the process as kill -9 does: nothing that the log does from here on reaches the disk.
   void Kill(std::mt19937_64& random) {
     disk_.Kill();
     log_.reset();
@@ -75,7 +77,7 @@ class AuditFixture : public testing::Test {
     disk_.Crash(random);
   }
 
-  // Until the answer comes.
+  // Runs the loop until the answer comes.
   template <class T, class Call>
   Result<T> Wait(Call call) {
     std::optional<Result<T>> answer;
@@ -96,7 +98,7 @@ class AuditFixture : public testing::Test {
     return Wait<std::uint64_t>(
         [&](auto done) { log_->AppendEnd(std::move(intent), std::move(record), nullptr, std::move(done)); });
   }
-  // Until it works again.
+  // Appends records until one of them becomes durable.
   Status AppendUntilWritable() {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
     while (true) {

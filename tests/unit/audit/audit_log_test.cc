@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "daemon/base/sha256.h"
 #include "tests/unit/audit/audit_fixture.h"
 
 namespace tokend::audit {
@@ -107,7 +108,7 @@ TEST_F(AuditLogTest, NamesATokenByItsFingerprintAlone) {
 }
 
 TEST_F(AuditLogTest, CountsAlikeNotesAndWritesThemUnasked) {
-  options_.timing.note_window = std::chrono::milliseconds(200);
+  options_.timing.aggregation_window = std::chrono::milliseconds(200);
   Open();
   Record denial = IntentOf("r1");
   denial.set_event(event::kRequestDenied);
@@ -125,7 +126,7 @@ TEST_F(AuditLogTest, CountsAlikeNotesAndWritesThemUnasked) {
 }
 
 TEST_F(AuditLogTest, WritesWhatWaitsWhenItStops) {
-  options_.timing.note_window = std::chrono::hours(1);
+  options_.timing.aggregation_window = std::chrono::hours(1);
   Open();
   Record denial = IntentOf("r1");
   denial.set_event(event::kRequestDenied);
@@ -193,7 +194,7 @@ TEST_F(AuditLogTest, RefusesAtOnceWhatItHasNoRoomForAndNeverAnEnd) {
 
   let_sync = true;
   EXPECT_TRUE(loop_.RunUntil([&] { return receipts.size() == most; }));
-  // The intents are through, their ends' places are still taken.
+  // The intents are written. The places for their ends are still reserved.
   std::size_t ended = 0;
   for (IntentReceipt& receipt : receipts) {
     log_->AppendEnd(std::move(receipt), EventOf(event::kTokenRefused), nullptr,
@@ -328,7 +329,7 @@ TEST_F(AuditLogTest, NoticesAFileThatWasTruncatedAndGoesOnFromTheLastDurableLine
   const auto lines = LinesOf(disk_.Files().at("audit.jsonl"));
   ASSERT_FALSE(lines.empty());
   EXPECT_EQ(lines.front().record.seq(), 4U);
-  EXPECT_EQ(lines.front().record.prev(), Sha256(head));
+  EXPECT_EQ(lines.front().record.prev(), Sha256Hex(head));
   EXPECT_THAT(lines.front().record.detail(), HasSubstr("truncated"));
 }
 
@@ -354,7 +355,7 @@ TEST_F(AuditLogTest, IsNotHealthyWhileTheDeviceHangsAndRefusesAtOnce) {
 }
 
 TEST_F(AuditLogTest, AMillionDenialsOfOneCallerAreAFewRecordsAndKeepNoPlaceFromOthers) {
-  options_.timing.note_window = std::chrono::seconds(1);
+  options_.timing.aggregation_window = std::chrono::seconds(1);
   Open();
   constexpr int kDenials = 1'000'000;
   Record denial = IntentOf("r1");
@@ -376,7 +377,7 @@ TEST_F(AuditLogTest, AMillionDenialsOfOneCallerAreAFewRecordsAndKeepNoPlaceFromO
     ++records;
   }
   EXPECT_EQ(denied, static_cast<std::uint64_t>(kDenials));
-  EXPECT_LE(records, 100U);  // one a second, and no machine needs as many
+  EXPECT_LE(records, 100U);  // one record a second, and no machine takes 100 seconds
 }
 
 TEST_F(AuditLogTest, AnswersBeforeItDeletesSurplusFiles) {
@@ -385,7 +386,7 @@ TEST_F(AuditLogTest, AnswersBeforeItDeletesSurplusFiles) {
   Open();
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(Append(EventOf("x")).ok());
   Close();
-  file_.max_size = 1 << 20;  // without a rotation the first removal is of a surplus file
+  file_.max_size = 1 << 20;  // no rotation, so the first removal is that of a file that need not be kept
   file_.keep = 1;
   Open();
   std::atomic<bool> deleting = false;

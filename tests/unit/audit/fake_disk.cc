@@ -187,7 +187,7 @@ void FakeDisk::Crash(std::mt19937_64& random) {
   const auto up_to = [&random](std::size_t most) { return static_cast<std::size_t>(random() % (most + 1)); };
   state_->folder = state_->versions[up_to(state_->versions.size() - 1)];
   for (auto& [name, node] : state_->folder) {
-    // A node of its own: whoever still has the old one open writes to nowhere.
+    // Creates a new node. A file that still has the old node open writes to a file without a name.
     auto left = std::make_shared<Node>();
     left->bytes = node->bytes.substr(0, node->synced + up_to(node->bytes.size() - node->synced));
     left->synced = left->bytes.size();

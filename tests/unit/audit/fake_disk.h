@@ -17,14 +17,14 @@
 
 namespace tokend::audit {
 
-// One folder on a device that fails as its test says, and that a crash takes everything from that was not
-// synced. What was lost by a failed sync stays lost, though later syncs succeed, as on Linux. Thread-safe.
+// One folder on a device that fails where the test says so. A crash loses everything that was not synced.
+// Data that a failed sync has lost stays lost, even if later syncs succeed, as on Linux. Thread-safe.
 class FakeDisk {
  public:
   enum class Operation { kList, kCreate, kWrite, kSync, kRename, kRemove, kSyncFolder };
 
-  // Asked before each operation, with the disk locked: whether it fails. A failing sync or write may have
-  // done a part.
+  // Called before each operation, with the disk locked. It says whether the operation fails. A sync or write
+  // that fails may have done a part of its work.
   using Faults = std::function<bool(Operation)>;
 
   FakeDisk() : state_(std::make_shared<State>()) {}
@@ -32,28 +32,28 @@ class FakeDisk {
   std::unique_ptr<LogStore> Mount();
 
   void SetFaults(Faults faults);
-  // Fails writes once so many bytes are written from now on, as a full device does.
+  // Lets writes fail after so many further bytes, as on a full device.
   void SetSpace(std::optional<std::size_t> bytes);
-  // The most that one write takes.
+  // The greatest number of bytes that one write takes.
   void SetLongestWrite(std::size_t bytes);
 
-  // From here on every operation fails and changes nothing: the process is as good as dead.
+  // From here on every operation fails and changes nothing, as if the process had ended.
   void Kill();
-  // What a power cut leaves: of each file what was synced and a beginning of the rest, of the folder what was
-  // synced and a beginning of the changes since. The disk works again.
+  // Leaves what a power cut leaves: of each file the synced bytes and a random beginning of the rest, and of
+  // the folder the synced names and the first few changes since. Then the disk works again.
   void Crash(std::mt19937_64& random);
 
   std::map<std::string, std::string> Files();
   void Put(const std::string& name, std::string bytes);
   void Erase(const std::string& name);
-  // As another process does it, to a file that is open.
+  // Does what another process may do to a file that is open.
   void Truncate(const std::string& name, std::size_t size);
   std::size_t syncs() const { return state_->syncs; }
 
   struct Node {
     std::string bytes;
     std::size_t synced = 0;
-    bool lost = false;  // a sync failed: nothing more of it will ever be durable
+    bool lost = false;  // a sync has failed, so no further data of the file becomes durable
   };
   using Folder = std::map<std::string, std::shared_ptr<Node>>;
 
@@ -61,7 +61,7 @@ class FakeDisk {
     std::mutex mutex;
     Folder folder;
     std::vector<Folder> versions{
-        Folder()};  // since the last sync of the folder, each change one; first: synced
+        Folder()};  // first the synced state of the folder, then the state after each change since
     Faults faults;
     std::optional<std::size_t> space;
     std::size_t longest_write = SIZE_MAX;

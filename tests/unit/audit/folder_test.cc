@@ -21,7 +21,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// The log in a real folder.
+// Tests with a log in a real folder.
 class FolderTest : public testing::Test {
  protected:
   FolderTest() { config_.file.emplace().path = (folder_ / "audit.jsonl").string(); }
@@ -83,7 +83,7 @@ TEST_F(FolderTest, RotatesAndKeepsNoMoreThanTold) {
   ASSERT_TRUE(TryOpen().ok());
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(Append("x").ok());
   log_.reset();
-  EXPECT_EQ(ReadFiles(folder_).size(), 4U);  // with the lock
+  EXPECT_EQ(ReadFiles(folder_).size(), 4U);  // and the lock file
   ExpectChained(Log());
   EXPECT_GE(Log().back().record.seq(), 100U);
 }

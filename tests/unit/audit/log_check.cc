@@ -15,6 +15,8 @@
 #include <sstream>
 #include <utility>
 
+#include "daemon/audit/events.h"
+
 namespace tokend::audit {
 namespace {
 
@@ -29,7 +31,7 @@ std::string Sha256Sum(const std::string& text) {
   return hex;
 }
 
-// The log's files in the order in which they were written.
+// The log's files, oldest first.
 std::vector<std::string> InOrder(const Files& files) {
   static const std::regex closed(R"(audit-(\d{20})((-r)*)\.jsonl)");
   std::vector<std::pair<std::string, std::string>> keyed;
@@ -75,7 +77,7 @@ std::vector<CheckedLine> ReadLog(const Files& files) {
   std::vector<CheckedLine> log;
   for (const std::string& name : InOrder(files)) {
     std::vector<CheckedLine> lines = LinesOf(files.at(name));
-    if (!lines.empty() && lines.front().record.event() == "audit.recovered") {
+    if (!lines.empty() && lines.front().record.event() == event::kAuditRecovered) {
       const std::uint64_t from = lines.front().record.seq();
       log.erase(std::remove_if(log.begin(), log.end(),
                                [from](const CheckedLine& line) { return line.record.seq() >= from; }),
@@ -103,12 +105,10 @@ void ExpectChained(const std::vector<CheckedLine>& lines) {
 }
 
 void ExpectEachIntentEndedOnce(const std::vector<CheckedLine>& lines) {
-  static const std::set<std::string> ends = {"token.issued", "token.refused", "token.withheld",
-                                             "token.unknown"};
   std::set<std::uint64_t> running;
   for (const CheckedLine& line : lines) {
-    if (line.record.event() == "token.intended") running.insert(line.record.seq());
-    if (ends.count(line.record.event()) == 0) continue;
+    if (RoleOf(line.record) == Event::Role::kIntent) running.insert(line.record.seq());
+    if (RoleOf(line.record) != Event::Role::kEnd) continue;
     EXPECT_EQ(running.erase(line.record.intent()), 1U) << "not running: " << line.text;
   }
   EXPECT_TRUE(running.empty()) << "not ended: " << *running.begin();

@@ -7,7 +7,7 @@
 
 #include "tokend/audit/v1/record.pb.h"
 
-// What anyone who is not the daemon makes of a log: Protobuf's JSON parser, SHA-256, and the audit page.
+// Reads and checks a log without the daemon's reader: with Protobuf's JSON parser and SHA-256.
 namespace tokend::audit {
 
 struct CheckedLine {
@@ -19,15 +19,16 @@ using Files = std::map<std::string, std::string>;
 
 Files ReadFiles(const std::filesystem::path& folder);
 
-// The log "audit.jsonl" among the files: what a later file's audit.recovered begins again, and what is no
-// record, is skipped.
+// Reads the log "audit.jsonl" from the files. Skips lines that are not records, and lines that a later file's
+// audit.recovered repeats.
 std::vector<CheckedLine> ReadLog(const Files& files);
 std::vector<CheckedLine> LinesOf(const std::string& bytes);
 
-// Expects numbers without gaps, each line to hold the hash of the one before, and time never to go back.
+// Expects sequence numbers without gaps, times that never go back, and in each line the hash of the line
+// before.
 void ExpectChained(const std::vector<CheckedLine>& lines);
 
-// Expects each token.intended to be ended by exactly one record, and nothing else to be ended.
+// Expects that each token.intended is ended by exactly one record, and that no record ends anything else.
 void ExpectEachIntentEndedOnce(const std::vector<CheckedLine>& lines);
 
 std::vector<std::string> Events(const std::vector<CheckedLine>& lines);

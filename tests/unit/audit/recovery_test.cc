@@ -76,7 +76,8 @@ TEST_F(RecoveryTest, SetsAFileWithoutAnyRecordAside) {
   }
 }
 
-// Were the lines behind the change dropped, whoever changed one could make the daemon forget them.
+// If recovery dropped the lines after a change, an intruder who changes one line could make the daemon forget
+// them.
 TEST_F(RecoveryTest, LeavesAChangedLineAndAllBehindItInTheLogForEveryoneToSee) {
   WriteThree();
   std::string changed = open_file();
@@ -184,7 +185,7 @@ TEST_F(RecoveryTest, RemembersWhatMayHaveMadeATokenForAsLongAsItIsTold) {
 TEST_F(RecoveryTest, SkipsWhatALaterFileBeginsAgain) {
   Open();
   ASSERT_TRUE(Append(EventOf("x")).ok());
-  // The sync fails, so the intent's line is there and does not count.
+  // The sync fails, so the intent's line is in the file but is not part of the log.
   std::atomic<int> faults = 1;
   disk_.SetFaults([&](Operation operation) { return operation == Operation::kSync && faults-- > 0; });
   EXPECT_FALSE(Intend("void").ok());
@@ -236,13 +237,13 @@ TEST_F(RecoveryTest, DoesNotStartWhereItCannotWrite) {
   EXPECT_FALSE(TryOpen().ok());
 }
 
-// Random calls, faults and crashes; after each crash the log must hold what was promised.
+// Makes random calls, faults and crashes. After each crash the log must hold what its callers were told.
 class CrashTest : public RecoveryTest {
  protected:
   struct Call {
     std::string request_id;
     bool intent = false;
-    std::optional<std::uint64_t> told;  // the sequence number, once told
+    std::optional<std::uint64_t> told;  // the sequence number that the caller was told
     bool failed = false;
     std::size_t failed_at = 0;
   };
@@ -365,7 +366,7 @@ class CrashTest : public RecoveryTest {
       if (call.told) {
         EXPECT_EQ(by_sequence[*call.told], call.request_id) << "told durable, and lost";
       }
-      // Where nothing could be written any more, nothing could be taken back.
+      // While nothing can be written, a line that a failed call left behind stays in the file.
       if (call.failed && call.failed_at < last_told_) {
         EXPECT_EQ(intended.count(call.request_id), 0U) << "told failed, and there";
       }

@@ -10,7 +10,7 @@
 namespace tokend::audit {
 namespace {
 
-// RFC 8410, 10.3 and 10.1: a private key and its public one.
+// A private key and its public key, from RFC 8410, sections 10.3 and 10.1.
 constexpr char kPrivate[] =
     "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
     "-----END PRIVATE KEY-----\n";

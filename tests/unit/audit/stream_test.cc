@@ -34,7 +34,7 @@ class Pipe {
     if (ends_[0] >= 0) close(ends_[0]);
     ends_[0] = -1;
   }
-  // What is in it now, or as much as was asked for once it is there.
+  // Reads what the pipe holds now, or waits until it holds as much as was asked for.
   std::string Read(std::size_t wanted = 0) const {
     std::string text;
     pollfd readable = {ends_[0], POLLIN, 0};

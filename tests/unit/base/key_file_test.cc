@@ -71,7 +71,7 @@ TEST_F(KeyFile, ThatIsEmptyIsAnError) {
 TEST_F(KeyFile, HasABoundedSize) {
   EXPECT_TRUE(ReadKeyFile(Write(std::string(kMaxKeyBytes, 'k'))).ok());
   EXPECT_THAT(ErrorOf(ReadKeyFile(Write(std::string(kMaxKeyBytes + 1, 'k')))),
-              HasSubstr("longer than 4 KiB"));
+              HasSubstr("larger than 4 KiB"));
   EXPECT_THAT(ErrorOf(ReadKeyFile("/dev/zero")), HasSubstr("regular file"));
 }
 

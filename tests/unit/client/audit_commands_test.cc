@@ -1,4 +1,4 @@
-// tokenctl audit, the program.
+// Runs `tokenctl audit`.
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -63,7 +63,7 @@ TEST_F(AuditCommands, BadArgumentsExitWith2) {
   EXPECT_EQ(Audit({"find", "--request-id", "018f3b2a"}, log_.files()).exit, 2);
   const Ended misspelt = Audit({"find", "--event", "token.isued"}, log_.files());
   EXPECT_EQ(misspelt.exit, 2);
-  EXPECT_THAT(misspelt.err, HasSubstr("--event: one of daemon.started, "));
+  EXPECT_THAT(misspelt.err, HasSubstr("--event: must be one of daemon.started, "));
 }
 
 TEST_F(AuditCommands, WhatIsNotFoundIsSaidOnStandardError) {
@@ -107,7 +107,7 @@ TEST_F(AuditCommands, ARequestIdIsFoundInEitherCase) {
 }
 
 TEST_F(AuditCommands, UnresolvedTellsEveryTokenThatNobodyAccountsFor) {
-  EXPECT_EQ(Audit({"unresolved"}, log_.files()).exit, 0);  // two ends gave way to checkpoints
+  EXPECT_EQ(Audit({"unresolved"}, log_.files()).exit, 0);  // a checkpoint stands in place of two ends
   std::vector<std::string> lines(log_.lines().begin(), log_.lines().begin() + 10);
   EXPECT_EQ(Audit({"unresolved"}, {log_.WriteOne(lines)}).exit, 9);
   lines.pop_back();
@@ -144,7 +144,7 @@ TEST_F(AuditCommands, CompressedFilesAreReadAsTheyAre) {
   EXPECT_EQ(Audit({"verify"}, files).exit, 2) << "a file that is cut off is no sound log";
 }
 
-// What a command takes at most of memory, in KiB, and how long it takes.
+// The greatest memory that a command used, in KiB, and its time.
 struct Cost {
   long kib = 0;
   std::chrono::duration<double> time{0};
@@ -171,7 +171,7 @@ Cost CostOf(std::vector<std::string> command) {
 }
 
 TEST_F(AuditCommands, MemoryStaysFlatHoweverLongTheLogIs) {
-  // 1 GiB in the long run.
+  // TOKEND_LONG_TESTS makes a log of 1 GiB.
   const std::size_t records = std::getenv("TOKEND_LONG_TESTS") != nullptr ? 2'000'000 : 40'000;
   const WrittenLog big({.records = records, .files = 5, .checkpoint_every = 1000});
   std::uintmax_t bytes = 0;

@@ -15,13 +15,14 @@
 
 #include "daemon/audit/chain.h"
 #include "daemon/audit/signature.h"
+#include "daemon/base/sha256.h"
 #include "tests/unit/client/written_log.h"
 
 namespace tokend::client {
 namespace {
 
 #ifdef __SANITIZE_ADDRESS__
-constexpr int kFlips = 1'000;  // which take as long
+constexpr int kFlips = 1'000;  // the sanitizer makes each flip ten times slower
 #else
 constexpr int kFlips = 10'000;
 #endif
@@ -45,7 +46,7 @@ Verified Found(const std::vector<std::string>& files, const VerifyOptions& optio
   return found.ok() ? *std::move(found) : Verified{};
 }
 
-// The number of the line in which a byte becomes another, 0 if it has none then.
+// The number of the line that a changed byte is in, or 0 if the line then has no number.
 std::uint64_t NumberAfter(std::string bytes, std::size_t at, char flipped) {
   bytes[at] = flipped;
   const std::size_t before = at == 0 ? std::string::npos : bytes.rfind('\n', at - 1);
@@ -54,7 +55,7 @@ std::uint64_t NumberAfter(std::string bytes, std::size_t at, char flipped) {
   return std::sscanf(line.c_str(), "{\"seq\":%" SCNu64, &number) == 1 ? number : 0;
 }
 
-// A log and what verify says of changed copies of it.
+// A log, and the result of verify for changed copies of it.
 class VerifyTest : public testing::Test {
  protected:
   VerifyTest() : log_({}) {}
@@ -94,7 +95,7 @@ TEST_F(VerifyTest, TakesTheFilesInAnyOrder) {
   } while (std::next_permutation(files.begin(), files.end()));
 }
 
-// In the log's last line a change shows in the head alone, or not in the line's place.
+// A change of the log's last line shows only in the head, or as a break at another line.
 TEST_F(VerifyTest, FindsAFlippedBitWhereverItIs) {
   const WrittenLog log({.records = Long() ? std::size_t{2500} : std::size_t{150}, .files = 3});
   std::mt19937_64 random = Seeded();
@@ -125,8 +126,8 @@ TEST_F(VerifyTest, FindsAFlippedBitWhereverItIs) {
     ASSERT_EQ(pwrite(file, &part.bytes[at], 1, static_cast<off_t>(at)), 1);
     close(file);
     if (found.broken) {
-      // A number that was changed is missed where it was, or found where it is now: in a file's first line it
-      // may be that of a record that the file begins again with, which is another.
+      // A changed number is reported where the number is missing, or where the line now claims to be. A
+      // file's first line may then claim the number of a record in another file.
       const bool is_number =
           found.broken->what != "changed" || found.broken->seq == NumberAfter(part.bytes, at, flipped);
       EXPECT_TRUE(is_number || (found.broken->seq + 1 >= seq && found.broken->seq <= seq + 1))
@@ -163,11 +164,11 @@ TEST_F(VerifyTest, NamesALineThatWasInserted) {
   for (int i = 0; i < 200; ++i) {
     std::vector<std::string> lines = log_.lines();
     const std::size_t at = AnyButTheEnds(random);
-    // One that fits where it is: the next number, the right hash.
+    // A line with the right number and the right hash.
     const std::string forged =
         "{\"seq\":" + std::to_string(at + 1) +
         ",\"time\":\"2026-01-01T00:00:00.000000Z\",\"event\":\"request.denied\",\"prev\":\"" +
-        audit::Sha256(lines[at - 1]) + "\"}";
+        Sha256Hex(lines[at - 1]) + "\"}";
     lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(at), forged);
     const Verified found = FoundIn(lines);
     ASSERT_TRUE(found.broken);
@@ -205,15 +206,15 @@ TEST_F(VerifyTest, SeesACutOffTailByAnAnchorAlone) {
   EXPECT_EQ(found.broken->seq, lines.size() + 1);
 }
 
-// Whoever owns the host can chain everything again, but not sign it.
+// An intruder on the host can compute a new chain, but cannot sign it.
 TEST_F(VerifyTest, SeesAChainThatWasMadeAnewByItsSignaturesAlone) {
   std::vector<std::string> lines = log_.lines();
-  std::string hash = audit::Sha256(lines[49]);
+  std::string hash = Sha256Hex(lines[49]);
   for (std::size_t i = 50; i < lines.size(); ++i) {
     std::string& line = lines[i];
     if (i == 50) line.replace(line.find("ios-app"), 7, "evilapp");
     line.replace(line.size() - 66, 64, hash);
-    hash = audit::Sha256(line);
+    hash = Sha256Hex(line);
   }
   EXPECT_FALSE(FoundIn(lines).broken);
   const Verified found = FoundIn(lines, WithKey());
@@ -239,16 +240,16 @@ TEST_F(VerifyTest, SkipsWhatALaterFileBeginsAgainAndTheLineThatTore) {
   const std::string open = log_ / "audit.jsonl";
   std::ofstream old_file(closed);
   for (std::size_t i = 0; i < 60; ++i) old_file << lines[i] << '\n';
-  old_file << lines[60].substr(0, 100);  // torn
+  old_file << lines[60].substr(0, 100);  // cut off
   old_file.close();
-  // From the 51st on it goes on anew, with other lines.
+  // A new file repeats the numbers from the 51st line on, with other lines.
   std::ofstream new_file(open);
-  std::string hash = audit::Sha256(lines[49]);
+  std::string hash = Sha256Hex(lines[49]);
   for (std::size_t i = 50; i < 70; ++i) {
     const std::string line =
         "{\"seq\":" + std::to_string(i + 1) + ",\"time\":\"2026-01-02T00:00:00.000000Z\",\"event\":\"" +
         (i == 50 ? "audit.recovered" : "token.replayed") + "\",\"prev\":\"" + hash + "\"}";
-    hash = audit::Sha256(line);
+    hash = Sha256Hex(line);
     new_file << line << '\n';
   }
   new_file.close();

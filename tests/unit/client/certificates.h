@@ -39,8 +39,8 @@ struct Identity {
   }
 };
 
-// A certificate with a fresh key, valid for an hour: signed by `issuer`, or by itself as a CA.
-// `san` is OpenSSL's: "IP:127.0.0.1", "URI:spiffe://…".
+// Makes a certificate with a new key, valid for an hour. `issuer` signs it; without one it is a self-signed
+// CA. `san` has OpenSSL's form, such as "IP:127.0.0.1" or "URI:spiffe://…".
 inline Identity MakeIdentity(const std::string& san, const Identity* issuer = nullptr) {
   Identity made{{X509_new(), &X509_free}, {EVP_EC_gen("P-256"), &EVP_PKEY_free}};
   X509* certificate = made.certificate.get();

@@ -179,8 +179,8 @@ TEST_F(Tls, SendsTheTokenFileAsItStandsAtEachAttempt) {
 
 struct BadFiles {
   std::string name;
-  std::string option;  // that the error names
-  Options options;     // file names within the folder
+  std::string option;  // the error names it
+  Options options;     // with names of files in the folder
 };
 
 void PrintTo(const BadFiles& bad, std::ostream* out) { *out << bad.name; }

@@ -21,10 +21,10 @@
 
 namespace tokend::client {
 
-// What a scripted call fails with: every detail that errors.md knows.
+// The error of a scripted call, with any of the details that tokend sends.
 struct Failing {
   grpc::StatusCode code = grpc::StatusCode::OK;
-  std::string reason = {};  // empty: no google.rpc details at all
+  std::string reason = {};  // empty: the error has no google.rpc details
   std::optional<std::chrono::milliseconds> retry_after = std::nullopt;
   bool pushback = false;
   std::vector<FieldViolation> fields = {};
@@ -71,7 +71,7 @@ inline grpc::Status ToStatus(const Failing& failing, const std::string& request_
   return {failing.code, failing.message, failing.reason.empty() ? "" : status.SerializeAsString()};
 }
 
-// A real gRPC server that answers each call with the script's next line, and with success after its end.
+// A real gRPC server. Each call gets the script's next answer; after the end of the script, calls succeed.
 class FakeTokend final : public v1::TokenService::Service {
  public:
   struct Call {
@@ -81,7 +81,7 @@ class FakeTokend final : public v1::TokenService::Service {
     std::string peer_identity;
   };
 
-  // Listens on `address`: "unix:…", or "127.0.0.1:0".
+  // Listens on `address`, "unix:…" or "127.0.0.1:0".
   explicit FakeTokend(
       const std::string& address,
       const std::shared_ptr<grpc::ServerCredentials>& credentials = grpc::InsecureServerCredentials()) {
@@ -162,7 +162,7 @@ class FakeTokend final : public v1::TokenService::Service {
   std::unique_ptr<grpc::Server> server_;
 };
 
-// Time that passes when the client waits, and only then.
+// A clock whose time passes only while the client waits.
 class FakeClock final : public Clock {
  public:
   std::chrono::steady_clock::time_point Now() override { return now_; }

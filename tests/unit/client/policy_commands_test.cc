@@ -46,7 +46,7 @@ class PolicyCommands : public testing::Test {
 
   Ended Replay(const std::string& log) { return Run("replay", {"--audit", Write("audit.jsonl", log)}); }
 
-  // A record of the log, which goes on from `members`.
+  // The next record of the log, with the given members besides seq, time, event and prev.
   std::string Record(const std::string& event, const std::string& members) {
     return R"({"seq":)" + std::to_string(++sequence_) + R"(,"time":"2026-01-01T00:00:00.000000Z","event":")" +
            event + R"(",)" + members + R"(,"prev":")" + std::string(64, '0') + "\"}\n";

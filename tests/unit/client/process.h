@@ -20,8 +20,8 @@ struct Ended {
   std::string err;
 };
 
-// Runs a program to its end, with standard input closed and no environment but `environment`.
-// `out`: where standard output goes instead of into the result.
+// Runs a program to its end. Its standard input is empty, and its environment is `environment` alone. Where
+// `out` is given, standard output goes to that file and not into the result.
 inline Ended RunProgram(std::vector<std::string> command, std::vector<std::string> environment = {},
                         const std::string& out = "") {
   const auto pointers = [](std::vector<std::string>& strings) {

@@ -176,8 +176,8 @@ TEST_F(Retry, AppliesToGetCallerAndNotToHealth) {
   EXPECT_EQ(clock_.slept.size(), 1U);
 }
 
-// Starts the daemon while the client waits for its second attempt, then lets real time pass: gRPC itself
-// backs off between connections.
+// Starts the daemon while the client waits before its second attempt, and lets real time pass, because gRPC
+// waits between connections.
 class LateDaemon final : public Clock {
  public:
   explicit LateDaemon(std::string address) : address_(std::move(address)) {}

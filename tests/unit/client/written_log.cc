@@ -13,6 +13,7 @@
 #include "daemon/audit/fingerprint.h"
 #include "daemon/audit/log_names.h"
 #include "daemon/audit/signature.h"
+#include "daemon/base/sha256.h"
 #include "tests/fakes/hand_cranked_loop.h"
 
 namespace tokend::client {
@@ -32,7 +33,7 @@ void MakeKeys(const std::string& private_file, const std::string& public_file) {
 }
 
 audit::Record RecordOf(std::size_t seq, const audit::Fingerprinter& fingerprinter) {
-  // An intent and its end, in turns.
+  // Intents and their ends alternate.
   const std::size_t first = seq - 1 + seq % 2;
   audit::Record record;
   record.set_event(seq % 2 == 1 ? audit::event::kTokenIntended : audit::event::kTokenIssued);
@@ -92,7 +93,7 @@ WrittenLog::WrittenLog(const Options& options) {
   }
 }
 
-std::string WrittenLog::head() const { return audit::Sha256(lines_.back()); }
+std::string WrittenLog::head() const { return Sha256Hex(lines_.back()); }
 
 std::string WrittenLog::WriteOne(const std::vector<std::string>& lines) const {
   const std::string path = *this / "one.jsonl";

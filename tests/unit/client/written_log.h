@@ -8,9 +8,9 @@
 
 namespace tokend::client {
 
-// An audit log as the daemon writes it, in files of a folder that ends with its owner: audit-….jsonl and
-// audit.jsonl, tokens minted one after the other, a signed checkpoint every so often and as the last line.
-// Its keys are beside it.
+// An audit log as the daemon writes it, in the files audit-….jsonl and audit.jsonl of a temporary folder.
+// Tokens are issued one after the other. Signed checkpoints come at intervals and as the last line. The keys
+// are in the same folder.
 class WrittenLog {
  public:
   struct Options {
@@ -27,13 +27,13 @@ class WrittenLog {
   static std::string BearerOf(std::size_t seq) { return "bearer-of-" + std::to_string(seq); }
 
   const std::vector<std::string>& files() const { return files_; }
-  // All lines, in order, without their newlines; none of a log of more than 10,000, so that this stays small.
+  // All lines in order, without newlines. Empty for a log of more than 10,000 lines, to save memory.
   const std::vector<std::string>& lines() const { return lines_; }
-  // The checkpoints' "SEQ:PREV".
+  // "SEQ:PREV" of each checkpoint.
   const std::vector<std::string>& anchors() const { return anchors_; }
   std::string head() const;
 
-  // A log of these lines alone, in one file; its path.
+  // Writes a log of these lines to one file, and returns its path.
   std::string WriteOne(const std::vector<std::string>& lines) const;
 
  private:

@@ -191,7 +191,7 @@ TEST(Load, NamesAFileThatItCannotRead) {
   const Folder folder;
   const std::string missing = folder.Path("missing.yaml");
   EXPECT_THAT(Load(missing).errors,
-              ElementsAre(missing + ":1:1: error: cannot be opened: No such file or directory"));
+              ElementsAre(missing + ":1:1: error: cannot be read: No such file or directory"));
   EXPECT_THAT(Load(folder.Path("")).errors,
               ElementsAre(folder.Path("") + ":1:1: error: is not a regular file"));
 }

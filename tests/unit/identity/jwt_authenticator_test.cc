@@ -424,7 +424,7 @@ TEST(MakeAuthenticator, NamesAKeySetFileThatCannotBeUsed) {
                          ": has no key that verifies tokens: RSA of 2048 to 8192 bits, or EC on P-256, "
                          "P-384 or P-521");
   file.Write(std::string((256U << 10U) + 1, ' '));
-  EXPECT_EQ(error(), file.path() + ": is too large");
+  EXPECT_EQ(error(), file.path() + ": is larger than 256 KiB");
   std::remove(file.path().c_str());
   EXPECT_EQ(error(), file.path() + ": cannot be read: No such file or directory");
 }

@@ -39,12 +39,13 @@ TEST_F(RoutesTest, LeadToEveryMethodOfOurServicesAndAskForACallerButForHealth) {
       const std::string path = "/" + service->full_name() + "/" + service->method(i)->name();
       const Routes::Route* route = routes_.Find(path);
       ASSERT_NE(route, nullptr) << path;
-      EXPECT_EQ(route->method->access,
-                service->full_name() == "grpc.health.v1.Health" ? Access::kAnyone : Access::kCaller)
+      EXPECT_EQ(route->method->access, service->full_name() == "grpc.health.v1.Health"
+                                           ? Method::Access::kAnyone
+                                           : Method::Access::kCaller)
           << path;
-      const Kind kind = service->method(i)->client_streaming()   ? Kind::kBidiStreaming
-                        : service->method(i)->server_streaming() ? Kind::kServerStreaming
-                                                                 : Kind::kUnary;
+      const Method::Kind kind = service->method(i)->client_streaming()   ? Method::Kind::kBidiStreaming
+                                : service->method(i)->server_streaming() ? Method::Kind::kServerStreaming
+                                                                         : Method::Kind::kUnary;
       EXPECT_EQ(route->method->kind, kind) << path;
     }
   }

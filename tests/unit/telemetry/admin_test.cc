@@ -35,7 +35,7 @@ std::size_t Collect(char* bytes, std::size_t size, std::size_t count, void* text
   return size * count;
 }
 
-// A connection that says `bytes` and no more, until this ends.
+// A connection that sends `bytes` and then nothing more.
 class RawClient {
  public:
   RawClient(std::uint16_t port, const std::string& bytes) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {

@@ -28,7 +28,7 @@ using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::SizeIs;
 
-// Standard error as a pipe, in place until this ends.
+// Replaces standard error by a pipe, until this object is destroyed.
 class StandardErrorPipe {
  public:
   StandardErrorPipe() : saved_(dup(STDERR_FILENO)) {
@@ -42,7 +42,7 @@ class StandardErrorPipe {
   StandardErrorPipe(const StandardErrorPipe&) = delete;
   StandardErrorPipe& operator=(const StandardErrorPipe&) = delete;
 
-  // Fills it to the last byte.
+  // Fills the pipe.
   void Fill() const {
     const std::string block(4096, '.');
     const int flags = fcntl(ends_[1], F_GETFL);
@@ -52,7 +52,7 @@ class StandardErrorPipe {
     fcntl(ends_[1], F_SETFL, flags);
   }
 
-  // What was written until now, after which standard error is the real one again.
+  // Restores standard error, and returns the lines that were written to the pipe.
   std::vector<std::string> Lines() {
     Restore();
     std::string text;
@@ -130,7 +130,7 @@ TEST(Log, KeepsUtf8AndReplacesWhatIsNone) {
                 Log(LogLevel::kInfo, "e", {{"v", "h\xc3\xa9\xf0\x9f\x94\x91"}});
                 Log(LogLevel::kInfo, "e", {{"v", "a\xc3(\xff"}});
               }),
-      ElementsAre(EndsWith("\"v\":\"h\xc3\xa9\xf0\x9f\x94\x91\"}"), EndsWith(R"("v":"a\ufffd(\ufffd"})")));
+      ElementsAre(EndsWith("\"v\":\"h\xc3\xa9\xf0\x9f\x94\x91\"}"), EndsWith("\"v\":\"a\uFFFD(\uFFFD\"}")));
 }
 
 TEST(Log, CutsALongValueBetweenCharacters) {
@@ -192,7 +192,7 @@ TEST(Log, KeepsLinesWholeBetweenThreads) {
                          MatchesRegex(R"(\{"time":"[^"]+","level":"info","event":"call","line":[0-9]+\})")));
 }
 
-// In a process of its own, as the thread that writes is left behind.
+// Runs in a process of its own, because the log's thread never ends.
 TEST(Log, NeitherBlocksNorHangsAtTheEndWhereNobodyReads) {
   const pid_t child = fork();
   if (child == 0) {

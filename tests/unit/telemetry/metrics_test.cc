@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "daemon/base/methods.h"
+
 namespace tokend::telemetry {
 namespace {
 
@@ -21,9 +23,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr std::string_view kCreateToken = "tokend.v1.TokenService/CreateToken";
-
-// A whole line of the text format.
+// Matches a text that has this whole line.
 auto HasLine(const std::string& line) { return HasSubstr("\n" + line + "\n"); }
 
 TEST(Metrics, CountTokensOfEveryKnownOutcomeFromZero) {
@@ -45,7 +45,7 @@ TEST(Metrics, CountEachTokenUnderItsOutcome) {
 
 TEST(Metrics, TimeCallsByMethodAndStatusInTheBucketsOfA66) {
   Metrics metrics;
-  metrics.CallEnded(kCreateToken, "OK", 7ms);
+  metrics.CallEnded(kCreateToken.name(), "OK", 7ms);
   const std::string series = R"(grpc_method="tokend.v1.TokenService/CreateToken",grpc_status="OK")";
   const std::string text = metrics.Text();
   EXPECT_THAT(text, HasLine("grpc_server_call_duration_seconds_count{" + series + "} 1"));
@@ -55,13 +55,13 @@ TEST(Metrics, TimeCallsByMethodAndStatusInTheBucketsOfA66) {
   const std::string bucket = "grpc_server_call_duration_seconds_bucket{" + series;
   std::size_t buckets = 0;
   for (std::size_t at = text.find(bucket); at != std::string::npos; at = text.find(bucket, at + 1)) ++buckets;
-  EXPECT_EQ(buckets, 41U + 1U);  // A66's, and +Inf
+  EXPECT_EQ(buckets, 41U + 1U);  // those of A66, and +Inf
 }
 
 TEST(Metrics, GiveNoLabelThatTheyDoNotKnow) {
   Metrics metrics;
   metrics.CallEnded("canary.Service/Method", "CANARY", 1ms);
-  metrics.CallEnded(kCreateToken, "CANARY", 1ms);
+  metrics.CallEnded(kCreateToken.name(), "CANARY", 1ms);
   metrics.TokenEnded("canary");
   for (const int status : {-1, 0, 99, 600, 1'000'000}) metrics.UpstreamAnswered(status, 1ms);
   const std::string text = metrics.Text();
@@ -143,7 +143,7 @@ TEST(Metrics, LoseNoCountBetweenThreads) {
   for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([&metrics] {
       for (int call = 0; call < kCalls; ++call) {
-        metrics.CallEnded(kCreateToken, "UNAVAILABLE", 1ms);
+        metrics.CallEnded(kCreateToken.name(), "UNAVAILABLE", 1ms);
         metrics.UpstreamAnswered(503, 1ms);
         metrics.TokenEnded("refused");
         if (call % 100 == 0) metrics.Text();
@@ -157,7 +157,7 @@ TEST(Metrics, LoseNoCountBetweenThreads) {
   EXPECT_THAT(metrics.Text(), HasLine("tokend_tokens_total{outcome=\"refused\"} " + all));
 }
 
-// All that the expression's group finds.
+// The first group of each match.
 std::set<std::string> Matches(const std::string& text, const char* expression) {
   const std::regex regex(expression);
   std::set<std::string> found;

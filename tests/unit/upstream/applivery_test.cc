@@ -114,7 +114,7 @@ TEST_F(AppliveryTest, EscapesWhatJsonMustAndNothingElse) {
         .description = std::string("\"\\/\b\f\n\r\t\x01\x1f\x7f\xc3\xa9\xf0\x9f\x98\x80\0", 18),
         .scopes = {"sdk"}});
   EXPECT_EQ(Sent().body,
-            "{\"description\":\"\\\"\\\\/\\u0008\\u000c\\u000a\\u000d\\u0009\\u0001\\u001f\x7f"
+            "{\"description\":\"\\\"\\\\/\\u0008\\u000c\\u000a\\u000d\\u0009\\u0001\\u001f\\u007f"
             "\xc3\xa9\xf0\x9f\x98\x80\\u0000\",\"scopes\":[\"sdk\"]}");
 }
 
