@@ -11,6 +11,7 @@
 
 #include "daemon/app/daemon.h"
 #include "daemon/app/settings.h"
+#include "daemon/app/signals.h"
 #include "daemon/base/process.h"
 #include "daemon/telemetry/log.h"
 
