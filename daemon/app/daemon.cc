@@ -14,13 +14,12 @@
 #include "daemon/app/reloader.h"
 #include "daemon/app/signals.h"
 #include "daemon/app/state_factory.h"
+#include "daemon/app/upstream_factory.h"
 #include "daemon/audit/open.h"
 #include "daemon/issue/loop_issuer.h"
-#include "daemon/loop/curl_loop.h"
 #include "daemon/rpc/server.h"
 #include "daemon/telemetry/log.h"
 #include "daemon/telemetry/metrics.h"
-#include "daemon/upstream/applivery.h"
 #include "daemon/upstream/availability.h"
 
 namespace tokend::app {
@@ -41,7 +40,7 @@ audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics
   audit::OpenOptions options;
   options.config = config.fingerprint;
   options.remember = config.requests.remember;
-  options.keep_for = config.requests.remember + config.applivery.timeout + kLongestRecording;
+  options.keep_for = config.requests.remember + TraitsOf(config.upstream).timeout + kLongestRecording;
   options.hooks = AuditHooks(metrics);
   return options;
 }
@@ -71,14 +70,13 @@ void EndCalls(loop::EventLoop& loop, issue::LiveCalls& live, upstream::Upstream&
 
 }  // namespace
 
-Status Run(const std::string& path, Settings settings) {
+Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   const config::Config& config = settings.config;
   for (const std::string& warning : config.warnings) {
     Log(LogLevel::kWarning, "config.warning", {{"detail", warning}});
   }
   telemetry::Metrics metrics;
   issue::LiveCalls live;
-  loop::CurlLoop loop;
 
   Result<audit::Opened> opened =
       audit::OpenAuditLog(config.audit, settings.audit_keys, AuditOptions(config, metrics), loop);
@@ -87,14 +85,13 @@ Status Run(const std::string& path, Settings settings) {
 
   issue::CurrentConfig current(SnapshotOf(config));
   upstream::Availability availability(loop, settings.api_keys, AvailabilityObserver(metrics));
-  issue::Traffic traffic{.slots = issue::UpstreamSlots(config.applivery.max_in_flight),
+  issue::Traffic traffic{.slots = issue::UpstreamSlots(TraitsOf(config.upstream).max_in_flight),
                          .retries = issue::RetryPolicy(RetryBudgetObserver(metrics))};
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
   home.Restore(opened->past, loop.clock());
 
-  const std::unique_ptr<loop::HttpClient> http = loop.NewHttpClient(upstream::HttpOptions(config.applivery));
-  upstream::AppliveryUpstream upstream(config.applivery, settings.api_keys, loop, *http,
-                                       AnswerObserver(metrics));
+  UpstreamHome upstream_home(config.upstream, settings.api_keys, loop, AnswerObserver(metrics));
+  upstream::Upstream& upstream = upstream_home.upstream();
 
   issue::LoopIssuer issuer(
       {loop, current, home.state(), traffic, audit, availability, upstream, metrics, live});

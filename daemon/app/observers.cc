@@ -84,7 +84,7 @@ upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metric
   };
 }
 
-upstream::AppliveryUpstream::OnAnswer AnswerObserver(telemetry::Metrics& metrics) {
+upstream::Upstream::OnAnswer AnswerObserver(telemetry::Metrics& metrics) {
   return [&metrics](int status, nanoseconds latency) { metrics.UpstreamAnswered(status, latency); };
 }
 

@@ -4,8 +4,8 @@
 #include "daemon/issue/retry_policy.h"
 #include "daemon/state/observer.h"
 #include "daemon/telemetry/metrics.h"
-#include "daemon/upstream/applivery.h"
 #include "daemon/upstream/availability.h"
+#include "daemon/upstream/upstream.h"
 
 // What the parts of the daemon report, as metrics and log lines. The metrics outlive the parts.
 namespace tokend::app {
@@ -13,7 +13,7 @@ namespace tokend::app {
 audit::Hooks AuditHooks(telemetry::Metrics& metrics);
 state::Observer StateObserver(telemetry::Metrics& metrics);
 upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metrics);
-upstream::AppliveryUpstream::OnAnswer AnswerObserver(telemetry::Metrics& metrics);
+upstream::Upstream::OnAnswer AnswerObserver(telemetry::Metrics& metrics);
 issue::RetryPolicy::OnBudget RetryBudgetObserver(telemetry::Metrics& metrics);
 
 }  // namespace tokend::app

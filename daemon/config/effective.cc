@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "daemon/base/form.h"
-#include "daemon/config/form.h"
 #include "daemon/config/schema.h"
 #include "daemon/config/text.h"
+#include "daemon/config/values.h"
 
 namespace tokend::config {
 namespace {

@@ -27,7 +27,8 @@ class FolderTest : public testing::Test {
   FolderTest() {
     std::string name = testing::TempDir() + "audit_XXXXXX";
     folder_ = mkdtemp(name.data());
-    config_.file.emplace().path = (folder_ / "audit.jsonl").string();
+    config_.file =
+        config::AuditFile{.path = (folder_ / "audit.jsonl").string(), .max_size = 256U << 20U, .keep = 30};
   }
   ~FolderTest() override {
     log_.reset();

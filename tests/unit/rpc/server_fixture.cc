@@ -160,7 +160,8 @@ ServerTest::ServerTest()
   std::string folder = testing::TempDir() + "tokend-XXXXXX";
   EXPECT_NE(mkdtemp(folder.data()), nullptr);
   folder_ = folder;
-  config_.applivery.organizations.push_back({"acme", config::KeyFile{"/key"}});
+  config_.server.max_in_flight = 1024;
+  config_.organizations.push_back({"acme", config::KeyFile{"/key"}});
 }
 
 ServerTest::~ServerTest() {
@@ -176,6 +177,7 @@ config::Grant ServerTest::MobileGrant() {
   grant.applications = {"ios-app", "android-*"};
   grant.scopes = {"sdk"};
   grant.default_scopes = {"sdk"};
+  grant.description_template = "{description}";
   grant.limits = {{"minute", 10, std::chrono::minutes(1), 5}};
   return grant;
 }
@@ -184,6 +186,7 @@ config::Listener ServerTest::UnixListener() const {
   config::Listener listener;
   listener.name = "pod";
   listener.address = config::UnixAddress{SocketPath()};
+  listener.socket_mode = 0660;
   listener.authentication = config::NoAuthentication{"dev"};
   return listener;
 }
