@@ -31,7 +31,7 @@ std::optional<policy::Policy> LoadPolicy(const std::string& path) {
   const config::LoadResult loaded = config::Load(path, nullptr, config::NamedFiles::kIgnored);
   for (const std::string& error : loaded.errors) PrintError(error);
   if (!loaded.config) return std::nullopt;
-  return policy::Policy(loaded.config->grants, loaded.config->applivery.organizations);
+  return policy::Policy(loaded.config->grants, loaded.config->organizations);
 }
 
 std::vector<std::string> Sorted(std::vector<std::string> scopes) {

@@ -11,7 +11,9 @@
 
 #include "daemon/app/daemon.h"
 #include "daemon/app/settings.h"
+#include "daemon/app/signals.h"
 #include "daemon/base/process.h"
+#include "daemon/loop/curl_loop.h"
 #include "daemon/telemetry/log.h"
 
 namespace {
@@ -27,7 +29,7 @@ void Say(const std::vector<std::string>& lines) {
 }
 
 int Check(const std::string& path, bool print) {
-  const auto read = app::ReadSettings(path, nullptr, config::Contents::kFiles);
+  const auto read = app::ReadSettings(path, nullptr);
   if (const auto* rejection = std::get_if<app::Rejection>(&read)) {
     Say(rejection->errors);
     Say(rejection->warnings);
@@ -43,8 +45,9 @@ int Serve(const std::string& path) {
   google::protobuf::SetLogHandler(nullptr);  // its messages quote what it parses
   app::BlockSignals();
   RaiseDescriptorLimit();
+  loop::CurlLoop loop;
   // Before there are other threads: reading a key from the environment overwrites it there.
-  auto read = app::ReadSettings(path);
+  auto read = app::ReadSettings(path, &loop);
   if (const auto* rejection = std::get_if<app::Rejection>(&read)) {
     Say(rejection->errors);
     return kBadUsage;
@@ -52,7 +55,7 @@ int Serve(const std::string& path) {
   auto& settings = std::get<app::Settings>(read);
 
   telemetry::StartLog(settings.config.log);
-  const Status status = app::Run(path, std::move(settings));
+  const Status status = app::Run(path, std::move(settings), loop);
   if (!status.ok())
     telemetry::Log(config::LogLevel::kError, "failed", {{"detail", std::string(status.message())}});
   telemetry::StopLog();

@@ -1,38 +1,25 @@
 #include "daemon/app/daemon.h"
 
-#include <poll.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <future>
 #include <memory>
 #include <optional>
-#include <set>
-#include <string>
-#include <thread>
 #include <utility>
-#include <variant>
-#include <vector>
 
-#include "absl/cleanup/cleanup.h"
-#include "daemon/app/file_watch.h"
+#include "daemon/app/admin_page.h"
+#include "daemon/app/observers.h"
+#include "daemon/app/recorded_run.h"
+#include "daemon/app/reload_loop.h"
 #include "daemon/app/reloader.h"
+#include "daemon/app/signals.h"
+#include "daemon/app/state_factory.h"
+#include "daemon/app/upstream_factory.h"
 #include "daemon/audit/open.h"
 #include "daemon/issue/loop_issuer.h"
-#include "daemon/loop/curl_loop.h"
 #include "daemon/rpc/server.h"
-#include "daemon/state/memory_state.h"
-#include "daemon/state/redis_connection.h"
-#include "daemon/state/redis_state.h"
-#include "daemon/telemetry/admin.h"
 #include "daemon/telemetry/log.h"
 #include "daemon/telemetry/metrics.h"
-#include "daemon/upstream/applivery.h"
 #include "daemon/upstream/availability.h"
 
 namespace tokend::app {
@@ -42,160 +29,23 @@ using config::LogLevel;
 using std::chrono::seconds;
 using telemetry::Log;
 
-// How long the record of the start may take.
-constexpr seconds kStartDeadline{10};
-// No outcome waits longer for its record than this, or the audit log is out of order anyway.
+// Recording an outcome takes less than this, or the audit log has failed.
 constexpr std::chrono::minutes kLongestRecording{1};
-// How long the start waits for Redis, and how often it looks.
-constexpr seconds kStateDeadline{5};
-constexpr std::chrono::milliseconds kStateLook{10};
 // How long calls that were stopped may take to write their last record.
 constexpr seconds kLastRecords{5};
 // How long connections whose calls are all answered may take to close.
 constexpr seconds kConnectionGrace{1};
 
-// Files that have changed are read once they have been left alone for this long, or after the longest wait.
-constexpr std::chrono::milliseconds kSettle{100};
-constexpr seconds kLongestSettling{1};
-// Files are looked at this often also where the kernel tells of no change, as on some network file systems.
-constexpr std::chrono::milliseconds kLookAnyway{30000};
-constexpr int kMaxReloadRounds = 3;
-
 audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics& metrics) {
   audit::OpenOptions options;
   options.config = config.fingerprint;
   options.remember = config.requests.remember;
-  options.keep_for = config.requests.remember + config.applivery.timeout + kLongestRecording;
-  options.hooks.on_health = [](audit::Health health, std::string_view words) {
-    const bool writable = health == audit::Health::kWritable;
-    Log(writable ? LogLevel::kInfo : LogLevel::kError, writable ? "audit.recovered" : "audit.failed",
-        {{"detail", words}});
-  };
-  options.hooks.on_checkpoint = [](std::uint64_t sequence, std::string_view prev) {
-    Log(LogLevel::kInfo, "audit.checkpoint", {{"seq", static_cast<std::int64_t>(sequence)}, {"prev", prev}});
-  };
-  options.hooks.on_durable = [&metrics](std::chrono::nanoseconds took) { metrics.AuditAppended(took); };
+  options.keep_for = config.requests.remember + TraitsOf(config.upstream).timeout + kLongestRecording;
+  options.hooks = AuditHooks(metrics);
   return options;
 }
 
-// What the log knows of earlier runs, the ledger knows again: those ids never lead to a second POST.
-void Restore(const std::vector<audit::PastRequest>& past, const loop::Clock& clock, state::State& state) {
-  for (const audit::PastRequest& request : past) {
-    // A clock that was set back must not make an intent lie ahead.
-    const auto age = std::max(std::chrono::ceil<std::chrono::nanoseconds>(clock.WallNow() - request.time),
-                              std::chrono::nanoseconds(0));
-    state.Restore(request.request_id,
-                  state::DigestOf(request.caller, request.organization, request.application, request.scopes,
-                                  request.description),
-                  {.reason = Reason::kOutcomeUnknown,
-                   .detail = "its token may have been created before a restart that lost the bearer",
-                   .audit_sequence = request.ended_by},
-                  clock.Now() - age);
-  }
-}
-
-state::Observer StateObserver(telemetry::Metrics& metrics) {
-  return {
-      .on_entries = [&metrics](std::size_t entries) { metrics.SetLedgerEntries(entries); },
-      .on_queue = [&metrics](const std::string& organization,
-                             std::size_t waiting) { metrics.SetTurnQueue(organization, waiting); },
-      .on_turn = [&metrics](std::chrono::nanoseconds waited) { metrics.TurnCame(waited); },
-      .on_reach =
-          [&metrics](const Status& reach) {
-            metrics.SetRedisReachable(reach.ok());
-            Log(reach.ok() ? LogLevel::kInfo : LogLevel::kWarning,
-                reach.ok() ? "redis.reached" : "redis.unreachable",
-                {{"detail", std::string(reach.message())}});
-          },
-  };
-}
-
-upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metrics) {
-  using Standing = std::set<std::pair<std::string, upstream::Obstacle>>;
-  return [&metrics, standing = Standing()](const std::string& organization, upstream::Obstacle obstacle,
-                                           bool stands) mutable {
-    using Shown = telemetry::Metrics::Obstacle;
-    struct Names {
-      Shown shown;
-      const char* comes;
-      const char* goes;
-    };
-    const Names names = obstacle == upstream::Obstacle::kBreaker
-                            ? Names{Shown::kBreakerOpen, "upstream.breaker_opened", "upstream.breaker_closed"}
-                        : obstacle == upstream::Obstacle::kRejectedKey
-                            ? Names{Shown::kKeyRejected, "upstream.key_rejected", "upstream.key_accepted"}
-                            : Names{Shown::kPaused, "upstream.paused", "upstream.resumed"};
-    metrics.SetObstacle(organization, names.shown, stands);
-    // What has never stood has not gone.
-    if (stands) {
-      standing.emplace(organization, obstacle);
-    } else if (standing.erase({organization, obstacle}) == 0) {
-      return;
-    }
-    Log(stands ? LogLevel::kWarning : LogLevel::kInfo, stands ? names.comes : names.goes,
-        {{"organization", organization}});
-  };
-}
-
-// What the log says of the daemon's own life: its start before it serves, and its stop after all else, also
-// where it could not come to serve.
-class RecordedRun {
- public:
-  explicit RecordedRun(audit::QueuedAuditLog& audit) : audit_(audit) {}
-  ~RecordedRun() {
-    if (running_) (void)Stop();
-  }
-  RecordedRun(const RecordedRun&) = delete;
-  RecordedRun& operator=(const RecordedRun&) = delete;
-
-  Status Start() {
-    auto durable = std::make_shared<std::promise<Status>>();
-    std::future<Status> written = durable->get_future();
-    audit_.Append(RecordOf(audit::event::kDaemonStarted), [durable](const Result<std::uint64_t>& sequence) {
-      durable->set_value(sequence.status());
-    });
-    if (written.wait_for(kStartDeadline) != std::future_status::ready) {
-      return absl::DeadlineExceededError("audit: the record of the daemon's start is not durable in time");
-    }
-    Status started = written.get();
-    running_ = started.ok();
-    return started;
-  }
-
-  Status Stop() {
-    running_ = false;
-    return audit_.Stop(RecordOf(audit::event::kDaemonStopped));
-  }
-
- private:
-  static audit::Record RecordOf(const char* event) {
-    audit::Record record;
-    record.set_event(event);
-    return record;
-  }
-
-  audit::QueuedAuditLog& audit_;
-  bool running_ = false;
-};
-
-// Whether the daemon was told to stop before it takes signals.
-bool IsStopPending() {
-  sigset_t pending;
-  sigpending(&pending);
-  return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
-}
-
-// Waits for so long, or until the daemon is told once more to stop.
-void WaitUnlessStopped(std::chrono::milliseconds time) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT}) sigaddset(&signals, signal);
-  const auto whole = std::chrono::floor<seconds>(time);
-  const timespec timeout{whole.count(), std::chrono::nanoseconds(time - whole).count()};
-  sigtimedwait(&signals, nullptr, &timeout);
-}
-
-// The loop turns for as long as this lives.
+// The loop's thread runs for as long as this lives.
 class RunningLoop {
  public:
   explicit RunningLoop(loop::CurlLoop& loop) : loop_(loop) { loop_.Start(); }
@@ -207,80 +57,7 @@ class RunningLoop {
   loop::CurlLoop& loop_;
 };
 
-// Where request_ids and limits live.
-class StateHome {
- public:
-  // `secrets`: those of Redis, where it is Redis.
-  StateHome(const config::Config& config, std::optional<state::RedisSecrets> secrets, loop::EventLoop& loop,
-            state::Observer observer) {
-    const auto* redis = std::get_if<config::RedisState>(&config.state);
-    if (redis == nullptr) {
-      state_ = std::make_unique<state::MemoryState>(loop, config.requests, std::move(observer));
-      return;
-    }
-    redis_.emplace(loop, state::RedisConnection::Options{.address = redis->address,
-                                                         .username = redis->username,
-                                                         .password = std::move(secrets->password)});
-    auto shared = std::make_unique<state::RedisState>(
-        loop, *redis_,
-        state::RedisState::Options{config.requests, redis->on_failure, std::move(secrets->encryption_key)},
-        std::move(observer));
-    shared_ = shared.get();
-    state_ = std::move(shared);
-  }
-
-  state::State& state() { return *state_; }
-
-  // Waits, but not for long, until requests can be admitted: a replica that starts beside a Redis that works
-  // refuses none.
-  void AwaitReach() const {
-    const auto deadline = std::chrono::steady_clock::now() + kStateDeadline;
-    while (shared_ != nullptr && !shared_->reach().ok() && std::chrono::steady_clock::now() < deadline &&
-           !IsStopPending()) {
-      std::this_thread::sleep_for(kStateLook);
-    }
-  }
-
- private:
-  std::optional<state::RedisConnection> redis_;
-  std::unique_ptr<state::State> state_;
-  const state::RedisState* shared_ = nullptr;  // the same, where it is in Redis
-};
-
-std::vector<telemetry::Check> Checks(const std::atomic<bool>& serving, const audit::QueuedAuditLog& audit,
-                                     const state::State& state) {
-  return {
-      {"state", [&state] { return state.health(); }},
-      {"serving",
-       [&serving]() -> Status {
-         return serving ? absl::OkStatus() : absl::UnavailableError("starting or draining");
-       }},
-      {"audit",
-       [&audit]() -> Status {
-         return audit.healthy() ? absl::OkStatus() : absl::UnavailableError("records cannot be made durable");
-       }},
-  };
-}
-
-Result<std::unique_ptr<telemetry::AdminServer>> StartAdmin(
-    const config::Config& config, std::vector<telemetry::Check> checks, const issue::CurrentConfig& current,
-    const Reloader& reloader, const upstream::Availability& availability, const telemetry::Metrics& metrics) {
-  if (!config.admin) return nullptr;
-  const auto configuration = [&current, &reloader] {
-    return current.Get()->fingerprint +
-           (reloader.rejected() ? ", the last reload was rejected: what the files say now is not in effect"
-                                : "");
-  };
-  auto admin = telemetry::AdminServer::Start(
-      {*config.admin, configuration, std::move(checks), [&availability] { return availability.Troubles(); }},
-      metrics);
-  if (!admin.ok()) return admin;
-  const std::string address = ToString(config::TcpAddress{config.admin->host, (*admin)->port()});
-  Log(LogLevel::kInfo, "listening", {{"listener", "admin"}, {"address", address}});
-  return admin;
-}
-
-// No request goes upstream from here on, and each that had gone has its answer.
+// From here on no request goes upstream, and each one that has gone is answered.
 void EndCalls(loop::EventLoop& loop, issue::LiveCalls& live, upstream::Upstream& upstream) {
   auto ended = std::make_shared<std::promise<void>>();
   loop.Post([&live, &upstream, ended] {
@@ -291,80 +68,15 @@ void EndCalls(loop::EventLoop& loop, issue::LiveCalls& live, upstream::Upstream&
   ended->get_future().wait_for(kLastRecords);
 }
 
-sigset_t Signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
-  return signals;
-}
-
-enum class Asked { kNothing, kReload, kStop };
-
-Asked TakeSignals(int signals) {
-  Asked asked = Asked::kNothing;
-  for (signalfd_siginfo signal{}; read(signals, &signal, sizeof(signal)) == sizeof(signal);) {
-    if (signal.ssi_signo != SIGHUP) return Asked::kStop;
-    asked = Asked::kReload;
-  }
-  return asked;
-}
-
-// Again where what was read names other files: those were not watched yet while they were read.
-void Reload(Reloader& reloader, FileWatch& watch) {
-  std::vector<std::string> watched;
-  for (int round = 0; round < kMaxReloadRounds && watched != reloader.files(); ++round) {
-    watched = reloader.files();
-    watch.Watch(watched);
-    reloader.Reload();
-  }
-}
-
-// Reloads on SIGHUP and when a file has changed; returns when it is time to stop.
-void ReloadUntilStop(Reloader& reloader) {
-  const sigset_t blocked = Signals();
-  const int signals = signalfd(-1, &blocked, SFD_NONBLOCK | SFD_CLOEXEC);
-  const absl::Cleanup close_signals = [signals] { close(signals); };
-  FileWatch watch;
-  Reload(reloader, watch);  // what has changed since the start
-  std::optional<std::chrono::steady_clock::time_point> changing_since;
-  while (true) {
-    std::array<pollfd, 2> ready = {{{signals, POLLIN, 0}, {watch.descriptor(), POLLIN, 0}}};
-    const std::chrono::milliseconds wait = changing_since ? kSettle : kLookAnyway;
-    poll(ready.data(), ready.size(), static_cast<int>(wait.count()));
-    const Asked asked = TakeSignals(signals);
-    if (asked == Asked::kStop) return;
-    const bool changed = watch.Changed();
-    const auto now = std::chrono::steady_clock::now();
-    // One change is often several files, one after the other.
-    const bool settled =
-        ready[1].revents == 0 || (changing_since && now - *changing_since >= kLongestSettling);
-    if (asked == Asked::kReload || (changed && settled)) {
-      Log(LogLevel::kInfo, "reloading", {{"detail", changed ? "a file has changed" : "SIGHUP"}});
-      Reload(reloader, watch);
-      changing_since.reset();
-    } else if (changed) {
-      if (!changing_since) changing_since = now;
-    } else {
-      changing_since.reset();
-    }
-  }
-}
-
 }  // namespace
 
-void BlockSignals() {
-  const sigset_t signals = Signals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-}
-
-Status Run(const std::string& path, Settings settings) {
+Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   const config::Config& config = settings.config;
   for (const std::string& warning : config.warnings) {
     Log(LogLevel::kWarning, "config.warning", {{"detail", warning}});
   }
   telemetry::Metrics metrics;
   issue::LiveCalls live;
-  loop::CurlLoop loop;
 
   Result<audit::Opened> opened =
       audit::OpenAuditLog(config.audit, settings.audit_keys, AuditOptions(config, metrics), loop);
@@ -373,22 +85,16 @@ Status Run(const std::string& path, Settings settings) {
 
   issue::CurrentConfig current(SnapshotOf(config));
   upstream::Availability availability(loop, settings.api_keys, AvailabilityObserver(metrics));
-  issue::Traffic traffic{
-      .slots = issue::UpstreamSlots(config.applivery.max_in_flight),
-      .retries = issue::RetryPolicy([&metrics](const std::string& organization, double retries) {
-        metrics.SetRetryBudget(organization, retries);
-      })};
+  issue::Traffic traffic{.slots = issue::UpstreamSlots(TraitsOf(config.upstream).max_in_flight),
+                         .retries = issue::RetryPolicy(RetryBudgetObserver(metrics))};
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
-  state::State& state = home.state();
-  Restore(opened->past, loop.clock(), state);
+  home.Restore(opened->past, loop.clock());
 
-  const std::unique_ptr<loop::HttpClient> http = loop.NewHttpClient(upstream::HttpOptions(config.applivery));
-  upstream::AppliveryUpstream upstream(config.applivery, settings.api_keys, loop, *http,
-                                       [&metrics](int status, std::chrono::nanoseconds latency) {
-                                         metrics.UpstreamAnswered(status, latency);
-                                       });
+  UpstreamHome upstream_home(config.upstream, settings.api_keys, loop, AnswerObserver(metrics));
+  upstream::Upstream& upstream = upstream_home.upstream();
 
-  issue::LoopIssuer issuer({loop, current, state, traffic, audit, availability, upstream, metrics, live});
+  issue::LoopIssuer issuer(
+      {loop, current, home.state(), traffic, audit, availability, upstream, metrics, live});
 
   const RunningLoop running(loop);
   RecordedRun run(audit);
@@ -400,8 +106,8 @@ Status Run(const std::string& path, Settings settings) {
   if (!server.ok()) return server.status();
   Reloader reloader(path, std::move(settings),
                     {current, audit, **server, loop, upstream, availability, metrics});
-  auto admin = StartAdmin(reloader.settings().config, Checks(serving, audit, state), current, reloader,
-                          availability, metrics);
+  auto admin = StartAdminPage(reloader.settings().config,
+                              {serving, current, reloader, home.state(), audit, availability, metrics});
   if (!admin.ok()) return admin.status();
 
   (*server)->SetServing(rpc::Serving::kYes);

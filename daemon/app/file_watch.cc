@@ -15,11 +15,11 @@ namespace {
 constexpr std::uint32_t kEvents = IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE |
                                   IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 
-// As many as the kernel follows.
+// The kernel follows as many.
 constexpr int kMaxLinks = 40;
 
-// Every folder in which another entry would make the path lead elsewhere: that of each symbolic link on the
-// way, and that of the file.
+// Every folder in which a changed entry makes the path lead elsewhere: the folder of each symbolic link on
+// the path, and that of the file.
 std::set<std::string> FoldersOf(const std::string& file) {
   namespace fs = std::filesystem;
   std::set<std::string> folders;
@@ -66,7 +66,7 @@ void FileWatch::Watch(const std::vector<std::string>& files) {
   files_.clear();
   for (const std::string& file : files) files_.emplace(file, State{});
   WatchFolders();
-  // Only now: what changes between the two is told by an event.
+  // After the folders are watched: a change in between gives an event.
   for (auto& [file, state] : files_) state = StateOf(file);
 }
 

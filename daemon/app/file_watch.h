@@ -11,10 +11,10 @@
 
 namespace tokend::app {
 
-// Sees when one of some files becomes another: written to, replaced, or reached by another symbolic link, as
-// when Kubernetes swaps a mounted secret. The folders are watched (inotify(7)), and what the files then are
-// decides: a false alarm is none, and a change that the kernel did not tell of is found when somebody asks.
-// One thread.
+// Notices when a file changes: it is written to, replaced, or reached by another symbolic link, as when
+// Kubernetes swaps a mounted secret. Events of the folders (inotify(7)) say when to look, and the state of
+// the files decides: an event without a change is ignored, and a change without an event is found by the next
+// call of Changed. One thread.
 class FileWatch {
  public:
   FileWatch();
@@ -22,7 +22,7 @@ class FileWatch {
   FileWatch(const FileWatch&) = delete;
   FileWatch& operator=(const FileWatch&) = delete;
 
-  // From here on these, as they now are.
+  // Watches these files from now on, and takes their present state for unchanged.
   void Watch(const std::vector<std::string>& files);
 
   // Readable when something may have changed; -1 where the kernel has no inotify to spare.
@@ -32,7 +32,7 @@ class FileWatch {
   bool Changed();
 
  private:
-  // What a path leads to: device, inode, size, time of change. Zeros: nothing.
+  // Of the file at a path: device, inode, size, time of change. Zeros: there is no file.
   using State = std::tuple<dev_t, ino_t, off_t, std::int64_t, std::int64_t>;
 
   static State StateOf(const std::string& file);

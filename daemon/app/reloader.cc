@@ -11,7 +11,7 @@ namespace {
 using config::LogLevel;
 using telemetry::Log;
 
-// Of a record's detail; the log has every line.
+// The detail of a record is cut after this; the operational log has every line.
 constexpr std::size_t kMaxDetailBytes = 1024;
 
 std::string Summary(const std::vector<std::string>& errors) {
@@ -25,8 +25,8 @@ std::string Summary(const std::vector<std::string>& errors) {
 
 std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& config) {
   issue::ConfigSnapshot snapshot{
-      config.fingerprint, {config.grants, config.applivery.organizations}, config.audit.deadline};
-  for (const config::Organization& organization : config.applivery.organizations) {
+      config.fingerprint, {config.grants, config.organizations}, config.audit.deadline};
+  for (const config::Organization& organization : config.organizations) {
     snapshot.organization_limits[organization.name] = organization.limits;
   }
   return std::make_shared<issue::ConfigSnapshot>(std::move(snapshot));
@@ -45,7 +45,7 @@ std::vector<std::string> Reloader::files() const {
 }
 
 void Reloader::Reload() {
-  std::variant<Settings, Rejection> read = ReadSettings(path_, &settings_);
+  std::variant<Settings, Rejection> read = ReadSettings(path_, &parts_.loop, &settings_);
   if (const auto* rejection = std::get_if<Rejection>(&read)) return Reject(*rejection);
   Take(std::get<Settings>(std::move(read)));
 }
@@ -62,13 +62,13 @@ void Reloader::Reject(const Rejection& rejection) {
   Record(event, Summary(rejection.errors));
 }
 
-// Nothing in here can fail.
+// Cannot fail: a reload takes effect as a whole.
 void Reloader::Take(Settings next) {
   rejected_ = false;
   rejected_files_.clear();
   parts_.metrics.ConfigReloaded(telemetry::Reload::kDone);
   const config::Config& config = next.config;
-  // The keys first: a request that is decided by what comes then finds the key of its organization.
+  // The keys first: a request that the new configuration decides finds the key of its organization.
   parts_.loop.Post([&upstream = parts_.upstream, &availability = parts_.availability, keys = next.api_keys] {
     upstream.UseKeys(keys);
     availability.UseKeys(keys);

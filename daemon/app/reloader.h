@@ -7,28 +7,28 @@
 #include "daemon/app/settings.h"
 #include "daemon/audit/queued_audit_log.h"
 #include "daemon/issue/config_snapshot.h"
-#include "daemon/loop/event_loop.h"
+#include "daemon/loop/curl_loop.h"
 #include "daemon/rpc/server.h"
 #include "daemon/telemetry/metrics.h"
-#include "daemon/upstream/applivery.h"
 #include "daemon/upstream/availability.h"
+#include "daemon/upstream/upstream.h"
 
 namespace tokend::app {
 
-// What requests are decided by, of a configuration.
+// The part of a configuration that decides requests.
 std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& config);
 
-// Puts another configuration, or other keys, in the place of what is in effect: all of it or nothing, and
-// with a record either way. What is under way finishes on what it began with. One thread, but for `rejected`.
+// Replaces the configuration and the keys that are in effect, all of them or none, and records either. A
+// request keeps those with which it began. One thread, but for `rejected`.
 class Reloader {
  public:
-  // What a reload reaches. All of it outlives this.
+  // The parts that take a reload. All of them outlive this.
   struct Parts {
     issue::CurrentConfig& current;
     audit::QueuedAuditLog& audit;
     rpc::Server& server;
-    loop::EventLoop& loop;
-    upstream::AppliveryUpstream& upstream;
+    loop::CurlLoop& loop;
+    upstream::Upstream& upstream;
     upstream::Availability& availability;
     telemetry::Metrics& metrics;
   };
@@ -40,10 +40,10 @@ class Reloader {
 
   const Settings& settings() const { return settings_; }
 
-  // All files that a reload reads, those included that a rejected configuration names.
+  // All files that a reload reads, also those that a rejected configuration names.
   std::vector<std::string> files() const;
 
-  // Whether the last reload was rejected: what is in effect is then not what the files say. Any thread.
+  // Whether the last reload was rejected: the files then differ from the configuration in effect. Any thread.
   bool rejected() const { return rejected_; }
 
  private:

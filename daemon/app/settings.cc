@@ -3,26 +3,27 @@
 #include <map>
 #include <utility>
 
+#include "daemon/app/upstream_factory.h"
 #include "daemon/base/certificates.h"
+#include "daemon/config/contents.h"
 #include "daemon/config/load.h"
 
 namespace tokend::app {
 namespace {
 
-// Of the keys where the configuration's text is the one in effect.
+// The configuration is rejected, unless its text is the one in effect: then a key is.
 Rejection::Of Culprit(const config::LoadResult& loaded, const Settings* running) {
   const bool same = running != nullptr && running->text_fingerprint == loaded.text_fingerprint;
   return same ? Rejection::Of::kKey : Rejection::Of::kConfig;
 }
 
-// Those that are read anew for each connection, by the key that names them.
+// The CA files of the HTTP clients, which read them again as they connect, by the key that names them.
 std::map<std::string, std::string> CaFiles(const config::Config& config) {
-  std::map<std::string, std::string> files = {{"upstream.applivery.ca_file", config.applivery.ca_file}};
+  std::map<std::string, std::string> files = TraitsOf(config.upstream).ca_files;
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
-    const auto* jwt = std::get_if<config::JwtAuthentication>(&config.listeners[i].authentication);
-    const auto* url = jwt != nullptr ? std::get_if<config::JwksUrl>(&jwt->jwks) : nullptr;
-    if (url != nullptr)
+    if (const auto* url = JwksUrlOf(config.listeners[i].authentication)) {
       files["listeners[" + std::to_string(i) + "].authentication.jwt.jwks_ca_file"] = url->ca_file;
+    }
   }
   std::erase_if(files, [](const auto& file) { return file.second.empty(); });
   return files;
@@ -30,8 +31,9 @@ std::map<std::string, std::string> CaFiles(const config::Config& config) {
 
 }  // namespace
 
-std::variant<Settings, Rejection> ReadSettings(const std::string& path, const Settings* running,
-                                               config::Contents contents) {
+std::variant<Settings, Rejection> ReadSettings(const std::string& path, loop::CurlLoop* loop,
+                                               const Settings* running) {
+  const auto contents = loop != nullptr ? config::Contents::kAll : config::Contents::kFiles;
   config::LoadResult loaded = config::Load(path, running != nullptr ? &running->config : nullptr);
   const auto rejection = [&] {
     return Rejection{Culprit(loaded, running), loaded.report.Errors(), loaded.warnings, loaded.files};
@@ -49,12 +51,12 @@ std::variant<Settings, Rejection> ReadSettings(const std::string& path, const Se
     into = *std::move(read);
   };
 
-  take(upstream::ReadKeys(config.applivery.organizations, running != nullptr ? &running->api_keys : nullptr,
-                          contents),
+  take(upstream::ReadKeys(config.organizations, running != nullptr ? &running->api_keys : nullptr, contents),
        settings.api_keys);
   take(audit::ReadKeys(config.audit, running != nullptr ? &running->audit_keys : nullptr),
        settings.audit_keys);
-  take(rpc::ReadEdgeSettings(config, running != nullptr ? &running->edge : nullptr, contents), settings.edge);
+  take(rpc::ReadEdgeSettings(config, running != nullptr ? &running->edge : nullptr, contents, loop),
+       settings.edge);
   const auto* redis = std::get_if<config::RedisState>(&config.state);
   if (redis != nullptr && running == nullptr) take(state::ReadRedisSecrets(*redis), settings.redis);
   for (const auto& [key, file] : CaFiles(config)) {

@@ -29,7 +29,7 @@ bool IsLabel(std::string_view label) {
                      [](char c) { return IsAlphanumeric(c) || c == '-' || c == '_'; });
 }
 
-// A last label that begins with a digit is refused: resolvers take "127.1" and "0x7f.1" for IPv4 addresses.
+// A last label must not begin with a digit: resolvers read "127.1" and "0x7f.1" as IPv4 addresses.
 bool IsHostName(std::string_view host) {
   if (host.empty() || host.size() > 253) return false;
   const std::vector<std::string_view> labels = Split(host, '.');

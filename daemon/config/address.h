@@ -8,17 +8,17 @@
 
 namespace tokend::config {
 
-// A listener's socket is made under this name in its folder, and then gets its own.
+// A listener's socket is created under this name in its folder, and then renamed.
 inline constexpr std::string_view kNewSocketName = ".tokend.new";
 
 // "unix:///absolute/path" or "host:port", the host a name, an IPv4 address or an IPv6 one in brackets.
-// INVALID_ARGUMENT says what is wrong.
+// INVALID_ARGUMENT says why it is none.
 Result<Address> ParseAddress(std::string_view text);
 
 // "host" or "host:port" as in a URL; without a port it is 0.
 Result<TcpAddress> ParseAuthority(std::string_view text);
 
-// 127.0.0.0/8, ::1 or localhost: what is sent there does not leave the machine.
+// 127.0.0.0/8, ::1 or localhost: data that is sent there does not leave the machine.
 bool IsLoopback(const TcpAddress& address);
 
 // A unix socket, or loopback.

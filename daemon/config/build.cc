@@ -1,11 +1,21 @@
 #include "daemon/config/build.h"
 
+#include <cassert>
+#include <cstdlib>
+
 #include "daemon/config/address.h"
+#include "daemon/config/schema.h"
 
 namespace tokend::config {
 namespace {
 
 using std::chrono::milliseconds;
+
+// A schema without errors chooses one of the supported kinds.
+[[noreturn]] void EndWithoutKind() {
+  assert(false);
+  std::abort();
+}
 
 template <class List>
 std::vector<std::string> Texts(const List& list) {
@@ -24,11 +34,16 @@ JwtAuthentication BuildJwt(const v1::JwtAuthentication& schema) {
   JwtAuthentication authentication;
   authentication.issuer = schema.issuer();
   authentication.audience = schema.audience();
-  if (schema.has_jwks_url()) {
-    authentication.jwks = JwksUrl{
-        .url = schema.jwks_url(), .ca_file = schema.jwks_ca_file(), .token_file = schema.jwks_token_file()};
-  } else {
-    authentication.jwks = JwksFile{.path = schema.jwks_file()};
+  switch (schema.jwks_case()) {
+    case v1::JwtAuthentication::kJwksFile:
+      authentication.jwks = JwksFile{.path = schema.jwks_file()};
+      break;
+    case v1::JwtAuthentication::kJwksUrl:
+      authentication.jwks = JwksUrl{
+          .url = schema.jwks_url(), .ca_file = schema.jwks_ca_file(), .token_file = schema.jwks_token_file()};
+      break;
+    case v1::JwtAuthentication::JWKS_NOT_SET:
+      EndWithoutKind();
   }
   authentication.caller_template = schema.caller();
   authentication.trust_domain = schema.trust_domain();
@@ -36,17 +51,26 @@ JwtAuthentication BuildJwt(const v1::JwtAuthentication& schema) {
 }
 
 ListenerAuthentication BuildAuthentication(const v1::Authentication& schema) {
-  if (schema.has_none()) return NoAuthentication{.caller = schema.none().caller()};
-  if (schema.has_unix()) return BuildUnix(schema.unix());
-  if (schema.has_jwt()) return BuildJwt(schema.jwt());
-  return MtlsAuthentication{};
+  switch (schema.kind_case()) {
+    case v1::Authentication::kUnix:
+      return BuildUnix(schema.unix());
+    case v1::Authentication::kMtls:
+      return MtlsAuthentication{};
+    case v1::Authentication::kJwt:
+      return BuildJwt(schema.jwt());
+    case v1::Authentication::kNone:
+      return NoAuthentication{.caller = schema.none().caller()};
+    case v1::Authentication::KIND_NOT_SET:
+      break;
+  }
+  EndWithoutKind();
 }
 
 Listener BuildListener(const v1::Listener& schema) {
   Listener listener;
   listener.name = schema.name();
   listener.address = *ParseAddress(schema.address());
-  if (schema.has_socket_mode()) listener.socket_mode = schema.socket_mode();
+  listener.socket_mode = schema.socket_mode();
   if (schema.has_tls()) {
     listener.tls = ServerTls{.certificate_file = schema.tls().certificate_file(),
                              .private_key_file = schema.tls().private_key_file(),
@@ -59,10 +83,18 @@ Listener BuildListener(const v1::Listener& schema) {
   return listener;
 }
 
-KeySource BuildKeySource(const v1::ApiKeySource& schema) {
-  if (schema.has_file()) return KeyFile{.path = schema.file()};
-  if (schema.has_env()) return KeyEnvironment{.variable = schema.env()};
-  return KeyCredential{.name = schema.credential()};
+ApiKeySource BuildApiKeySource(const v1::ApiKeySource& schema) {
+  switch (schema.source_case()) {
+    case v1::ApiKeySource::kFile:
+      return KeyFile{.path = schema.file()};
+    case v1::ApiKeySource::kEnv:
+      return KeyEnvironment{.variable = schema.env()};
+    case v1::ApiKeySource::kCredential:
+      return KeyCredential{.name = schema.credential()};
+    case v1::ApiKeySource::SOURCE_NOT_SET:
+      break;
+  }
+  EndWithoutKind();
 }
 
 template <class List>
@@ -82,17 +114,29 @@ Applivery BuildApplivery(const v1::Applivery& schema) {
   applivery.base_url = schema.base_url();
   applivery.allow_http = schema.allow_http();
   applivery.ca_file = schema.ca_file();
-  for (const v1::Organization& organization : schema.organizations()) {
-    applivery.organizations.push_back({.name = organization.name(),
-                                       .api_key = BuildKeySource(organization.api_key()),
-                                       .limits = BuildLimits(organization.limits())});
-  }
   applivery.connect_timeout = milliseconds(schema.connect_timeout());
   applivery.timeout = milliseconds(schema.timeout());
   applivery.max_in_flight = schema.max_in_flight();
   applivery.connection_max_idle = milliseconds(schema.connection_max_idle());
   applivery.max_response_size = schema.max_response_size();
   return applivery;
+}
+
+Upstream BuildUpstream(const v1::Upstream& schema) {
+  switch (schema.kind_case()) {
+    case v1::Upstream::kApplivery:
+      return BuildApplivery(schema.applivery());
+    case v1::Upstream::kTokend:  // not supported: an error
+    case v1::Upstream::KIND_NOT_SET:
+      break;
+  }
+  EndWithoutKind();
+}
+
+Organization BuildOrganization(const v1::Organization& schema) {
+  return {.name = schema.name(),
+          .api_key = BuildApiKeySource(schema.api_key()),
+          .limits = BuildLimits(schema.limits())};
 }
 
 Grant BuildGrant(const v1::Grant& schema) {
@@ -109,17 +153,27 @@ Grant BuildGrant(const v1::Grant& schema) {
   return grant;
 }
 
-State BuildState(const v1::State& schema) {
-  if (!schema.has_redis()) return MemoryState{};
+RedisState BuildRedisState(const v1::RedisState& schema) {
   RedisState redis;
-  redis.address = *ParseAddress(schema.redis().address());
-  redis.username = schema.redis().username();
-  redis.password_file = schema.redis().password_file();
-  redis.encryption_key_file = schema.redis().encryption_key_file();
-  if (schema.redis().on_failure() == v1::RedisState::ON_FAILURE_LOCAL) {
-    redis.on_failure = OnRedisFailure::kLocal;
-  }
+  redis.address = *ParseAddress(schema.address());
+  redis.username = schema.username();
+  redis.password_file = schema.password_file();
+  redis.encryption_key_file = schema.encryption_key_file();
+  redis.on_failure = schema.on_failure() == v1::RedisState::ON_FAILURE_LOCAL ? OnRedisFailure::kLocal
+                                                                             : OnRedisFailure::kDeny;
   return redis;
+}
+
+State BuildState(const v1::State& schema) {
+  switch (schema.kind_case()) {
+    case v1::State::kMemory:
+      return MemoryState{};
+    case v1::State::kRedis:
+      return BuildRedisState(schema.redis());
+    case v1::State::KIND_NOT_SET:
+      break;
+  }
+  EndWithoutKind();
 }
 
 Audit BuildAudit(const v1::Audit& schema) {
@@ -162,7 +216,10 @@ Log BuildLog(const v1::Log& schema) {
 Config Build(const v1::Config& schema) {
   Config config;
   for (const v1::Listener& listener : schema.listeners()) config.listeners.push_back(BuildListener(listener));
-  config.applivery = BuildApplivery(schema.upstream().applivery());
+  config.upstream = BuildUpstream(schema.upstream());
+  for (const v1::Organization& organization : OrganizationsOf(schema.upstream())) {
+    config.organizations.push_back(BuildOrganization(organization));
+  }
   for (const v1::Grant& grant : schema.policy().grants()) config.grants.push_back(BuildGrant(grant));
   config.requests.remember = milliseconds(schema.requests().remember());
   config.requests.max_entries = schema.requests().max_entries();

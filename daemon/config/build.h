@@ -5,7 +5,7 @@
 
 namespace tokend::config {
 
-// What the parts of the daemon are built from. The schema has been read and judged without an error.
+// Builds the configuration of the daemon's parts. The schema has been read and judged without an error.
 Config Build(const v1::Config& schema);
 
 }  // namespace tokend::config

@@ -16,8 +16,8 @@ struct CallerTemplatePart {
 using CallerTemplate = std::vector<CallerTemplatePart>;
 
 // "{sub}" is the claim of that name; "{/kubernetes.io/namespace}" is one within other claims, a JSON Pointer
-// (RFC 6901). INVALID_ARGUMENT says what is wrong: other braces, no claim at all, or text that no caller's
-// name may hold.
+// (RFC 6901). INVALID_ARGUMENT, and why, for other braces, no claim at all, or text that no caller's name may
+// hold.
 Result<CallerTemplate> ParseCallerTemplate(std::string_view text);
 
 }  // namespace tokend::config

@@ -11,8 +11,9 @@
 #include <variant>
 #include <vector>
 
-// The validated configuration: what is in one of these has been judged, so the parts that are built from it
-// do not judge again. The keys and what they mean: proto/tokend/config/v1/config.proto.
+// The validated configuration. Only daemon/config makes one, from a file that it has judged: the parts that
+// are built from it do not judge again. The keys, what they mean and their defaults stand in
+// proto/tokend/config/v1/config.proto; here an absent number is 0 and an absent text empty.
 namespace tokend::config {
 
 namespace v1 {
@@ -31,7 +32,7 @@ struct TcpAddress {
 };
 using Address = std::variant<UnixAddress, TcpAddress>;
 
-// As it stands in the configuration: "unix:///run/t.sock", "127.0.0.1:8443", "[::1]:0".
+// As the configuration writes it: "unix:///run/t.sock", "127.0.0.1:8443", "[::1]:0".
 std::string ToString(const Address& address);
 
 struct ServerTls {
@@ -63,28 +64,31 @@ struct JwksFile {
 };
 struct JwksUrl {
   std::string url;         // https://…
-  std::string ca_file;     // empty: the system's
-  std::string token_file;  // empty: none is sent
+  std::string ca_file;     // empty: the system's CAs
+  std::string token_file;  // empty: no token is sent
   bool operator==(const JwksUrl&) const = default;
 };
 struct JwtAuthentication {
   std::string issuer;
   std::string audience;
   std::variant<JwksFile, JwksUrl> jwks;
-  std::string caller_template = "{sub}";
+  std::string caller_template;
   std::string trust_domain;  // empty: none
   bool operator==(const JwtAuthentication&) const = default;
 };
 using ListenerAuthentication =
     std::variant<NoAuthentication, UnixAuthentication, MtlsAuthentication, JwtAuthentication>;
 
+// The URL that the authentication fetches its keys from; null where it fetches none.
+const JwksUrl* JwksUrlOf(const ListenerAuthentication& authentication);
+
 struct Listener {
   std::string name;
   Address address;
-  mode_t socket_mode = 0660;
+  mode_t socket_mode = 0;  // of a unix socket
   std::optional<ServerTls> tls;
   ListenerAuthentication authentication;
-  std::optional<std::size_t> max_connections_per_peer = {};  // of one address or uid; nothing: its share
+  std::optional<std::size_t> max_connections_per_peer = {};  // of one address or uid; none: its share
   bool operator==(const Listener&) const = default;
 };
 
@@ -101,20 +105,20 @@ struct KeyCredential {
   std::string name;  // in $CREDENTIALS_DIRECTORY
   bool operator==(const KeyCredential&) const = default;
 };
-using KeySource = std::variant<KeyFile, KeyEnvironment, KeyCredential>;
+using ApiKeySource = std::variant<KeyFile, KeyEnvironment, KeyCredential>;
 
 // A token bucket: `tokens` each `per`, of which `burst` at once.
 struct Limit {
   std::string name;
   std::uint64_t tokens = 0;
   std::chrono::milliseconds per{0};
-  std::uint64_t burst = 0;  // the default is resolved
+  std::uint64_t burst = 0;
   bool operator==(const Limit&) const = default;
 };
 
 struct Organization {
   std::string name;
-  KeySource api_key;
+  ApiKeySource api_key;
   std::vector<Limit> limits = {};
   bool operator==(const Organization&) const = default;
 };
@@ -122,33 +126,33 @@ struct Organization {
 struct Applivery {
   std::string base_url;  // no trailing slash, no query, no user
   bool allow_http = false;
-  std::string ca_file;
-  std::vector<Organization> organizations;
-  std::chrono::milliseconds connect_timeout{5000};
-  std::chrono::milliseconds timeout{30000};
-  std::size_t max_in_flight = 256;
-  std::chrono::milliseconds connection_max_idle{4000};
-  std::size_t max_response_size = 64U << 10U;
+  std::string ca_file;  // empty: the system's CAs
+  std::chrono::milliseconds connect_timeout{0};
+  std::chrono::milliseconds timeout{0};
+  std::size_t max_in_flight = 0;
+  std::chrono::milliseconds connection_max_idle{0};
+  std::size_t max_response_size = 0;
   bool operator==(const Applivery&) const = default;
 };
+using Upstream = std::variant<Applivery>;
 
 struct Grant {
   std::string name;
   std::vector<std::string> callers;        // patterns
-  std::vector<std::string> organizations;  // patterns; never empty: the default is resolved
+  std::vector<std::string> organizations;  // patterns; never empty
   std::vector<std::string> applications;   // patterns
   std::vector<std::string> scopes;
-  std::vector<std::string> default_scopes;  // never empty: the default is resolved
-  std::string description_template = "{description}";
+  std::vector<std::string> default_scopes;  // never empty
+  std::string description_template = {};
   std::vector<Limit> limits = {};                 // of each caller
   std::vector<Limit> shared_limits = {};          // of all callers together
-  std::optional<std::size_t> max_in_flight = {};  // of each caller
+  std::optional<std::size_t> max_in_flight = {};  // of each caller; none: no limit of the grant's
   bool operator==(const Grant&) const = default;
 };
 
 struct Requests {
-  std::chrono::milliseconds remember{std::chrono::minutes(10)};
-  std::size_t max_entries = 100000;
+  std::chrono::milliseconds remember{0};
+  std::size_t max_entries = 0;
   bool operator==(const Requests&) const = default;
 };
 
@@ -161,44 +165,45 @@ struct RedisState {
   std::string username;             // empty: the default user
   std::string password_file;        // empty: no password
   std::string encryption_key_file;  // 32 bytes
-  OnRedisFailure on_failure = OnRedisFailure::kDeny;
+  OnRedisFailure on_failure{};
   bool operator==(const RedisState&) const = default;
 };
 using State = std::variant<MemoryState, RedisState>;
 
 struct AuditFile {
   std::string path;
-  std::uint64_t max_size = 256ULL << 20U;
-  std::size_t keep = 30;
+  std::uint64_t max_size = 0;
+  std::size_t keep = 0;
   bool operator==(const AuditFile&) const = default;
 };
 struct Audit {
   std::optional<AuditFile> file;
   bool to_stdout = false;
-  std::chrono::milliseconds deadline{2000};
+  std::chrono::milliseconds deadline{0};
   std::string signing_key_file;      // empty: checkpoints are not signed
   std::string fingerprint_key_file;  // empty: a key made at start
   bool operator==(const Audit&) const = default;
 };
 
 struct Server {
-  std::size_t max_in_flight = 1024;
+  std::size_t max_in_flight = 0;
   std::chrono::milliseconds drain_delay{0};
-  std::chrono::milliseconds drain{20000};
+  std::chrono::milliseconds drain{0};
   bool operator==(const Server&) const = default;
 };
 
 enum class LogLevel { kTrace, kDebug, kInfo, kWarning, kError };
 enum class LogFormat { kJson, kText };
 struct Log {
-  LogLevel level = LogLevel::kInfo;
-  LogFormat format = LogFormat::kJson;
+  LogLevel level{};
+  LogFormat format{};
   bool operator==(const Log&) const = default;
 };
 
 struct Config {
   std::vector<Listener> listeners;
-  Applivery applivery;
+  Upstream upstream;
+  std::vector<Organization> organizations;  // that tokens can be made in
   std::vector<Grant> grants;
   Requests requests;
   State state;
@@ -207,17 +212,17 @@ struct Config {
   std::optional<TcpAddress> admin;
   Log log;
 
-  // What `tokend check --print` prints, and the first 16 hex digits of its SHA-256.
+  // The text that `tokend check --print` prints, and the first 16 hex digits of its SHA-256.
   std::string effective;
   std::string fingerprint;
 
-  // Every file that the keys name, the configuration's own left out.
+  // Every file that the keys name, without the configuration's own.
   std::vector<std::string> files;
 
-  // What a reload is held against.
+  // All keys, for a reload to compare with.
   std::shared_ptr<const v1::Config> schema;
 
-  // What an operator should know and nothing is stopped by: "FILE:LINE:COLUMN: warning: …".
+  // "FILE:LINE:COLUMN: warning: …", for the operator. A warning stops nothing.
   std::vector<std::string> warnings;
 };
 

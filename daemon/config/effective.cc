@@ -5,10 +5,11 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/base/form.h"
 #include "daemon/base/sha256.h"
-#include "daemon/config/form.h"
 #include "daemon/config/schema.h"
 #include "daemon/config/text.h"
+#include "daemon/config/values.h"
 
 namespace tokend::config {
 namespace {

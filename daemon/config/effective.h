@@ -8,7 +8,7 @@
 namespace tokend::config {
 
 // The configuration in effect, as YAML: every default filled in, keys in the schema's order, texts in quotes.
-// Loaded again it gives the same text. It holds no secret, since the configuration only says where those are.
+// Loading it gives the same text again. It holds no secret: the configuration only names where secrets are.
 std::string Effective(const v1::Config& schema);
 
 // The first 16 hex digits of the text's SHA-256.

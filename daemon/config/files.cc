@@ -18,7 +18,7 @@ namespace {
 
 std::string LastError() { return std::generic_category().message(errno); }
 
-// By opening it: access(2) would judge by the real user, not the effective one.
+// Opens the file, because access(2) judges by the real user and not by the effective one.
 bool CanBeRead(const std::string& file) {
   const int opened = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (opened < 0) return false;

@@ -13,20 +13,20 @@ namespace tokend::config {
 
 inline constexpr std::size_t kMaxFileSize = 16 << 20;  // bytes
 
-// What came of a configuration. Errors and warnings are whole lines, "FILE:LINE:COLUMN: error: …", in the
-// order of the file; they quote no value, but may suggest the name of an organization or a scope.
+// The result of reading a configuration. Errors and warnings are whole lines, "FILE:LINE:COLUMN: error: …",
+// in the order of the file. They quote no value, but may suggest the name of an organization or a scope.
 struct LoadResult {
-  std::optional<Config> config;  // there exactly where there are no errors
+  std::optional<Config> config;  // present exactly where there are no errors
   std::vector<std::string> errors;
   std::vector<std::string> warnings;
-  std::vector<std::string> files;  // every file that the keys name, the configuration's own left out
-  std::string text_fingerprint;    // of the text as it was read; empty where it could not be
-  Report report;                   // to say what is wrong with what a key names
+  std::vector<std::string> files;  // every file that the keys name, without the configuration's own
+  std::string text_fingerprint;    // of the file's text; empty where it could not be read
+  Report report;                   // takes further errors, of the contents of named files
 };
 
 // Reads and judges a configuration file, the presence and mode of the files that it names, and the places of
-// its sockets. Where one is `running`, a key that is read at the start alone and differs from it is an error.
-// Blocks on the file system; any thread.
+// its sockets. With a `running` configuration, a different value of a key that is read only at the start is
+// an error. Blocks on the file system; any thread.
 LoadResult Load(const std::string& path, const Config* running = nullptr,
                 NamedFiles files = NamedFiles::kJudged);
 

@@ -2,8 +2,8 @@
 
 namespace tokend::config {
 
-// Whether the files that a configuration names must be there, and the places of its sockets be free and its
-// own: not where its policy alone is looked at, on a machine that is not the daemon's.
+// Whether to judge the files that a configuration names and the places of its sockets. kIgnored: only the
+// policy is of interest, on a machine that is not the daemon's.
 enum class NamedFiles { kJudged, kIgnored };
 
 }  // namespace tokend::config

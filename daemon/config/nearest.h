@@ -7,8 +7,9 @@
 
 namespace tokend::config {
 
-// The candidate that was probably meant: the one with the fewest typing errors (Levenshtein distance, case
-// and "-" for "_" forgiven), if these are at most a third of its length, and one in any case.
+// The candidate that was probably meant: the one at the smallest edit distance from the text, where case and
+// "-" instead of "_" do not count. The distance is at most a third of the candidate's length, but may always
+// be one.
 std::optional<std::string> Nearest(std::string_view text, const std::vector<std::string>& candidates);
 
 }  // namespace tokend::config

@@ -13,7 +13,7 @@
 namespace tokend::config {
 namespace {
 
-// Fewer leave a pattern to match nearly every name of its kind.
+// A pattern with fewer literal characters matches nearly every name of its kind.
 constexpr std::ptrdiff_t kLeastLiteral = 3;
 // Comparisons of a pattern with a name or with another pattern.
 constexpr std::size_t kMostComparisons = 1'000'000;
@@ -26,7 +26,7 @@ std::vector<std::string> Texts(const List& list) {
   return {list.begin(), list.end()};
 }
 
-// What stands before the first wildcard.
+// The text before the first wildcard.
 std::string_view FixedPart(std::string_view pattern) { return pattern.substr(0, pattern.find('*')); }
 
 bool OneBeginsTheOther(std::string_view a, std::string_view b) {
@@ -56,22 +56,27 @@ void CheckBreadth(std::string_view pattern, const std::string& path, Report& rep
   }
 }
 
-// Which names the listeners can make.
+// The names of callers that the listeners can produce.
 class MakeableCallers {
  public:
   explicit MakeableCallers(const v1::Config& schema) {
     for (const v1::Listener& listener : schema.listeners()) {
       const v1::Authentication& authentication = listener.authentication();
-      if (authentication.has_none()) {
-        names_.insert(authentication.none().caller());
-      } else if (authentication.has_unix()) {
-        for (const v1::UnixCaller& caller : authentication.unix().callers()) names_.insert(caller.name());
-      } else if (authentication.has_mtls()) {
-        beginnings_.insert({std::string(kSpiffePrefix), std::string(kDnsPrefix)});
-      } else if (authentication.has_jwt()) {
-        AddJwt(authentication.jwt());
-      } else {
-        known_ = false;
+      switch (authentication.kind_case()) {
+        case v1::Authentication::kUnix:
+          for (const v1::UnixCaller& caller : authentication.unix().callers()) names_.insert(caller.name());
+          break;
+        case v1::Authentication::kMtls:
+          beginnings_.insert({std::string(kSpiffePrefix), std::string(kDnsPrefix)});
+          break;
+        case v1::Authentication::kJwt:
+          AddJwt(authentication.jwt());
+          break;
+        case v1::Authentication::kNone:
+          names_.insert(authentication.none().caller());
+          break;
+        case v1::Authentication::KIND_NOT_SET:
+          known_ = false;
       }
     }
     known_ = known_ && names_.count("") == 0;
@@ -92,7 +97,7 @@ class MakeableCallers {
     if (literal) return false;
     const Result<Pattern> parsed = Pattern::Parse(pattern);
     if (!parsed.ok()) return true;
-    // Names are in order: those that begin as the pattern does stand together.
+    // Names are sorted: those that begin like the pattern are neighbours.
     for (auto name = names_.lower_bound(std::string(fixed)); name != names_.end() && name->starts_with(fixed);
          ++name) {
       if (budget_ == 0 || parsed->Matches(*name)) return true;
@@ -109,15 +114,15 @@ class MakeableCallers {
     if (!jwt.trust_domain().empty()) beginnings_.insert(Concat({kSpiffePrefix, jwt.trust_domain(), "/"}));
   }
 
-  bool known_ = true;  // every listener says how it tells who calls
+  bool known_ = true;  // the authentication of every listener is valid
   bool any_unreserved_ = false;
   std::size_t budget_ = kMostComparisons;
   std::set<std::string> names_;
   std::set<std::string> beginnings_;
 };
 
-// Finds grants that an earlier one leaves nothing to: each caller's pattern of theirs is taken in by one of
-// an earlier grant that also covers all their organizations, applications and scopes.
+// Finds grants that never decide: each of their callers' patterns is covered by a pattern of an earlier
+// grant, which also covers all their organizations, applications and scopes.
 class ShadowSearch {
  public:
   ShadowSearch(const v1::Policy& policy, const std::set<std::string>& organizations, Report& report)
@@ -135,7 +140,7 @@ class ShadowSearch {
     }
     if (budget_ == 0) {
       report_.Warning("policy.grants",
-                      "has too many grants for the same callers: not all were searched for ones that never "
+                      "has too many grants for the same callers: not all were checked for ones that never "
                       "decide");
     }
   }
@@ -176,7 +181,7 @@ class ShadowSearch {
     return earlier.applications.Covers(later.applications);
   }
 
-  // The first earlier grant that leaves nothing of this pattern's callers to grant i.
+  // The first earlier grant that decides for all of this pattern's callers in place of grant i.
   std::optional<std::size_t> TakerOf(const std::string& caller, std::size_t i) {
     for (const std::size_t earlier : index_.Covering(caller, static_cast<PatternIndex::Item>(i), budget_)) {
       if (budget_ == 0) return std::nullopt;
@@ -202,13 +207,13 @@ class ShadowSearch {
         named.emplace_back("…");
       }
       return report_.Warning(Item("policy.grants", i),
-                             Concat({"can never decide: all that it could permit is permitted by ",
+                             Concat({"can never decide: everything that it could permit is permitted by ",
                                      Enumerate(named), " before it"}));
     }
     for (std::size_t j = 0; j < callers.size(); ++j) {
       if (!takers[j]) continue;
       report_.Warning(Item(Under(Item("policy.grants", i), "callers"), j),
-                      Concat({"changes nothing: all that these callers could get by it they get by ",
+                      Concat({"has no effect: everything that it could permit these callers is permitted by ",
                               Item("policy.grants", *takers[j]), " before it"}));
     }
   }
@@ -220,7 +225,7 @@ class ShadowSearch {
   std::size_t budget_ = kMostComparisons;
 };
 
-// The configured organizations; where the upstream knows them alone, those that grants name.
+// The configured organizations; where the configuration lists none, those that grants name.
 std::set<std::string> KnownOrganizations(const v1::Policy& policy, const std::set<std::string>& configured) {
   if (!configured.empty()) return configured;
   std::set<std::string> names;
@@ -244,7 +249,7 @@ void LintPolicy(const v1::Config& schema, const std::set<std::string>& organizat
       if (caller.empty()) continue;
       const std::string path = Item(callers, Index(j));
       CheckBreadth(caller, path, report);
-      if (!makeable.CanMake(caller)) report.Warning(path, "no listener makes a caller of this name");
+      if (!makeable.CanMake(caller)) report.Warning(path, "no listener can name a caller so");
     }
   }
   const std::set<std::string> known = KnownOrganizations(policy, organizations);

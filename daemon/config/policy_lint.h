@@ -8,10 +8,9 @@
 
 namespace tokend::config {
 
-// Warns of grants that are valid and yet hardly meant: callers' patterns that take in nearly everyone,
-// callers that no listener makes, and grants that never decide because an earlier one takes all that they
-// could. `organizations` are the configured ones. Says nothing that is not certain, and looks at no more than
-// a fixed number of pairs of grants.
+// Warns of valid grants that are probably mistakes: patterns that match nearly every caller, callers that no
+// listener can name, and grants that never decide because an earlier one covers them. `organizations` are the
+// configured ones. Warns only where it is certain, and compares at most a fixed number of pairs of grants.
 void LintPolicy(const v1::Config& schema, const std::set<std::string>& organizations, Report& report);
 
 }  // namespace tokend::config

@@ -8,11 +8,11 @@
 #include <variant>
 
 #include "daemon/config/files.h"
-#include "daemon/config/form.h"
 #include "daemon/config/nearest.h"
 #include "daemon/config/schema.h"
 #include "daemon/config/text.h"
 #include "daemon/config/units.h"
+#include "daemon/config/values.h"
 
 namespace tokend::config {
 namespace {
@@ -48,8 +48,8 @@ void Store(Message& message, const FieldDescriptor& field, const Scalar& value) 
   }
 }
 
-// A key in an error's text. One that does not look like a key may be a value in the wrong place, even a
-// secret.
+// A key as an error quotes it. Text that does not look like a key is not quoted: it may be a misplaced value,
+// even a secret.
 std::string Quote(const std::string& key) {
   constexpr std::size_t kLongestQuoted = 32;
   const bool plausible = key.size() <= kLongestQuoted && std::all_of(key.begin(), key.end(), [](char c) {
@@ -95,7 +95,7 @@ class Reader {
     return path.empty() ? Concat({"must be ", what}) : Concat({path, ": must be ", what});
   }
 
-  // Answers the field that was probably meant, which then is not reported as missing as well.
+  // Answers the field that was probably meant, so that it is not also reported as missing.
   const FieldDescriptor* ReportUnknown(const YamlNode& key, const std::string& path, const Descriptor& type) {
     if (key.text == "<<") {
       report_.ErrorAt(key.position, "merge keys are not accepted: write the keys out");
@@ -153,7 +153,7 @@ class Reader {
     CheckUnique(node, path, field);
   }
 
-  // What is wrong leaves an empty item, so that those after it keep their indexes.
+  // An item with an error stays as an empty one, so that the items after it keep their indexes.
   void ReadItem(const YamlNode& item, const std::string& path, Message& message,
                 const FieldDescriptor& field) {
     const auto& reflection = *message.GetReflection();
@@ -168,7 +168,7 @@ class Reader {
     if (reflection.FieldSize(message, &field) == size) reflection.AddString(&message, &field, "");
   }
 
-  // By what is written: equal values of these forms are written alike.
+  // Compares texts: in these forms each value has one spelling.
   void CheckUnique(const YamlNode& list, const std::string& path, const FieldDescriptor& field) {
     if (OptionsOf(field).unique()) {
       std::map<std::string, std::string> first;
@@ -200,8 +200,8 @@ class Reader {
     const v1::KeyOptions& options = OptionsOf(field);
     if (options.required()) return report_.Error(Under(path, field.name()), "is required");
     if (options.default_value().empty()) return;
-    // Default texts are ours, so what this report would say is a fault of the schema. It also keeps the
-    // places in them apart from those of the file.
+    // A report of its own: positions in a default are not positions in the file, and an error in a default is
+    // an error of the schema.
     Report own("default");
     const auto value = ParseYaml(options.default_value(), own);
     assert(value);
@@ -231,7 +231,7 @@ class Reader {
   void ReadScalar(const YamlNode& node, const std::string& path, Message& message,
                   const FieldDescriptor& field) {
     if (node.kind != Kind::kScalar) {
-      // "{caller}" means something within many texts, and without the quotes is a mapping.
+      // "{caller}" is common in texts, and without quotes it is a mapping.
       const bool unquoted_text = node.flow && field.cpp_type() == FieldDescriptor::CPPTYPE_STRING;
       return report_.ErrorAt(node.position,
                              Expected(path, unquoted_text ? "a single value; put it in quotes if it is a text"

@@ -7,9 +7,9 @@
 
 namespace tokend::config {
 
-// Fills the schema from a document, by reflection: unknown, repeated, missing and unsupported keys, types,
-// forms, bounds and files are judged here, each key for itself, and absent keys get their defaults. What is
-// wrong stays unset. The report then knows where each key of the document stands.
+// Fills the schema from a document, by reflection. Judges each key by itself: unknown, repeated, missing and
+// unsupported keys, types, forms, bounds and files. Absent keys get their defaults, and keys with an error
+// stay unset. The report then knows the position of each key of the document.
 void Read(const YamlNode& document, NamedFiles files, Report& report, v1::Config& schema);
 
 }  // namespace tokend::config

@@ -22,22 +22,22 @@ std::string Under(std::string_view path, std::string_view key);
 // "a[3]"
 std::string Item(std::string_view path, std::size_t index);
 
-// Collects what is wrong with one file, and where each of its keys stands. Paths are as in
+// Collects the errors and warnings of one file, and the position of each of its keys. Paths look like
 // "listeners[0].tls.certificate_file". Owned by one thread.
 class Report {
  public:
   explicit Report(std::string filename) : filename_(std::move(filename)) {}
 
   void Locate(std::string path, Position position) { places_.insert_or_assign(std::move(path), position); }
-  // Whether the file gives this key; one that only a default gave is not located.
+  // Whether the file contains this key; a default does not count.
   bool Has(const std::string& path) const { return places_.count(path) != 0; }
 
-  // "PATH: text" at the key's place, or at the nearest place above it.
+  // "PATH: text" at the key's position, or at that of the nearest key around it.
   void Error(const std::string& path, std::string_view text);
   void Warning(const std::string& path, std::string_view text);
   void ErrorAt(Position position, std::string_view text);
 
-  // Whole lines, by position. At most kMaxLines, and then one that says how many more there are.
+  // Whole lines, sorted by position: at most kMaxLines, then one with the number of those left out.
   std::vector<std::string> Errors() const { return Lines(errors_, "error"); }
   std::vector<std::string> Warnings() const { return Lines(warnings_, "warning"); }
 

@@ -11,9 +11,8 @@ void ApplyStateRules(const v1::Config& schema, Report& report) {
     report.Error("state.redis.username", "needs password_file");
   }
   if (redis.has_address() && !IsLocal(*ParseAddress(redis.address()))) {
-    report.Warning(
-        "state.redis.address",
-        "what replicas share crosses the network unprotected, the password included: use a tunnel");
+    report.Warning("state.redis.address",
+                   "the shared state and the password cross the network unprotected: use a tunnel");
   }
 }
 

@@ -4,12 +4,12 @@
 #include "daemon/config/report.h"
 #include "tokend/config/v1/config.pb.h"
 
-// What holds between keys, where reader.h judges each key for itself. Keys that are unset because they are
-// wrong have been reported, and nothing more is said of them; so have empty items of lists.
+// Rules between keys; reader.h judges each key by itself. A key with an error is unset and an item with an
+// error empty: they have been reported, and no rule reports them again.
 namespace tokend::config {
 
-// All of the below. Afterwards the schema holds what is in effect: defaults that depend on other keys are
-// filled in, and spellings that mean the same are made one.
+// Applies all rules below. Afterwards the schema holds the values in effect: defaults that depend on other
+// keys are filled in, and spellings with one meaning are made equal.
 void ApplyRules(v1::Config& schema, NamedFiles files, Report& report);
 
 void ApplyListenerRules(v1::Config& schema, NamedFiles files, Report& report);

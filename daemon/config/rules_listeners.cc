@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string_view>
 
 #include "daemon/base/caller_name.h"
@@ -14,7 +15,7 @@
 namespace tokend::config {
 namespace {
 
-// By what they bind, so that other spellings of one host still count as others. Port 0 is free every time.
+// Compares addresses as they are written: two spellings of one host count as different. Port 0 never clashes.
 class BoundAddresses {
  public:
   explicit BoundAddresses(Report& report) : report_(report) {}
@@ -41,7 +42,7 @@ void CheckNotReserved(std::string_view name, const std::string& path, Report& re
 void CheckNone(const v1::NoAuthentication& none, const Address& address, const std::string& path,
                Report& report) {
   if (IsLocal(address)) {
-    report.Warning(path, "whoever can connect is this caller: for development only");
+    report.Warning(path, "everyone who can connect is this caller: for development only");
   } else {
     report.Error(path, "is accepted only on a unix socket or a loopback address");
   }
@@ -56,7 +57,7 @@ void CheckUnix(const v1::UnixAuthentication& by_uid, const Address& address, con
     const std::string_view name = caller.name();
     if (!caller.has_name() || (name.starts_with(kUnixPrefix) && name != kUnixPrefix)) continue;
     report.Error(Under(Item(Under(path, "callers"), static_cast<std::size_t>(i)), "name"),
-                 "must begin with unix: and go on");
+                 "must begin with unix: and have a name after it");
   }
 }
 
@@ -81,25 +82,26 @@ void CheckSocketName(const std::string& socket, const std::string& path, Report&
   }
 }
 
-// Whoever may replace the socket can be taken for this daemon.
+// A process that can replace the socket can pose as this daemon.
 void CheckSocketPlace(const std::string& socket, const std::string& path, Report& report) {
   const std::string folder = std::filesystem::path(socket).parent_path();
   struct stat found {};
   if (stat(folder.c_str(), &found) == 0) {
     if ((found.st_mode & S_IWOTH) != 0) {
-      report.Warning(path, "anyone may write to the socket's folder, and so put another socket in its place");
+      report.Warning(path, "everyone may write to the socket's folder, and so replace the socket");
     }
     if (found.st_uid != 0 && found.st_uid != geteuid()) {
-      report.Warning(path, Concat({"the socket's folder is user ", std::to_string(found.st_uid),
-                                   "'s, who may put another socket in its place"}));
+      report.Warning(path, Concat({"the socket's folder belongs to user ", std::to_string(found.st_uid),
+                                   ", who may replace the socket"}));
     }
   }
   if (lstat(socket.c_str(), &found) != 0) return;
   if (!S_ISSOCK(found.st_mode)) {
     report.Error(path, S_ISLNK(found.st_mode) ? "a symbolic link is there: remove it first"
-                                              : "something is there that is no socket: remove it first");
+                                              : "a file that is not a socket is there: remove it first");
   } else if (found.st_uid != geteuid() && geteuid() != 0) {
-    // Root may be asking on behalf of the daemon's user; a daemon of root's is as strict when it starts.
+    // Root may be checking on behalf of the daemon's user. A daemon that runs as root is as strict at its
+    // start.
     report.Error(path, "another user's socket is there: remove it first");
   }
 }
@@ -118,12 +120,30 @@ void CheckListener(v1::Listener& listener, const Address& address, const std::st
     CheckSocketName(socket->path, Under(path, "address"), report);
     if (files == NamedFiles::kJudged) CheckSocketPlace(socket->path, Under(path, "address"), report);
   }
-  const std::string authentication = Under(path, "authentication");
-  if (listener.authentication().has_none()) {
-    CheckNone(listener.authentication().none(), address, Under(authentication, "none"), report);
-  }
-  if (listener.authentication().has_unix()) {
-    CheckUnix(listener.authentication().unix(), address, Under(authentication, "unix"), report);
+}
+
+// `address` is null where it is not valid.
+void CheckAuthentication(const v1::Listener& listener, const Address* address, const std::string& path,
+                         Report& report) {
+  const v1::Authentication& authentication = listener.authentication();
+  const std::string key = Under(path, "authentication");
+  switch (authentication.kind_case()) {
+    case v1::Authentication::kUnix:
+      if (address != nullptr) CheckUnix(authentication.unix(), *address, Under(key, "unix"), report);
+      break;
+    case v1::Authentication::kMtls:
+      if (!report.Has(Under(path, "tls.client_ca_file"))) {
+        report.Error(Under(key, "mtls"), "needs tls with client_ca_file");
+      }
+      break;
+    case v1::Authentication::kJwt:
+      CheckJwt(authentication.jwt(), Under(key, "jwt"), report);
+      break;
+    case v1::Authentication::kNone:
+      if (address != nullptr) CheckNone(authentication.none(), *address, Under(key, "none"), report);
+      break;
+    case v1::Authentication::KIND_NOT_SET:  // has been reported
+      break;
   }
 }
 
@@ -134,16 +154,12 @@ void ApplyListenerRules(v1::Config& schema, NamedFiles files, Report& report) {
   for (int i = 0; i < schema.listeners_size(); ++i) {
     v1::Listener& listener = *schema.mutable_listeners(i);
     const std::string path = Item("listeners", static_cast<std::size_t>(i));
-    if (listener.authentication().has_mtls() && !report.Has(Under(path, "tls.client_ca_file"))) {
-      report.Error(Under(path, "authentication.mtls"), "needs tls with client_ca_file");
-    }
-    if (listener.authentication().has_jwt()) {
-      CheckJwt(listener.authentication().jwt(), Under(path, "authentication.jwt"), report);
-    }
-    if (!listener.has_address()) continue;
-    const Address address = *ParseAddress(listener.address());
-    CheckListener(listener, address, path, files, report);
-    bound.Bind(address, Under(path, "address"));
+    const std::optional<Address> address =
+        listener.has_address() ? std::optional(*ParseAddress(listener.address())) : std::nullopt;
+    CheckAuthentication(listener, address ? &*address : nullptr, path, report);
+    if (!address) continue;
+    CheckListener(listener, *address, path, files, report);
+    bound.Bind(*address, Under(path, "address"));
   }
   if (schema.admin().has_address()) bound.Bind(*ParseAddress(schema.admin().address()), "admin.address");
 }

@@ -7,22 +7,23 @@
 #include "daemon/config/nearest.h"
 #include "daemon/config/policy_lint.h"
 #include "daemon/config/rules.h"
+#include "daemon/config/schema.h"
 #include "daemon/config/text.h"
 
 namespace tokend::config {
 namespace {
 
-// Nothing where not all are known, as then no grant can be held to them.
-std::set<std::string> OrganizationsOf(const v1::Upstream& upstream) {
+// Empty where an organization has no valid name: a grant that means it would otherwise be reported.
+std::set<std::string> ConfiguredOrganizations(const v1::Upstream& upstream) {
   std::set<std::string> names;
-  for (const v1::Organization& organization : upstream.applivery().organizations()) {
+  for (const v1::Organization& organization : OrganizationsOf(upstream)) {
     if (!organization.has_name()) return {};
     names.insert(organization.name());
   }
   return names;
 }
 
-// Suggests names for wrong ones: for the first alone, as each is compared with up to a thousand.
+// Suggests names for the first 100 wrong ones: each is compared with up to a thousand names.
 class Suggestions {
  public:
   // "; did you mean …?" or nothing.
@@ -72,7 +73,7 @@ void CheckDefaultScopes(v1::Grant& grant, const std::string& path, Suggestions& 
 }  // namespace
 
 void ApplyPolicyRules(v1::Config& schema, Report& report) {
-  const std::set<std::string> configured = OrganizationsOf(schema.upstream());
+  const std::set<std::string> configured = ConfiguredOrganizations(schema.upstream());
   v1::Policy& policy = *schema.mutable_policy();
   Suggestions suggestions;
   for (int i = 0; i < policy.grants_size(); ++i) {

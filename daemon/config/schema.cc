@@ -22,6 +22,17 @@ std::vector<const FieldDescriptor*> FieldsOf(const Descriptor& type) {
   return fields;
 }
 
+const google::protobuf::RepeatedPtrField<v1::Organization>& OrganizationsOf(const v1::Upstream& upstream) {
+  switch (upstream.kind_case()) {
+    case v1::Upstream::kApplivery:
+      return upstream.applivery().organizations();
+    case v1::Upstream::kTokend:
+    case v1::Upstream::KIND_NOT_SET:
+      break;
+  }
+  return v1::Applivery::default_instance().organizations();
+}
+
 bool IsFile(v1::Form form) {
   return form == v1::FORM_FILE || form == v1::FORM_PRIVATE_FILE || form == v1::FORM_SECRET_FILE;
 }

@@ -7,17 +7,21 @@
 
 #include "tokend/config/v1/config.pb.h"
 
-// What the schema says of its keys (proto/tokend/config/v1/config.proto).
+// What the schema says about its keys (proto/tokend/config/v1/config.proto).
 namespace tokend::config {
 
 const v1::KeyOptions& OptionsOf(const google::protobuf::FieldDescriptor& field);
 
 std::vector<const google::protobuf::FieldDescriptor*> FieldsOf(const google::protobuf::Descriptor& type);
 
-// The form is of a file that must be there.
+// The organizations that tokens can be made in, whatever the kind of upstream; empty where it names none.
+const google::protobuf::RepeatedPtrField<v1::Organization>& OrganizationsOf(const v1::Upstream& upstream);
+
+// Whether the form is of a file that must exist.
 bool IsFile(v1::Form form);
 
-// An enumeration's value as YAML has it: "warning" for LEVEL_WARNING. The unspecified one is none of them.
+// An enumeration's value as YAML writes it: "warning" for LEVEL_WARNING. ValuesOf leaves out the unspecified
+// one.
 std::string WordOf(const google::protobuf::EnumValueDescriptor& value);
 std::vector<const google::protobuf::EnumValueDescriptor*> ValuesOf(
     const google::protobuf::EnumDescriptor& type);

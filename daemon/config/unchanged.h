@@ -5,7 +5,7 @@
 
 namespace tokend::config {
 
-// Reports each key of `next` that is read at the start alone (KeyOptions.at_start) and is not what it is in
+// Reports each key of `next` that is read only at the start (KeyOptions.at_start) and has another value in
 // `running`.
 void CheckUnchanged(const v1::Config& running, const v1::Config& next, Report& report);
 

@@ -7,7 +7,7 @@
 #include <string_view>
 
 // Numbers with units as the configuration writes them. Parsers refuse signs, spaces, fractions and leading
-// zeros; what does not fit in 63 bits is kMaxNumber, so that bounds refuse it.
+// zeros. A number that needs more than 63 bits becomes kMaxNumber, which every bound refuses.
 namespace tokend::config {
 
 inline constexpr std::uint64_t kMaxNumber = std::numeric_limits<std::int64_t>::max();

@@ -15,7 +15,7 @@
 namespace tokend::config {
 namespace {
 
-// Ends parsing: yaml-cpp offers no other way out of its events. Never leaves this file.
+// Thrown to end parsing: yaml-cpp offers no other way out of its events. Caught in this file.
 struct Stop {
   Position position;
   const char* why;
@@ -98,7 +98,7 @@ constexpr std::string_view kTab = "is not valid YAML: a tab indents; use spaces"
 constexpr std::string_view kNeedsQuotes =
     "is not valid YAML: a text that begins with *, &, %, @ or ` needs quotes";
 
-// yaml-cpp's messages may quote the document, so they are not passed on: only known ones are, in our words.
+// yaml-cpp's messages may quote the document, so they are not passed on: known ones are put into our words.
 std::string_view Explain(const std::string& message) {
   struct Explanation {
     std::string_view message;
@@ -127,7 +127,7 @@ std::string_view Explain(const std::string& message) {
   return "is not valid YAML";
 }
 
-// Where a tab stands in a line's indentation; yaml-cpp takes most of them for the end of it.
+// The position of a tab in a line's indentation; for yaml-cpp the indentation mostly ends there.
 std::optional<Position> TabIn(std::string_view text, int line) {
   for (int i = 1; i < line; ++i) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
   const std::size_t indentation = std::min(text.find_first_not_of(" \t"), text.size());
@@ -136,7 +136,7 @@ std::optional<Position> TabIn(std::string_view text, int line) {
   return Position{line, static_cast<int>(tab) + 1};
 }
 
-// YAML forbids these, and yaml-cpp takes 0x04 for the end of the file.
+// YAML forbids these characters, and yaml-cpp ends the file at 0x04.
 bool IsForbidden(char c) {
   const auto byte = static_cast<unsigned char>(c);
   return (byte < 0x20 && c != '\t' && c != '\n' && c != '\r') || byte == 0x7F;
@@ -159,8 +159,8 @@ std::optional<YamlNode> ParseYaml(std::string_view text, Report& report) {
   }
   TreeBuilder builder;
   try {
-    // yaml-cpp accepts a quote that never closes if the file ends with a newline. A comment at the end makes
-    // it an error and changes nothing else.
+    // yaml-cpp accepts a quote that never closes if the file ends with a newline. With a comment at the end
+    // it reports the quote; a comment has no other effect.
     std::istringstream in(Concat({text, "\n#"}));
     YAML::Parser parser(in);
     while (parser.HandleNextDocument(builder)) {

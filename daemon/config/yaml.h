@@ -9,7 +9,7 @@
 
 namespace tokend::config {
 
-// A YAML document as it was written: repeated keys, order and places are all still there.
+// A YAML document as it was written, with repeated keys, order and positions.
 struct YamlNode {
   enum class Kind { kNull, kScalar, kSequence, kMapping };
   Kind kind = Kind::kNull;
@@ -21,7 +21,7 @@ struct YamlNode {
   std::vector<YamlNode> items = {};  // of a sequence or a mapping
 };
 
-// Reads one document. Nothing, and one error that says why, where the text is not UTF-8 YAML, is empty, holds
+// Reads one document. Nothing, and one error in the report, where the text is not UTF-8 YAML, is empty, holds
 // more than one document, nests deeper than kMaxDepth, or uses anchors, aliases or tags.
 std::optional<YamlNode> ParseYaml(std::string_view text, Report& report);
 

@@ -15,32 +15,33 @@
 
 namespace tokend::identity {
 
-// No answer of an authenticator takes longer.
+// No answer of an authenticator takes longer, by the steady clock.
 inline constexpr std::chrono::seconds kLongestWait{5};
 
-// What the transport says of who is calling.
+// The facts about a caller that its connection and metadata give.
 struct Evidence {
   std::string peer;                        // "ipv4:…", "ipv6:…" or "unix:uid=N"
-  std::optional<uid_t> unix_uid = {};      // of a unix peer, by the kernel's word
+  std::optional<uid_t> unix_uid = {};      // of a unix peer, from the kernel
   std::vector<std::string> uri_sans = {};  // of a client certificate that the TLS stack verified
   std::vector<std::string> dns_sans = {};
-  std::optional<std::chrono::system_clock::time_point> certificate_not_after = {};  // where there is one
+  std::optional<std::chrono::system_clock::time_point> certificate_not_after = {};  // of that certificate
   std::vector<Secret> authorization = {};  // the values of the "authorization" metadata, as sent
 };
 
-// Tells who calls on one listener. Fails closed: what is not clearly one caller is UNAUTHENTICATED, with the
-// daemon's own words for the audit record. Any thread.
+// Tells who calls on one listener. Fails closed: evidence that does not clearly name one caller is
+// UNAUTHENTICATED, with the daemon's own words for the audit record. Any thread.
 class Authenticator {
  public:
   using Done = absl::AnyInvocable<void(Result<Caller>)>;
 
   virtual ~Authenticator() = default;
 
-  // Calls `done` exactly once, which must not block: before it returns, or, where keys must first be fetched,
-  // within kLongestWait on another thread. May be destroyed meanwhile: what waits is then answered.
+  // Calls `done` exactly once: before it returns, or, where keys must first be fetched, on the loop thread
+  // within kLongestWait. `done` must not block. This may be destroyed meanwhile: the calls that wait are
+  // answered then.
   virtual void Authenticate(Evidence evidence, Done done) const = 0;
 
-  // Whether the connection alone tells who calls, and so the same for each of its calls.
+  // Whether the connection alone tells who calls: the caller is then the same for each of its calls.
   virtual bool IsByConnection() const { return true; }
 
  protected:

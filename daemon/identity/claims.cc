@@ -33,7 +33,7 @@ bool IsFor(const dom::object& claims, std::string_view audience) {
   return found;
 }
 
-// A NumericDate; nothing if it is none.
+// The NumericDate under the key; nothing if the value is none.
 std::optional<Seconds> TimeOf(const dom::object& claims, std::string_view key) {
   double seconds = 0;
   if (claims.at_key(key).get(seconds) != simdjson::SUCCESS) return std::nullopt;
@@ -41,7 +41,7 @@ std::optional<Seconds> TimeOf(const dom::object& claims, std::string_view key) {
   return Seconds(seconds);
 }
 
-// Whether a time that need not be given is one and has come.
+// Whether an optional time is absent, or is valid and in the past.
 bool HasCome(const dom::object& claims, std::string_view key, Seconds now) {
   if (!HasKey(claims, key)) return true;
   const auto time = TimeOf(claims, key);
@@ -55,7 +55,7 @@ std::optional<std::string_view> TextAt(dom::object object, const std::vector<std
   return TextOf(object, keys.back());
 }
 
-// Nothing where a claim is missing, empty or no text.
+// Nothing where a claim is missing, empty or not a text.
 std::optional<std::string> NameOf(const dom::object& claims, const config::CallerTemplate& parts) {
   std::string name;
   for (const config::CallerTemplatePart& part : parts) {
@@ -82,24 +82,24 @@ Result<ClaimRules::Accepted> ClaimRules::Judge(std::string_view payload, Seconds
   const std::optional<StrictJson> json = StrictJson::Parse(payload);
   if (!json) return Refused("the token's claims are not a JSON object without repeated keys");
   const dom::object& claims = json->object();
-  if (TextOf(claims, "iss") != issuer_) return Refused("the token is not by the configured issuer");
-  if (!IsFor(claims, audience_)) return Refused("the token is not for the configured audience");
+  if (TextOf(claims, "iss") != issuer_) return Refused("the token's issuer (iss) is not the configured one");
+  if (!IsFor(claims, audience_)) return Refused("the token's audience (aud) is not the configured one");
 
   const auto expires = TimeOf(claims, "exp");
-  if (!expires) return Refused("the token says no time at which it expires");
+  if (!expires) return Refused("the token has no valid time of expiry (exp)");
   if (now >= *expires + kLeeway) return Refused("the token has expired");
   if (!HasCome(claims, "nbf", now)) return Refused("the token is not valid yet");
-  if (!HasCome(claims, "iat", now)) return Refused("the token was issued at no time that has come");
+  if (!HasCome(claims, "iat", now)) return Refused("the token's time of issue (iat) lies in the future");
 
   std::optional<std::string> name = NameOf(claims, template_);
-  if (!name) return Refused("the token lacks a claim that the caller's name is made of");
+  if (!name) return Refused("the token lacks a claim that the caller's name needs");
   if (!IsCallerName(*name) || name->find('*') != std::string::npos) {
-    return Refused("the token's claims give no name that a caller may have");
+    return Refused("the token's claims do not give a valid caller name");
   }
   const bool in_trust_domain =
       !trust_domain_prefix_.empty() && name->starts_with(trust_domain_prefix_) && IsWorkloadSpiffeId(*name);
   if (!in_trust_domain && !ReservedPrefixOf(*name).empty()) {
-    return Refused("the token's claims give a name that another kind of authentication makes");
+    return Refused("the token's claims give a name that is reserved for another kind of authentication");
   }
   return Accepted{.caller = *std::move(name), .expires = *expires + kLeeway};
 }

@@ -13,10 +13,10 @@ namespace tokend::identity {
 // Since the epoch.
 using Seconds = std::chrono::duration<double>;
 
-// How far the clocks of issuers may be from this one.
+// How far an issuer's wall clock may be from this host's.
 inline constexpr Seconds kLeeway{60};
 
-// Judges what a token says once its signature is verified. Immutable; any thread.
+// Judges the claims of a token whose signature is verified. Immutable; any thread.
 class ClaimRules {
  public:
   explicit ClaimRules(const config::JwtAuthentication& configuration);
@@ -26,8 +26,8 @@ class ClaimRules {
     Seconds expires;  // the leeway is included
   };
 
-  // UNAUTHENTICATED with fixed words where the claims are not this issuer's for this audience, now, or give
-  // no name that a caller may have.
+  // UNAUTHENTICATED, in fixed words, where the token has another issuer or audience, is outside its time at
+  // `now` (wall clock), or gives no valid caller name.
   Result<Accepted> Judge(std::string_view payload, Seconds now) const;
 
  private:

@@ -22,8 +22,8 @@ constexpr std::array<Algorithm, 9> kAlgorithms = {{{"RS256", Kind::kRsa, 0},
                                                    {"ES384", Kind::kEcdsa, 48},
                                                    {"ES512", Kind::kEcdsa, 66}}};
 
-// What a token for tokend may say that it is, without case. A token of another type, such as a logout token,
-// was not made to prove who calls.
+// The types (typ) that a token for tokend may have, without case. A token of another type, such as a logout
+// token, does not prove who calls.
 constexpr std::array<std::string_view, 3> kTypes = {"jwt", "jose", "at+jwt"};
 
 Status Refused(const char* why) { return absl::UnauthenticatedError(why); }

@@ -18,23 +18,22 @@ struct Algorithm {
   std::size_t coordinate_bytes;  // of the elliptic curve; 0 for RSA
 };
 
-// Nothing of any other, "none" and HS among them.
+// Null for any other algorithm, such as "none" and HS256.
 const Algorithm* FindAlgorithm(std::string_view name);
 
-// A signed token, taken apart. Nothing in it is to be believed before its signature is verified.
+// The parts of a signed token. None of them may be trusted before the signature is verified.
 struct Jws {
   const Algorithm* algorithm = nullptr;
   std::optional<std::string> key_id;
   std::string payload;
   std::size_t signature_bytes = 0;
-  std::string_view compact;  // what it was parsed from
+  std::string_view compact;  // the text that it was parsed from
 };
 
 inline constexpr std::size_t kMaxTokenBytes = 8192;
 
-// UNAUTHENTICATED with fixed words where the text is no JWS in compact form whose header asks for nothing
-// else than an algorithm of the above and perhaps a key. Keys and addresses of keys in the header do not
-// count.
+// UNAUTHENTICATED, in fixed words, where the text is not a JWS in compact form, its algorithm is none of the
+// above, or its header asks for an extension. Keys and addresses of keys in the header are ignored.
 Result<Jws> ParseJws(std::string_view compact);
 
 }  // namespace tokend::identity

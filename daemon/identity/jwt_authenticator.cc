@@ -26,7 +26,7 @@ bool IsScheme(std::string_view text) {
   return true;
 }
 
-// The token in the one value of the metadata, of which it is a part.
+// The token in the only value of the metadata: a view of it.
 Result<std::string_view> TokenOf(const std::vector<Secret>& authorization) {
   if (authorization.empty()) return Refused("no authorization metadata was sent");
   if (authorization.size() > 1) return Refused("several authorization metadata were sent");
@@ -39,21 +39,21 @@ Result<std::string_view> TokenOf(const std::vector<Secret>& authorization) {
 
 }  // namespace
 
-// Judges tokens by a set of keys, and remembers those that are good.
+// Judges tokens by a set of keys, and remembers the tokens that it accepts.
 class JwtAuthenticator::Judge {
  public:
   Judge(std::string listener, const config::JwtAuthentication& configuration, const loop::Clock& clock)
       : listener_(std::move(listener)), rules_(configuration), clock_(clock), cache_(kMaxCachedTokens) {}
 
-  // Nothing where other keys may be needed.
+  // Nothing where the token may need newer keys.
   std::optional<Result<Caller>> Decide(std::string_view token, const KeySource::Keys& keys,
                                        const std::string& peer);
 
-  // The same, where no other keys are to be had.
+  // The same, with the newest keys that there are.
   Result<Caller> DecideFinally(std::string_view token, const KeySource::Keys& keys, const std::string& peer) {
     if (std::optional<Result<Caller>> caller = Decide(token, keys, peer)) return *std::move(caller);
     return Refused(keys ? "the issuer's key set has no key for the token"
-                        : "there are no keys of the issuer");
+                        : "the issuer's keys are not available");
   }
 
  private:
@@ -80,7 +80,7 @@ std::optional<Result<Caller>> JwtAuthenticator::Judge::Decide(std::string_view t
   const Verdict verdict = keys ? keys->Verify(*jws) : Verdict::kUnknownKey;
   if (verdict == Verdict::kUnknownKey) return std::nullopt;
   if (verdict == Verdict::kRefused) {
-    return Refused("the token's signature is not by a key that it may be by");
+    return Refused("the token's signature does not verify with a key of the issuer");
   }
   Result<ClaimRules::Accepted> accepted = rules_.Judge(jws->payload, now);
   if (!accepted.ok()) return accepted.status();

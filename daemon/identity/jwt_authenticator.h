@@ -11,11 +11,11 @@
 
 namespace tokend::identity {
 
-// Names the caller by the JSON Web Token in its "authorization: Bearer …" metadata: one of the configured
-// issuer, for the configured audience, within its time, and signed by a key of the issuer's. Any thread.
+// Names the caller by the JSON Web Token in its "authorization: Bearer …" metadata. The token must have the
+// configured issuer and audience, be within its time, and be signed by a key of the issuer. Any thread.
 class JwtAuthenticator final : public Authenticator {
  public:
-  // Verified tokens that are remembered, so that each is verified once.
+  // How many verified tokens are remembered, so that each is verified once.
   static constexpr std::size_t kMaxCachedTokens = 10000;
 
   // The clock must outlive this.

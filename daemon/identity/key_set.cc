@@ -52,7 +52,7 @@ std::size_t BitsOf(std::string_view big_endian) {
   return big_endian.size() * 8 - static_cast<std::size_t>(std::countl_zero(first));
 }
 
-// "jwt-svid" is SPIFFE's word for it, in the bundles of trust domains.
+// SPIFFE writes "jwt-svid" in the bundles of trust domains.
 bool IsToVerify(const dom::object& jwk) {
   if (HasKey(jwk, "use")) {
     const auto use = TextOf(jwk, "use");
@@ -165,13 +165,14 @@ bool KeySet::Key::Fits(const Algorithm& asked) const {
 }
 
 bool KeySet::Key::HasSigned(const Jws& jws) const {
-  // OpenSSL's errors would otherwise wait in this thread for whoever looks next, gRPC's TLS among them.
+  // OpenSSL's errors would otherwise stay in this thread's queue, where the next TLS operation would find
+  // them.
   const absl::Cleanup forget_errors = [] { ERR_clear_error(); };
   if (jws.signature_bytes != signature_bytes) return false;
   const std::unique_ptr<cjose_jws_t, decltype(&cjose_jws_release)> token(
       cjose_jws_import(jws.compact.data(), jws.compact.size(), nullptr), &cjose_jws_release);
   if (token == nullptr) return false;
-  // It reads the header with a parser of its own, and goes by what that sees.
+  // cjose reads the header with a parser of its own and verifies by the algorithm that this finds.
   const char* seen = cjose_header_get(cjose_jws_get_protected(token.get()), CJOSE_HDR_ALG, nullptr);
   return seen != nullptr && jws.algorithm->name == seen && cjose_jws_verify(token.get(), jwk.get(), nullptr);
 }

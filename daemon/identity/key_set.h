@@ -21,24 +21,25 @@ inline constexpr std::size_t kMaxKeys = 100;
 
 enum class Verdict {
   kVerified,
-  kUnknownKey,  // a newer key set may have the key
+  kUnknownKey,  // a newer key set may contain the key
   kRefused,
 };
 
-// An issuer's public keys, by a JWK Set (RFC 7517). Immutable; any thread.
+// An issuer's public keys, from a JWK Set (RFC 7517). Immutable; any thread.
 class KeySet {
  public:
-  // Keys that cannot verify a token are left out: another kind or curve, another use, RSA outside 2048 to
-  // 8192 bits. INVALID_ARGUMENT in fixed words where the text is no JWK Set, is too large, or leaves no key.
+  // Leaves out keys that cannot verify a token: another kind or curve, another use, RSA outside 2048 to 8192
+  // bits. INVALID_ARGUMENT, in fixed words, where the text is not a JWK Set, is too large, or has no usable
+  // key.
   static Result<std::shared_ptr<const KeySet>> Parse(std::string_view text);
 
-  // Whether the token's signature is by the key that it names, or, where it names none, by the only key that
-  // its algorithm can have.
+  // Whether the key that the token names has signed it, or, where it names none, the only key that fits its
+  // algorithm.
   Verdict Verify(const Jws& jws) const;
 
-  // Other than any other set's of this process.
+  // Unique in this process.
   std::uint64_t id() const { return id_; }
-  // Of what it was parsed from.
+  // SHA-256 of the text that it was parsed from.
   const std::string& digest() const { return digest_; }
   std::size_t size() const { return keys_.size(); }
 
@@ -51,7 +52,7 @@ class KeySet {
     Algorithm::Kind kind = Algorithm::Kind::kRsa;
     std::size_t coordinate_bytes = 0;      // 0 for RSA
     std::size_t signature_bytes = 0;       // of every signature by this key
-    const Algorithm* algorithm = nullptr;  // the only one that it is for; null: any that fits
+    const Algorithm* algorithm = nullptr;  // the only one that it may verify; null: any that fits
     std::optional<std::string> id;
 
     bool Fits(const Algorithm& asked) const;

@@ -8,7 +8,7 @@
 
 namespace tokend::identity {
 
-// Where an issuer's keys come from. Any thread.
+// An issuer's current public keys. Any thread.
 class KeySource {
  public:
   using Keys = std::shared_ptr<const KeySet>;
@@ -16,11 +16,11 @@ class KeySource {
 
   virtual ~KeySource() = default;
 
-  // Null while there are none that may be used.
+  // Null while there are no usable keys.
   virtual Keys Current() const = 0;
 
-  // Calls `then` exactly once with the keys after they have been fetched again: at once where they need not
-  // or must not be, and otherwise on another thread within kLongestWait.
+  // Calls `then` exactly once, with the keys after a fetch: before it returns where no fetch is needed or
+  // allowed, else on the loop thread within kLongestWait. `then` must not block.
   virtual void Renew(Then then) = 0;
 };
 

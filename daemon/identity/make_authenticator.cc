@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "daemon/base/overload.h"
 #include "daemon/base/read_file.h"
 #include "daemon/identity/jwt_authenticator.h"
 #include "daemon/identity/mtls_authenticator.h"
@@ -30,39 +31,48 @@ Result<KeySource::Keys> ReadKeys(const std::string& file) {
   return absl::FailedPreconditionError(file + ": " + std::string(keys.status().message()));
 }
 
+Result<Shared> MakeJwt(const std::string& listener, const config::JwtAuthentication& jwt,
+                       std::unique_ptr<KeySource> keys) {
+  return std::make_shared<JwtAuthenticator>(listener, jwt, std::move(keys), loop::SystemClock());
+}
+
 Result<Shared> MakeJwt(const std::string& listener, const config::JwtAuthentication& jwt, Shared previous,
-                       FetchObserver observer) {
+                       KeyFetching fetching) {
   const auto* before = dynamic_cast<const JwtAuthenticator*>(previous.get());
   const bool same = before != nullptr && before->Does(listener, jwt);
-  std::unique_ptr<KeySource> source;
-  if (const auto* file = std::get_if<config::JwksFile>(&jwt.jwks)) {
-    Result<KeySource::Keys> keys = ReadKeys(file->path);
-    if (!keys.ok()) return keys.status();
-    if (same && before->keys()->digest() == (*keys)->digest()) return previous;
-    source = std::make_unique<FixedKeySource>(*std::move(keys));
-  } else {
-    if (same) return previous;
-    source = std::make_unique<UrlKeySource>(std::get<config::JwksUrl>(jwt.jwks), KeyFetchTimes{},
-                                            std::move(observer));
-  }
-  return std::make_shared<JwtAuthenticator>(listener, jwt, std::move(source), loop::SystemClock());
+  return std::visit(
+      Overload{[&](const config::JwksFile& file) -> Result<Shared> {
+                 Result<KeySource::Keys> keys = ReadKeys(file.path);
+                 if (!keys.ok()) return keys.status();
+                 if (same && before->keys()->digest() == (*keys)->digest()) return previous;
+                 return MakeJwt(listener, jwt, std::make_unique<FixedKeySource>(*std::move(keys)));
+               },
+               [&](const config::JwksUrl& url) -> Result<Shared> {
+                 if (same) return previous;
+                 if (fetching.loop == nullptr) return absl::InternalError("nothing here fetches keys");
+                 return MakeJwt(listener, jwt,
+                                std::make_unique<UrlKeySource>(url, KeyFetchTimes{},
+                                                               std::move(fetching.observer), *fetching.loop));
+               }},
+      jwt.jwks);
 }
 
 }  // namespace
 
-Result<Shared> MakeAuthenticator(const config::Listener& listener, Shared previous, FetchObserver observer) {
-  const config::ListenerAuthentication& authentication = listener.authentication;
-  if (const auto* none = std::get_if<config::NoAuthentication>(&authentication)) {
-    return Make<NoneAuthenticator>(listener.name, *none, std::move(previous));
-  }
-  if (const auto* by_uid = std::get_if<config::UnixAuthentication>(&authentication)) {
-    return Make<UnixAuthenticator>(listener.name, *by_uid, std::move(previous));
-  }
-  if (const auto* mtls = std::get_if<config::MtlsAuthentication>(&authentication)) {
-    return Make<MtlsAuthenticator>(listener.name, *mtls, std::move(previous));
-  }
-  return MakeJwt(listener.name, std::get<config::JwtAuthentication>(authentication), std::move(previous),
-                 std::move(observer));
+Result<Shared> MakeAuthenticator(const config::Listener& listener, Shared previous, KeyFetching fetching) {
+  return std::visit(Overload{[&](const config::NoAuthentication& none) {
+                               return Make<NoneAuthenticator>(listener.name, none, std::move(previous));
+                             },
+                             [&](const config::UnixAuthentication& by_uid) {
+                               return Make<UnixAuthenticator>(listener.name, by_uid, std::move(previous));
+                             },
+                             [&](const config::MtlsAuthentication& mtls) {
+                               return Make<MtlsAuthenticator>(listener.name, mtls, std::move(previous));
+                             },
+                             [&](const config::JwtAuthentication& jwt) {
+                               return MakeJwt(listener.name, jwt, std::move(previous), std::move(fetching));
+                             }},
+                    listener.authentication);
 }
 
 }  // namespace tokend::identity

@@ -6,15 +6,21 @@
 #include "daemon/config/config.h"
 #include "daemon/identity/authenticator.h"
 #include "daemon/identity/url_key_source.h"
+#include "daemon/loop/curl_loop.h"
 
 namespace tokend::identity {
 
-// What tells who calls on this listener. Reads the key set that the configuration names, and fails, naming
-// the file, where that cannot be used. Answers `previous` itself, which may be null, where it already does
-// what this listener asks for: what it has cached then lives on.
-// The observer is told of each fetch of keys, where they come from a URL.
+// How keys behind a URL are fetched.
+struct KeyFetching {
+  loop::CurlLoop* loop = nullptr;  // outlives the authenticators; null: no listener may need it
+  FetchObserver observer = {};
+};
+
+// Makes the authenticator that the listener's configuration asks for. Reads the file of keys that it names,
+// and fails, naming the file, where that cannot be used. Answers `previous` itself, which may be null, where
+// that already does what the listener asks for: its cached tokens then stay.
 Result<std::shared_ptr<const Authenticator>> MakeAuthenticator(const config::Listener& listener,
                                                                std::shared_ptr<const Authenticator> previous,
-                                                               FetchObserver observer = {});
+                                                               KeyFetching fetching = {});
 
 }  // namespace tokend::identity

@@ -11,7 +11,7 @@ namespace tokend::identity {
 
 // Names the caller by the client certificate that the TLS stack has verified: its one URI SAN, which must be
 // a workload's SPIFFE ID; or, without any URI SAN, "dns:" and its one DNS SAN, a host name in lower case.
-// A certificate that has come to its end names nobody. Immutable.
+// An expired certificate names nobody. Immutable.
 class MtlsAuthenticator final : public Authenticator {
  public:
   // The clock must outlive this.

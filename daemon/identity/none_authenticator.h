@@ -8,7 +8,7 @@
 
 namespace tokend::identity {
 
-// Takes everyone for the caller that the configuration names. Immutable.
+// Names the configured caller, for every call. Immutable.
 class NoneAuthenticator final : public Authenticator {
  public:
   NoneAuthenticator(std::string listener, config::NoAuthentication configuration)

@@ -4,8 +4,8 @@
 
 namespace tokend::identity {
 
-// Whether the text is the SPIFFE ID of a workload: the SPIFFE-ID standard's form, with the path that the
-// X509-SVID standard demands of a leaf certificate. "spiffe://trust.domain/ns/shop/sa/checkout".
+// Whether the text is the SPIFFE ID of a workload: of the form of the SPIFFE-ID standard, with the path that
+// the X509-SVID standard requires in a leaf certificate. "spiffe://trust.domain/ns/shop/sa/checkout".
 bool IsWorkloadSpiffeId(std::string_view text);
 
 }  // namespace tokend::identity

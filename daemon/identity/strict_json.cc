@@ -31,7 +31,7 @@ bool RepeatsAKey(const dom::element& element) {
 std::optional<StrictJson> StrictJson::Parse(std::string_view text) {
   StrictJson json(std::make_unique<dom::parser>());
   dom::element root;
-  // Empty may be null, which is no memory to read from.
+  // An empty view may point to null, which simdjson must not read from.
   if (text.empty()) return std::nullopt;
   if (json.parser_->allocate(text.size(), kMaxNesting) != simdjson::SUCCESS ||
       json.parser_->parse(text.data(), text.size()).get(root) != simdjson::SUCCESS ||

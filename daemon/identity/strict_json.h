@@ -8,19 +8,18 @@
 
 namespace tokend::identity {
 
-// A JSON object from outside, read so that no other reader can see something else in it: valid UTF-8, no key
-// twice in any object of it, no number that a double cannot hold, and no deeper than kMaxNesting. Owned by
-// one thread.
+// A JSON object from outside that every reader understands alike: valid UTF-8, no repeated key in any of its
+// objects, no number that a double cannot hold, and not nested deeper than kMaxNesting. Owned by one thread.
 class StrictJson {
  public:
   static constexpr std::size_t kMaxNesting = 32;
 
   static std::optional<StrictJson> Parse(std::string_view text);
 
-  // Valid as long as this is.
+  // Valid as long as this lives.
   const simdjson::dom::object& object() const { return object_; }
 
-  // Whether the object has the key, and its value if that is a text.
+  // Whether the object has the key, and the key's value if that is a text.
   bool Has(std::string_view key) const;
   std::optional<std::string_view> Text(std::string_view key) const;
 
@@ -31,7 +30,7 @@ class StrictJson {
   simdjson::dom::object object_;
 };
 
-// The text under the key; nothing if there is none or it is no text.
+// The text under the key; nothing if the key is absent or its value is not a text.
 std::optional<std::string_view> TextOf(const simdjson::dom::object& object, std::string_view key);
 bool HasKey(const simdjson::dom::object& object, std::string_view key);
 

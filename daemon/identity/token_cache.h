@@ -15,8 +15,9 @@
 
 namespace tokend::identity {
 
-// Tokens that have been verified, by their SHA-256: never the tokens themselves. An entry counts for the key
-// set that it was verified with, and until it expires; past `max_entries` the oldest go. Any thread.
+// The callers of verified tokens, by the SHA-256 of the token: the cache holds no token. An entry is valid
+// for the key set that verified it, and until the token expires. Beyond `max_entries` the oldest are dropped.
+// Any thread.
 class TokenCache {
  public:
   using Digest = Sha256Digest;
@@ -24,7 +25,7 @@ class TokenCache {
 
   explicit TokenCache(std::size_t max_entries) : max_entries_(max_entries) {}
 
-  // The caller whose token it is.
+  // The token's caller; nothing without a valid entry. `now` is of the wall clock.
   std::optional<std::string> Find(const Digest& token, std::uint64_t key_set, Seconds now);
 
   void Add(const Digest& token, std::uint64_t key_set, ClaimRules::Accepted accepted);
@@ -38,7 +39,7 @@ class TokenCache {
     ClaimRules::Accepted accepted;
   };
   using Entries = std::list<Entry>;
-  // A digest's own bytes are as good as any hash of them.
+  // The bytes of a digest are already evenly distributed.
   struct Hash {
     std::size_t operator()(const Digest& digest) const {
       std::size_t hash = 0;

@@ -10,9 +10,9 @@ UnixAuthenticator::UnixAuthenticator(std::string listener, config::UnixAuthentic
 }
 
 void UnixAuthenticator::Authenticate(Evidence evidence, Done done) const {
-  if (!evidence.unix_uid) return done(absl::UnauthenticatedError("the kernel names no user of the peer"));
+  if (!evidence.unix_uid) return done(absl::UnauthenticatedError("the kernel does not name the peer's user"));
   const auto caller = names_.find(*evidence.unix_uid);
-  if (caller == names_.end()) return done(absl::UnauthenticatedError("the peer's uid is not a listed one"));
+  if (caller == names_.end()) return done(absl::UnauthenticatedError("the peer's uid is not listed"));
   done(MakeCaller(caller->second, Authentication::kUnix, listener_, std::move(evidence.peer)));
 }
 

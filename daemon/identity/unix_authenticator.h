@@ -10,7 +10,7 @@
 
 namespace tokend::identity {
 
-// Names the caller by the user that the kernel says has connected. Immutable.
+// Names the caller by the uid of the process that connected, which the kernel tells. Immutable.
 class UnixAuthenticator final : public Authenticator {
  public:
   UnixAuthenticator(std::string listener, config::UnixAuthentication configuration);

@@ -17,7 +17,7 @@ namespace tokend::issue {
 struct ConfigSnapshot {
   std::string fingerprint;  // of the configuration: in every record of the request
   policy::Policy policy;
-  std::chrono::milliseconds audit_deadline{2000};  // how long a call waits for one record
+  std::chrono::milliseconds audit_deadline{0};  // how long a call waits for one record
   std::map<std::string, std::vector<config::Limit>, std::less<>> organization_limits = {};
 };
 

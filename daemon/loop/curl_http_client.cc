@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 #include <cstring>
 #include <new>
@@ -17,9 +18,6 @@
 
 namespace tokend::loop {
 namespace {
-
-// How long CAs that have been replaced count on.
-constexpr long kCaCacheSeconds = 60;
 
 using std::chrono::milliseconds;
 
@@ -56,19 +54,19 @@ void SetSecurity(CURL* handle, const HttpClientOptions& options) {
   Set(handle, CURLOPT_PROTOCOLS_STR, options.allow_http ? "https,http" : "https");
   Set(handle, CURLOPT_FOLLOWLOCATION, 0L);
   Set(handle, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
-  // Not null but empty: the environment's http_proxy, https_proxy and all_proxy would otherwise be asked, and
-  // whoever sets them would be sent the connection that carries the key.
+  // Not null but empty: with null, libcurl would connect to the proxy that the environment's http_proxy,
+  // https_proxy or all_proxy names, and send it the connection that carries the key.
   Set(handle, CURLOPT_PROXY, "");
   Set(handle, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
   Set(handle, CURLOPT_SSL_VERIFYPEER, 1L);
   Set(handle, CURLOPT_SSL_VERIFYHOST, 2L);
   if (!options.ca_file.empty()) {
     Set(handle, CURLOPT_CAINFO, options.ca_file.c_str());
-    // Or the system's CAs would count as well.
+    // Otherwise the system's CAs would count as well.
     Set(handle, CURLOPT_CAPATH, static_cast<const char*>(nullptr));
   }
-  // Libcurl would go on with what the file held for a day.
-  Set(handle, CURLOPT_CA_CACHE_TIMEOUT, kCaCacheSeconds);
+  // Libcurl's default is a day.
+  Set(handle, CURLOPT_CA_CACHE_TIMEOUT, static_cast<long>(options.ca_max_age.count()));
 }
 
 void SetTransport(CURL* handle, const HttpClientOptions& options) {
@@ -95,18 +93,18 @@ bool SpeaksHttp2(CURL* handle) {
 
 }  // namespace
 
-// An easy handle with its one request. Used again for the next request of the same client.
-class CurlPost final : public CurlTransfer {
+// An easy handle with one request at a time, of one client.
+class CurlExchange final : public CurlTransfer {
  public:
-  explicit CurlPost(CurlHttpClient& client);
-  ~CurlPost() { curl_easy_cleanup(handle_); }
-  CurlPost(const CurlPost&) = delete;
-  CurlPost& operator=(const CurlPost&) = delete;
+  explicit CurlExchange(CurlHttpClient& client);
+  ~CurlExchange() { curl_easy_cleanup(handle_); }
+  CurlExchange(const CurlExchange&) = delete;
+  CurlExchange& operator=(const CurlExchange&) = delete;
 
-  void Start(HttpPost request, HttpClient::Done done);
+  void Start(CurlHttpClient::Method method, HttpPost request, HttpClient::Done done);
   void Stop();
   void Finish(CURLcode code) override;
-  // How it gets a connection, as long as it has none.
+  // Says how a request that has no connection yet gets one.
   void Expect(CurlHttpClient::Protocol protocol);
 
  private:
@@ -129,23 +127,22 @@ class CurlPost final : public CurlTransfer {
   Secret body_;
 };
 
-CurlPost::CurlPost(CurlHttpClient& client) : client_(client), handle_(curl_easy_init()) {
+CurlExchange::CurlExchange(CurlHttpClient& client) : client_(client), handle_(curl_easy_init()) {
   if (handle_ == nullptr) throw std::bad_alloc();
   SetSecurity(handle_, client.options_);
   SetTransport(handle_, client.options_);
   Set(handle_, CURLOPT_PRIVATE, static_cast<void*>(static_cast<CurlTransfer*>(this)));
-  Set(handle_, CURLOPT_POST, 1L);
   // Neither POSTFIELDS nor a seek function: with either, libcurl sends a POST again by itself when a reused
   // connection drops without an answer, and the server makes a second token.
-  Set(handle_, CURLOPT_READFUNCTION, &CurlPost::OnRead);
+  Set(handle_, CURLOPT_READFUNCTION, &CurlExchange::OnRead);
   Set(handle_, CURLOPT_READDATA, static_cast<void*>(this));
-  Set(handle_, CURLOPT_HEADERFUNCTION, &CurlPost::OnHeader);
+  Set(handle_, CURLOPT_HEADERFUNCTION, &CurlExchange::OnHeader);
   Set(handle_, CURLOPT_HEADERDATA, static_cast<void*>(this));
-  Set(handle_, CURLOPT_WRITEFUNCTION, &CurlPost::OnWrite);
+  Set(handle_, CURLOPT_WRITEFUNCTION, &CurlExchange::OnWrite);
   Set(handle_, CURLOPT_WRITEDATA, static_cast<void*>(this));
 }
 
-void CurlPost::Start(HttpPost request, HttpClient::Done done) {
+void CurlExchange::Start(CurlHttpClient::Method method, HttpPost request, HttpClient::Done done) {
   request_ = std::move(request);
   done_ = std::move(done);
   started_ = client_.loop_.clock().Now();
@@ -153,6 +150,7 @@ void CurlPost::Start(HttpPost request, HttpClient::Done done) {
   header_too_large_ = body_too_large_ = false;
   Set(handle_, CURLOPT_URL, request_.url.c_str());
   Set(handle_, CURLOPT_HTTPHEADER, request_.headers ? request_.headers->get() : nullptr);
+  Set(handle_, method == CurlHttpClient::Method::kPost ? CURLOPT_POST : CURLOPT_HTTPGET, 1L);
   Set(handle_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
   Expect(client_.protocol_);
   client_.loop_.Add(handle_);
@@ -160,22 +158,22 @@ void CurlPost::Start(HttpPost request, HttpClient::Done done) {
 
 // PIPEWAIT waits for a connection that is being made, to share it. Where none can be shared, connections
 // would only be made one after another.
-void CurlPost::Expect(CurlHttpClient::Protocol protocol) {
+void CurlExchange::Expect(CurlHttpClient::Protocol protocol) {
   Set(handle_, CURLOPT_PIPEWAIT, protocol == CurlHttpClient::Protocol::kHttp2 ? 1L : 0L);
 }
 
-void CurlPost::Stop() {
+void CurlExchange::Stop() {
   client_.loop_.Remove(handle_);
   Answer(Ending::kStopped, "Stopped");
 }
 
-void CurlPost::Finish(CURLcode code) {
+void CurlExchange::Finish(CURLcode code) {
   if (code == CURLE_OK) return Answer(Ending::kComplete, "");
   if (body_too_large_) return Answer(Ending::kTooLarge, "Answer body too large");
   Answer(Ending::kBroken, header_too_large_ ? kHeaderTooLarge : curl_easy_strerror(code));
 }
 
-void CurlPost::Answer(Ending ending, const char* error) {
+void CurlExchange::Answer(Ending ending, const char* error) {
   HttpAnswer answer;
   answer.sent = body_sent_ > 0 ? Sent::kYes : Sent::kNo;
   answer.ending = ending;
@@ -198,44 +196,45 @@ void CurlPost::Answer(Ending ending, const char* error) {
   done(std::move(answer));
 }
 
-std::size_t CurlPost::OnRead(char* to, std::size_t size, std::size_t count, void* self) {
-  auto& post = *static_cast<CurlPost*>(self);
-  const std::string& body = post.request_.body;
-  // Asked for more than there is: libcurl is about to send it all again.
-  if (post.body_sent_ == body.size()) return CURL_READFUNC_ABORT;
-  if (post.body_sent_ == 0) {
+std::size_t CurlExchange::OnRead(char* to, std::size_t size, std::size_t count, void* self) {
+  auto& exchange = *static_cast<CurlExchange*>(self);
+  const std::string& body = exchange.request_.body;
+  // Libcurl asks for more than there is: it is about to send the whole body again.
+  if (exchange.body_sent_ == body.size()) return CURL_READFUNC_ABORT;
+  if (exchange.body_sent_ == 0) {
     using Protocol = CurlHttpClient::Protocol;
-    post.client_.SetProtocol(SpeaksHttp2(post.handle_) ? Protocol::kHttp2 : Protocol::kHttp1);
+    exchange.client_.SetProtocol(SpeaksHttp2(exchange.handle_) ? Protocol::kHttp2 : Protocol::kHttp1);
   }
   TOKEND_FAILPOINT("post.body", "");
-  const std::size_t piece = body.copy(to, size * count, post.body_sent_);
-  post.body_sent_ += piece;
+  const std::size_t piece = body.copy(to, size * count, exchange.body_sent_);
+  exchange.body_sent_ += piece;
   return piece;
 }
 
-std::size_t CurlPost::OnHeader(char*, std::size_t size, std::size_t count, void* self) {
-  auto& post = *static_cast<CurlPost*>(self);
+std::size_t CurlExchange::OnHeader(char*, std::size_t size, std::size_t count, void* self) {
+  auto& exchange = *static_cast<CurlExchange*>(self);
   TOKEND_FAILPOINT("post.answering", "");
-  post.header_bytes_ += size * count;
-  post.header_lines_ += 1;
-  post.header_too_large_ = post.header_bytes_ > kMaxHeaderBytes || post.header_lines_ > kMaxHeaderLines;
-  return post.header_too_large_ ? 0 : size * count;
+  exchange.header_bytes_ += size * count;
+  exchange.header_lines_ += 1;
+  exchange.header_too_large_ =
+      exchange.header_bytes_ > kMaxHeaderBytes || exchange.header_lines_ > kMaxHeaderLines;
+  return exchange.header_too_large_ ? 0 : size * count;
 }
 
-std::size_t CurlPost::OnWrite(char* bytes, std::size_t size, std::size_t count, void* self) {
-  auto& post = *static_cast<CurlPost*>(self);
+std::size_t CurlExchange::OnWrite(char* bytes, std::size_t size, std::size_t count, void* self) {
+  auto& exchange = *static_cast<CurlExchange*>(self);
   const std::string_view piece(bytes, size * count);
   const std::string_view fitting =
-      piece.substr(0, post.client_.options_.max_response_size - post.body_.size());
-  post.body_.Append(fitting);
-  post.body_too_large_ = fitting.size() < piece.size();
+      piece.substr(0, exchange.client_.options_.max_response_size - exchange.body_.size());
+  exchange.body_.Append(fitting);
+  exchange.body_too_large_ = fitting.size() < piece.size();
   return fitting.size();
 }
 
 CurlHttpClient::CurlHttpClient(CurlLoop& loop, HttpClientOptions options)
     : loop_(loop), options_(std::move(options)) {
-  // Fails here, at the start, if this libcurl cannot do what is asked of it.
-  idle_.push_back(std::make_unique<CurlPost>(*this));
+  // A libcurl that lacks an option fails here, at the start.
+  idle_.push_back(std::make_unique<CurlExchange>(*this));
   SetProtocol(protocol_);
 }
 
@@ -245,21 +244,31 @@ CurlHttpClient::~CurlHttpClient() {
 }
 
 void CurlHttpClient::Post(HttpPost request, Done done) {
-  if (stopped_) return Decline(std::move(done), Ending::kStopped, "Stopped");
-  if (request.body.empty() || request.body.size() > kMaxRequestBody) {
+  if (!stopped_ && (request.body.empty() || request.body.size() > kMaxRequestBody)) {
     return Decline(std::move(done), Ending::kBroken, "Request body empty or too large");
   }
+  Begin(Method::kPost, std::move(request), std::move(done));
+}
+
+void CurlHttpClient::Get(HttpGet request, Done done) {
+  Begin(Method::kGet, {.url = std::move(request.url), .headers = std::move(request.headers), .body = ""},
+        std::move(done));
+}
+
+void CurlHttpClient::Begin(Method method, HttpPost request, Done done) {
+  if (stopped_) return Decline(std::move(done), Ending::kStopped, "Stopped");
+  assert((method == Method::kGet) == request.body.empty());
   if (std::string_view(request.url).substr(0, 5) == "http:") SetProtocol(Protocol::kHttp1);
-  std::unique_ptr<CurlPost> post;
+  std::unique_ptr<CurlExchange> exchange;
   if (idle_.empty()) {
-    post = std::make_unique<CurlPost>(*this);
+    exchange = std::make_unique<CurlExchange>(*this);
   } else {
-    post = std::move(idle_.back());
+    exchange = std::move(idle_.back());
     idle_.pop_back();
   }
-  CurlPost& started = *post;
-  running_.emplace(&started, std::move(post));
-  started.Start(std::move(request), std::move(done));
+  CurlExchange& started = *exchange;
+  running_.emplace(&started, std::move(exchange));
+  started.Start(method, std::move(request), std::move(done));
 }
 
 void CurlHttpClient::WipeCopies(std::string_view secret) { loop::WipeCopies(secret); }
@@ -270,7 +279,7 @@ void CurlHttpClient::Stop() {
 }
 
 // HTTP/1.1 needs a connection for each request under way. HTTP/2 does not, yet libcurl opens nearly as many
-// where it may. Until the first connection has said what it speaks, the others wait for it.
+// where it may. Until the first connection shows what the server speaks, the other requests wait for it.
 void CurlHttpClient::SetProtocol(Protocol protocol) {
   std::size_t connections = options_.max_connections;
   if (protocol == Protocol::kHttp2) {
@@ -279,12 +288,13 @@ void CurlHttpClient::SetProtocol(Protocol protocol) {
   }
   loop_.SetHostConnections(this, std::max<std::size_t>(connections, 1));
   if (std::exchange(protocol_, protocol) == protocol) return;
-  for (const auto& [post, owned] : running_) post->Expect(protocol);
+  for (const auto& [exchange, owned] : running_) exchange->Expect(protocol);
 }
 
-// A handle whose transfer broke may still mean to send its body again: only one that completed is used again.
-void CurlHttpClient::Release(CurlPost* post, Ending ending) {
-  auto released = running_.extract(post);
+// Only a handle whose transfer completed is used again: another may still be about to send its body again.
+void CurlHttpClient::Release(CurlExchange* exchange, Ending ending) {
+  auto released = running_.extract(exchange);
+  assert(!released.empty());
   if (ending == Ending::kComplete && idle_.size() < kMaxIdleHandles)
     idle_.push_back(std::move(released.mapped()));
 }

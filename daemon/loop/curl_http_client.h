@@ -10,11 +10,11 @@
 namespace tokend::loop {
 
 class CurlLoop;
-class CurlPost;
+class CurlExchange;
 
-// HTTP over the loop's libcurl. What it promises beyond HttpClient, whatever the server or a connection does:
-// one POST at most, no redirect, no proxy, no credentials but the request's headers, TLS 1.2 or later with a
-// verified server, bounded headers and body.
+// HTTP over the loop's libcurl. Beyond HttpClient it promises, whatever the server or a connection does: no
+// proxy, no credentials but the request's headers, TLS 1.2 or later with a verified server, bounded headers
+// and body.
 class CurlHttpClient final : public HttpClient {
  public:
   CurlHttpClient(CurlLoop& loop, HttpClientOptions options);
@@ -22,32 +22,36 @@ class CurlHttpClient final : public HttpClient {
   CurlHttpClient(const CurlHttpClient&) = delete;
   CurlHttpClient& operator=(const CurlHttpClient&) = delete;
 
-  // A body over kMaxRequestBody is refused, and after Stop everything is: as kBroken or kStopped, not sent.
+  // A body over kMaxRequestBody ends as kBroken, and any request after Stop as kStopped; neither is sent.
   void Post(HttpPost request, Done done) override;
+  void Get(HttpGet request, Done done) override;
   void WipeCopies(std::string_view secret) override;
   void Stop() override;
 
-  // Libcurl announces larger bodies with "Expect: 100-continue", which doubles the ways in which a server can
-  // answer early.
+  // Libcurl announces a larger body with "Expect: 100-continue", which gives a server more ways to answer
+  // early.
   static constexpr std::size_t kMaxRequestBody = 1048576;
 
  private:
-  friend class CurlPost;
+  friend class CurlExchange;
 
+  enum class Method { kPost, kGet };
   enum class Protocol { kHttp1, kHttp2 };
 
-  // What the server speaks: how many connections there may be follows.
+  // `request.body` is empty for a GET.
+  void Begin(Method method, HttpPost request, Done done);
+  // Sets what the server speaks, which decides how many connections there may be.
   void SetProtocol(Protocol protocol);
-  // The exchange is over; it may be gone when this returns.
-  void Release(CurlPost* post, Ending ending);
+  // The exchange is over; this may destroy it.
+  void Release(CurlExchange* exchange, Ending ending);
   void Decline(Done done, Ending ending, const char* error);
 
   CurlLoop& loop_;
   const HttpClientOptions options_;
   Protocol protocol_ = Protocol::kHttp2;
   bool stopped_ = false;
-  std::unordered_map<CurlPost*, std::unique_ptr<CurlPost>> running_;
-  std::vector<std::unique_ptr<CurlPost>> idle_;
+  std::unordered_map<CurlExchange*, std::unique_ptr<CurlExchange>> running_;
+  std::vector<std::unique_ptr<CurlExchange>> idle_;
 };
 
 }  // namespace tokend::loop

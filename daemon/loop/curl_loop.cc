@@ -16,21 +16,22 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// An idle loop looks around this often, for nothing but the rule that every wait has a bound.
+// Every wait has a bound, also that of an idle loop.
 constexpr milliseconds kLongestWait{60000};
 
-// Idle connections kept, to all hosts together. Libcurl's own default follows the number of transfers that
-// run, and so closes nearly all of them when a burst is over.
+// Idle connections that are kept, to all hosts together. Libcurl's default follows the number of running
+// transfers, so that it would close nearly all connections after a burst.
 constexpr long kMaxIdleConnections = 1024;
 
 void PrepareProcess() {
   static const bool ready = [] {
-    // With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE to us, and OpenSSL writes to sockets that may be gone.
+    // With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE to us, and OpenSSL writes to sockets that the peer may
+    // have closed.
     std::signal(SIGPIPE, SIG_IGN);
     return StartCurl();
   }();
   if (!ready) throw std::runtime_error("libcurl cannot start");
-  // Without it names resolve on the loop thread, and one dead name server stops everything.
+  // Otherwise names would resolve on the loop thread, and one dead name server would stop everything.
   const bool resolves_apart = (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_ASYNCHDNS) != 0;
   if (!resolves_apart) throw std::runtime_error("libcurl is built without an asynchronous resolver");
 }
@@ -165,7 +166,7 @@ void CurlLoop::RunTransfers() {
   while (const CURLMsg* message = curl_multi_info_read(multi_, &queued)) {
     if (message->msg != CURLMSG_DONE) continue;
     CURL* const handle = message->easy_handle;
-    const CURLcode code = message->data.result;  // Remove ends the message
+    const CURLcode code = message->data.result;  // Remove invalidates the message
     CurlTransfer* transfer = nullptr;
     curl_easy_getinfo(handle, CURLINFO_PRIVATE, &transfer);
     Remove(handle);
@@ -187,9 +188,9 @@ void CurlLoop::Wait() {
   curl_multi_poll(multi_, nullptr, 0, static_cast<int>(wait.count()), nullptr);
 }
 
-// Outside the lock, since what a task owns may post as it ends.
+// Destroys the tasks outside the lock, since the destructors of what they hold may post.
 void CurlLoop::DiscardTasks() {
-  // What they hold may call back as it ends.
+  // The destructors of what the timers hold may call this loop.
   const std::map<Deadline, Task> timers = std::exchange(timers_, {});
   deadlines_.clear();
   std::vector<Task> tasks;

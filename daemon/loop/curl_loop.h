@@ -21,7 +21,7 @@ namespace tokend::loop {
 // One HTTP exchange on a CurlLoop, found again through CURLOPT_PRIVATE of its easy handle.
 class CurlTransfer {
  public:
-  // Libcurl is done with it. The handle is out of the multi handle again. Loop thread.
+  // Libcurl has finished, and the handle has left the multi handle. Loop thread.
   virtual void Finish(CURLcode code) = 0;
 
  protected:
@@ -29,8 +29,8 @@ class CurlTransfer {
 };
 
 // The event loop of the daemon: one thread, whose idle wait is curl_multi_poll. The queue of posted tasks has
-// no limit of its own: every poster bounds what it has under way (server.max_in_flight, the ports' inboxes).
-// Start, Stop and the end belong to the owner's thread. A process with one ignores SIGPIPE.
+// no limit of its own: every poster bounds its tasks (server.max_in_flight, the ports' inboxes). Start, Stop
+// and the destructor belong to the owner's thread. A process that has one ignores SIGPIPE.
 class CurlLoop final : public EventLoop {
  public:
   CurlLoop();
@@ -41,12 +41,12 @@ class CurlLoop final : public EventLoop {
   // Begins to run what was posted. Once.
   void Start();
 
-  // Ends the thread after its present turn and waits for that. Transfers that run are left where they are:
-  // stop their clients first. Idempotent.
+  // Ends the thread after its current turn, and waits for that. Does not end transfers: stop their clients
+  // first. Idempotent.
   void Stop();
 
-  // A client on this loop's connections. It ends on the loop thread, or before Start, or after Stop; and
-  // before the loop.
+  // A client on this loop's connections. Made and destroyed on the loop thread, or before Start, or after
+  // Stop, and destroyed before the loop.
   std::unique_ptr<HttpClient> NewHttpClient(HttpClientOptions options);
 
   void Post(Task task) override;
@@ -57,8 +57,8 @@ class CurlLoop final : public EventLoop {
   // For HTTP clients. Add and Remove take handles whose CURLOPT_PRIVATE is a CurlTransfer.
   void Add(CURL* handle);
   void Remove(CURL* handle);
-  // How many connections to one host a client can use; the most that any of them says holds. Zero withdraws
-  // it. May be called from within libcurl's callbacks.
+  // How many connections to one host a client can use. The largest number of all clients is in force; zero
+  // withdraws the client's. May be called from within libcurl's callbacks.
   void SetHostConnections(const HttpClient* client, std::size_t connections);
 
  private:
@@ -79,7 +79,7 @@ class CurlLoop final : public EventLoop {
 
   std::mutex mutex_;  // guards the next four
   std::vector<Task> tasks_;
-  bool waiting_ = false;  // whoever posts first must wake the loop
+  bool waiting_ = false;  // the next Post must wake the loop
   bool stopping_ = false;
   bool stopped_ = false;
 

@@ -13,7 +13,7 @@ namespace tokend::loop {
 namespace {
 
 // Libcurl's buffer of an HTTP/2 connection has 32 KiB (lib/http2.c, H2_BUFSIZE). Smaller and larger buffers
-// belong to a transfer, and go with it.
+// belong to a transfer, and are freed with it.
 constexpr std::size_t kMinLasting = std::size_t{24} * 1024;
 constexpr std::size_t kMaxLasting = std::size_t{48} * 1024;
 
@@ -22,7 +22,7 @@ struct Block {
   std::size_t size;
 };
 
-// Those of this thread. A connection lives and ends on the thread of its loop.
+// The buffers of this thread. A connection lives and ends on the thread of its loop.
 thread_local std::vector<Block> lasting;
 
 void* Remember(void* memory, std::size_t size) {

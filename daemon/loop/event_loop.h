@@ -9,7 +9,7 @@ namespace tokend::loop {
 
 using Task = absl::AnyInvocable<void()>;
 
-// Where time comes from: `Now` for intervals, `WallNow` for records. Thread-safe.
+// The time: `Now` for intervals, `WallNow` for records. Thread-safe.
 class Clock {
  public:
   virtual ~Clock() = default;
@@ -22,20 +22,20 @@ const Clock& SystemClock();
 
 enum class TimerId : std::uint64_t {};
 
-// One thread that runs tasks one after another and owns everything that they touch: stages need no locks.
-// A task must not block. Tasks posted by one thread run in the order of posting.
+// One thread that runs tasks one after another and owns everything that they touch, so that stages need no
+// locks. A task must not block. Tasks posted by one thread run in the order of posting.
 class EventLoop {
  public:
   virtual ~EventLoop() = default;
 
-  // Runs the task on the loop thread, soon. Any thread. What is still queued when the loop has stopped is
-  // destroyed unrun, as are its timers.
+  // Runs the task on the loop thread, soon. Any thread. Tasks and timers that are left when the loop stops
+  // are destroyed without being run.
   virtual void Post(Task task) = 0;
 
   // Runs the task on the loop thread once `delay` has passed, unless cancelled. Loop thread only.
   virtual TimerId After(std::chrono::nanoseconds delay, Task task) = 0;
 
-  // Forgets a timer; one that has run or was cancelled is ignored. Loop thread only.
+  // Removes a timer. Does nothing if it has run or was cancelled. Loop thread only.
   virtual void Cancel(TimerId timer) = 0;
 
   virtual const Clock& clock() const = 0;

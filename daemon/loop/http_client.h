@@ -40,13 +40,18 @@ struct HttpPost {
   std::string body;                           // not empty
 };
 
-// Whether the server can have seen the request's body: decided by whether its first byte was asked for,
-// never by how the transfer ended.
+struct HttpGet {
+  std::string url;
+  std::shared_ptr<const HeaderList> headers;
+};
+
+// Whether the server can have seen the body of a POST: kYes once libcurl has asked for its first byte,
+// however the transfer ends.
 enum class Sent { kNo, kYes };
 
 enum class Ending {
-  kComplete,  // the whole answer is here
-  kTooLarge,  // `body` holds what fitted
+  kComplete,  // the whole answer has come
+  kTooLarge,  // `body` holds the first max_response_size bytes
   kBroken,    // no connection, reset, time-out, malformed: `error` says which
   kStopped,   // the client stopped first
 };
@@ -54,7 +59,7 @@ enum class Ending {
 struct HttpAnswer {
   Sent sent = Sent::kNo;
   Ending ending = Ending::kBroken;
-  int status = 0;  // of the final answer's header; 0: none came
+  int status = 0;  // of the final answer's header; 0: no header came
   std::optional<std::chrono::seconds> retry_after;
   Secret body;
   std::string error;  // libcurl's fixed words for the result code, for logs; empty when complete
@@ -62,7 +67,8 @@ struct HttpAnswer {
 };
 
 struct HttpClientOptions {
-  std::string ca_file;  // empty: the system's
+  std::string ca_file;                  // empty: the system's CAs
+  std::chrono::seconds ca_max_age{60};  // how long CAs that the file no longer holds still count
   bool allow_http = false;
   std::chrono::milliseconds connect_timeout{5000};
   std::chrono::milliseconds timeout{30000};
@@ -71,17 +77,21 @@ struct HttpClientOptions {
   std::size_t max_connections = 256;  // HTTP/2 takes far fewer
 };
 
-// Sends each request at most once, whatever the connection does. Loop thread only.
+// Sends requests and brings their answers; follows no redirect. Loop thread only.
 class HttpClient {
  public:
   using Done = absl::AnyInvocable<void(HttpAnswer)>;
 
   virtual ~HttpClient() = default;
 
-  // Calls `done` exactly once, on the loop thread and never from within Post.
+  // Sends the request at most once, whatever the connection does. Calls `done` exactly once, on the loop
+  // thread and never from within Post.
   virtual void Post(HttpPost request, Done done) = 0;
 
-  // Overwrites the copies of a secret that a complete answer has left in buffers which the client keeps.
+  // The same, but the request may be sent again where a connection drops before its answer.
+  virtual void Get(HttpGet request, Done done) = 0;
+
+  // Overwrites the copies of a secret that a complete answer has left in the client's buffers.
   virtual void WipeCopies(std::string_view secret) = 0;
 
   // Ends every transfer that runs: each `done` is called with Ending::kStopped before this returns.

@@ -42,11 +42,6 @@ Status Of(const config::Listener& listener, std::size_t index, const std::string
                        {status.code(), absl::StrCat("listener ", listener.name, ": ", status.message())});
 }
 
-bool IsFetched(const config::ListenerAuthentication& authentication) {
-  const auto* jwt = std::get_if<config::JwtAuthentication>(&authentication);
-  return jwt != nullptr && std::holds_alternative<config::JwksUrl>(jwt->jwks);
-}
-
 identity::FetchObserver LogOfFetches(const std::string& listener) {
   return [listener](const Status& fetched) {
     if (fetched.ok()) return;
@@ -59,7 +54,7 @@ identity::FetchObserver LogOfFetches(const std::string& listener) {
 }  // namespace
 
 Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSettings* running,
-                                      config::Contents contents) {
+                                      config::Contents contents, loop::CurlLoop* loop) {
   EdgeSettings settings;
   settings.max_in_flight = config.server.max_in_flight;
   settings.one_caller = NamesOneCaller(config.grants);
@@ -68,9 +63,10 @@ Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSe
     const EdgeSettings::Listener* before = running != nullptr ? &running->listeners[i] : nullptr;
     auto tls = ReadTls(listener, before);
     if (!tls.ok()) return Of(listener, i, "tls", tls.status());
-    if (contents == config::Contents::kFiles && IsFetched(listener.authentication)) continue;
-    auto authenticator = identity::MakeAuthenticator(
-        listener, before != nullptr ? before->authenticator : nullptr, LogOfFetches(listener.name));
+    if (contents == config::Contents::kFiles && JwksUrlOf(listener.authentication) != nullptr) continue;
+    auto authenticator =
+        identity::MakeAuthenticator(listener, before != nullptr ? before->authenticator : nullptr,
+                                    {.loop = loop, .observer = LogOfFetches(listener.name)});
     if (!authenticator.ok()) {
       return Of(listener, i, "authentication.jwt.jwks_file", authenticator.status());
     }

@@ -9,6 +9,7 @@
 #include "daemon/config/config.h"
 #include "daemon/config/contents.h"
 #include "daemon/identity/authenticator.h"
+#include "daemon/loop/curl_loop.h"
 #include "daemon/rpc/tls_context.h"
 
 namespace tokend::rpc {
@@ -27,9 +28,11 @@ struct EdgeSettings {
 
 // Reads the listeners' files. Where one is `running`, what is the same is the very same object. An error is
 // of a listener's key in the configuration, and names the listener and the file. Blocks on the file system;
-// any thread. What is read of files alone is for judging, not for serving.
+// any thread. What is read of files alone is for judging, not for serving. `loop` fetches keys that stand
+// behind a URL, and outlives the settings; null: no listener may need it.
 Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSettings* running = nullptr,
-                                      config::Contents contents = config::Contents::kAll);
+                                      config::Contents contents = config::Contents::kAll,
+                                      loop::CurlLoop* loop = nullptr);
 
 // What `next` has other keys for, in words for records: "listener cluster: certificate". Both are of the same
 // listeners.

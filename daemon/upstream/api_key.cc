@@ -42,7 +42,7 @@ KeyPointer FindVariable(const KeyRing& ring, const config::KeyEnvironment& envir
   return nullptr;
 }
 
-Result<KeyPointer> Load(const config::KeySource& source, const KeyRing& ring, const KeyRing* previous) {
+Result<KeyPointer> Load(const config::ApiKeySource& source, const KeyRing& ring, const KeyRing* previous) {
   if (const auto* environment = std::get_if<config::KeyEnvironment>(&source)) {
     KeyPointer taken = FindVariable(ring, *environment);
     if (!taken && previous != nullptr) taken = FindVariable(*previous, *environment);

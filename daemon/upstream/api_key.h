@@ -16,7 +16,7 @@ namespace tokend::upstream {
 // One organization's API key, and the how manieth it is since the daemon's start.
 struct KeyInUse {
   std::shared_ptr<const ApiKey> key;
-  config::KeySource source;
+  config::ApiKeySource source;
   std::uint64_t generation = 1;
 };
 

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <chrono>
-#include <functional>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,18 +20,12 @@ loop::HttpClientOptions HttpOptions(const config::Applivery& options);
 // thread only; Stop comes before the end.
 class AppliveryUpstream final : public Upstream {
  public:
-  // Told of each answer: its HTTP status, 0 if there was none, and how long it took. Loop thread.
-  using OnAnswer = std::function<void(int http_status, std::chrono::nanoseconds latency)>;
-
   AppliveryUpstream(const config::Applivery& options, const KeyRing& keys, loop::EventLoop& loop,
                     loop::HttpClient& client, OnAnswer on_answer);
 
-  // From here on requests carry these keys. Those that are sent go on with theirs, and so do those of an
-  // organization that is no longer among them while it is held.
-  void UseKeys(const KeyRing& keys);
-
   void Mint(IntentReceipt receipt, const MintRequest& request, Done done) override;
   std::shared_ptr<const void> Hold(const std::string& organization) override;
+  void UseKeys(const KeyRing& keys) override;
   void Stop() override;
 
  private:

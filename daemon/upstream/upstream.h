@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -7,6 +9,7 @@
 #include "absl/functional/any_invocable.h"
 #include "daemon/base/mint_outcome.h"
 #include "daemon/base/receipts.h"
+#include "daemon/upstream/api_key.h"
 
 namespace tokend::upstream {
 
@@ -24,6 +27,9 @@ class Upstream {
   // Gets the receipt back, to end the intent with.
   using Done = absl::AnyInvocable<void(IntentReceipt, MintOutcome)>;
 
+  // Told of each answer: its HTTP status, 0 where none came, and how long it took. Loop thread.
+  using OnAnswer = std::function<void(int http_status, std::chrono::nanoseconds latency)>;
+
   virtual ~Upstream() = default;
 
   // Sends at most one request, ever, for this receipt. Calls `done` exactly once, on the loop thread and
@@ -33,6 +39,10 @@ class Upstream {
   // While it is held, requests for the organization can be sent, also once the configuration no longer has
   // it. Nothing: there is no such organization.
   virtual std::shared_ptr<const void> Hold(const std::string& organization) = 0;
+
+  // Later requests carry these keys. A request that is sent keeps its key, and so does an organization that
+  // is not among them, as long as it is held.
+  virtual void UseKeys(const KeyRing& keys) = 0;
 
   // Ends what still runs: each `done` is called before this returns.
   virtual void Stop() = 0;

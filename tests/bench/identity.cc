@@ -31,6 +31,7 @@ class Issuer {
     key_set_ = fakes::JwkSet({key.Jwk(R"(,"kid":"3Rn3TLeKGC7nHgNQ9cS0IUvfLHlJhDuU1pZQ0k5h0sA")")});
     configuration_.issuer = "https://kubernetes.default.svc";
     configuration_.audience = "tokend";
+    configuration_.caller_template = "{sub}";
   }
 
   Evidence Call() const {

@@ -112,7 +112,7 @@ void Load(benchmark::State& state, CallersOf callers_of) {
       state.SkipWithError("not loaded");
       break;
     }
-    const policy::Policy policy(loaded.config->grants, loaded.config->applivery.organizations);
+    const policy::Policy policy(loaded.config->grants, loaded.config->organizations);
     benchmark::DoNotOptimize(policy);
   }
   state.counters["bytes"] = static_cast<double>(text.size());

@@ -19,6 +19,10 @@ class ScriptedHttpClient final : public loop::HttpClient {
     posted.push_back({std::move(request), std::move(done)});
   }
 
+  void Get(loop::HttpGet request, Done done) override {
+    posted.push_back({{.url = request.url, .headers = request.headers, .body = ""}, std::move(done)});
+  }
+
   void WipeCopies(std::string_view) override {}  // it keeps none
 
   void Stop() override {

@@ -31,6 +31,8 @@ class ScriptedUpstream final : public upstream::Upstream {
 
   std::shared_ptr<const void> Hold(const std::string& /*organization*/) override { return nullptr; }
 
+  void UseKeys(const upstream::KeyRing& /*keys*/) override {}
+
   // Drops the waiting POSTs without an answer.
   void Stop() override { waiting_.clear(); }
 

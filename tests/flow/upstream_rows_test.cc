@@ -78,7 +78,6 @@ class UpstreamRows : public testing::Test {
   static config::Applivery Options() {
     config::Applivery options;
     options.base_url = "https://applivery.test";
-    options.organizations = {{"acme", config::KeyFile{"unused"}}};
     return options;
   }
 

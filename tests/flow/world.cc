@@ -12,6 +12,7 @@ config::Grant EveryonesGrant() {
   grant.applications = {"*"};
   grant.scopes = {"sdk", "beta"};
   grant.default_scopes = {"sdk"};
+  grant.description_template = "{description}";
   return grant;
 }
 

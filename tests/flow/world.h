@@ -44,7 +44,7 @@ class World {
     std::size_t slots = 8;
     std::optional<config::Grant> grant = {};  // default: everyone's, without limits
     std::vector<config::Limit> organization_limits = {};
-    config::Requests requests = {};
+    config::Requests requests = {.remember = std::chrono::minutes(10), .max_entries = 100000};
     std::chrono::milliseconds audit_deadline{2000};
   };
 

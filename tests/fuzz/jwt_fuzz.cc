@@ -26,6 +26,7 @@ config::JwtAuthentication Configuration() {
   config::JwtAuthentication jwt;
   jwt.issuer = "https://issuer.example";
   jwt.audience = "tokend";
+  jwt.caller_template = "{sub}";
   jwt.trust_domain = "prod.example";
   return jwt;
 }

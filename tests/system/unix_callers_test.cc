@@ -54,7 +54,7 @@ TEST_F(UnixCallers, AreIdentifiedByTheKernelsPeerCredentials) {
   ASSERT_EQ(lstat(socket_.c_str(), &found), 0);
   EXPECT_EQ(found.st_mode & 0777, 0666U);
   EXPECT_EQ(found.st_uid, kDaemon);
-  EXPECT_NE(LineWith(tokend_->log(), {"anyone may write to the socket's folder"}), "");
+  EXPECT_NE(LineWith(tokend_->log(), {"everyone may write to the socket's folder"}), "");
 
   EXPECT_THAT(Tokenctl(kListed, {"whoami"}).out, HasSubstr("unix:checkout"));
   const Ended created = Tokenctl(kListed, {"create", "--app", "ios-app", "--org", "acme"});

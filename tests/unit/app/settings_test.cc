@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "daemon/config/contents.h"
 #include "tests/fakes/temporary_folder.h"
 #include "tests/fakes/test_authority.h"
 
@@ -70,7 +71,8 @@ class SettingsTest : public testing::Test {
 
   // What is wrong with it, a line each.
   std::vector<std::string> Errors(config::Contents contents) const {
-    auto read = ReadSettings(Path("tokend.yaml"), nullptr, contents);
+    loop::CurlLoop loop;
+    auto read = ReadSettings(Path("tokend.yaml"), contents == config::Contents::kAll ? &loop : nullptr);
     const auto* rejection = std::get_if<Rejection>(&read);
     return rejection != nullptr ? rejection->errors : std::vector<std::string>{};
   }

@@ -112,7 +112,7 @@ class AuditFixture : public testing::Test {
 
   fakes::HandCrankedLoop loop_;
   FakeDisk disk_;
-  config::AuditFile file_;
+  config::AuditFile file_{.path = "", .max_size = 256U << 20U, .keep = 30};
   OpenOptions options_;
   std::unique_ptr<QueuedAuditLog> log_;
   std::vector<PastRequest> past_;

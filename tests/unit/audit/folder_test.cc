@@ -24,7 +24,10 @@ using testing::HasSubstr;
 // Tests with a log in a real folder.
 class FolderTest : public testing::Test {
  protected:
-  FolderTest() { config_.file.emplace().path = (folder_ / "audit.jsonl").string(); }
+  FolderTest() {
+    config_.file =
+        config::AuditFile{.path = (folder_ / "audit.jsonl").string(), .max_size = 256U << 20U, .keep = 30};
+  }
 
   Status TryOpen() {
     OpenOptions options;

@@ -19,9 +19,9 @@ const std::set<std::string> kMayExpose = {
     "daemon/base/certificates.cc",            // a file of public certificates
     "daemon/base/key_file.cc",                // a file that holds a key, while the key is cut out of it
     "daemon/base/secret.h",                   // its definition
-    "daemon/identity/https_get.cc",           // the daemon's own token, on its way to an issuer
     "daemon/identity/jwt_authenticator.cc",   // a caller's token, while it is verified
     "daemon/identity/make_authenticator.cc",  // a file of public keys
+    "daemon/identity/url_key_source.cc",      // the daemon's own token, on its way to an issuer; public keys
     "daemon/rpc/caller_call.cc",              // a caller's token, on its way to its authenticator
     "daemon/rpc/tls_context.cc",              // the listeners' own TLS keys, on their way to OpenSSL
     "daemon/rpc/token_service.cc",            // a released bearer, on its way to its caller

@@ -302,13 +302,13 @@ INSTANTIATE_TEST_SUITE_P(
              "unix:///run/t.sock\n    authentication: {none: {caller: dev}}",
              "127.0.0.1:1\n    authentication: {unix: {callers: [{uid: 7, name: \"unix:a\"}]}}",
              {"4:22: error: listeners[0].authentication.unix: is only for a unix socket"}},
-        Case{
-            "UnixCallerOfAnotherKind",
-            kNone,
-            "{unix: {callers: [{uid: 7, name: \"unix:a\"}, {uid: 8, name: b}, {uid: 9, name: \"unix:\"}]}}",
-            {"4:80: error: listeners[0].authentication.unix.callers[1].name: must begin with unix: and go on",
-             "4:99: error: listeners[0].authentication.unix.callers[2].name: must begin with unix: and go "
-             "on"}},
+        Case{"UnixCallerOfAnotherKind",
+             kNone,
+             "{unix: {callers: [{uid: 7, name: \"unix:a\"}, {uid: 8, name: b}, {uid: 9, name: \"unix:\"}]}}",
+             {"4:80: error: listeners[0].authentication.unix.callers[1].name: must begin with unix: and "
+              "have a name after it",
+              "4:99: error: listeners[0].authentication.unix.callers[2].name: must begin with unix: and "
+              "have a name after it"}},
         Case{"UnixCallerTwice",
              kNone,
              "{unix: {callers: [{uid: 7, name: \"unix:a\"}, {uid: 7, name: \"unix:a\"}]}}",

@@ -59,16 +59,17 @@ TEST(Load, MapsEveryUpstreamKey) {
   const Folder folder;
   const LoadResult result = folder.Parse(kFull);
   ASSERT_THAT(result.errors, IsEmpty());
-  const Applivery& applivery = result.config->applivery;
+  const auto& applivery = std::get<Applivery>(result.config->upstream);
+  const std::vector<Organization>& organizations = result.config->organizations;
   EXPECT_EQ(applivery.base_url, "http://[::1]:8080/api");
   EXPECT_TRUE(applivery.allow_http);
   EXPECT_EQ(applivery.ca_file, folder.Path("ca.pem"));
-  ASSERT_EQ(applivery.organizations.size(), 3U);
-  EXPECT_EQ(applivery.organizations[0].name, "acme");
-  EXPECT_EQ(std::get<KeyFile>(applivery.organizations[0].api_key).path, folder.Path("api_key"));
-  EXPECT_EQ(applivery.organizations[1].name, "5e1000000000000000000001");
-  EXPECT_EQ(std::get<KeyEnvironment>(applivery.organizations[1].api_key).variable, "APPLIVERY_API_KEY");
-  EXPECT_EQ(std::get<KeyCredential>(applivery.organizations[2].api_key).name, "other-key");
+  ASSERT_EQ(organizations.size(), 3U);
+  EXPECT_EQ(organizations[0].name, "acme");
+  EXPECT_EQ(std::get<KeyFile>(organizations[0].api_key).path, folder.Path("api_key"));
+  EXPECT_EQ(organizations[1].name, "5e1000000000000000000001");
+  EXPECT_EQ(std::get<KeyEnvironment>(organizations[1].api_key).variable, "APPLIVERY_API_KEY");
+  EXPECT_EQ(std::get<KeyCredential>(organizations[2].api_key).name, "other-key");
   EXPECT_EQ(applivery.connect_timeout, milliseconds(250));
   EXPECT_EQ(applivery.timeout, seconds(45));
   EXPECT_EQ(applivery.max_in_flight, 99U);
@@ -111,15 +112,16 @@ TEST(Load, FillsInTheDocumentedDefaults) {
       folder.Parse(Folder::Replace(std::string(kMinimal), "stdout: {}", "file: {path: a}"));
   ASSERT_THAT(result.errors, IsEmpty());
   const Config& config = *result.config;
+  const auto& applivery = std::get<Applivery>(config.upstream);
   EXPECT_EQ(config.listeners[0].socket_mode, 0660U);
-  EXPECT_EQ(config.applivery.base_url, "https://api.applivery.io");
-  EXPECT_FALSE(config.applivery.allow_http);
-  EXPECT_EQ(config.applivery.ca_file, "");
-  EXPECT_EQ(config.applivery.connect_timeout, seconds(5));
-  EXPECT_EQ(config.applivery.timeout, seconds(30));
-  EXPECT_EQ(config.applivery.max_in_flight, 256U);
-  EXPECT_EQ(config.applivery.connection_max_idle, seconds(4));
-  EXPECT_EQ(config.applivery.max_response_size, 64U * 1024);
+  EXPECT_EQ(applivery.base_url, "https://api.applivery.io");
+  EXPECT_FALSE(applivery.allow_http);
+  EXPECT_EQ(applivery.ca_file, "");
+  EXPECT_EQ(applivery.connect_timeout, seconds(5));
+  EXPECT_EQ(applivery.timeout, seconds(30));
+  EXPECT_EQ(applivery.max_in_flight, 256U);
+  EXPECT_EQ(applivery.connection_max_idle, seconds(4));
+  EXPECT_EQ(applivery.max_response_size, 64U * 1024);
   EXPECT_THAT(config.grants[0].organizations, ElementsAre("*"));
   EXPECT_THAT(config.grants[0].default_scopes, ElementsAre("sdk"));
   EXPECT_EQ(config.grants[0].description_template, "{description}");
@@ -144,7 +146,7 @@ TEST(Load, WarnsOfWhatIsAllowedButUnwise) {
   EXPECT_THAT(
       result.warnings,
       ElementsAre(
-          "t.yaml:4:22: warning: listeners[0].authentication.none: whoever can connect is this "
+          "t.yaml:4:22: warning: listeners[0].authentication.none: everyone who can connect is this "
           "caller: for development only",
           "t.yaml:16:1: warning: audit: without fingerprint_key_file the key is made at start and lost "
           "at stop: tokens then cannot be matched with records of an earlier run"));

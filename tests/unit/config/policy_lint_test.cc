@@ -106,7 +106,7 @@ TEST(PolicyLint, WarnsOfACallerThatNoListenerMakes) {
     for (const std::string_view listener : kEveryKind) {
       const bool makes = std::find(row.by.begin(), row.by.end(), listener) != row.by.end();
       const auto warnings = WarningsOf({listener}, CallerGrant(row.caller));
-      const auto unmade = HasSubstr("policy.grants[0].callers[0]: no listener makes a caller of this name");
+      const auto unmade = HasSubstr("policy.grants[0].callers[0]: no listener can name a caller so");
       EXPECT_THAT(warnings, testing::Conditional(makes, testing::Not(Contains(unmade)), Contains(unmade)))
           << row.caller << " " << listener;
     }
@@ -119,13 +119,13 @@ TEST(PolicyLint, WarnsOfAGrantThatCanNeverDecide) {
   EXPECT_THAT(WarningsOf(kEveryKind, wide + Grant("narrow",
                                                   "callers: [\"ci:team-*\", dev], organizations: "
                                                   "[acme], applications: [\"ios-*\"], scopes: [sdk]")),
-              ElementsAre("policy.grants[1]: can never decide: all that it could permit is permitted by "
-                          "policy.grants[0] before it"));
+              ElementsAre("policy.grants[1]: can never decide: everything that it could permit is "
+                          "permitted by policy.grants[0] before it"));
   EXPECT_THAT(WarningsOf(kEveryKind, wide + Grant("mixed",
                                                   "callers: [\"ci:team-*\", other], applications: "
                                                   "[\"ios-*\"], scopes: [sdk]")),
-              ElementsAre("policy.grants[1].callers[0]: changes nothing: all that these callers could get by "
-                          "it they get by policy.grants[0] before it"));
+              ElementsAre("policy.grants[1].callers[0]: has no effect: everything that it could permit these "
+                          "callers is permitted by policy.grants[0] before it"));
 }
 
 TEST(PolicyLint, SaysNothingOfAGrantThatStillHasSomethingToDecide) {

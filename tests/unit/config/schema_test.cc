@@ -8,7 +8,7 @@
 #include <set>
 #include <sstream>
 
-#include "daemon/config/form.h"
+#include "daemon/config/values.h"
 #include "tests/unit/config/fixture.h"
 
 // The schema as a whole: no key without a bound, none that does nothing, none that is silently ignored.
@@ -108,12 +108,12 @@ std::string Describe(const Config& config) {
                listener.authentication);
     out << ";" << listener.max_connections_per_peer.value_or(0) << "\n";
   }
-  const Applivery& applivery = config.applivery;
+  const auto& applivery = std::get<Applivery>(config.upstream);
   out << applivery.base_url << ";" << applivery.allow_http << ";" << applivery.ca_file << ";"
       << applivery.connect_timeout.count() << ";" << applivery.timeout.count() << ";"
       << applivery.max_in_flight << ";" << applivery.connection_max_idle.count() << ";"
       << applivery.max_response_size << "\n";
-  for (const Organization& organization : applivery.organizations) {
+  for (const Organization& organization : config.organizations) {
     out << organization.name << ";" << organization.api_key.index();
     if (const auto* file = std::get_if<KeyFile>(&organization.api_key)) out << file->path;
     if (const auto* env = std::get_if<KeyEnvironment>(&organization.api_key)) out << env->variable;

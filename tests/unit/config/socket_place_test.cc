@@ -53,16 +53,16 @@ TEST_F(SocketPlaceTest, AFolderOfOnesOwnIsFine) {
 TEST_F(SocketPlaceTest, AFolderThatAnyoneMayWriteToIsAWarning) {
   ASSERT_EQ(chmod(folder_.Path("").c_str(), 0777), 0);
   EXPECT_THAT(Judge(folder_.Path("t.sock")).warnings,
-              ElementsAre("t.yaml:3:14: warning: listeners[0].address: anyone may write to the socket's "
-                          "folder, and so put another socket in its place"));
+              ElementsAre("t.yaml:3:14: warning: listeners[0].address: everyone may write to the socket's "
+                          "folder, and so replace the socket"));
 }
 
 TEST_F(SocketPlaceTest, AnotherUsersFolderIsAWarning) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can give a folder away";
   ASSERT_EQ(chown(folder_.Path("").c_str(), 12345, 12345), 0);
   EXPECT_THAT(Judge(folder_.Path("t.sock")).warnings,
-              ElementsAre("t.yaml:3:14: warning: listeners[0].address: the socket's folder is user 12345's, "
-                          "who may put another socket in its place"));
+              ElementsAre("t.yaml:3:14: warning: listeners[0].address: the socket's folder belongs to user "
+                          "12345, who may replace the socket"));
 }
 
 TEST_F(SocketPlaceTest, ASymbolicLinkThereIsAnError) {
@@ -75,7 +75,7 @@ TEST_F(SocketPlaceTest, ASymbolicLinkThereIsAnError) {
 
 TEST_F(SocketPlaceTest, AFileThereIsAnError) {
   EXPECT_THAT(Judge(folder_.Path("api_key")).errors,
-              ElementsAre("t.yaml:3:14: error: listeners[0].address: something is there that is no socket: "
+              ElementsAre("t.yaml:3:14: error: listeners[0].address: a file that is not a socket is there: "
                           "remove it first"));
 }
 

@@ -63,7 +63,8 @@ TEST(Interoperation, TakesTheTokensThatPythonMakes) {
   EXPECT_EQ(made.Judge("kubernetes", by_claims), "k8s:shop:checkout");
   names.erase("kubernetes");
 
-  EXPECT_EQ(made.Judge("spiffe"), "the token's claims give a name that another kind of authentication makes");
+  EXPECT_EQ(made.Judge("spiffe"),
+            "the token's claims give a name that is reserved for another kind of authentication");
   config::JwtAuthentication svid = Trusting();
   svid.trust_domain = "prod.example";
   EXPECT_EQ(made.Judge("spiffe", svid), "spiffe://prod.example/ns/shop/sa/checkout");

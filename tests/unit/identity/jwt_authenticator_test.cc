@@ -145,7 +145,7 @@ TEST(JwtAuthenticator, GoesByNoKeyThatTheTokenBrings) {
         std::string(R"(,"kid":"a","jku":"https://127.0.0.1:1/keys")"),
         std::string(R"(,"kid":"a","x5u":"https://127.0.0.1:1/c","x5c":["MIIB"])")}) {
     EXPECT_EQ(trust.WhatIsWrong(SignToken(own, "ES256", Header("ES256", members), Claims())),
-              "the token's signature is not by a key that it may be by");
+              "the token's signature does not verify with a key of the issuer");
     EXPECT_EQ(trust.WhatIsWrong(SignToken(EcKey(), "ES256", Header("ES256", members), Claims())), "");
   }
 }
@@ -165,7 +165,7 @@ TEST(JwtAuthenticator, WantsTheIssuerToTheLetter) {
   for (const char* issuer : {R"("https://issuer.example/")", R"("HTTPS://issuer.example")", R"("")", "null",
                              "1", R"(["https://issuer.example"])", R"("https://issuer.example\u0000")"}) {
     EXPECT_EQ(WhatIsWrongWith(Raw(R"("iss":)" + std::string(issuer) + "," + rest)),
-              "the token is not by the configured issuer");
+              "the token's issuer (iss) is not the configured one");
   }
   EXPECT_NE(WhatIsWrongWith(Raw(rest)), "");
 }
@@ -181,7 +181,7 @@ TEST(JwtAuthenticator, WantsTheAudienceAloneOrAmongOthers) {
        {"", R"(,"aud":"other")", R"(,"aud":[])", R"(,"aud":["other"])", R"(,"aud":["tokend",1])",
         R"(,"aud":[["tokend"]])", R"(,"aud":{"tokend":true})", R"(,"aud":null)", R"(,"aud":"tokend ")",
         R"(,"aud":"tokend,other")"}) {
-    EXPECT_EQ(with(audience), "the token is not for the configured audience") << audience;
+    EXPECT_EQ(with(audience), "the token's audience (aud) is not the configured one") << audience;
   }
 }
 
@@ -203,10 +203,10 @@ TEST(JwtAuthenticator, TakesATokenUntilAMinuteAfterItExpires) {
 
 TEST(JwtAuthenticator, WantsATimeAtWhichTheTokenExpires) {
   const std::string rest = R"("iss":"https://issuer.example","aud":"tokend","sub":"a")";
-  EXPECT_EQ(WhatIsWrongWith(Raw(rest)), "the token says no time at which it expires");
+  EXPECT_EQ(WhatIsWrongWith(Raw(rest)), "the token has no valid time of expiry (exp)");
   for (const char* time :
        {R"("1800000600")", "null", "[1800000600]", "-1", "1e300", "1800000600000000", "true"}) {
-    EXPECT_EQ(WhatIsWrongWith(Raw(rest + R"(,"exp":)" + time)), "the token says no time at which it expires")
+    EXPECT_EQ(WhatIsWrongWith(Raw(rest + R"(,"exp":)" + time)), "the token has no valid time of expiry (exp)")
         << time;
   }
   EXPECT_NE(WhatIsWrongWith(Raw(rest + R"(,"exp":1e999)")), "");
@@ -221,7 +221,8 @@ TEST(JwtAuthenticator, RefusesATokenOfTheFuture) {
   EXPECT_EQ(WhatIsWrongWith(Claims(R"(,"nbf":)" + at(61))), "the token is not valid yet");
   EXPECT_EQ(WhatIsWrongWith(Claims(R"(,"nbf":)" + at(60) + ".5")), "the token is not valid yet");
   EXPECT_EQ(WhatIsWrongWith(Claims(R"(,"iat":)" + at(60))), "");
-  EXPECT_EQ(WhatIsWrongWith(Claims(R"(,"iat":)" + at(61))), "the token was issued at no time that has come");
+  EXPECT_EQ(WhatIsWrongWith(Claims(R"(,"iat":)" + at(61))),
+            "the token's time of issue (iat) lies in the future");
   for (const char* key : {"nbf", "iat"}) {
     for (const char* time : {R"("1")", "null", "-5", "[]"}) {
       EXPECT_NE(WhatIsWrongWith(Claims(R"(,")" + std::string(key) + R"(":)" + time)), "") << key << time;
@@ -234,17 +235,17 @@ TEST(JwtAuthenticator, GivesOnlyNamesThatACallerMayHave) {
        {std::string("*"), std::string("ci:*"), std::string("a b"), std::string("a\\nb"),
         std::string("a\\u0000b"), std::string("\\u001b[31m"), std::string("\xC3\xA4"),
         std::string("a\\u202eb"), std::string("\\u007f"), std::string(257, 'a')}) {
-    EXPECT_EQ(WhatIsWrongWith(Claims("", subject)), "the token's claims give no name that a caller may have")
+    EXPECT_EQ(WhatIsWrongWith(Claims("", subject)), "the token's claims do not give a valid caller name")
         << subject;
   }
-  EXPECT_EQ(WhatIsWrongWith(Claims("", "")), "the token lacks a claim that the caller's name is made of");
+  EXPECT_EQ(WhatIsWrongWith(Claims("", "")), "the token lacks a claim that the caller's name needs");
   EXPECT_EQ(WhatIsWrongWith(Claims("", std::string(256, 'a'))), "");
 }
 
 TEST(JwtAuthenticator, SpeaksNoOtherKindsNames) {
   for (const char* subject : {"spiffe://prod.example/a", "dns:host.example", "unix:checkout", "unix:"}) {
     EXPECT_EQ(WhatIsWrongWith(Claims("", subject)),
-              "the token's claims give a name that another kind of authentication makes")
+              "the token's claims give a name that is reserved for another kind of authentication")
         << subject;
   }
 }
@@ -259,7 +260,7 @@ TEST(JwtAuthenticator, SpeaksSpiffeNamesOfItsTrustDomainAlone) {
         "spiffe://prod.example//a", "spiffe://prod.example.evil/a", "spiffe://other.example/a",
         "spiffe://prod.example/a?b", "spiffe://prod.example:80/a", "dns:host.example", "unix:checkout"}) {
     EXPECT_EQ(WhatIsWrongWith(Claims("", subject), jwt),
-              "the token's claims give a name that another kind of authentication makes")
+              "the token's claims give a name that is reserved for another kind of authentication")
         << subject;
   }
 }
@@ -274,7 +275,7 @@ TEST(JwtAuthenticator, MakesTheNameOfWhateverClaimsItIsTold) {
     const auto caller = Trust(JwkSet({EcKey().Jwk()}), jwt).Judge(Signed(Claims(kubernetes)));
     return caller.ok() ? caller->name() : std::string(caller.status().message());
   };
-  const std::string lacks = "the token lacks a claim that the caller's name is made of";
+  const std::string lacks = "the token lacks a claim that the caller's name needs";
   EXPECT_EQ(name("{sub}"), "ci:builder");
   EXPECT_EQ(name("k8s:{/kubernetes.io/namespace}/{/kubernetes.io/serviceaccount/name}"), "k8s:shop/checkout");
   EXPECT_EQ(name("{sub}@{iss}"), "ci:builder@https://issuer.example");
@@ -289,7 +290,7 @@ TEST(JwtAuthenticator, MakesTheNameOfWhateverClaimsItIsTold) {
 }
 
 TEST(JwtAuthenticator, RefusesASignatureThatIsNotTheKeys) {
-  const std::string what = "the token's signature is not by a key that it may be by";
+  const std::string what = "the token's signature does not verify with a key of the issuer";
   const Trust trust(JwkSet({EcKey().Jwk(R"(,"kid":"a")")}));
   const std::string header = Header("ES256", R"(,"kid":"a")");
   const std::string input = SigningInput(header, Claims());
@@ -309,7 +310,7 @@ TEST(JwtAuthenticator, RefusesASignatureThatIsNotTheKeys) {
 }
 
 TEST(JwtAuthenticator, RefusesAKeyOfAnotherTypeThanTheAlgorithms) {
-  const std::string what = "the token's signature is not by a key that it may be by";
+  const std::string what = "the token's signature does not verify with a key of the issuer";
   const TokenKey p384 = TokenKey::Ec("P-384");
   const Trust trust(JwkSet({EcKey().Jwk(R"(,"kid":"ec")"), p384.Jwk(R"(,"kid":"p384")"),
                             RsaKey().Jwk(R"(,"kid":"rsa","alg":"RS256")")}));
@@ -343,7 +344,8 @@ TEST(JwtAuthenticator, NeedsNoKeyIdWhereOneKeyAloneCanBeMeant) {
   const Trust one(JwkSet({EcKey().Jwk(R"(,"kid":"a")"), RsaKey().Jwk(R"(,"kid":"b")")}));
   EXPECT_EQ(one.WhatIsWrong(Signed(Claims())), "");
   const Trust two(JwkSet({EcKey().Jwk(R"(,"kid":"a")"), other.Jwk(R"(,"kid":"b")")}));
-  EXPECT_EQ(two.WhatIsWrong(Signed(Claims())), "the token's signature is not by a key that it may be by");
+  EXPECT_EQ(two.WhatIsWrong(Signed(Claims())),
+            "the token's signature does not verify with a key of the issuer");
   EXPECT_EQ(two.WhatIsWrong(Signed(Claims(), Header("ES256", R"(,"kid":"a")"))), "");
 }
 

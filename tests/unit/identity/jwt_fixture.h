@@ -57,6 +57,7 @@ inline config::JwtAuthentication Trusting() {
   config::JwtAuthentication jwt;
   jwt.issuer = kIssuer;
   jwt.audience = kAudience;
+  jwt.caller_template = "{sub}";
   return jwt;
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -17,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/loop/curl_loop.h"
 #include "tests/fakes/http_server.h"
 #include "tests/fakes/test_certificate.h"
 #include "tests/unit/identity/jwt_fixture.h"
@@ -34,6 +36,20 @@ using std::chrono::seconds;
 
 constexpr seconds kPatience{20};
 constexpr char kPath[] = "/openid/v1/jwks";
+
+// The loop that fetches. It outlives the sources, and observers outlive it.
+class RunningLoop {
+ public:
+  RunningLoop() { loop_.Start(); }
+  ~RunningLoop() { loop_.Stop(); }
+  RunningLoop(const RunningLoop&) = delete;
+  RunningLoop& operator=(const RunningLoop&) = delete;
+
+  operator loop::CurlLoop&() { return loop_; }  // NOLINT(google-explicit-constructor)
+
+ private:
+  loop::CurlLoop loop_;
+};
 
 // Serves one JWK Set, or whatever else the test says.
 class Issuer : public fakes::Handler {
@@ -168,19 +184,21 @@ class Caching : public testing::Test {
  protected:
   std::unique_ptr<JwtAuthenticator> Make(const Issuer& issuer, KeyFetchTimes times) {
     return std::make_unique<JwtAuthenticator>(
-        "tokens", Trusting(), std::make_unique<UrlKeySource>(issuer.Url(), times, outcomes_.Observer()),
-        clock_);
+        "tokens", Trusting(),
+        std::make_unique<UrlKeySource>(issuer.Url(), times, outcomes_.Observer(), loop_), clock_);
   }
 
   Outcomes outcomes_;
+  RunningLoop loop_;
   StandingClock clock_;
   const TokenKey old_ = TokenKey::Ec("P-256");
   const TokenKey new_ = TokenKey::Ec("P-256");
 };
 
 TEST(UrlKeySource, FetchesItsKeysAtTheStart) {
+  RunningLoop loop;
   Issuer issuer(SetOf(EcKey(), "a"));
-  UrlKeySource source(issuer.Url(), OnlyWhenAsked(hours(1)), nullptr);
+  UrlKeySource source(issuer.Url(), OnlyWhenAsked(hours(1)), nullptr, loop);
   ASSERT_NE(Renewed(source), nullptr);
   EXPECT_EQ(source.Current()->size(), 1U);
   ASSERT_EQ(issuer.requests().size(), 1U);
@@ -190,8 +208,9 @@ TEST(UrlKeySource, FetchesItsKeysAtTheStart) {
 }
 
 TEST(UrlKeySource, SendsItsTokenAndReadsItAgainEachTime) {
+  RunningLoop loop;
   Issuer issuer(SetOf(EcKey(), "a"));
-  UrlKeySource source(issuer.UrlWithToken("first\n"), OnlyWhenAsked(), nullptr);
+  UrlKeySource source(issuer.UrlWithToken("first\n"), OnlyWhenAsked(), nullptr, loop);
   ASSERT_NE(Renewed(source), nullptr);
   EXPECT_EQ(issuer.requests().back().authorization, "Bearer first");
   issuer.UrlWithToken("second");
@@ -200,18 +219,20 @@ TEST(UrlKeySource, SendsItsTokenAndReadsItAgainEachTime) {
 }
 
 TEST(UrlKeySource, FetchesAgainByItself) {
+  RunningLoop loop;
   Issuer issuer(SetOf(EcKey(), "a"));
   KeyFetchTimes times = OnlyWhenAsked(hours(1));
   times.period = milliseconds(1);
-  const UrlKeySource source(issuer.Url(), times, nullptr);
+  const UrlKeySource source(issuer.Url(), times, nullptr, loop);
   EXPECT_TRUE(Eventually([&] { return issuer.requests().size() >= 3; }));
 }
 
 TEST(UrlKeySource, AsksNoProxy) {
+  RunningLoop loop;
   ASSERT_EQ(setenv("https_proxy", "http://127.0.0.1:1", 1), 0);
   ASSERT_EQ(setenv("all_proxy", "http://127.0.0.1:1", 1), 0);
   Issuer issuer(SetOf(EcKey(), "a"));
-  UrlKeySource source(issuer.Url(), OnlyWhenAsked(), nullptr);
+  UrlKeySource source(issuer.Url(), OnlyWhenAsked(), nullptr, loop);
   EXPECT_NE(Renewed(source), nullptr);
   unsetenv("https_proxy");
   unsetenv("all_proxy");
@@ -238,7 +259,8 @@ TEST(UrlKeySource, TakesNothingButAKeySetFromTheRightServer) {
     Issuer issuer("");
     issuer.Answer(bad.reply);
     Outcomes outcomes;
-    UrlKeySource source(issuer.Url(), OnlyWhenAsked(), outcomes.Observer());
+    RunningLoop loop;
+    UrlKeySource source(issuer.Url(), OnlyWhenAsked(), outcomes.Observer(), loop);
     EXPECT_EQ(outcomes.Await(1)[0].message(), bad.error);
     EXPECT_EQ(source.Current(), nullptr);
     EXPECT_EQ(issuer.requests().size(), 1U);
@@ -252,7 +274,8 @@ TEST(UrlKeySource, TrustsOnlyTheConfiguredAuthorityAndTheRightHost) {
   by_another_authority.ca_file = "/etc/ssl/certs/ca-certificates.crt";
   for (const config::JwksUrl& url : {by_another_authority, another_host.Url()}) {
     Outcomes outcomes;
-    const UrlKeySource source(url, OnlyWhenAsked(), outcomes.Observer());
+    RunningLoop loop;
+    const UrlKeySource source(url, OnlyWhenAsked(), outcomes.Observer(), loop);
     EXPECT_FALSE(outcomes.Await(1)[0].ok());
     EXPECT_EQ(source.Current(), nullptr);
   }
@@ -262,7 +285,8 @@ TEST(UrlKeySource, SaysWhyItsTokenCannotBeSent) {
   const Issuer issuer("");
   for (const char* token : {"", "two words", "a\nb", "\x01"}) {
     Outcomes outcomes;
-    const UrlKeySource source(issuer.UrlWithToken(token), OnlyWhenAsked(), outcomes.Observer());
+    RunningLoop loop;
+    const UrlKeySource source(issuer.UrlWithToken(token), OnlyWhenAsked(), outcomes.Observer(), loop);
     const std::string message(outcomes.Await(1)[0].message());
     EXPECT_EQ(message.find(issuer.UrlWithToken(token).token_file), 0U) << message;
   }
@@ -270,10 +294,11 @@ TEST(UrlKeySource, SaysWhyItsTokenCannotBeSent) {
 }
 
 TEST(UrlKeySource, ServesOldKeysWhileTheServerIsDownButNotForever) {
+  RunningLoop loop;
   Issuer issuer(SetOf(EcKey(), "a"));
   KeyFetchTimes times = OnlyWhenAsked();
   times.max_age = seconds(1);
-  UrlKeySource source(issuer.Url(), times, nullptr);
+  UrlKeySource source(issuer.Url(), times, nullptr, loop);
   ASSERT_NE(Renewed(source), nullptr);
   const KeySource::Keys first = source.Current();
   issuer.server().Stop();
@@ -288,7 +313,8 @@ TEST(UrlKeySource, GetsItsKeysOnceTheServerIsThere) {
   KeyFetchTimes times = OnlyWhenAsked(milliseconds(20));
   times.first_retry = milliseconds(1);
   Outcomes outcomes;
-  const UrlKeySource source(issuer.Url(), times, outcomes.Observer());
+  RunningLoop loop;
+  const UrlKeySource source(issuer.Url(), times, outcomes.Observer(), loop);
   EXPECT_FALSE(outcomes.Await(3)[2].ok());
   EXPECT_EQ(source.Current(), nullptr);
   issuer.server().Start();
@@ -296,32 +322,37 @@ TEST(UrlKeySource, GetsItsKeysOnceTheServerIsThere) {
 }
 
 TEST(UrlKeySource, EndsAFetchThatTakesTooLong) {
+  RunningLoop loop;
   Issuer issuer("");
   issuer.Answer(fakes::Reply{.action = fakes::Action::kBlackHole, .headers = {}, .body = ""});
   KeyFetchTimes times = OnlyWhenAsked();
   times.longest = milliseconds(100);
-  UrlKeySource source(issuer.Url(), times, nullptr);
+  UrlKeySource source(issuer.Url(), times, nullptr, loop);
   EXPECT_EQ(Renewed(source), nullptr);
 }
 
 TEST(UrlKeySource, AnswersWhoWaitsWhenItEnds) {
+  RunningLoop loop;
   Issuer issuer("");
   issuer.Answer(fakes::Reply{.action = fakes::Action::kBlackHole, .headers = {}, .body = ""});
   KeyFetchTimes times = OnlyWhenAsked();
   times.longest = hours(1);
-  auto source = std::make_unique<UrlKeySource>(issuer.Url(), times, nullptr);
+  auto source = std::make_unique<UrlKeySource>(issuer.Url(), times, nullptr, loop);
   ASSERT_TRUE(Eventually([&] { return issuer.requests().size() == 1; }));
-  bool answered = false;
-  source->Renew([&answered](const KeySource::Keys& keys) { answered = keys == nullptr; });
-  EXPECT_FALSE(answered);
+  std::promise<KeySource::Keys> answer;
+  std::future<KeySource::Keys> answered = answer.get_future();
+  source->Renew([&answer](KeySource::Keys keys) { answer.set_value(std::move(keys)); });
+  EXPECT_EQ(answered.wait_for(seconds(0)), std::future_status::timeout);
   source.reset();
-  EXPECT_TRUE(answered);
+  ASSERT_EQ(answered.wait_for(kPatience), std::future_status::ready);
+  EXPECT_EQ(answered.get(), nullptr);
 }
 
 TEST(UrlKeySource, MayEndByTheHandOfWhoWaited) {
+  RunningLoop loop;
   Issuer issuer(SetOf(EcKey(), "a"));
   issuer.Answer(fakes::Reply{.headers = {}, .body = SetOf(EcKey(), "a"), .delay = milliseconds(20)});
-  auto source = std::make_shared<UrlKeySource>(issuer.Url(), OnlyWhenAsked(), nullptr);
+  auto source = std::make_shared<UrlKeySource>(issuer.Url(), OnlyWhenAsked(), nullptr, loop);
   std::promise<void> end;
   const std::future<void> ended = end.get_future();
   source->Renew([end = std::move(end), &source](const KeySource::Keys&) mutable {
@@ -333,12 +364,13 @@ TEST(UrlKeySource, MayEndByTheHandOfWhoWaited) {
 
 void ExitWhileTheThreadStillRuns() {
   static std::promise<void> exiting;
+  static RunningLoop loop;
   {
     Issuer issuer(SetOf(EcKey(), "a"));
-    auto source = std::make_shared<UrlKeySource>(issuer.Url(), OnlyWhenAsked(), nullptr);
+    auto source = std::make_shared<UrlKeySource>(issuer.Url(), OnlyWhenAsked(), nullptr, loop);
     std::promise<void> end;
     const std::future<void> ended = end.get_future();
-    // What the thread does last, and not before the process has begun to end.
+    // Holds the thread until the process has begun to end.
     std::shared_ptr<void> last(nullptr, [](void*) {
       exiting.get_future().wait();
       std::this_thread::sleep_for(milliseconds(50));
@@ -360,11 +392,12 @@ TEST(UrlKeySourceDeathTest, TheProcessEndsAfterAThreadWhoseSourceEndedByItsHand)
 }
 
 TEST(UrlKeySource, HoldsABoundedNumberOfCalls) {
+  RunningLoop loop;
   Issuer issuer("");
   issuer.Answer(fakes::Reply{.action = fakes::Action::kBlackHole, .headers = {}, .body = ""});
-  int answered = 0;
+  std::atomic<int> answered = 0;
   {
-    UrlKeySource source(issuer.Url(), OnlyWhenAsked(), nullptr);
+    UrlKeySource source(issuer.Url(), OnlyWhenAsked(), nullptr, loop);
     ASSERT_TRUE(Eventually([&] { return issuer.requests().size() == 1; }));
     for (std::size_t i = 0; i < UrlKeySource::kMaxWaiting; ++i) {
       source.Renew([&answered](const KeySource::Keys&) { ++answered; });
@@ -373,7 +406,41 @@ TEST(UrlKeySource, HoldsABoundedNumberOfCalls) {
     source.Renew([&answered](const KeySource::Keys&) { ++answered; });
     EXPECT_EQ(answered, 1);
   }
-  EXPECT_EQ(answered, static_cast<int>(UrlKeySource::kMaxWaiting) + 1);
+  EXPECT_TRUE(Eventually([&] { return answered == static_cast<int>(UrlKeySource::kMaxWaiting) + 1; }));
+}
+
+TEST(UrlKeySource, AnswersWhoWaitsWhereTheLoopHasStopped) {
+  loop::CurlLoop loop;
+  int answered = 0;
+  const auto count = [&answered](const KeySource::Keys& keys) { answered += keys == nullptr ? 1 : 0; };
+  {
+    UrlKeySource source({.url = "https://127.0.0.1:1/", .ca_file = "", .token_file = ""}, OnlyWhenAsked(),
+                        nullptr, loop);
+    source.Renew(count);
+    EXPECT_EQ(answered, 0);
+  }
+  loop.Stop();
+  EXPECT_EQ(answered, 1);
+}
+
+TEST(UrlKeySource, LetsTheLoopTurnBetweenTwoCallsThatItAnswers) {
+  RunningLoop loop;
+  Issuer issuer("");
+  issuer.Answer(fakes::Reply{.headers = {}, .body = SetOf(EcKey(), "a"), .delay = milliseconds(100)});
+  UrlKeySource source(issuer.Url(), OnlyWhenAsked(), nullptr, loop);
+  // Loop thread only.
+  std::string turns;
+  std::promise<void> all;
+  source.Renew([&](const KeySource::Keys&) {
+    turns += "1";
+    static_cast<loop::CurlLoop&>(loop).Post([&] { turns += "x"; });
+  });
+  source.Renew([&](const KeySource::Keys&) {
+    turns += "2";
+    all.set_value();
+  });
+  ASSERT_EQ(all.get_future().wait_for(kPatience), std::future_status::ready);
+  EXPECT_EQ(turns, "1x2");
 }
 
 TEST_F(Caching, WaitsForTheFirstKeys) {
@@ -389,7 +456,7 @@ TEST_F(Caching, KnowsNobodyWithoutKeys) {
   for (int i = 0; i < 2; ++i) {
     const auto caller = Await(Begin(*authenticator, TokenOf(old_, "old")));
     EXPECT_EQ(caller.status().code(), absl::StatusCode::kUnauthenticated);
-    EXPECT_EQ(caller.status().message(), "there are no keys of the issuer");
+    EXPECT_EQ(caller.status().message(), "the issuer's keys are not available");
   }
 }
 

@@ -71,6 +71,15 @@ class Client {
     return answers;
   }
 
+  HttpAnswer Get(const std::string& url) {
+    std::promise<HttpAnswer> answered;
+    Run([&] {
+      client_->Get({.url = url, .headers = nullptr},
+                   [&answered](HttpAnswer answer) { answered.set_value(std::move(answer)); });
+    });
+    return answered.get_future().get();
+  }
+
   HttpAnswer Ask(const std::string& url, std::string body = kBody) {
     std::future<HttpAnswer> answer = Begin(url, std::move(body));
     if (answer.wait_for(kPatience) == std::future_status::ready) return answer.get();

@@ -579,6 +579,38 @@ TEST_F(SlowNames, DoNotHoldUpTheStop) {
   EXPECT_EQ(slow.get().ending, Ending::kStopped);
 }
 
+TEST(CurlHttpClient, GetsWithoutABody) {
+  ScriptedServer server(AnswerAll);
+  Client client;
+  // On handles that have sent a POST as well.
+  for (int i = 0; i < 2; ++i) {
+    const HttpAnswer answer = client.Get(server.Url());
+    EXPECT_EQ(answer.ending, Ending::kComplete) << answer.error;
+    EXPECT_EQ(answer.sent, Sent::kNo);
+    EXPECT_EQ(Text(answer), "fine");
+    EXPECT_EQ(client.Ask(server.Url()).sent, Sent::kYes);
+  }
+  const std::string received = server.received();
+  EXPECT_TRUE(received.starts_with("GET /path HTTP/1.1\r\n")) << received;
+  EXPECT_NE(received.find(kBody + std::string("GET /path HTTP/1.1\r\n")), std::string::npos) << received;
+}
+
+TEST(CurlHttpClient, GetsNothingBeyondItsBounds) {
+  ScriptedServer server([](Connection& c) {
+    c.ReadRequest();
+    c.Send(HttpAnswerText(302, "moved", "Location: /elsewhere\r\n"));
+    c.ReadRequest();
+    c.Send(HttpAnswerText(200, std::string(65537, 'x')));
+  });
+  Client client;
+  EXPECT_EQ(client.Get(server.Url()).status, 302);
+  EXPECT_EQ(client.Get(server.Url()).ending, Ending::kTooLarge);
+  HttpClientOptions https_only = Options();
+  https_only.allow_http = false;
+  Client secure(https_only);
+  EXPECT_EQ(secure.Get(server.Url()).ending, Ending::kBroken);
+}
+
 TEST(CurlHttpClient, StopEndsWhatRuns) {
   std::promise<void> read;
   ScriptedServer server([&](Connection& c) {

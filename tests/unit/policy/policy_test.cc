@@ -23,6 +23,7 @@ config::Grant MobileCi() {
   grant.applications = {"ios-app", "android-*"};
   grant.scopes = {"sdk", "beta", "alpha"};
   grant.default_scopes = {"sdk"};
+  grant.description_template = "{description}";
   return grant;
 }
 

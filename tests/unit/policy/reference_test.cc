@@ -82,6 +82,7 @@ class RandomPolicy {
     grant.scopes = {OneOf({"sdk", "x"})};
     if (random_() % 2 == 0) grant.scopes.emplace_back("y");
     grant.default_scopes = {grant.scopes.front()};
+    grant.description_template = "{description}";
     return grant;
   }
 

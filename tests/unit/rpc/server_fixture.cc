@@ -156,7 +156,8 @@ int TcpConnectError(std::uint16_t port) {
 ServerTest::ServerTest()
     : current_(std::make_shared<issue::ConfigSnapshot>(
           issue::ConfigSnapshot{"", {{MobileGrant()}, {{"acme", config::KeyFile{"/key"}}}}})) {
-  config_.applivery.organizations.push_back({"acme", config::KeyFile{"/key"}});
+  config_.server.max_in_flight = 1024;
+  config_.organizations.push_back({"acme", config::KeyFile{"/key"}});
 }
 
 ServerTest::~ServerTest() { server_.reset(); }
@@ -169,6 +170,7 @@ config::Grant ServerTest::MobileGrant() {
   grant.applications = {"ios-app", "android-*"};
   grant.scopes = {"sdk"};
   grant.default_scopes = {"sdk"};
+  grant.description_template = "{description}";
   grant.limits = {{"minute", 10, std::chrono::minutes(1), 5}};
   return grant;
 }
@@ -177,6 +179,7 @@ config::Listener ServerTest::UnixListener() const {
   config::Listener listener;
   listener.name = "pod";
   listener.address = config::UnixAddress{SocketPath()};
+  listener.socket_mode = 0660;
   listener.authentication = config::NoAuthentication{"dev"};
   return listener;
 }

@@ -173,7 +173,8 @@ TEST_F(Ledger, WhoIsToldOfARefusalMayTryAgainAtOnce) {
 
 TEST(EndedLedger, CallsNobodyThoughItEndsWhileItTells) {
   fakes::HandCrankedLoop loop;
-  auto ledger = std::make_unique<RequestLedger>(loop, config::Requests{});
+  auto ledger =
+      std::make_unique<RequestLedger>(loop, config::Requests{.remember = minutes(10), .max_entries = 4});
   int told = 0;
   for (int joiner = 0; joiner < 4; ++joiner) {
     ledger->ClaimRequest("a", DigestFor("ci"), &joiner, [&](const Claim&) {

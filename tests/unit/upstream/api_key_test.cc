@@ -25,7 +25,7 @@ class ApiKeyFrom : public testing::Test {
     return path;
   }
 
-  static Result<KeyRing> Ring(const config::KeySource& source, const KeyRing* previous = nullptr) {
+  static Result<KeyRing> Ring(const config::ApiKeySource& source, const KeyRing* previous = nullptr) {
     return ReadKeys({{.name = "acme", .api_key = source}}, previous);
   }
 

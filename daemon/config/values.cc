@@ -1,4 +1,4 @@
-#include "daemon/config/form.h"
+#include "daemon/config/values.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "daemon/config/form.h"
+#include "daemon/config/values.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

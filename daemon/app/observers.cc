@@ -1,0 +1,97 @@
+#include "daemon/app/observers.h"
+
+#include <chrono>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "daemon/telemetry/log.h"
+
+namespace tokend::app {
+namespace {
+
+using config::LogLevel;
+using std::chrono::nanoseconds;
+using telemetry::Log;
+
+// How metrics and the log name an obstacle.
+struct ObstacleNames {
+  telemetry::Metrics::Obstacle metric;
+  const char* comes;
+  const char* goes;
+};
+
+ObstacleNames NamesOf(upstream::Obstacle obstacle) {
+  using Metric = telemetry::Metrics::Obstacle;
+  switch (obstacle) {
+    case upstream::Obstacle::kBreaker:
+      return {Metric::kBreakerOpen, "upstream.breaker_opened", "upstream.breaker_closed"};
+    case upstream::Obstacle::kRejectedKey:
+      return {Metric::kKeyRejected, "upstream.key_rejected", "upstream.key_accepted"};
+    case upstream::Obstacle::kPause:
+      break;
+  }
+  return {Metric::kPaused, "upstream.paused", "upstream.resumed"};
+}
+
+}  // namespace
+
+audit::Hooks AuditHooks(telemetry::Metrics& metrics) {
+  audit::Hooks hooks;
+  hooks.on_health = [](audit::Health health, std::string_view words) {
+    const bool writable = health == audit::Health::kWritable;
+    Log(writable ? LogLevel::kInfo : LogLevel::kError, writable ? "audit.recovered" : "audit.failed",
+        {{"detail", words}});
+  };
+  hooks.on_checkpoint = [](std::uint64_t sequence, std::string_view prev) {
+    Log(LogLevel::kInfo, "audit.checkpoint", {{"seq", static_cast<std::int64_t>(sequence)}, {"prev", prev}});
+  };
+  hooks.on_durable = [&metrics](nanoseconds took) { metrics.AuditAppended(took); };
+  return hooks;
+}
+
+state::Observer StateObserver(telemetry::Metrics& metrics) {
+  return {
+      .on_entries = [&metrics](std::size_t entries) { metrics.SetLedgerEntries(entries); },
+      .on_queue = [&metrics](const std::string& organization,
+                             std::size_t waiting) { metrics.SetTurnQueue(organization, waiting); },
+      .on_turn = [&metrics](nanoseconds waited) { metrics.TurnCame(waited); },
+      .on_reach =
+          [&metrics](const Status& reach) {
+            metrics.SetRedisReachable(reach.ok());
+            Log(reach.ok() ? LogLevel::kInfo : LogLevel::kWarning,
+                reach.ok() ? "redis.reached" : "redis.unreachable",
+                {{"detail", std::string(reach.message())}});
+          },
+  };
+}
+
+upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metrics) {
+  using Standing = std::set<std::pair<std::string, upstream::Obstacle>>;
+  return [&metrics, standing = Standing()](const std::string& organization, upstream::Obstacle obstacle,
+                                           bool stands) mutable {
+    const ObstacleNames names = NamesOf(obstacle);
+    metrics.SetObstacle(organization, names.metric, stands);
+    if (stands) {
+      standing.emplace(organization, obstacle);
+    } else if (standing.erase({organization, obstacle}) == 0) {
+      return;  // at the start every organization is reported without it: nothing has changed
+    }
+    Log(stands ? LogLevel::kWarning : LogLevel::kInfo, stands ? names.comes : names.goes,
+        {{"organization", organization}});
+  };
+}
+
+upstream::Upstream::OnAnswer AnswerObserver(telemetry::Metrics& metrics) {
+  return [&metrics](int status, nanoseconds latency) { metrics.UpstreamAnswered(status, latency); };
+}
+
+issue::RetryPolicy::OnBudget RetryBudgetObserver(telemetry::Metrics& metrics) {
+  return [&metrics](const std::string& organization, double retries) {
+    metrics.SetRetryBudget(organization, retries);
+  };
+}
+
+}  // namespace tokend::app

@@ -1,0 +1,64 @@
+#include "daemon/app/state_factory.h"
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <thread>
+#include <utility>
+#include <variant>
+
+#include "daemon/app/signals.h"
+#include "daemon/state/memory_state.h"
+
+namespace tokend::app {
+namespace {
+
+using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kLongestReach{5};
+constexpr std::chrono::milliseconds kReachLook{10};
+
+}  // namespace
+
+StateHome::StateHome(const config::Config& config, std::optional<state::RedisSecrets> secrets,
+                     loop::EventLoop& loop, state::Observer observer) {
+  const auto* redis = std::get_if<config::RedisState>(&config.state);
+  assert((redis != nullptr) == secrets.has_value());
+  if (redis == nullptr) {
+    state_ = std::make_unique<state::MemoryState>(loop, config.requests, std::move(observer));
+    return;
+  }
+  redis_.emplace(loop, state::RedisConnection::Options{.address = redis->address,
+                                                       .username = redis->username,
+                                                       .password = std::move(secrets->password)});
+  auto shared = std::make_unique<state::RedisState>(
+      loop, *redis_,
+      state::RedisState::Options{config.requests, redis->on_failure, std::move(secrets->encryption_key)},
+      std::move(observer));
+  shared_ = shared.get();
+  state_ = std::move(shared);
+}
+
+void StateHome::Restore(const std::vector<audit::PastRequest>& past, const loop::Clock& clock) {
+  for (const audit::PastRequest& request : past) {
+    // Where the clock was set back, the record's time lies ahead: the intent then counts as made now.
+    const auto age = std::max(std::chrono::ceil<nanoseconds>(clock.WallNow() - request.time), nanoseconds(0));
+    state_->Restore(request.request_id,
+                    state::DigestOf(request.caller, request.organization, request.application, request.scopes,
+                                    request.description),
+                    {.reason = Reason::kOutcomeUnknown,
+                     .detail = "its token may have been created before a restart that lost the bearer",
+                     .audit_sequence = request.ended_by},
+                    clock.Now() - age);
+  }
+}
+
+void StateHome::AwaitReach() const {
+  const auto deadline = steady_clock::now() + kLongestReach;
+  while (shared_ != nullptr && !shared_->reach().ok() && steady_clock::now() < deadline && !IsStopPending()) {
+    std::this_thread::sleep_for(kReachLook);
+  }
+}
+
+}  // namespace tokend::app
