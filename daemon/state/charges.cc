@@ -3,6 +3,7 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 
 namespace tokend::state {
@@ -22,6 +23,7 @@ LimitKey KeyOf(std::initializer_list<std::string_view> parts) {
 }
 
 Failure RateLimited(const std::vector<SpentLimit>& spent, TimePoint now) {
+  assert(!spent.empty());
   Failure failure{.reason = Reason::kRateLimited, .detail = "spent:"};
   TimePoint until = now;
   for (const SpentLimit& limit : spent) {

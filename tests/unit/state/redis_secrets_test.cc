@@ -1,5 +1,3 @@
-#include "daemon/state/redis_secrets.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -8,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "daemon/state/redis/secrets.h"
 
 namespace tokend::state {
 namespace {
