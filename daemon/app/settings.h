@@ -9,7 +9,7 @@
 #include "daemon/config/config.h"
 #include "daemon/loop/curl_loop.h"
 #include "daemon/rpc/edge_settings.h"
-#include "daemon/state/redis_secrets.h"
+#include "daemon/state/redis/secrets.h"
 #include "daemon/upstream/api_key.h"
 
 namespace tokend::app {

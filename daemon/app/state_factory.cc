@@ -8,7 +8,7 @@
 #include <variant>
 
 #include "daemon/app/signals.h"
-#include "daemon/state/memory_state.h"
+#include "daemon/state/memory/memory_state.h"
 
 namespace tokend::app {
 namespace {

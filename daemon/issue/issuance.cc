@@ -70,10 +70,10 @@ void Issuance::Admit() {
        .request_id_origin = request_.request_id_origin(),
        .charges = obstacle_ ? state::Charges{} : charges_,
        .latest = LatestTurn()},
-      this, [self = shared_from_this()](state::Claim claim) { self->OnAdmitted(std::move(claim)); });
+      this, [self = shared_from_this()](state::AdmitResult claim) { self->OnAdmitted(std::move(claim)); });
 }
 
-void Issuance::OnAdmitted(state::Claim claim) {
+void Issuance::OnAdmitted(state::AdmitResult claim) {
   if (auto* answered = std::get_if<state::Answered>(&claim)) return Replay(*answered);
   if (const auto* failure = std::get_if<Failure>(&claim)) return Fail(*failure);
   TOKEND_FAILPOINT("claimed", "");

@@ -52,7 +52,7 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
   enum class CallerIs { kWaiting, kGone };
 
   void Admit();
-  void OnAdmitted(state::Claim claim);
+  void OnAdmitted(state::AdmitResult claim);
   void Spend();
   void Queue();
   void OnTurn();

@@ -1,6 +1,7 @@
 #include "daemon/state/charges.h"
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 
 #include "daemon/base/sha256.h"
@@ -21,6 +22,7 @@ LimitKey KeyOf(std::initializer_list<std::string_view> parts) {
 }
 
 Failure RateLimited(const std::vector<SpentLimit>& spent, TimePoint now) {
+  assert(!spent.empty());
   Failure failure{.reason = Reason::kRateLimited, .detail = "spent:"};
   TimePoint until = now;
   for (const SpentLimit& limit : spent) {

@@ -10,13 +10,14 @@
 
 #include "daemon/base/failure.h"
 #include "daemon/state/gcra.h"
+#include "daemon/state/redis_clock.h"
 
 namespace tokend::state {
 
-// Names one bucket: the first half of a SHA-256 of whose it is and of the limit's name.
+// Names one bucket: the first half of a SHA-256 of its owner's name and the limit's name.
 using LimitKey = std::array<unsigned char, 16>;
 
-// Each part counts as it stands: no two lists of parts have the same key.
+// Each part is hashed with its length, so that no two lists of parts have the same key.
 LimitKey KeyOf(std::initializer_list<std::string_view> parts);
 
 // One token of one limit.
@@ -26,32 +27,38 @@ struct Charge {
   std::string subject;  // "<grant or organization>/<limit>"
 };
 
-// What one request spends: all or none.
+// What one request spends: all of it or nothing.
 struct Charges {
-  std::vector<Charge> own;  // of the caller and its grant: where one is spent, the request is refused
-  std::vector<Charge> organization;  // where one of these alone is spent, the request waits for its fair turn
-  std::string organization_name;     // whose turns they are
-  std::string caller;                // among whom turns are shared
+  // Of the caller and its grant. If one of these limits is used up, the request is refused.
+  std::vector<Charge> own;
+  // Of the organization. If only these limits are used up, the request waits for its turn in a fair queue.
+  std::vector<Charge> organization;
+  std::string organization_name;  // whose queue it is
+  std::string caller;             // the queue shares turns among callers
 
   bool empty() const { return own.empty() && organization.empty(); }
 };
 
-// When a request's charges were spent, by the clock of who holds the limits.
-struct Spent {
-  TimePoint own;           // when it came
-  TimePoint organization;  // when its turn came
+// When a request's charges were spent.
+template <class Time>
+struct SpentAt {
+  Time own;           // when the request came
+  Time organization;  // when its turn came
 };
+using SpentHere = SpentAt<TimePoint>;     // in this process's memory
+using SpentInRedis = SpentAt<RedisTime>;  // in Redis, by its clock
+using Spent = std::variant<SpentHere, SpentInRedis>;
 
-// All are spent, or none.
+// The charges are spent, or none of them is.
 using SpendResult = std::variant<Spent, Failure>;
 
-// A limit that a request found spent, and when that ends.
+// A limit that is used up, and when it has a token again.
 struct SpentLimit {
   std::string_view subject;
   TimePoint until;
 };
 
-// RATE_LIMITED, one violation a limit. `spent` is not empty.
+// RATE_LIMITED, with one violation for each limit. `spent` is not empty.
 Failure RateLimited(const std::vector<SpentLimit>& spent, TimePoint now);
 
 }  // namespace tokend::state

@@ -1,6 +1,7 @@
 #include "daemon/state/expiries.h"
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 
 namespace tokend::state {
@@ -21,7 +22,10 @@ void Expiries::Add(TimePoint at, const std::string& request_id) {
   Arm();
 }
 
-void Expiries::Remove(TimePoint at, const std::string& request_id) { times_.erase({at, request_id}); }
+void Expiries::Remove(TimePoint at, const std::string& request_id) {
+  [[maybe_unused]] const std::size_t removed = times_.erase({at, request_id});
+  assert(removed == 1);
+}
 
 void Expiries::ForgetDue() {
   const TimePoint now = loop_.clock().Now();

@@ -11,11 +11,11 @@
 
 namespace tokend::state {
 
-// When the outcomes of request_ids are to be forgotten. Those whose time is over are forgotten together, at
-// most 100 ms after it, so that many do not wake the loop for each. Loop thread.
+// When the outcomes of request_ids are forgotten: at most 100 ms after their time, so that one timer forgets
+// many. Loop thread.
 class Expiries {
  public:
-  using Forget = std::function<void(const std::string& request_id)>;  // neither adds nor removes here
+  using Forget = std::function<void(const std::string& request_id)>;  // calls neither Add nor Remove
   using Times = std::set<std::pair<TimePoint, std::string>>;
 
   // `loop` outlives this.
@@ -25,12 +25,13 @@ class Expiries {
   Expiries& operator=(const Expiries&) = delete;
 
   void Add(TimePoint at, const std::string& request_id);
+  // It was added with this time, and is not forgotten yet.
   void Remove(TimePoint at, const std::string& request_id);
 
-  // Forgets at once what is due.
+  // Forgets now all whose time has come.
   void ForgetDue();
 
-  // The first to be forgotten first.
+  // In the order in which they will be forgotten.
   const Times& times() const { return times_; }
 
  private:
@@ -40,7 +41,7 @@ class Expiries {
   const Forget forget_;
   Times times_;
   std::optional<loop::TimerId> timer_;
-  TimePoint timer_for_{};  // the first, when it was set
+  TimePoint timer_for_{};  // the first time when the timer was set
 };
 
 }  // namespace tokend::state

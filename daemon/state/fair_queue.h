@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -13,26 +14,29 @@
 
 namespace tokend::state {
 
-// Who waits for one resource, in fair shares: start-time fair queueing (Goyal, Vin, Cheng, SIGCOMM 1996),
-// where every call costs one. A call is tagged with where its caller stands, one further for each call of
-// that caller before it, but never behind what is being served; the lowest tag is served next, the earlier
-// call where two are alike. What a caller has had while the queue was not empty counts against it until the
-// others have had as much. See adr/0004. One thread.
+// How many callers a queue keeps tags of.
+inline constexpr std::size_t kMaxQueuedCallers = 65536;
+
+// The calls that wait for one resource, served in fair shares: start-time fair queueing (Goyal, Vin, Cheng,
+// SIGCOMM 1996), where every call costs one. A call's tag is one higher than that of its caller's call before
+// it, but never lower than the tag that is being served. The lowest tag is served next; of equal tags, the
+// earlier call. So what a caller has had while the queue was not empty counts against it until the others
+// have had as much. See adr/0004. One thread.
 template <class Waiting>
 class FairQueue {
  public:
-  // Whose place in the queue; it may move forward.
+  // Names a call in the queue, which may move forward.
   enum class Place : std::uint64_t {};
 
   bool empty() const { return waiting_.empty(); }
   std::size_t size() const { return waiting_.size(); }
 
-  // How many would be served before a call of this caller that came now.
+  // How many calls would be served before one of this caller that came now.
   std::size_t Ahead(const std::string& caller) const {
     const auto behind = waiting_.lower_bound(Turn{TagOf(caller), arrivals_});
     return static_cast<std::size_t>(std::distance(waiting_.begin(), behind));
   }
-  // How many will be served before the one in this place.
+  // How many calls will be served before the one in this place.
   std::size_t Ahead(Place place) const {
     return static_cast<std::size_t>(std::distance(waiting_.begin(), Find(waiting_, place)));
   }
@@ -50,12 +54,19 @@ class FairQueue {
     return Place{turn.arrival};
   }
 
-  // The one that is served next, or last. Not of an empty queue.
-  Waiting& front() { return waiting_.begin()->second.waiting; }
-  Waiting& back() { return waiting_.rbegin()->second.waiting; }
+  // The call that is served next, or last. The queue is not empty.
+  Waiting& front() {
+    assert(!empty());
+    return waiting_.begin()->second.waiting;
+  }
+  Waiting& back() {
+    assert(!empty());
+    return waiting_.rbegin()->second.waiting;
+  }
 
-  // It is served.
+  // Takes out the first call, which is served. The queue is not empty.
   Waiting PopFront() {
+    assert(!empty());
     const auto first = waiting_.begin();
     served_ = std::max(served_, first->first.tag);
     Waiting waiting = std::move(first->second.waiting);
@@ -64,8 +75,11 @@ class FairQueue {
     return waiting;
   }
 
-  // It is not served, and does not count against its caller.
-  Waiting PopBack() { return Take(std::prev(waiting_.end())); }
+  // Take out a call that is not served: it does not count against its caller. The queue is not empty.
+  Waiting PopBack() {
+    assert(!empty());
+    return Take(std::prev(waiting_.end()));
+  }
   Waiting Remove(Place place) { return Take(Find(waiting_, place)); }
 
  private:
@@ -82,7 +96,7 @@ class FairQueue {
   };
   using Entries = std::map<Turn, Entry>;
 
-  // Queues are short.
+  // A linear search: queues are short.
   template <class AnyEntries>
   static auto Find(AnyEntries& entries, Place place) {
     return std::find_if(entries.begin(), entries.end(),
@@ -95,13 +109,15 @@ class FairQueue {
   }
 
   Waiting Take(typename Entries::iterator at) {
+    assert(at != waiting_.end());
     auto left = waiting_.extract(at);
     const std::string& caller = left.mapped().caller;
-    // The caller's later calls move up, and so will its next.
+    // The caller's later calls move up, and so does its next one.
     for (auto next = waiting_.upper_bound(left.key()); next != waiting_.end();) {
       const auto later = next++;
       if (later->second.caller != caller) continue;
       auto moved = waiting_.extract(later);
+      assert(moved.key().tag > 0);
       --moved.key().tag;
       waiting_.insert(std::move(moved));
     }
@@ -111,8 +127,8 @@ class FairQueue {
     return std::move(left.mapped().waiting);
   }
 
-  // A caller that is not ahead of what is served is as if it had never come; and where nobody waits there is
-  // nothing to share.
+  // Forgets callers that are not ahead of what is served: they stand where a new caller would. If nobody
+  // waits, that is all of them.
   void ForgetEven() {
     if (waiting_.empty()) {
       callers_.clear();
@@ -120,19 +136,18 @@ class FairQueue {
     } else if (callers_.size() >= forget_at_) {
       const auto even = [this](const auto& caller) { return caller.second <= served_; };
       absl::erase_if(callers_, even);
-      if (callers_.size() >= kMaxCallers) {
-        ++served_;  // so many have had their share: all begin anew
+      if (callers_.size() >= kMaxQueuedCallers) {
+        ++served_;  // more callers than are kept have had their share: all start again
         absl::erase_if(callers_, even);
       }
-      forget_at_ = std::min(2 * callers_.size() + kForgetAt, kMaxCallers);
+      forget_at_ = std::min(2 * callers_.size() + kForgetAt, kMaxQueuedCallers);
     }
   }
 
   static constexpr std::size_t kForgetAt = 1024;
-  static constexpr std::size_t kMaxCallers = 65536;
 
   Entries waiting_;
-  absl::flat_hash_map<std::string, std::uint64_t> callers_;  // to the tag of their next call
+  absl::flat_hash_map<std::string, std::uint64_t> callers_;  // each with the tag of its next call
   std::uint64_t served_ = 0;                                 // the highest tag that was served
   std::uint64_t arrivals_ = 0;
   std::size_t forget_at_ = kForgetAt;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 #include <cstdint>
 
@@ -11,8 +12,8 @@ namespace tokend::state {
 using TimePoint = std::chrono::steady_clock::time_point;
 
 // A limit in the terms of the generic cell rate algorithm (ITU-T I.371, annex A): one token each `interval`,
-// and up to `burst` at once. A bucket is then one point in time, that at which it will be full again. Rounded
-// so that never more is granted than the limit says.
+// and up to `burst` at once. A bucket is then one point in time: when it will be full again. Rounding never
+// grants more than the limit says.
 class Rate {
  public:
   explicit Rate(const config::Limit& limit)
@@ -20,6 +21,7 @@ class Rate {
             (std::chrono::nanoseconds(limit.per).count() + static_cast<std::int64_t>(limit.tokens) - 1) /
             static_cast<std::int64_t>(limit.tokens)),
         burst_(static_cast<std::int64_t>(limit.burst)) {
+    assert(interval_.count() > 0 && burst_ > 0);
     std::int64_t tolerance = 0;
     if (__builtin_mul_overflow(interval_.count(), burst_ - 1, &tolerance)) tolerance = kLongest.count();
     tolerance_ = std::min(std::chrono::nanoseconds(tolerance), kLongest);
@@ -28,24 +30,24 @@ class Rate {
   std::chrono::nanoseconds interval() const { return interval_; }
   std::int64_t burst() const { return burst_; }
 
-  // When a token can be had, if `ahead` others are had before.
+  // When a token can be had, if `ahead` others are taken before it.
   TimePoint Earliest(TimePoint full_at, TimePoint now, std::int64_t ahead = 0) const {
     return std::max(std::max(full_at, now) - tolerance_ + ahead * interval_, now);
   }
 
-  // Whether one can be had now.
+  // Whether a token can be had now.
   bool Allows(TimePoint full_at, TimePoint now) const { return full_at <= now + tolerance_; }
 
-  // When the bucket will be full again, once one is had now.
+  // When the bucket will be full again after a token is taken now.
   TimePoint Spend(TimePoint full_at, TimePoint now) const { return std::max(full_at, now) + interval_; }
 
-  // The same, once one that was spent at `spent_at` is given back. It is worth what has not grown back since:
-  // without it the bucket might have been full meanwhile, and is never to be fuller than it would be then.
+  // When the bucket will be full again after a token taken at `spent_at` is given back. The token is worth
+  // what has not grown back since, so that the bucket is never fuller than if it had not been taken.
   TimePoint GiveBack(TimePoint full_at, TimePoint spent_at, TimePoint now) const {
     return full_at - std::clamp(interval_ - (now - spent_at), std::chrono::nanoseconds(0), interval_);
   }
 
-  // How many can be had now.
+  // How many tokens can be had now.
   std::int64_t Remaining(TimePoint full_at, TimePoint now) const {
     if (full_at <= now) return burst_;
     const std::chrono::nanoseconds room = tolerance_ - (full_at - now);
@@ -53,7 +55,7 @@ class Rate {
   }
 
  private:
-  // A bucket that takes longer to fill is as good as one that takes this long: 73 years.
+  // 73 years: a bucket that takes longer to fill counts as one that takes this long.
   static constexpr std::chrono::nanoseconds kLongest{std::int64_t{1} << 61};
 
   std::chrono::nanoseconds interval_;

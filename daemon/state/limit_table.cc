@@ -1,14 +1,15 @@
 #include "daemon/state/limit_table.h"
 
 #include <algorithm>
+#include <cassert>
 
 namespace tokend::state {
 namespace {
 
-// New buckets for each time that a part of the old ones is looked at: more where the parts are larger, so
-// that it costs each new one a look at a few old ones.
+// How many buckets are added before the next shard is looked through. It grows with the shards, so that each
+// new bucket costs a look at a few old ones.
 std::size_t AddedPerLook(std::size_t buckets) { return std::max<std::size_t>(buckets / 1024, 256); }
-// Between two looks where there is no room.
+// Between two looks through a shard for room.
 constexpr std::chrono::milliseconds kBetweenLooks{10};
 
 }  // namespace
@@ -36,6 +37,7 @@ void LimitTable::GiveBack(const Charge& charge, TimePoint spent_at, TimePoint no
   bucket->second = charge.rate.GiveBack(bucket->second, spent_at, now);
   if (bucket->second > now) return;
   shard.erase(bucket);
+  assert(size_ > 0);
   --size_;
 }
 
@@ -48,6 +50,7 @@ void LimitTable::MakeRoom(TimePoint now) {
 void LimitTable::ForgetSomeFull(TimePoint now) {
   Shard& shard = shards_[next_shard_];
   next_shard_ = (next_shard_ + 1) % kShards;
+  assert(size_ >= shard.size());
   size_ -= shard.size();
   absl::erase_if(shard, [now](const auto& bucket) { return bucket.second <= now; });
   size_ += shard.size();

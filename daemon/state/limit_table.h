@@ -10,32 +10,32 @@
 
 namespace tokend::state {
 
-// The buckets that are not full, each 24 bytes and a half of empty places at most; one that is full again is
-// as if it had never been, and is forgotten by and by. One thread.
+// The buckets that are not full: 24 bytes each, and at most half as much again for empty places. A bucket
+// that is full again counts as one that was never used, and is forgotten after a while. One thread.
 class LimitTable {
  public:
-  // Buckets that are not full at a time: no more can be taken from others then.
+  // How many buckets are kept. If there are so many, no token can be taken from another bucket.
   static constexpr std::size_t kMaxBuckets = 4'000'000;
 
   explicit LimitTable(std::size_t max_buckets = kMaxBuckets) : max_buckets_(max_buckets) {}
 
-  // When a bucket will be full; at the clock's beginning where none is kept.
+  // When a bucket will be full; the clock's epoch if the bucket is not kept.
   TimePoint FullAt(const LimitKey& key) const;
 
   // Whether one more bucket can be kept.
   bool HasRoom() const { return size_ < max_buckets_; }
-  // Looks for room where there is none, a hundred times a second at most.
+  // Without room, looks for buckets that are full again: at most a hundred times a second.
   void MakeRoom(TimePoint now);
 
-  // Takes a token, whether or not there is one.
+  // Takes a token, also from an empty bucket.
   void Spend(const Charge& charge, TimePoint now);
-  // Puts back one that was taken at `spent_at`.
+  // Gives back a token that was taken at `spent_at`, less what has grown back since.
   void GiveBack(const Charge& charge, TimePoint spent_at, TimePoint now);
 
   std::size_t size() const { return size_; }
 
  private:
-  // Forgets the full buckets of a sixty-fourth of all, the next one with each call.
+  // Forgets the full buckets of one shard, of the next shard at the next call.
   void ForgetSomeFull(TimePoint now);
 
   struct KeyHash {
@@ -55,7 +55,7 @@ class LimitTable {
   std::size_t size_ = 0;
   std::size_t next_shard_ = 0;
   std::size_t added_ = 0;  // since buckets were last forgotten
-  TimePoint looked_at_;    // when there was no room
+  TimePoint looked_at_;    // when room was last looked for
 };
 
 }  // namespace tokend::state

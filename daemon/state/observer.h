@@ -9,12 +9,13 @@
 
 namespace tokend::state {
 
-// Told of the state's size and of its queues, for metrics. Any of them may be empty. Loop thread.
+// Hears of the state's size, its queues and its reach, for metrics and the log. Each may be empty. Loop
+// thread.
 struct Observer {
-  std::function<void(std::size_t entries)> on_entries = {};  // request_ids known
+  std::function<void(std::size_t entries)> on_entries = {};  // how many request_ids are known
   std::function<void(const std::string& organization, std::size_t waiting)> on_queue = {};
-  std::function<void(std::chrono::nanoseconds waited)> on_turn = {};  // whoever waited got its turn
-  // What replicas share is within reach again, or is not, and why. Told of changes.
+  std::function<void(std::chrono::nanoseconds waited)> on_turn = {};  // a call that waited got its turn
+  // Redis has come within reach, or out of it, and why. Called at each change.
   std::function<void(const Status& reach)> on_reach = {};
 };
 

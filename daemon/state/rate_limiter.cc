@@ -6,7 +6,7 @@
 namespace tokend::state {
 namespace {
 
-// A call without a deadline need not wait for its turn for longer: no timer is to overflow.
+// How long a call without a deadline waits at most, so that no timer overflows.
 constexpr std::chrono::hours kLongestWait{24 * 365};
 
 }  // namespace
@@ -15,7 +15,8 @@ RateLimiter::RateLimiter(loop::EventLoop& loop, Observer observer, std::size_t m
     : loop_(loop), observer_(std::move(observer)), buckets_(max_buckets) {}
 
 RateLimiter::~RateLimiter() {
-  waiting_.clear();  // what those who wait hold may leave as it ends
+  // First: as a waiting call's `done` is destroyed, it may call Leave.
+  waiting_.clear();
   for (auto& [name, organization] : organizations_) {
     if (organization.next) loop_.Cancel(*organization.next);
     while (!organization.queue.empty()) loop_.Cancel(organization.queue.PopBack().overdue);
@@ -31,7 +32,7 @@ void RateLimiter::Spend(Charges charges, TimePoint latest, const void* waiter, D
     return Wait(std::move(charges), latest, waiter, std::move(done));
   }
   Take(charges.organization, now);
-  done(Spent{.own = now, .organization = now});
+  done(Spent(SpentHere{.own = now, .organization = now}));
 }
 
 std::optional<Failure> RateLimiter::Refusal(const Charges& charges, TimePoint latest) const {
@@ -51,7 +52,7 @@ std::optional<Failure> RateLimiter::Refusal(const Charges& charges, TimePoint la
   }
   if (waits) {
     for (const SpentLimit& limit : SpentBy(charges.organization, ahead, now)) spent.push_back(limit);
-    // Where a token has come just now, others have the turn.
+    // A token may have come just now, but it is another call's.
     if (spent.empty()) spent.push_back({charges.organization.front().subject, now});
   }
   return RateLimited(spent, now);
@@ -64,11 +65,11 @@ bool RateLimiter::Leave(const void* waiter) {
   const Waiting waiting = organization.queue.Remove(found->second.place);
   Forget(waiting);
   PutBack(waiting.charges.own, waiting.since, loop_.clock().Now());
-  Tell(waiting.charges, organization);
+  ReportQueue(waiting.charges, organization);
   return true;
 }
 
-void RateLimiter::GiveBack(const Charges& charges, Spent spent) {
+void RateLimiter::GiveBack(const Charges& charges, SpentHere spent) {
   const TimePoint now = loop_.clock().Now();
   PutBack(charges.own, spent.own, now);
   PutBack(charges.organization, spent.organization, now);
@@ -96,7 +97,7 @@ bool RateLimiter::MustWait(const Charges& charges, const Organization* organizat
   });
 }
 
-// When all of them have a token for one who has so many ahead.
+// When all limits have a token for a call with so many ahead of it.
 TimePoint RateLimiter::TurnOf(const std::vector<Charge>& charges, std::size_t ahead, TimePoint now) const {
   TimePoint turn = now;
   for (const Charge& charge : charges) {
@@ -106,7 +107,7 @@ TimePoint RateLimiter::TurnOf(const std::vector<Charge>& charges, std::size_t ah
   return turn;
 }
 
-// Those that have no token now for one who has so many ahead.
+// The limits that have no token now for a call with so many ahead of it.
 std::vector<SpentLimit> RateLimiter::SpentBy(const std::vector<Charge>& charges, std::size_t ahead,
                                              TimePoint now) const {
   std::vector<SpentLimit> spent;
@@ -137,7 +138,7 @@ void RateLimiter::Wait(Charges charges, TimePoint latest, const void* waiter, Do
   const Queue::Place place = organization.queue.Push(
       std::move(caller), Waiting{std::move(charges), now, latest, waiter, overdue, std::move(done)});
   waiting_.insert_or_assign(waiter, WaitsAt{&organization, place});
-  Tell(organization.queue.front().charges, organization);
+  ReportQueue(organization.queue.front().charges, organization);
   ArmNext(organization);
   if (displaced) {
     Forget(*displaced);
@@ -145,7 +146,7 @@ void RateLimiter::Wait(Charges charges, TimePoint latest, const void* waiter, Do
   }
 }
 
-// Lets in all for whom there is a token, but those for whom it comes too late, where this runs late.
+// Grants all turns that have come. If the loop runs late, a call whose time is over is refused instead.
 void RateLimiter::Serve(Organization& organization) {
   const std::weak_ptr<const bool> alive = alive_;
   while (!organization.queue.empty()) {
@@ -167,9 +168,9 @@ void RateLimiter::Grant(Organization& organization, TimePoint now) {
   Waiting served = organization.queue.PopFront();
   Forget(served);
   Take(served.charges.organization, now);
-  Tell(served.charges, organization);
+  ReportQueue(served.charges, organization);
   if (observer_.on_turn) observer_.on_turn(now - served.since);
-  served.done(Spent{.own = served.since, .organization = now});
+  served.done(Spent(SpentHere{.own = served.since, .organization = now}));
 }
 
 void RateLimiter::ArmNext(Organization& organization) {
@@ -186,13 +187,13 @@ void RateLimiter::ArmNext(Organization& organization) {
 void RateLimiter::OnOverdue(const void* waiter) {
   const auto found = waiting_.find(waiter);
   if (found == waiting_.end()) return;
-  // Its turn may come at this very moment.
+  // Its turn may come at this very moment: then it is granted.
   const std::weak_ptr<const bool> alive = alive_;
   Serve(*found->second.organization);
   if (!alive.expired()) Dismiss(waiter);
 }
 
-// Its turn has not come in time.
+// Refuses a call whose turn has not come in time.
 void RateLimiter::Dismiss(const void* waiter) {
   const auto found = waiting_.find(waiter);
   if (found == waiting_.end()) return;
@@ -208,10 +209,10 @@ void RateLimiter::Refuse(Waiting waiting, std::size_t ahead) {
   const TimePoint now = loop_.clock().Now();
   PutBack(waiting.charges.own, waiting.since, now);
   if (const Organization* organization = Find(waiting.charges.organization_name)) {
-    Tell(waiting.charges, *organization);
+    ReportQueue(waiting.charges, *organization);
   }
   std::vector<SpentLimit> spent = SpentBy(waiting.charges.organization, ahead, now);
-  // Where a token has come just now, others have the turn.
+  // A token may have come just now, but it is another call's.
   if (spent.empty()) spent.push_back({waiting.charges.organization.front().subject, now});
   waiting.done(RateLimited(spent, now));
 }
@@ -221,7 +222,7 @@ void RateLimiter::Forget(const Waiting& waiting) {
   waiting_.erase(waiting.waiter);
 }
 
-void RateLimiter::Tell(const Charges& charges, const Organization& organization) const {
+void RateLimiter::ReportQueue(const Charges& charges, const Organization& organization) const {
   if (observer_.on_queue) observer_.on_queue(charges.organization_name, organization.queue.size());
 }
 

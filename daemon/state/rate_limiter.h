@@ -21,11 +21,11 @@ namespace tokend::state {
 // How many calls may wait for their turn at an organization's limits.
 inline constexpr std::size_t kMaxWaitingForTurn = 256;
 
-// The limits of one replica, in its memory, and the queues of those who wait for an organization's. Loop
-// thread only.
+// The limits of one replica in its memory, and the queues of the calls that wait for an organization's
+// limits. Loop thread only.
 class RateLimiter {
  public:
-  // A Failure is RATE_LIMITED, or OVERLOADED where there are too many buckets.
+  // A Failure is RATE_LIMITED, or OVERLOADED if there are too many buckets; a Spent is a SpentHere.
   using Done = absl::AnyInvocable<void(SpendResult)>;
 
   explicit RateLimiter(loop::EventLoop& loop, Observer observer = {},
@@ -34,19 +34,20 @@ class RateLimiter {
   RateLimiter(const RateLimiter&) = delete;
   RateLimiter& operator=(const RateLimiter&) = delete;
 
-  // Spends all charges, or none. Calls `done` exactly once: at once, or, where the organization's limits
-  // alone are spent or others wait for them, when its turn has come; or when it could no longer come by
-  // `latest`; or when 256 wait and callers that have had less need the place. `waiter` tells those who wait
-  // apart, and is not looked at.
+  // Spends all charges or none, and calls `done` exactly once: at once; or, if only the organization's limits
+  // are used up or others wait for them, when the call's turn comes, when it can no longer come by `latest`,
+  // or when 256 calls wait and a caller that has had less needs the place. `waiter` identifies the call, and
+  // is not dereferenced.
   void Spend(Charges charges, TimePoint latest, const void* waiter, Done done);
 
-  // Whether it waited; then it no longer does, its `done` is destroyed uncalled, and nothing is spent.
+  // Takes a call out of its queue: its `done` is destroyed uncalled, and its charges are given back. False if
+  // it does not wait.
   bool Leave(const void* waiter);
 
-  // Puts back what was spent, as far as it has not grown back since.
-  void GiveBack(const Charges& charges, Spent spent);
+  // Gives back what was spent, less what has grown back since.
+  void GiveBack(const Charges& charges, SpentHere spent);
 
-  // What Spend would refuse at once with.
+  // The failure with which Spend would refuse at once.
   std::optional<Failure> Refusal(const Charges& charges, TimePoint latest) const;
 
   // When each bucket will be full.
@@ -57,7 +58,7 @@ class RateLimiter {
  private:
   struct Waiting {
     Charges charges;
-    TimePoint since;  // its own charges are spent
+    TimePoint since;  // when its own charges were spent
     TimePoint latest;
     const void* waiter;
     loop::TimerId overdue;
@@ -86,15 +87,15 @@ class RateLimiter {
   void ArmNext(Organization& organization);
   void OnOverdue(const void* waiter);
   void Dismiss(const void* waiter);
-  // Refuses who has left the queue.
+  // Refuses a call that was taken out of the queue.
   void Refuse(Waiting waiting, std::size_t ahead);
   void Forget(const Waiting& waiting);
-  void Tell(const Charges& charges, const Organization& organization) const;
+  void ReportQueue(const Charges& charges, const Organization& organization) const;
 
   loop::EventLoop& loop_;
   const Observer observer_;
   LimitTable buckets_;
-  std::map<std::string, Organization, std::less<>> organizations_;  // that had a queue once
+  std::map<std::string, Organization, std::less<>> organizations_;  // all that ever had a queue
   absl::flat_hash_map<const void*, WaitsAt> waiting_;
   const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };

@@ -24,40 +24,48 @@ using RequestDigest = std::array<unsigned char, 32>;
 RequestDigest DigestOf(std::string_view caller, std::string_view organization, std::string_view application,
                        const std::vector<std::string>& scopes, std::string_view description);
 
-// The request_id is the claimant's, and its charges are spent: it must Settle, Refuse or Abandon it.
+// The call has claimed the request_id and spent its charges. It ends the claim by Settle, Refuse or Abandon.
 struct Fresh {
   Spent spent = {};
 };
 
-// The request_id's token exists, and this is it.
+// The request_id has had its token, and this is it.
 struct Answered {
   std::shared_ptr<const Token> token;
   std::uint64_t intent = 0;  // sequence number of its token.intended
 };
 
-// A Failure is what the call ends in: REQUEST_ID_REUSED, OVERLOADED, RATE_LIMITED, LIMITS_UNAVAILABLE, the
-// unknown outcome of the first call, or the refusal that the call it joined has ended in.
-using Claim = std::variant<Fresh, Answered, Failure>;
+// What Admit came to. A Failure ends the call: REQUEST_ID_REUSED, OVERLOADED, RATE_LIMITED,
+// LIMITS_UNAVAILABLE, the unknown outcome of the first call with this request_id, or the refusal of the call
+// that it joined.
+using AdmitResult = std::variant<Fresh, Answered, Failure>;
 
-// What came of a request_id that was claimed: its token, or that one may exist.
+// How a claimed request_id ended: with its token, or with a Failure after which a token may exist.
 using Outcome = std::variant<Answered, Failure>;
 
-// What a call asks to be let in with.
+// What a later call with the same request_id and digest gets.
+AdmitResult ResultOf(const Outcome& outcome);
+
+// Refusals that both homes give. `retry_after`: until the first request_id is forgotten, if that is known.
+Failure RequestIdReused();
+Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after);
+
+// What a call brings to be admitted.
 struct Admission {
   std::string request_id;
   RequestDigest digest;
   std::string caller;
   RequestIdOrigin request_id_origin = RequestIdOrigin::kCaller;
-  Charges charges;     // may be empty: then nothing is spent
-  TimePoint latest{};  // its turn at the organization's limits must have come by then
+  Charges charges;     // empty: nothing is spent
+  TimePoint latest{};  // until when it can wait for its turn at the organization's limits
 };
 
-// Which request_ids have had, or are having, their one token, and how much of each limit is spent. Known are
-// request_ids that still run and those whose outcome is that a token was or may have been created; an outcome
-// is forgotten, and its bearer wiped, once `requests.remember` has passed since its intent. Loop thread only.
+// The ledger of request_ids and the limits. The ledger knows each request_id that runs, and each whose token
+// was or may have been created, until `requests.remember` has passed since its intent: then the outcome is
+// forgotten and its bearer wiped. Loop thread only.
 class State {
  public:
-  using AdmitDone = absl::AnyInvocable<void(Claim)>;
+  using AdmitDone = absl::AnyInvocable<void(AdmitResult)>;
   // A Failure is RATE_LIMITED, OVERLOADED or LIMITS_UNAVAILABLE.
   using SpendDone = absl::AnyInvocable<void(SpendResult)>;
   using CheckDone = absl::AnyInvocable<void(std::optional<Failure>)>;
@@ -65,44 +73,46 @@ class State {
 
   virtual ~State() = default;
 
-  // Claims a request_id, and spends what it costs; where one fails, neither is done. `done` is called exactly
-  // once, maybe before this returns, unless `waiter` leaves first: where a call with the same id and digest
-  // runs, when that one has ended (it is joined); where the organization's limits alone are spent, when its
-  // fair turn has come or can no longer come by `latest`. `waiter` tells calls apart, and is not looked at. A
-  // destroyed State calls nobody.
+  // Claims a request_id and spends its charges: both or neither. Calls `done` exactly once, maybe before it
+  // returns, unless `waiter` leaves first. It waits in two cases: another call with the same request_id and
+  // digest runs, which this one joins and whose end it shares; or only the organization's limits are used up,
+  // and the call queues for its turn until `latest`. `waiter` identifies the call, and is not dereferenced. A
+  // State that is destroyed calls nobody.
   virtual void Admit(Admission admission, const void* waiter, AdmitDone done) = 0;
 
-  // Spends again, for another attempt of a call that was admitted. As Admit does, with the claim left alone.
+  // Spends charges for another attempt of an admitted call. Waits as Admit does; the claim stays as it is.
   virtual void Spend(Charges charges, TimePoint latest, const void* waiter, SpendDone done) = 0;
 
-  // Who waits in Admit or Spend no longer does: its `done` is destroyed uncalled, and the claim, where it
-  // holds it, abandoned.
+  // A call that waits in Admit or Spend stops waiting: its `done` is destroyed uncalled, and its claim, if it
+  // has one, is abandoned.
   virtual void Leave(const std::string& request_id, const void* waiter) = 0;
 
-  // What was spent was not used: no intent came of it. What has grown back since is not given back.
+  // Gives back charges that were spent but not used, less what has grown back since.
   virtual void GiveBack(const Charges& charges, Spent spent) = 0;
 
-  // What Spend would refuse these with at once.
+  // Tells how Spend would refuse these charges at once; nothing if it would not.
   virtual void Check(Charges charges, TimePoint latest, CheckDone done) = 0;
 
-  // When the bucket of each charge will be full again: at its beginning or in the past, where it is.
+  // Tells when the bucket of each charge will be full again. The time of a full bucket is in the past.
   virtual void Levels(std::vector<Charge> charges, LevelsDone done) = 0;
 
-  // A token was or may have been created: ends the claim and answers who joined.
+  // Ends the claim of a call whose token was or may have been created. Calls that joined get the outcome.
   virtual void Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) = 0;
 
-  // No token was created: the request_id may try again, and who joined fails likewise.
+  // Ends the claim of a call for which no token was created: the request_id may be used again. Calls that
+  // joined get the failure.
   virtual void Refuse(const std::string& request_id, const Failure& failure) = 0;
 
-  // What was settled as unknown is known now: a token, or none, and then the request_id may try again.
-  // Ignored where the outcome was forgotten meanwhile.
+  // Replaces an unknown outcome by a token or, without one, forgets it, so that the request_id may be used
+  // again. Does nothing if the outcome of this intent is forgotten already.
   virtual void Amend(const std::string& request_id, std::optional<Answered> answered,
                      TimePoint intended_at) = 0;
 
-  // The claimant left before anything was sent: one that joined takes its place.
+  // Ends the claim of a call that left before anything was sent: a call that joined takes its place.
   virtual void Abandon(const std::string& request_id) = 0;
 
-  // A request_id that an earlier run of the daemon had intended. Before the first call.
+  // Adds the unknown outcome of a request_id that an earlier run of the daemon intended. Before the first
+  // call.
   virtual void Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
                        TimePoint intended_at) = 0;
 

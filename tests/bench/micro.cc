@@ -9,7 +9,7 @@
 
 #include "daemon/audit/chain.h"
 #include "daemon/policy/policy.h"
-#include "daemon/state/request_ledger.h"
+#include "daemon/state/memory/request_ledger.h"
 #include "daemon/upstream/answer.h"
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/fakes/requests.h"
@@ -56,7 +56,7 @@ void LedgerClaimsSettlesAndForgets(benchmark::State& state) {
     const std::string id = std::string(kRequestId, 20) + std::to_string(1'000'000'000 + ++last);
     const auto digest = state::DigestOf("ci", "acme", "ios-app", {"sdk"}, "nightly build");
     ledger.ClaimRequest(id, digest, &last,
-                        [](const state::Claim& answer) { benchmark::DoNotOptimize(answer); });
+                        [](const state::AdmitResult& answer) { benchmark::DoNotOptimize(answer); });
     ledger.Settle(id, state::Answered{token, last}, loop.clock().Now());
     loop.Advance(kBetweenClaims);
   };

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "daemon/base/form.h"
-#include "daemon/state/redis_connection.h"
-#include "daemon/state/redis_state.h"
+#include "daemon/state/redis/connection.h"
+#include "daemon/state/redis/redis_state.h"
 #include "tests/fakes/redis_server.h"
 #include "tests/fakes/turned_loop.h"
 
@@ -40,7 +40,7 @@ class Requests {
                   .request_id_origin = RequestIdOrigin::kCaller,
                   .charges = charges_,
                   .latest = loop_.clock().Now() + seconds(10)},
-                 this, [this, id](const Claim& claim) {
+                 this, [this, id](const AdmitResult& result) {
                    if (!std::holds_alternative<Fresh>(claim)) std::abort();
                    state_.Settle(id, Answered{token_, 1}, loop_.clock().Now());
                    --running_;

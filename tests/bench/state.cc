@@ -12,7 +12,7 @@
 #include <variant>
 #include <vector>
 
-#include "daemon/state/memory_state.h"
+#include "daemon/state/memory/memory_state.h"
 #include "daemon/state/rate_limiter.h"
 #include "tests/fakes/hand_cranked_loop.h"
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "daemon/loop/event_loop.h"
-#include "daemon/state/redis.h"
+#include "daemon/state/redis/redis.h"
 
 namespace tokend::fakes {
 

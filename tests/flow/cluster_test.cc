@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/state/redis_state.h"
+#include "daemon/state/redis/redis_state.h"
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/fakes/simulated_redis.h"
 
@@ -22,7 +22,7 @@
 namespace tokend::flow {
 namespace {
 
-using state::Claim;
+using state::AdmitResult;
 using state::RedisState;
 using state::TimePoint;
 using std::chrono::duration;
@@ -169,8 +169,8 @@ class Cluster {
                           .caller = caller,
                           .charges = std::move(charges),
                           .latest = wish->deadline - kMinting},
-                         wish.get(), [this, wish, life = replica.life](Claim claim) {
-                           if (replicas_[wish->replica].life == life) OnClaimed(wish, claim);
+                         wish.get(), [this, wish, life = replica.life](const AdmitResult& result) {
+                           if (replicas_[wish->replica].life == life) OnClaimed(wish, result);
                          });
   }
   void TryLater(const std::shared_ptr<Wish>& wish, std::chrono::nanoseconds pause) {
@@ -179,23 +179,22 @@ class Cluster {
     loop_.After(pause, [this, wish] { Try(wish); });
   }
 
-  void OnClaimed(const std::shared_ptr<Wish>& wish, const Claim& claim) {
-    if (const auto* answered = std::get_if<state::Answered>(&claim)) {
+  void OnClaimed(const std::shared_ptr<Wish>& wish, const AdmitResult& result) {
+    if (const auto* answered = std::get_if<state::Answered>(&result)) {
       running_.erase(wish);
       if (answered->token->bearer.Expose() != "bearer of " + wish->request_id) ++other_bearers_;
-    } else if (const auto* failure = std::get_if<Failure>(&claim)) {
+    } else if (const auto* failure = std::get_if<Failure>(&result)) {
       const bool again =
           failure->reason == Reason::kRateLimited || failure->reason == Reason::kLimitsUnavailable;
       if (again) return TryLater(wish, failure->retry_after.value_or(milliseconds(0)));
       running_.erase(wish);
     } else {
-      NoteTurn(std::get<state::Fresh>(claim).spent.organization);
+      NoteTurn(std::get<state::SpentInRedis>(std::get<state::Fresh>(result).spent).organization);
       Mint(wish);
     }
   }
 
-  // By Redis's clock.
-  void NoteTurn(TimePoint turn) {
+  void NoteTurn(state::RedisTime turn) {
     const auto passed = loop_.clock().WallNow().time_since_epoch() - turn.time_since_epoch();
     longest_to_post_ = std::max(longest_to_post_, std::chrono::ceil<milliseconds>(passed));
   }

@@ -11,7 +11,7 @@
 
 #include "daemon/issue/loop_issuer.h"
 #include "daemon/policy/policy.h"
-#include "daemon/state/memory_state.h"
+#include "daemon/state/memory/memory_state.h"
 #include "daemon/telemetry/metrics.h"
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/fakes/memory_audit_log.h"

@@ -25,8 +25,8 @@ const std::set<std::string> kMayExpose = {
     "daemon/rpc/caller_call.cc",              // a caller's token, on its way to its authenticator
     "daemon/rpc/tls_context.cc",              // the listeners' own TLS keys, on their way to OpenSSL
     "daemon/rpc/token_service.cc",            // a released bearer, on its way to its caller
-    "daemon/state/redis_wire.cc",             // Redis's password, on its way to Redis
-    "daemon/state/sealer.cc",                 // a token, as it is sealed, and the key for that
+    "daemon/state/redis/wire.cc",             // Redis's password, on its way to Redis
+    "daemon/state/redis/sealer.cc",           // a token, as it is sealed, and the key for that
     "daemon/upstream/answer_body.cc",
     "daemon/upstream/api_key.cc",  // to tell whether it is another key
     "daemon/upstream/applivery.cc",

@@ -21,6 +21,10 @@ inline Charge ChargeOf(std::string subject, std::uint64_t tokens, std::chrono::m
   return {key, RateOf(tokens, per, burst), std::move(subject)};
 }
 
+inline SpentHere SpentHereIn(const SpendResult& result) {
+  return std::get<SpentHere>(std::get<Spent>(result));
+}
+
 inline std::vector<std::string> SubjectsIn(const Failure& failure) {
   std::vector<std::string> subjects;
   for (const QuotaViolation& violation : failure.quotas) subjects.push_back(violation.subject);

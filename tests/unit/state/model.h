@@ -15,8 +15,8 @@
 #include "daemon/state/charges.h"
 #include "daemon/state/state.h"
 
-// What the state promises, written down as plainly as can be: lists that are searched from end to end, and
-// token buckets by their definition. Slow, and obviously right.
+// A plain model of what the state promises: lists that are searched from end to end, and token buckets by
+// their definition. It is slow, and simple enough to be checked by reading.
 namespace tokend::state::model {
 
 using std::chrono::nanoseconds;
@@ -25,7 +25,7 @@ using std::chrono::nanoseconds;
 struct Seen {
   enum class Kind { kFresh, kAnswered, kFailed } kind;
   std::uint64_t answer = 0;  // the intent that it carries
-  Spent spent = {};
+  SpentHere spent = {};
   Reason reason = {};
   std::optional<std::chrono::milliseconds> retry_after = {};
   std::vector<std::string> subjects = {};
@@ -270,7 +270,7 @@ class Reference {
     if (known != entries_.end()) std::erase(known->second.joined, call);
   }
 
-  void GiveBack(int call, const Spent& spent) {
+  void GiveBack(int call, const SpentHere& spent) {
     GiveBackAll(calls_[call].charges.own, spent.own);
     GiveBackAll(calls_[call].charges.organization, spent.organization);
   }

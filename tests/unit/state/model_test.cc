@@ -16,7 +16,7 @@
 #include <variant>
 #include <vector>
 
-#include "daemon/state/memory_state.h"
+#include "daemon/state/memory/memory_state.h"
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/unit/state/charging.h"
 
@@ -31,9 +31,9 @@ using std::chrono::seconds;
 constexpr int kRequestIds = 100;
 constexpr config::Requests kOptions{.remember = seconds(20), .max_entries = 700};
 
-Seen SeenOf(const Claim& claim) {
+Seen SeenOf(const AdmitResult& claim) {
   if (const auto* fresh = std::get_if<Fresh>(&claim)) {
-    return {.kind = Seen::Kind::kFresh, .spent = fresh->spent};
+    return {.kind = Seen::Kind::kFresh, .spent = std::get<SpentHere>(fresh->spent)};
   }
   if (const auto* answered = std::get_if<Answered>(&claim)) {
     return {.kind = Seen::Kind::kAnswered, .answer = answered->intent};
@@ -41,7 +41,9 @@ Seen SeenOf(const Claim& claim) {
   return model::Failed(std::get<Failure>(claim));
 }
 Seen SeenOf(const SpendResult& result) {
-  if (const auto* spent = std::get_if<Spent>(&result)) return {.kind = Seen::Kind::kFresh, .spent = *spent};
+  if (std::holds_alternative<Spent>(result)) {
+    return {.kind = Seen::Kind::kFresh, .spent = SpentHereIn(result)};
+  }
   return model::Failed(std::get<Failure>(result));
 }
 
@@ -76,7 +78,7 @@ class RandomRun {
   struct Tracked {
     model::Call call;
     Phase phase = Phase::kWaits;
-    Spent spent;
+    SpentHere spent;
   };
 
   int Pick(int below) { return static_cast<int>(random_() % static_cast<unsigned>(below)); }
@@ -140,7 +142,7 @@ class RandomRun {
                         .charges = call.charges,
                         .latest = call.latest};
     state_->Admit(std::move(admission), &at->second,
-                  [this, number = call.number](const Claim& claim) { End(number, SeenOf(claim)); });
+                  [this, number = call.number](const AdmitResult& claim) { End(number, SeenOf(claim)); });
   }
 
   void End(int number, Seen what) {
@@ -177,8 +179,8 @@ class RandomRun {
     return Answered{std::make_shared<const Token>(), intent};
   }
   static Seen SeenIn(const Outcome& outcome) {
-    if (const auto* answered = std::get_if<Answered>(&outcome)) return SeenOf(Claim(*answered));
-    return SeenOf(Claim(std::get<Failure>(outcome)));
+    if (const auto* answered = std::get_if<Answered>(&outcome)) return SeenOf(AdmitResult(*answered));
+    return SeenOf(AdmitResult(std::get<Failure>(outcome)));
   }
 
   // A call that was admitted comes to its end.
@@ -248,7 +250,7 @@ class RandomRun {
     if (Pick(2) == 0) answered = Answered{std::make_shared<const Token>(), ++last_intent_};
     ++seen["amend"];
     std::optional<Seen> as_seen;
-    if (answered) as_seen = SeenOf(Claim(*answered));
+    if (answered) as_seen = SeenOf(AdmitResult(*answered));
     reference_.Amend(id, as_seen, intended_at);
     state_->Amend(id, answered, intended_at);
   }

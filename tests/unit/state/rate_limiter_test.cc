@@ -155,13 +155,13 @@ TEST_F(Limiter, WaitsForItsTurnWhereTheOrganizationsAloneIsSpent) {
 TEST_F(Limiter, SaysWhenWhatIsSpent) {
   const TimePoint came = Now();
   Call& at_once = Ask(Both());
-  EXPECT_EQ(std::get<Spent>(*at_once.result).own, came);
-  EXPECT_EQ(std::get<Spent>(*at_once.result).organization, came);
+  EXPECT_EQ(SpentHereIn(*at_once.result).own, came);
+  EXPECT_EQ(SpentHereIn(*at_once.result).organization, came);
   Ask(Both());
   Call& waited = Ask(Both());
   loop_.Advance(seconds(1));
-  EXPECT_EQ(std::get<Spent>(waited.result.value()).own, came);
-  EXPECT_EQ(std::get<Spent>(*waited.result).organization, came + seconds(1));
+  EXPECT_EQ(SpentHereIn(waited.result.value()).own, came);
+  EXPECT_EQ(SpentHereIn(*waited.result).organization, came + seconds(1));
 }
 
 TEST_F(Limiter, WhoComesWhileOthersWaitDoesNotPassThem) {
@@ -356,7 +356,7 @@ TEST_F(Limiter, GivesBackToTheOrganizationForWhoWaits) {
   const Call& unused = Ask(Both("a"));
   ASSERT_TRUE(Ask(Organization("b")).spent());
   Call& waiting = Ask(Organization("c"));
-  limiter_->GiveBack(unused.charges, std::get<Spent>(*unused.result));
+  limiter_->GiveBack(unused.charges, SpentHereIn(*unused.result));
   EXPECT_EQ(FullAt(Both("a").own), FullAt(Own("never seen").own));
   loop_.Advance(nanoseconds(0));
   EXPECT_TRUE(waiting.spent());
@@ -368,7 +368,7 @@ TEST_F(Limiter, GivesBackNothingThatHasGrownBack) {
   const Call& old = Ask(charges);
   loop_.Advance(seconds(10));
   ASSERT_TRUE(Ask(charges).spent());
-  limiter_->GiveBack(charges, std::get<Spent>(*old.result));
+  limiter_->GiveBack(charges, SpentHereIn(*old.result));
   EXPECT_EQ(Ask(charges).retry_after(), seconds(10));
 }
 
@@ -438,7 +438,7 @@ TEST_F(Limiter, WhoIsLetInMaySpendAndLeaveAndGiveBackAtOnce) {
   Call& third = calls_.emplace_back();
   limiter_->Spend(Organization("a"), Now() + hours(1), &first, [&](SpendResult result) {
     limiter_->Leave(&second);
-    limiter_->GiveBack(Organization("a"), std::get<Spent>(result));
+    limiter_->GiveBack(Organization("a"), SpentHereIn(result));
     limiter_->Spend(Organization("c"), Now() + hours(1), &third,
                     [&third](SpendResult spent) { third.result = std::move(spent); });
   });

@@ -1,5 +1,3 @@
-#include "daemon/state/redis_connection.h"
-
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -12,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "daemon/state/redis/connection.h"
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/fakes/redis_server.h"
 

@@ -12,11 +12,11 @@
 #include <variant>
 #include <vector>
 
-#include "daemon/state/redis_scripts.h"
-#include "daemon/state/redis_state.h"
+#include "daemon/state/redis/redis_state.h"
+#include "daemon/state/redis/scripts.h"
 #include "tests/fakes/hand_cranked_loop.h"
 
-// What a replica makes of answers that come in an order that no Redis can be made to give on purpose.
+// What a replica does with answers in an order that no real Redis gives on purpose.
 namespace tokend::state {
 namespace {
 
@@ -43,7 +43,7 @@ class ScriptedRedis final : public Redis {
     for (const Asked& asked : asked_) count += asked.script == &script ? 1 : 0;
     return count;
   }
-  // The first of these that waits for its answer.
+  // Takes the first call of this script that waits for its answer.
   Asked Take(const RedisScript& script) {
     for (auto at = asked_.begin(); at != asked_.end(); ++at) {
       if (at->script != &script) continue;
@@ -51,7 +51,7 @@ class ScriptedRedis final : public Redis {
       asked_.erase(at);
       return asked;
     }
-    ADD_FAILURE() << "nobody asks for it";
+    ADD_FAILURE() << "this script was not run";
     return {&script, {}, [](const Result<RedisReply>&) {}};
   }
 
@@ -61,7 +61,7 @@ class ScriptedRedis final : public Redis {
 
 class RedisContact : public testing::Test {
  protected:
-  using Seen = std::optional<Claim>;
+  using Seen = std::optional<AdmitResult>;
   using SeenSpend = std::optional<SpendResult>;
 
   RedisContact() { loop_.RunPending(); }
@@ -95,7 +95,7 @@ class RedisContact : public testing::Test {
     Fail(scripts_.beat, absl::UnknownError("the connection to Redis broke"));
     ASSERT_FALSE(state_->reach().ok());
   }
-  // It waits, and the first of the queue has its turn in ten seconds.
+  // The call waits, and the first in the queue has its turn in ten seconds.
   void AnswerWaits(const RedisScript& script) {
     Answer(script, "waits", {{Time() + 10'000'000}, {std::int64_t{1}}});
   }
@@ -107,7 +107,7 @@ class RedisContact : public testing::Test {
                    .caller = "ci",
                    .charges = charges_,
                    .latest = loop_.clock().Now() + minutes(1)},
-                  &seen, [&seen](Claim claim) { seen = std::move(claim); });
+                  &seen, [&seen](AdmitResult claim) { seen = std::move(claim); });
     return seen;
   }
   SeenSpend& Spend() {
@@ -133,7 +133,7 @@ class RedisContact : public testing::Test {
   ScriptedRedis redis_;
   std::deque<Seen> seen_;
   std::deque<SeenSpend> seen_spend_;
-  std::size_t queue_ = 0;  // that metrics show
+  std::size_t queue_ = 0;  // the length of the queue in the metrics
   std::unique_ptr<RedisState> state_ =
       std::make_unique<RedisState>(loop_, redis_,
                                    RedisState::Options{{.remember = minutes(10), .max_entries = 1000},
@@ -154,7 +154,7 @@ TEST_F(RedisContact, WhoIsFoundToWaitOnceContactIsLostIsToldAndHoldsNothing) {
   EXPECT_EQ(ReasonIn(spends), Reason::kLimitsUnavailable);
   loop_.Advance(RedisSession::kHello);
   MakeContact();
-  EXPECT_EQ(redis_.Count(scripts_.leave), 2U);
+  EXPECT_EQ(redis_.Count(scripts_.remove), 2U);
 }
 
 TEST_F(RedisContact, AQuestionForWhichThereIsNoRoomIsAskedAgain) {
@@ -188,7 +188,7 @@ TEST_F(RedisContact, OneThatIsToldOfItsLossMayTakeAnotherAway) {
   EXPECT_EQ(other, std::nullopt) << "it has left";
   loop_.Advance(RedisSession::kHello);
   MakeContact();
-  EXPECT_EQ(redis_.Count(scripts_.leave), 3U) << "two places in the queue, and the claim of who has left";
+  EXPECT_EQ(redis_.Count(scripts_.remove), 3U) << "two places in the queue, and the claim of who has left";
 }
 
 TEST_F(RedisContact, OthersMayBeginFirstAlsoWhereRedisWasOutOfReachMeanwhile) {
@@ -205,7 +205,7 @@ TEST_F(RedisContact, OthersMayBeginFirstAlsoWhereRedisWasOutOfReachMeanwhile) {
 TEST_F(RedisContact, OutcomesAreForgottenOnTimeInWhateverOrderTheyCome) {
   RedisSession session(loop_, redis_, minutes(10), {});
   const Sealer sealer(Secret(std::string(32, 'k')));
-  RedisClaims claims(loop_, session, sealer, minutes(10));
+  LocalClaims claims(loop_, session, sealer, minutes(10));
   const TimePoint now = loop_.clock().Now();
   claims.Restore("late", {}, {.reason = Reason::kOutcomeUnknown}, now);
   claims.Restore("early", {}, {.reason = Reason::kOutcomeUnknown}, now - minutes(5));
@@ -249,7 +249,7 @@ TEST_F(RedisContact, WhatMayBeRunYetIsNotUndoneBefore) {
   loop_.Advance(milliseconds(850));
   Admit("before");
   loop_.Advance(milliseconds(50));
-  // Redis's clock is known less well from an answer that took long than from the next one.
+  // An answer that took long tells Redis's time less exactly than the next one.
   Answer(scripts_.beat, "ok");
   Admit("x");
   Answer(scripts_.admit, "reused");
@@ -258,7 +258,7 @@ TEST_F(RedisContact, WhatMayBeRunYetIsNotUndoneBefore) {
   lost.done(absl::UnknownError("the connection to Redis broke"));
   loop_.Advance(RedisSession::kHello);
   MakeContact();
-  EXPECT_GE(std::stoll(redis_.Take(scripts_.leave).arguments.at(5)), can_be_run_until);
+  EXPECT_GE(std::stoll(redis_.Take(scripts_.remove).arguments.at(5)), can_be_run_until);
 }
 
 }  // namespace

@@ -22,13 +22,13 @@ class RedisOutage : public RedisWorld {
  protected:
   explicit RedisOutage(fakes::RedisServer::Options options = kDurable) : RedisWorld(std::move(options)) {}
 
-  static Admission ByDaemon(const std::string& id, Charges charges = {}) {
+  Admission ByDaemon(const std::string& id, Charges charges = {}) {
     Admission admission = AdmissionOf(id, "ci", std::move(charges));
     admission.request_id_origin = RequestIdOrigin::kDaemon;
     return admission;
   }
 
-  // Redis dies and comes back, and so does contact.
+  // Redis is killed and started again, and contact is made again.
   void Restart(std::initializer_list<Replica*> replicas) {
     server_.Kill();
     for (Replica* replica : replicas) ASSERT_TRUE(OutOfContact(*replica));

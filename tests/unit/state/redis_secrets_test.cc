@@ -1,5 +1,3 @@
-#include "daemon/state/redis_secrets.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -7,6 +5,7 @@
 #include <fstream>
 #include <string>
 
+#include "daemon/state/redis/secrets.h"
 #include "tests/fakes/temporary_folder.h"
 
 namespace tokend::state {

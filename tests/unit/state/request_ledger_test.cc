@@ -1,4 +1,4 @@
-#include "daemon/state/request_ledger.h"
+#include "daemon/state/memory/request_ledger.h"
 
 #include <gtest/gtest.h>
 
@@ -29,11 +29,12 @@ Answered AnswerOf(const std::string& bearer) {
 class Ledger : public testing::Test {
  protected:
   // What the claim came to; empty while it is joined.
-  using Seen = std::optional<Claim>;
+  using Seen = std::optional<AdmitResult>;
 
   Seen& ClaimFor(const std::string& id, const std::string& caller = "ci") {
     Seen& seen = seen_.emplace_back();
-    ledger_.ClaimRequest(id, DigestFor(caller), &seen, [&seen](Claim claim) { seen = std::move(claim); });
+    ledger_.ClaimRequest(id, DigestFor(caller), &seen,
+                         [&seen](AdmitResult claim) { seen = std::move(claim); });
     return seen;
   }
 
@@ -132,7 +133,7 @@ TEST_F(Ledger, KeepsNothingOfAJoinerThatLeft) {
   const std::weak_ptr<int> watched = held;
   int called = 0;
   ledger_.ClaimRequest("a", DigestFor("ci"), &called,
-                       [&called, held = std::move(held)](const Claim&) { ++called; });
+                       [&called, held = std::move(held)](const AdmitResult&) { ++called; });
   Seen& stays = ClaimFor("a");
   ledger_.Leave("a", &called);
   EXPECT_TRUE(watched.expired());
@@ -145,8 +146,8 @@ TEST_F(Ledger, WhoIsToldOfAnOutcomeMayEndAnotherThatWaitsForIt) {
   for (const bool settles : {true, false}) {
     ClaimFor("a");
     int left = 0;
-    ledger_.ClaimRequest("a", DigestFor("ci"), this, [&](const Claim&) { ledger_.Leave("a", &left); });
-    ledger_.ClaimRequest("a", DigestFor("ci"), &left, [&left](const Claim&) { ++left; });
+    ledger_.ClaimRequest("a", DigestFor("ci"), this, [&](const AdmitResult&) { ledger_.Leave("a", &left); });
+    ledger_.ClaimRequest("a", DigestFor("ci"), &left, [&left](const AdmitResult&) { ++left; });
     Seen& stays = ClaimFor("a");
     if (settles) {
       ledger_.Settle("a", AnswerOf("bearer-a"), Now() - minutes(10));
@@ -160,9 +161,10 @@ TEST_F(Ledger, WhoIsToldOfAnOutcomeMayEndAnotherThatWaitsForIt) {
 
 TEST_F(Ledger, WhoIsToldOfARefusalMayTryAgainAtOnce) {
   ClaimFor("a");
-  std::optional<Claim> again;
-  ledger_.ClaimRequest("a", DigestFor("ci"), this, [&](const Claim&) {
-    ledger_.ClaimRequest("a", DigestFor("ci"), &again, [&again](Claim claim) { again = std::move(claim); });
+  std::optional<AdmitResult> again;
+  ledger_.ClaimRequest("a", DigestFor("ci"), this, [&](const AdmitResult&) {
+    ledger_.ClaimRequest("a", DigestFor("ci"), &again,
+                         [&again](AdmitResult claim) { again = std::move(claim); });
   });
   Seen& joined = ClaimFor("a");
   ledger_.Refuse("a", {.reason = Reason::kUpstreamRejected});
@@ -177,7 +179,7 @@ TEST(EndedLedger, CallsNobodyThoughItEndsWhileItTells) {
       std::make_unique<RequestLedger>(loop, config::Requests{.remember = minutes(10), .max_entries = 4});
   int told = 0;
   for (int joiner = 0; joiner < 4; ++joiner) {
-    ledger->ClaimRequest("a", DigestFor("ci"), &joiner, [&](const Claim&) {
+    ledger->ClaimRequest("a", DigestFor("ci"), &joiner, [&](const AdmitResult&) {
       if (std::exchange(told, told + 1) == 1) ledger.reset();  // the first is the claimant
     });
   }

@@ -1,4 +1,4 @@
-#include "daemon/state/sealer.h"
+#include "daemon/state/redis/sealer.h"
 
 #include <gtest/gtest.h>
 
@@ -24,12 +24,16 @@ Token TokenOf(const std::string& bearer, std::vector<std::string> scopes = {"bet
 
 class Sealing : public testing::Test {
  protected:
+  std::string Seal(const Token& token, std::string_view request_id, std::string_view caller) const {
+    return sealer_.Seal(token, request_id, caller).value();
+  }
+
   const Sealer sealer_{Secret(std::string(32, 'k'))};
 };
 
 TEST_F(Sealing, OpensWhatItSealedAsItWas) {
   for (const auto& scopes : std::vector<std::vector<std::string>>{{}, {"sdk"}, {"beta", "sdk", "x"}}) {
-    const auto opened = sealer_.Open(sealer_.Seal(TokenOf("the-bearer", scopes), kId, "ci"), kId, "ci");
+    const auto opened = sealer_.Open(Seal(TokenOf("the-bearer", scopes), kId, "ci"), kId, "ci");
     ASSERT_TRUE(opened.ok());
     const Token& token = **opened;
     EXPECT_EQ(token.id, "0123456789abcdef01234567");
@@ -42,7 +46,7 @@ TEST_F(Sealing, OpensWhatItSealedAsItWas) {
 }
 
 TEST_F(Sealing, ShowsNothingOfTheToken) {
-  const std::string sealed = sealer_.Seal(TokenOf("the-bearer"), kId, "ci");
+  const std::string sealed = Seal(TokenOf("the-bearer"), kId, "ci");
   for (const char* part : {"the-bearer", "0123456789abcdef01234567", "sdk"}) {
     EXPECT_EQ(sealed.find(part), std::string::npos) << part;
   }
@@ -50,12 +54,12 @@ TEST_F(Sealing, ShowsNothingOfTheToken) {
 
 TEST_F(Sealing, NeverSealsTwiceAlike) {
   std::set<std::string> sealed;
-  for (int i = 0; i < 1000; ++i) sealed.insert(sealer_.Seal(TokenOf("b"), kId, "ci").substr(1, 12));
+  for (int i = 0; i < 1000; ++i) sealed.insert(Seal(TokenOf("b"), kId, "ci").substr(1, 12));
   EXPECT_EQ(sealed.size(), 1000U);
 }
 
 TEST_F(Sealing, OpensForNoOtherRequestOrCaller) {
-  const std::string sealed = sealer_.Seal(TokenOf("b"), "ab", "c");
+  const std::string sealed = Seal(TokenOf("b"), "ab", "c");
   EXPECT_TRUE(sealer_.Open(sealed, "ab", "c").ok());
   EXPECT_FALSE(sealer_.Open(sealed, "a", "bc").ok());
   EXPECT_FALSE(sealer_.Open(sealed, "ab", "d").ok());
@@ -64,11 +68,11 @@ TEST_F(Sealing, OpensForNoOtherRequestOrCaller) {
 
 TEST_F(Sealing, OpensUnderNoOtherKey) {
   const Sealer other{Secret(std::string(32, 'x'))};
-  EXPECT_FALSE(other.Open(sealer_.Seal(TokenOf("b"), kId, "ci"), kId, "ci").ok());
+  EXPECT_FALSE(other.Open(Seal(TokenOf("b"), kId, "ci"), kId, "ci").ok());
 }
 
 TEST_F(Sealing, OpensNothingThatWasChangedOrCut) {
-  const std::string sealed = sealer_.Seal(TokenOf("b"), kId, "ci");
+  const std::string sealed = Seal(TokenOf("b"), kId, "ci");
   for (std::size_t i = 0; i < sealed.size(); ++i) {
     std::string changed = sealed;
     changed[i] = static_cast<char>(changed[i] ^ 1);

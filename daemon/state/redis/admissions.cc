@@ -1,0 +1,245 @@
+#include "daemon/state/redis/admissions.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "daemon/base/form.h"
+#include "daemon/state/redis/arguments.h"
+
+namespace tokend::state {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+// When a call that was refused because of Redis may come again.
+constexpr milliseconds kRetryAfter{1000};
+
+std::string KeyOfGroup(const std::string& request_id, const RequestDigest& digest) {
+  return request_id + std::string(BytesOf(digest));
+}
+
+// From the answer's own time to the time that it holds.
+milliseconds Until(const RedisAnswer& answer) {
+  return std::chrono::ceil<milliseconds>(std::max(answer.Time(0) - answer.now(), microseconds(0)));
+}
+
+Failure UnknownOutcome(const RedisAnswer& answer) {
+  const auto reason = static_cast<Reason>(answer.Number(0));
+  Failure failure{.reason = MayHaveCreated(reason) ? reason : Reason::kOutcomeUnknown,
+                  .detail = "the outcome of the first call with this request_id"};
+  if (const std::int64_t sequence = answer.Number(1); sequence != 0) {
+    failure.audit_sequence = static_cast<std::uint64_t>(sequence);
+  }
+  if (!answer.Text(2).empty()) failure.upstream_code = answer.Number(2);
+  return failure;
+}
+
+}  // namespace
+
+Failure LimitsUnavailable(const Status& why) {
+  return {
+      .reason = Reason::kLimitsUnavailable, .detail = std::string(why.message()), .retry_after = kRetryAfter};
+}
+
+Admissions::Admissions(const SpendCall::Parts& parts, const Sealer& sealer, const config::Requests& requests,
+                       WithoutRedis without_redis)
+    : parts_(parts), sealer_(sealer), requests_(requests), without_redis_(std::move(without_redis)) {}
+
+void Admissions::Clear() {
+  notifier_.Clear();
+  for (const auto& [key, group] : groups_) {
+    if (group->pause) parts_.loop.Cancel(*group->pause);
+  }
+  // First: as a waiting call's `done` is destroyed, it may call Leave.
+  group_of_.clear();
+  const auto groups = std::exchange(groups_, {});
+}
+
+void Admissions::Add(Call call) {
+  const Admission& admission = call.admission;
+  const LocalClaim* claim = parts_.claims.Find(admission.request_id);
+  const bool runs_here = claim != nullptr && !claim->outcome;
+  if (runs_here && claim->digest != admission.digest) return call.done(RequestIdReused());
+  const std::string key = KeyOfGroup(admission.request_id, admission.digest);
+  const auto known = groups_.find(key);
+  if (known == groups_.end() && !runs_here && !in_contact()) {
+    return without_redis_(std::move(call), parts_.session.health());
+  }
+  group_of_[call.waiter] = key;
+  if (known != groups_.end()) {
+    known->second->calls.push_back(std::move(call));
+    return;
+  }
+  Group& group = *groups_.emplace(key, std::make_unique<Group>()).first->second;
+  group.calls.push_back(std::move(call));
+  if (!runs_here) Ask(key, group);
+}
+
+void Admissions::Ask(const std::string& key, Group& group) {
+  assert(group.asking == nullptr && !group.pause && !group.calls.empty());
+  const Admission& asked = group.calls.front().admission;
+  const std::string nonce = MakeUuid();
+  group.asking = std::make_unique<SpendCall>(
+      parts_, SpendCall::Order{asked.charges, asked.latest, asked.request_id, nonce},
+      [this, key](SpendCall::Ending ending) { OnAsked(key, std::move(ending)); });
+  group.asking->Admit({asked.request_id, std::string(BytesOf(asked.digest)), nonce,
+                       asked.request_id_origin == RequestIdOrigin::kDaemon ? "daemon" : "caller",
+                       ToArgument(requests_.remember + LocalClaims::kLongestCall),
+                       std::to_string(requests_.max_entries)});
+}
+
+// For the calls that are left in the group.
+void Admissions::AskAgain(const std::string& key, Group& group) {
+  if (group.calls.empty()) {
+    groups_.erase(key);
+  } else if (in_contact()) {
+    Ask(key, group);
+  } else {
+    DecideWithoutRedis(TakeCalls(key), parts_.session.health());
+  }
+}
+
+void Admissions::OnAsked(const std::string& key, SpendCall::Ending ending) {
+  Group& group = *groups_.at(key);
+  const std::unique_ptr<SpendCall> ended = std::move(group.asking);
+  if (std::holds_alternative<SpendCall::Cancelled>(ending)) return AskAgain(key, group);
+  assert(!group.calls.empty());
+  if (const auto* lost = std::get_if<SpendCall::NoContact>(&ending)) {
+    return DecideWithoutRedis(TakeCalls(key), lost->why);
+  }
+  if (const auto* spent = std::get_if<SpentInRedis>(&ending)) {
+    return OnFresh(key, group, ended->order().nonce, *spent);
+  }
+  if (const auto* refusal = std::get_if<Failure>(&ending)) return Tell(TakeCalls(key), *refusal);
+  const auto& answer = std::get<RedisAnswer>(ending);
+  if (answer.word() == "running") return OnRunning(key, group, answer);
+  const AdmitResult result = ResultOf(group.calls.front().admission, answer);
+  Tell(TakeCalls(key), result);
+}
+
+void Admissions::OnFresh(const std::string& key, Group& group, std::string nonce, SpentInRedis spent) {
+  Call call = std::move(group.calls.front());
+  group.calls.pop_front();
+  group_of_.erase(call.waiter);
+  parts_.claims.Begin(
+      call.admission.request_id,
+      {.digest = call.admission.digest, .caller = call.admission.caller, .nonce = std::move(nonce)},
+      LocalClaims::In::kRedis);
+  if (group.calls.empty()) groups_.erase(key);
+  call.done(Fresh{spent});
+}
+
+void Admissions::OnRunning(const std::string& key, Group& group, const RedisAnswer& answer) {
+  const bool owner_lives = answer.Number(0) != 0;
+  const std::string owner = answer.Text(1);
+  const std::string nonce = answer.Text(2);
+  if (owner == parts_.session.replica()) {
+    // A claim of this replica that does not run here was left in Redis when contact was lost.
+    const std::string& request_id = group.calls.front().admission.request_id;
+    const LocalClaim* claim = parts_.claims.Find(request_id);
+    if (claim == nullptr || claim->nonce != nonce) {
+      parts_.claims.Remove({.request_id = request_id, .nonce = nonce});
+    }
+  } else if (!owner_lives) {
+    return Tell(TakeCalls(key),
+                Failure{Reason::kOutcomeUnknown, "the replica that ran this request_id is gone"});
+  }
+  group.pause = parts_.loop.After(kJoinedPause, [this, key] {
+    Group& pausing = *groups_.at(key);
+    pausing.pause.reset();
+    AskAgain(key, pausing);
+  });
+}
+
+AdmitResult Admissions::ResultOf(const Admission& admission, const RedisAnswer& answer) const {
+  if (answer.word() == "token") return TokenIn(admission, answer);
+  if (answer.word() == "unknown") return UnknownOutcome(answer);
+  if (answer.word() == "reused") return RequestIdReused();
+  // A call that runs ends long before its claim would expire.
+  if (answer.word() == "full") return LedgerFull(std::min(Until(answer), requests_.remember));
+  if (answer.word() == "quarantined") {
+    return Failure{.reason = Reason::kLimitsUnavailable,
+                   .detail = "Redis has lost entries: this request_id may have had its token",
+                   .retry_after = Until(answer)};
+  }
+  return LimitsUnavailable(NotUnderstood());
+}
+
+AdmitResult Admissions::TokenIn(const Admission& admission, const RedisAnswer& answer) const {
+  const auto intent = static_cast<std::uint64_t>(answer.Number(1));
+  auto token = sealer_.Open(answer.Text(0), admission.request_id, admission.caller);
+  if (token.ok()) return Answered{*std::move(token), intent};
+  return Failure{.reason = Reason::kOutcomeUnknown,
+                 .detail = std::string(token.status().message()),
+                 .audit_sequence = intent};
+}
+
+void Admissions::Leave(const void* waiter) {
+  const auto known = group_of_.find(waiter);
+  if (known == group_of_.end()) return notifier_.Leave(waiter);
+  const std::string key = std::move(known->second);
+  group_of_.erase(known);
+  Group& group = *groups_.at(key);
+  const auto leaves = std::find_if(group.calls.begin(), group.calls.end(),
+                                   [waiter](const Call& call) { return call.waiter == waiter; });
+  const bool is_first = leaves == group.calls.begin();
+  Calls left;  // destroyed when the group is whole again
+  left.splice(left.end(), group.calls, leaves);
+  if (group.asking != nullptr) {
+    if (is_first) group.asking->Cancel();
+  } else if (group.calls.empty()) {
+    TakeCalls(key);
+  }
+}
+
+void Admissions::OnContactLost(const Status& why) {
+  std::vector<std::string> keys;
+  for (const auto& [key, group] : groups_) keys.push_back(key);
+  const std::weak_ptr alive(alive_);
+  for (const std::string& key : keys) {
+    if (alive.expired()) return;
+    const auto group = groups_.find(key);
+    if (group == groups_.end()) continue;  // a call that was told has made it leave
+    if (group->second->asking != nullptr) {
+      group->second->asking->LoseContact(why);
+    } else if (group->second->pause) {
+      DecideWithoutRedis(TakeCalls(key), why);
+    }
+  }
+}
+
+Admissions::Calls Admissions::TakeCalls(const std::string& key) {
+  const auto taken = groups_.extract(key);
+  if (taken.empty()) return {};
+  Group& group = *taken.mapped();
+  if (group.pause) parts_.loop.Cancel(*group.pause);
+  for (const Call& call : group.calls) group_of_.erase(call.waiter);
+  return std::move(group.calls);
+}
+
+Admissions::Calls Admissions::TakeJoined(const std::string& request_id) {
+  const LocalClaim* claim = parts_.claims.Find(request_id);
+  if (claim == nullptr) return {};
+  const std::string key = KeyOfGroup(request_id, claim->digest);
+  const auto group = groups_.find(key);
+  if (group == groups_.end() || group->second->asking != nullptr || group->second->pause) return {};
+  return TakeCalls(key);
+}
+
+void Admissions::Tell(Calls calls, const AdmitResult& result) {
+  notifier_.ForEach(std::move(calls), [&result](Call call) { call.done(result); });
+}
+
+void Admissions::AddAgain(Calls calls) {
+  notifier_.ForEach(std::move(calls), [this](Call call) { Add(std::move(call)); });
+}
+
+void Admissions::DecideWithoutRedis(Calls calls, const Status& why) {
+  notifier_.ForEach(std::move(calls), [this, &why](Call call) { without_redis_(std::move(call), why); });
+}
+
+}  // namespace tokend::state

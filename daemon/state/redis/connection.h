@@ -1,0 +1,101 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "daemon/base/result.h"
+#include "daemon/base/secret.h"
+#include "daemon/config/config.h"
+#include "daemon/loop/event_loop.h"
+#include "daemon/state/redis/redis.h"
+#include "daemon/state/redis/wire.h"
+
+namespace tokend::state {
+
+// One connection to one Redis: a bounded inbox, and one thread that drains it in batches. Each batch is one
+// pipeline, and is answered by one post to the loop. Without a connection, scripts fail at once. A broken
+// connection is made again after a pause. A Redis that may evict keys is not used, but tried again likewise.
+class RedisConnection final : public Redis {
+ public:
+  struct Options {
+    config::Address address;
+    std::string username;  // empty: the default user
+    Secret password;       // empty: none
+    // How long a batch may take, from its first byte to its last answer.
+    std::chrono::milliseconds reply_timeout{1000};
+  };
+
+  static constexpr std::size_t kMaxInbox = 16384;
+  static constexpr std::size_t kMaxBatch = 1024;
+  // How long it may take to connect and log in.
+  static constexpr std::chrono::milliseconds kConnectTimeout{1000};
+  // The pause between two attempts to connect: the first one, and the longest.
+  static constexpr std::chrono::milliseconds kFirstPause{50};
+  static constexpr std::chrono::milliseconds kLongestPause{1000};
+
+  // `loop` outlives this.
+  RedisConnection(loop::EventLoop& loop, Options options);
+  // Runs waiting scripts, for no longer than one batch may take, answers all of them and ends the thread.
+  ~RedisConnection() override;
+  RedisConnection(const RedisConnection&) = delete;
+  RedisConnection& operator=(const RedisConnection&) = delete;
+
+  void Run(const RedisScript& script, std::vector<std::string> keys, std::vector<std::string> arguments,
+           Done done) override;
+
+ private:
+  using SteadyTime = std::chrono::steady_clock::time_point;
+  struct Item {
+    const RedisScript* script;
+    std::vector<std::string> keys;
+    std::vector<std::string> arguments;
+    Done done;
+  };
+  struct Answer {
+    Done done;
+    Result<RedisReply> result;
+  };
+
+  void Work();
+  // Waits until there is something to do. False when it is time to end.
+  bool Wait();
+  std::vector<Item> TakeBatch();
+  void Connect();
+  Status OpenWire();
+  void Disconnect(const Status& why);
+
+  void RunBatch(std::vector<Item> batch);
+  // Answers all items or, if the connection breaks, the first of them.
+  Status Exchange(const std::vector<Item>& batch, SteadyTime deadline,
+                  std::vector<RedisWire::Answer>& answers, bool& sent_something);
+  void Append(const Item& item);
+  void Reply(std::vector<Answer> answers);
+
+  loop::EventLoop& loop_;
+  const Options options_;
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::deque<Item> inbox_;
+  bool connected_ = false;
+  bool greeted_ = false;
+  Status why_;  // the reason why there is no connection
+  bool stopping_ = false;
+
+  // Only the thread uses these.
+  std::optional<RedisWire> wire_;
+  std::unordered_set<const RedisScript*> sent_;  // on this connection: Redis knows their digests
+  std::chrono::milliseconds pause_ = kFirstPause;
+  SteadyTime connect_at_{};
+  std::thread thread_;
+};
+
+}  // namespace tokend::state

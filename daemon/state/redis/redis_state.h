@@ -1,0 +1,96 @@
+#pragma once
+
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "daemon/base/secret.h"
+#include "daemon/config/config.h"
+#include "daemon/loop/event_loop.h"
+#include "daemon/state/observer.h"
+#include "daemon/state/rate_limiter.h"
+#include "daemon/state/redis/admissions.h"
+#include "daemon/state/redis/local_claims.h"
+#include "daemon/state/redis/redis.h"
+#include "daemon/state/redis/sealer.h"
+#include "daemon/state/redis/session.h"
+#include "daemon/state/redis/spend_call.h"
+#include "daemon/state/redis/turns.h"
+#include "daemon/state/state.h"
+
+namespace tokend::state {
+
+// The state that several replicas share in one Redis. While Redis is out of reach, requests are refused; or,
+// if the configuration says so, those whose request_id the daemon made are admitted by this replica's own
+// limits. A claim that may have been written to Redis counts as written, and is undone later.
+class RedisState final : public State {
+ public:
+  struct Options {
+    config::Requests requests;
+    config::OnRedisFailure on_failure = config::OnRedisFailure::kDeny;
+    Secret encryption_key;  // 32 bytes
+  };
+
+  // `loop` and `redis` outlive this. Contact is made once the loop runs.
+  RedisState(loop::EventLoop& loop, Redis& redis, Options options, Observer observer = {});
+  ~RedisState() override;
+  RedisState(const RedisState&) = delete;
+  RedisState& operator=(const RedisState&) = delete;
+
+  void Admit(Admission admission, const void* waiter, AdmitDone done) override;
+  void Spend(Charges charges, TimePoint latest, const void* waiter, SpendDone done) override;
+  void Leave(const std::string& request_id, const void* waiter) override;
+  void GiveBack(const Charges& charges, Spent spent) override;
+  void Check(Charges charges, TimePoint latest, CheckDone done) override;
+  void Levels(std::vector<Charge> charges, LevelsDone done) override;
+  void Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) override;
+  void Refuse(const std::string& request_id, const Failure& failure) override;
+  void Amend(const std::string& request_id, std::optional<Answered> answered, TimePoint intended_at) override;
+  void Abandon(const std::string& request_id) override;
+  void Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
+               TimePoint intended_at) override;
+  // A replica that can do without Redis is healthy without it.
+  Status health() const override { return is_local() ? absl::OkStatus() : reach(); }
+
+  // Whether Redis is within reach. Any thread.
+  Status reach() const { return session_.health(); }
+
+ private:
+  // A call of Spend that waits.
+  struct Spending {
+    const void* waiter;
+    SpendDone done;
+    std::unique_ptr<SpendCall> asking;
+  };
+  using Spendings = std::list<Spending>;
+
+  void OnContact(RedisSession::Memory memory);
+  void OnContactLost();
+  void AdmitWithoutRedis(Admissions::Call call, const Status& why);
+  void OnSpent(Spendings::iterator at, SpendCall::Ending ending);
+  void SpendWithoutRedis(Charges charges, TimePoint latest, const void* waiter, SpendDone done,
+                         const Status& why);
+
+  SpendCall::Parts parts() { return {loop_, session_, turns_, claims_}; }
+  bool in_contact() const { return session_.contact() == RedisSession::Contact::kFull; }
+  bool is_local() const { return on_failure_ == config::OnRedisFailure::kLocal; }
+
+  loop::EventLoop& loop_;
+  const config::Requests requests_;
+  const config::OnRedisFailure on_failure_;
+  const Observer observer_;
+  const Sealer sealer_;
+  RedisSession session_;
+  LocalClaims claims_;
+  RedisTurns turns_;
+  Admissions admissions_;
+  Spendings spendings_;
+  absl::flat_hash_map<const void*, Spendings::iterator> spending_of_;  // by waiter
+  RateLimiter limiter_;  // of this replica alone; ends first, as its calls may leave then
+  const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
+};
+
+}  // namespace tokend::state

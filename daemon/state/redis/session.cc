@@ -1,0 +1,198 @@
+#include "daemon/state/redis/session.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "daemon/base/form.h"
+#include "daemon/state/redis/arguments.h"
+#include "daemon/state/redis/scripts.h"
+
+namespace tokend::state {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+
+// Later than every time of Redis, and exact in Lua.
+constexpr RedisTime kNoLimit{microseconds(std::int64_t{1} << 53U)};
+
+// A script that Redis found too late is sent again with a later time, as Redis's clock may have been set.
+constexpr int kMaxAttempts = 3;
+
+std::string NewName() {
+  std::string name = MakeUuid();
+  name.erase(std::remove(name.begin(), name.end(), '-'), name.end());
+  return name;
+}
+
+}  // namespace
+
+RedisSession::RedisSession(loop::EventLoop& loop, Redis& redis, std::chrono::milliseconds remember,
+                           Events events)
+    : loop_(loop),
+      redis_(redis),
+      remember_(remember),
+      events_(std::move(events)),
+      replica_(NewName()),
+      health_(absl::UnavailableError("there is no contact with Redis yet")) {}
+
+RedisSession::~RedisSession() {
+  if (tick_) loop_.Cancel(*tick_);
+}
+
+void RedisSession::Start() {
+  Hello();
+  ArmTick();
+}
+
+void RedisSession::Open() {
+  if (contact_ != Contact::kMade) return;  // it was lost again meanwhile
+  contact_ = Contact::kFull;
+  SetHealth(absl::OkStatus());
+}
+
+Status RedisSession::health() const {
+  const std::lock_guard lock(mutex_);
+  return health_;
+}
+
+void RedisSession::Run(const RedisScript& script, Writes writes, std::vector<std::string> arguments,
+                       Done done) {
+  auto call = std::make_unique<Call>();
+  call->script = &script;
+  call->writes = writes;
+  call->arguments = std::move(arguments);
+  call->done = std::move(done);
+  Send(std::move(call));
+}
+
+void RedisSession::Send(std::unique_ptr<Call> call) {
+  ++call->attempts;
+  call->contact = contacts_;
+  call->sent_at = loop_.clock().Now();
+  const std::string write = call->writes == Writes::kLedger ? std::to_string(++last_write_) : "0";
+  if (clock_) latest_run_ = LatestRun();
+  std::vector<std::string> arguments = {epoch_, replica_, ToArgument(clock_ ? RunUntil() : kNoLimit),
+                                        std::to_string(known_write_), write};
+  arguments.insert(arguments.end(), call->arguments.begin(), call->arguments.end());
+  const RedisScript& script = *call->script;
+  redis_.Run(script, {std::string(kRedisPrefix) + "epoch"}, std::move(arguments),
+             [this, alive = std::weak_ptr(alive_), call = std::move(call)](Result<RedisReply> reply) mutable {
+               if (!alive.expired()) OnReply(std::move(call), std::move(reply));
+             });
+}
+
+void RedisSession::OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply) {
+  Result<RedisAnswer> answer =
+      reply.ok() ? RedisAnswer::From(*std::move(reply)) : Result<RedisAnswer>(reply.status());
+  if (answer.ok()) {
+    Learn(*answer, call->sent_at);
+    if (answer->word() == "late") {
+      if (call->attempts < kMaxAttempts) return Send(std::move(call));
+      answer = absl::UnavailableError("Redis's clock does not keep up");
+    } else if (answer->word() == "lost") {
+      answer = absl::UnavailableError("Redis has lost what it held");
+    }
+  }
+  // An error of a script that was sent over an earlier contact says nothing of the present one.
+  const bool loses = !answer.ok() && answer.status().code() != absl::StatusCode::kResourceExhausted &&
+                     call->contact == contacts_ && contact_ != Contact::kNone;
+  if (loses) {
+    const std::weak_ptr alive(alive_);
+    Lose(answer.status());
+    if (alive.expired()) return;
+  }
+  call->done(std::move(answer));
+}
+
+void RedisSession::Learn(const RedisAnswer& answer, TimePoint sent_at) {
+  clock_ = {answer.now(), sent_at};
+  known_write_ = std::max(known_write_, answer.wrote());
+}
+
+RedisTime RedisSession::TimeAtMost() const {
+  assert(clock_);
+  return clock_->first + duration_cast<microseconds>(loop_.clock().Now() - clock_->second);
+}
+
+RedisTime RedisSession::RunUntil() const { return TimeAtMost() + kScriptLife; }
+
+// If a later answer has told Redis's time more exactly, a script that was sent before may run for longer than
+// one that is sent now.
+RedisTime RedisSession::LatestRun() const { return clock_ ? std::max(latest_run_, RunUntil()) : RedisTime(); }
+
+void RedisSession::Lose(const Status& why) {
+  assert(contact_ != Contact::kNone);
+  contact_ = Contact::kNone;
+  ++contacts_;
+  SetHealth(absl::UnavailableError(why.message()));
+  ArmTick();
+  events_.on_lost();
+}
+
+void RedisSession::ArmTick() {
+  if (tick_) loop_.Cancel(*tick_);
+  tick_ = loop_.After(contact_ == Contact::kNone ? kHello : kBeat, [this] {
+    tick_.reset();
+    Tick();
+  });
+}
+
+void RedisSession::Tick() {
+  ArmTick();
+  if (contact_ == Contact::kNone) return Hello();
+  if (beat_runs_) return;
+  beat_runs_ = true;
+  Run(RedisScripts::Get().beat, Writes::kNothing, {}, [this](const Result<RedisAnswer>& answer) {
+    beat_runs_ = false;
+    if (answer.ok()) events_.on_beat(static_cast<std::size_t>(answer->Number(0)));
+  });
+}
+
+void RedisSession::Hello() {
+  if (hello_runs_) return;
+  hello_runs_ = true;
+  const bool knows = has_earlier_requests_ || !epoch_.empty();
+  const bool may_begin = knows || (no_epoch_since_ && loop_.clock().Now() - *no_epoch_since_ >= kOthersFirst);
+  Run(RedisScripts::Get().hello, Writes::kNothing,
+      {NewName(), may_begin ? "1" : "0", knows ? "1" : "0", std::to_string(microseconds(remember_).count())},
+      [this](const Result<RedisAnswer>& answer) {
+        hello_runs_ = false;
+        OnHello(answer);
+      });
+}
+
+void RedisSession::OnHello(const Result<RedisAnswer>& answer) {
+  if (!answer.ok()) {
+    // Another Redis may come back, and other replicas must hear of it first.
+    no_epoch_since_.reset();
+    return SetHealth(absl::UnavailableError(answer.status().message()));
+  }
+  if (answer->word() != "epoch") {
+    if (!no_epoch_since_) no_epoch_since_ = loop_.clock().Now();
+    return SetHealth(absl::UnavailableError("Redis is empty; another replica may know why"));
+  }
+  no_epoch_since_.reset();
+  assert(contact_ == Contact::kNone);
+  const std::string epoch = answer->Text(0);
+  const bool lost = (!epoch_.empty() && epoch_ != epoch) || answer->Number(2) != 0;
+  epoch_ = epoch;
+  latest_run_ = {};  // Redis's clock may have been set back
+  contact_ = Contact::kMade;
+  ++contacts_;
+  SetHealth(absl::UnavailableError("what this replica knows is being written to Redis"));
+  ArmTick();
+  events_.on_made(lost ? Memory::kLost : Memory::kKept);
+}
+
+void RedisSession::SetHealth(const Status& health) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (health_ == health) return;
+    health_ = health;
+  }
+  if (events_.on_health) events_.on_health(health);
+}
+
+}  // namespace tokend::state

@@ -1,0 +1,133 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "daemon/base/result.h"
+#include "daemon/loop/event_loop.h"
+#include "daemon/state/charges.h"
+#include "daemon/state/redis/answer.h"
+#include "daemon/state/redis/redis.h"
+
+namespace tokend::state {
+
+// One replica's contact with Redis. It renews the replica's lease, which shows other replicas that this one
+// is alive. It recognizes Redis by its epoch, and notices when Redis has lost what was written. Loop thread.
+class RedisSession {
+ public:
+  using Done = absl::AnyInvocable<void(Result<RedisAnswer>)>;
+
+  enum class Contact {
+    kNone,  // no script can run
+    kMade,  // this replica is writing what it knows: calls are not admitted yet
+    kFull,  // calls are admitted
+  };
+  // Whether Redis still has what this replica wrote.
+  enum class Memory { kKept, kLost };
+
+  // Each but on_health may destroy the session.
+  struct Events {
+    std::function<void(Memory)> on_made = {};  // contact is made: call Open once everything is written
+    std::function<void()> on_lost = {};  // contact is lost: calls in the queues of Redis hear of no turn
+    std::function<void(std::size_t entries)> on_beat = {};  // Redis answered, and knows so many request_ids
+    std::function<void(const Status& health)> on_health = {};  // health has changed
+  };
+
+  // How long the lease lasts, and how often it is renewed.
+  static constexpr std::chrono::milliseconds kBeat{1000};
+  static constexpr std::chrono::milliseconds kLease = 5 * kBeat;
+  // How often contact is tried.
+  static constexpr std::chrono::milliseconds kHello{100};
+  // Redis does not run a script that it has not begun after this time.
+  static constexpr std::chrono::milliseconds kScriptLife{3000};
+  // If Redis has no epoch, a replica that knows of no earlier one waits so long before it begins one: other
+  // replicas may know that Redis has lost something.
+  static constexpr std::chrono::milliseconds kOthersFirst{2000};
+
+  // `loop` and `redis` outlive this.
+  RedisSession(loop::EventLoop& loop, Redis& redis, std::chrono::milliseconds remember, Events events);
+  ~RedisSession();
+  RedisSession(const RedisSession&) = delete;
+  RedisSession& operator=(const RedisSession&) = delete;
+
+  void Start();
+
+  // This replica knows of earlier requests: if Redis has no epoch, Redis has lost something. Before Start.
+  void NoteEarlierRequests() { has_earlier_requests_ = true; }
+
+  // Everything is written: calls are admitted, unless contact was lost again meanwhile.
+  void Open();
+
+  Contact contact() const { return contact_; }
+  const std::string& replica() const { return replica_; }
+  // Why calls cannot be admitted. Any thread.
+  Status health() const;
+
+  // Runs a script of RedisScripts with these arguments after the five that all scripts have. Calls `done`
+  // exactly once, later, unless this is destroyed first. Errors are those of Redis::Run; each of them but
+  // kResourceExhausted means that contact is lost.
+  enum class Writes { kNothing, kLedger };
+  void Run(const RedisScript& script, Writes writes, std::vector<std::string> arguments, Done done);
+
+  // The time after which Redis runs no script that was given to Run until now.
+  RedisTime LatestRun() const;
+
+ private:
+  struct Call {
+    const RedisScript* script;
+    Writes writes;
+    std::vector<std::string> arguments;
+    Done done;
+    int attempts = 0;
+    std::uint64_t contact = 0;
+    TimePoint sent_at{};
+  };
+
+  void Send(std::unique_ptr<Call> call);
+  void OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply);
+  void Learn(const RedisAnswer& answer, TimePoint sent_at);
+  RedisTime TimeAtMost() const;
+  RedisTime RunUntil() const;  // of a script that is sent now
+  void Lose(const Status& why);
+
+  void ArmTick();
+  void Tick();
+  void Hello();
+  void OnHello(const Result<RedisAnswer>& answer);
+  void SetHealth(const Status& health);
+
+  loop::EventLoop& loop_;
+  Redis& redis_;
+  const std::chrono::milliseconds remember_;
+  const Events events_;
+  const std::string replica_;
+
+  Contact contact_ = Contact::kNone;
+  std::uint64_t contacts_ = 0;  // how often contact was made or lost
+  bool has_earlier_requests_ = false;
+  bool hello_runs_ = false;
+  bool beat_runs_ = false;
+  std::string epoch_;
+  std::optional<TimePoint> no_epoch_since_;
+  std::uint64_t last_write_ = 0;
+  std::int64_t known_write_ = 0;
+  // Redis's time in its last answer, and ours when that script was sent: Redis's clock is at most so far.
+  std::optional<std::pair<RedisTime, TimePoint>> clock_;
+  RedisTime latest_run_{};  // of the scripts of this contact that were sent
+  std::optional<loop::TimerId> tick_;
+
+  mutable std::mutex mutex_;
+  Status health_;
+
+  const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
+};
+
+}  // namespace tokend::state
