@@ -111,28 +111,14 @@ state::Observer StateObserver(telemetry::Metrics& metrics) {
 }
 
 upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metrics) {
-  using Standing = std::set<std::pair<std::string, upstream::Obstacle>>;
-  return [&metrics, standing = Standing()](const std::string& organization, upstream::Obstacle obstacle,
-                                           bool stands) mutable {
-    using Shown = telemetry::Metrics::Obstacle;
-    struct Names {
-      Shown shown;
-      const char* comes;
-      const char* goes;
-    };
-    const Names names = obstacle == upstream::Obstacle::kBreaker
-                            ? Names{Shown::kBreakerOpen, "upstream.breaker_opened", "upstream.breaker_closed"}
-                        : obstacle == upstream::Obstacle::kRejectedKey
-                            ? Names{Shown::kKeyRejected, "upstream.key_rejected", "upstream.key_accepted"}
-                            : Names{Shown::kPaused, "upstream.paused", "upstream.resumed"};
-    metrics.SetObstacle(organization, names.shown, stands);
-    // What has never stood has not gone.
-    if (stands) {
-      standing.emplace(organization, obstacle);
-    } else if (standing.erase({organization, obstacle}) == 0) {
-      return;
-    }
-    Log(stands ? LogLevel::kWarning : LogLevel::kInfo, stands ? names.comes : names.goes,
+  using Blocks = std::set<std::pair<std::string, Block>>;
+  return [&metrics, begun = Blocks()](const std::string& organization, Block block, bool blocked) mutable {
+    metrics.SetBlocked(organization, block, blocked);
+    // A block that has not begun does not end.
+    if (!blocked && begun.erase({organization, block}) == 0) return;
+    if (blocked) begun.emplace(organization, block);
+    const BlockFacts& facts = FactsOf(block);
+    Log(blocked ? LogLevel::kWarning : LogLevel::kInfo, blocked ? facts.begin_event : facts.end_event,
         {{"organization", organization}});
   };
 }
@@ -373,7 +359,7 @@ Status Run(const std::string& path, Settings settings) {
 
   issue::CurrentConfig current(SnapshotOf(config));
   upstream::Availability availability(loop, settings.api_keys, AvailabilityObserver(metrics));
-  issue::Traffic traffic{
+  issue::Pacing pacing{
       .slots = issue::UpstreamSlots(config.applivery.max_in_flight),
       .retries = issue::RetryPolicy([&metrics](const std::string& organization, double retries) {
         metrics.SetRetryBudget(organization, retries);
@@ -388,7 +374,7 @@ Status Run(const std::string& path, Settings settings) {
                                          metrics.UpstreamAnswered(status, latency);
                                        });
 
-  issue::LoopIssuer issuer({loop, current, state, traffic, audit, availability, upstream, metrics, live});
+  issue::LoopIssuer issuer({loop, current, state, pacing, audit, availability, upstream, metrics, live});
 
   const RunningLoop running(loop);
   RecordedRun run(audit);

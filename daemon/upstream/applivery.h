@@ -14,21 +14,22 @@
 
 namespace tokend::upstream {
 
-// The HTTP client that the configuration asks for.
+// Options of the HTTP client, from the configuration.
 loop::HttpClientOptions HttpOptions(const config::Applivery& options);
 
-// Applivery's own API: one POST of "Add new token" a Mint. Holds the API keys. Made on any thread, then loop
-// thread only; Stop comes before the end.
+// Applivery's own API: each Mint is one POST of "Add new token". Holds the API keys. Any thread may construct
+// it; all else is for the loop thread only. Stop must be called before it is destroyed.
 class AppliveryUpstream final : public Upstream {
  public:
-  // Told of each answer: its HTTP status, 0 if there was none, and how long it took. Loop thread.
+  // Called after each POST with its answer's HTTP status, or 0 if there was no answer, and how long it took.
+  // Loop thread.
   using OnAnswer = std::function<void(int http_status, std::chrono::nanoseconds latency)>;
 
   AppliveryUpstream(const config::Applivery& options, const KeyRing& keys, loop::EventLoop& loop,
                     loop::HttpClient& client, OnAnswer on_answer);
 
-  // From here on requests carry these keys. Those that are sent go on with theirs, and so do those of an
-  // organization that is no longer among them while it is held.
+  // Later requests carry these keys. A request that was sent keeps the key that it was sent with. An
+  // organization that has no new key keeps its old one while it is held.
   void UseKeys(const KeyRing& keys);
 
   void Mint(IntentReceipt receipt, const MintRequest& request, Done done) override;
@@ -45,7 +46,7 @@ class AppliveryUpstream final : public Upstream {
 
   std::string base_url_;
   std::map<std::string, std::shared_ptr<Organization>> organizations_;
-  std::map<std::string, std::weak_ptr<Organization>> removed_;  // while they are held
+  std::map<std::string, std::weak_ptr<Organization>> removed_;  // by the new keys, but still held
   loop::EventLoop& loop_;
   loop::HttpClient& client_;
   OnAnswer on_answer_;
