@@ -85,8 +85,8 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
 
   issue::CurrentConfig current(SnapshotOf(config));
   upstream::Availability availability(loop, settings.api_keys, AvailabilityObserver(metrics));
-  issue::Traffic traffic{.slots = issue::UpstreamSlots(TraitsOf(config.upstream).max_in_flight),
-                         .retries = issue::RetryPolicy(RetryBudgetObserver(metrics))};
+  issue::Pacing pacing{.slots = issue::UpstreamSlots(TraitsOf(config.upstream).max_in_flight),
+                       .retries = issue::RetryPolicy(RetryBudgetObserver(metrics))};
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
   home.Restore(opened->past, loop.clock());
 
@@ -94,7 +94,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   upstream::Upstream& upstream = upstream_home.upstream();
 
   issue::LoopIssuer issuer(
-      {loop, current, home.state(), traffic, audit, availability, upstream, metrics, live});
+      {loop, current, home.state(), pacing, audit, availability, upstream, metrics, live});
 
   const RunningLoop running(loop);
   RecordedRun run(audit);

@@ -17,24 +17,6 @@ using std::chrono::nanoseconds;
 using telemetry::Log;
 
 // How metrics and the log name an obstacle.
-struct ObstacleNames {
-  telemetry::Metrics::Obstacle metric;
-  const char* comes;
-  const char* goes;
-};
-
-ObstacleNames NamesOf(upstream::Obstacle obstacle) {
-  using Metric = telemetry::Metrics::Obstacle;
-  switch (obstacle) {
-    case upstream::Obstacle::kBreaker:
-      return {Metric::kBreakerOpen, "upstream.breaker_opened", "upstream.breaker_closed"};
-    case upstream::Obstacle::kRejectedKey:
-      return {Metric::kKeyRejected, "upstream.key_rejected", "upstream.key_accepted"};
-    case upstream::Obstacle::kPause:
-      break;
-  }
-  return {Metric::kPaused, "upstream.paused", "upstream.resumed"};
-}
 
 }  // namespace
 
@@ -69,17 +51,16 @@ state::Observer StateObserver(telemetry::Metrics& metrics) {
 }
 
 upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metrics) {
-  using Standing = std::set<std::pair<std::string, upstream::Obstacle>>;
-  return [&metrics, standing = Standing()](const std::string& organization, upstream::Obstacle obstacle,
-                                           bool stands) mutable {
-    const ObstacleNames names = NamesOf(obstacle);
-    metrics.SetObstacle(organization, names.metric, stands);
-    if (stands) {
-      standing.emplace(organization, obstacle);
-    } else if (standing.erase({organization, obstacle}) == 0) {
+  using Blocks = std::set<std::pair<std::string, Block>>;
+  return [&metrics, begun = Blocks()](const std::string& organization, Block block, bool blocked) mutable {
+    metrics.SetBlocked(organization, block, blocked);
+    if (blocked) {
+      begun.emplace(organization, block);
+    } else if (begun.erase({organization, block}) == 0) {
       return;  // at the start every organization is reported without it: nothing has changed
     }
-    Log(stands ? LogLevel::kWarning : LogLevel::kInfo, stands ? names.comes : names.goes,
+    const BlockFacts& facts = FactsOf(block);
+    Log(blocked ? LogLevel::kWarning : LogLevel::kInfo, blocked ? facts.begin_event : facts.end_event,
         {{"organization", organization}});
   };
 }

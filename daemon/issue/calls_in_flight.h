@@ -10,11 +10,11 @@
 
 namespace tokend::issue {
 
-// How many requests of each caller run under each grant that says how many may (`max_in_flight`). Loop thread
-// only.
+// Counts the requests of each caller that run under each grant, and holds them to the grant's
+// `max_in_flight`. Loop thread only.
 class CallsInFlight {
  public:
-  // One request's place, until it ends. Loop thread; before the end of what gave it.
+  // Counts one request until it is dropped. Dropped before the CallsInFlight, on the loop thread.
   class Place {
    public:
     Place(Place&& other) noexcept : calls_(std::exchange(other.calls_, nullptr)), of_(std::move(other.of_)) {}
@@ -34,7 +34,7 @@ class CallsInFlight {
     std::string of_;
   };
 
-  // Nothing where as many run as may.
+  // Nothing if the grant's maximum runs already.
   std::optional<Place> Enter(const config::Grant& grant, const std::string& caller) {
     if (!grant.max_in_flight) return Place(nullptr, {});
     std::string of = grant.name + '\n' + caller;  // names hold no newline

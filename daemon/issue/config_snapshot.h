@@ -12,12 +12,12 @@
 
 namespace tokend::issue {
 
-// What requests are decided by, of one configuration. A request goes by the one that it began with, also
-// where a reload has put another in its place.
+// The part of one configuration that decides on requests. A request uses the snapshot that was current when
+// it began, even if a reload replaces it meanwhile.
 struct ConfigSnapshot {
-  std::string fingerprint;  // of the configuration: in every record of the request
+  std::string fingerprint;  // of the configuration; stands in every record of the request
   policy::Policy policy;
-  std::chrono::milliseconds audit_deadline{0};  // how long a call waits for one record
+  std::chrono::milliseconds audit_deadline{0};  // how long a request waits for one record
   std::map<std::string, std::vector<config::Limit>, std::less<>> organization_limits = {};
 };
 

@@ -1,124 +1,93 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <variant>
 
-#include "daemon/audit/audit_log.h"
-#include "daemon/base/decision.h"
-#include "daemon/issue/config_snapshot.h"
+#include "daemon/issue/attempt.h"
 #include "daemon/issue/issuer.h"
 #include "daemon/issue/live_calls.h"
-#include "daemon/issue/traffic.h"
-#include "daemon/loop/event_loop.h"
-#include "daemon/state/state.h"
-#include "daemon/telemetry/metrics.h"
-#include "daemon/upstream/availability.h"
-#include "daemon/upstream/upstream.h"
+#include "daemon/issue/request_context.h"
+#include "daemon/issue/stages.h"
+#include "daemon/issue/state_handles.h"
+#include "daemon/issue/timer.h"
 
 namespace tokend::issue {
 
-// What issuances work with. All of it outlives every issuance.
-struct Stages {
-  loop::EventLoop& loop;
-  const CurrentConfig& config;
-  state::State& state;
-  Traffic& traffic;
-  audit::AuditLog& audit;
-  upstream::Availability& availability;
-  upstream::Upstream& upstream;
-  telemetry::Metrics& metrics;
-  LiveCalls& live;
-};
-
-// One request, from its decision to its recorded end; its methods are its steps, in order. It lives until
-// then, whoever still listens. Start and Cancel: any thread; everything else: the loop's.
-class Issuance final : public Call, public LiveCall, public std::enable_shared_from_this<Issuance> {
+// One request, from the policy's decision to its recorded end. It holds its claim and its place in flight,
+// and makes one attempt or more. It lives to that end even if its caller has left. Start and Cancel: any
+// thread; all else: loop thread.
+//
+// Four verbs end something: CallOff gives back what a request holds that has sent nothing; Fail ends a
+// request that has a Failure but no record of it yet; Answer answers the caller alone; End answers and is the
+// last step.
+class Issuance final : public Call, public LiveCall, public Attempt::Request {
  public:
-  // `deadline`: when the caller stops listening.
-  Issuance(const Stages& stages, Caller caller, TokenRequest request, state::TimePoint deadline,
-           ReplyCallback reply);
+  // `deadline`: when the caller stops waiting.
+  static std::shared_ptr<Issuance> Create(const Stages& stages, Caller caller, TokenRequest request,
+                                          state::TimePoint deadline, ReplyCallback reply);
 
   void Start();
   void Cancel() override;
   void Stop() override;
 
  private:
-  // Where the request stands. Up to kQueued, and while it pauses, it can still be called off.
-  enum class Stage { kDeciding, kAdmitting, kQueued, kIntending, kMinting, kRecording, kPausing, kEnded };
-  enum class CallerIs { kWaiting, kGone };
+  // kSpending: an admitted request waits to spend its charges. kRecording: of a replay or a validation.
+  enum class Stage { kDeciding, kAdmitting, kSpending, kAttempting, kPausing, kRecording, kEnded };
 
+  Issuance(const Stages& stages, Caller caller, TokenRequest request, state::TimePoint deadline,
+           ReplyCallback reply);
+
+  // The way to an attempt.
   void Admit();
-  void OnAdmitted(state::AdmitResult claim);
+  void OnAdmitted(state::AdmitResult admitted);
   void Spend();
-  void Queue();
-  void OnTurn();
-  void Intend();
-  void OnIntentDurable(Result<IntentReceipt> intent);
-  void OnMinted(IntentReceipt intent, MintOutcome outcome);
-  void RecordOutcome(IntentReceipt intent, audit::Record record);
-  void OnOutcomeDurable(Result<IssuedReceipt> issued);
-  void OnOutcomeDurable(Result<std::uint64_t> sequence);
-
-  // Another attempt, where nothing was created.
-  void OnRefused(Failure failure);
+  void Try(SpentCharges spent);
   void Retry();
 
-  // The ways off that path.
-  void OnCancelled();
-  bool CallOff();
-  void GiveUp(const Failure& failure);
-  void Decline(const Failure& failure);
-  void OnIntentLost();
-  void OnNoIntent();
-  void OnOutcomeOverdue();
-  void OnOutcomeLost();
-  void RecordUnsent(IntentReceipt intent);
+  // From the attempt: see Attempt::Request.
+  void OnSlotOverdue() override;
+  void OnNotSent(const Failure& failure) override;
+  void OnIntending(state::TimePoint intended_at) override;
+  void OnIntentOverdue(const Failure& failure) override;
+  void OnOutcomeOverdue(const Failure& failure) override;
+  void OnIssued(IssuedReceipt issued, std::shared_ptr<const Token> token, std::uint64_t intent) override;
+  void OnRefused(Failure failure) override;
+  void OnUnknown(const Failure& failure, TokenOutcome outcome) override;
+  void OnOver(std::optional<TokenOutcome> outcome) override;
+
+  // Requests that make no attempt.
   void Validate();
   void RecordValidated();
   void Replay(const state::Answered& answered);
-  void Fail(const Failure& failure);
-  void Note(const Failure& failure);
 
-  void EndMint(const char* outcome);
-  void End(Reply reply);
+  bool CallOff();
+  void Fail(const Failure& failure);
   void Answer(Reply reply);
-  void Leave();
-  void WaitForRecord(loop::Task overdue);
-  void StopWaiting();
-  state::TimePoint LatestTurn() const;
-  std::optional<Failure> EnterOrObstacle();
-  audit::Record NewRecord() const;
+  void End(Reply reply);
+
+  void Note(const Failure& failure);
+  std::optional<Failure> FindBlock();
+  void AnswerIfOverdue(const char* detail);
+  static bool IsLegal(Stage from, Stage to);
+  void Become(Stage next);
+  std::shared_ptr<Issuance> Self() { return std::static_pointer_cast<Issuance>(shared_from_this()); }
 
   const Stages& stages_;
-  const std::shared_ptr<const ConfigSnapshot> config_;
-  const Caller caller_;
-  const TokenRequest request_;
-  const state::TimePoint deadline_;
+  RequestContext context_;
   ReplyCallback reply_;  // empty once called
   std::optional<LiveCalls::Ticket> ticket_;
 
   Stage stage_ = Stage::kDeciding;
-  CallerIs caller_is_ = CallerIs::kWaiting;
-  std::optional<Permitted> permitted_;
-  state::Charges charges_;
-  state::Spent spent_;               // when they were spent
-  std::optional<Failure> obstacle_;  // what a request that is not known already fails with
-  std::optional<CallsInFlight::Place> running_;
-  std::shared_ptr<const void> organization_;  // upstream's, so that it can be sent whatever is reloaded
-  std::optional<UpstreamSlots::Place> place_;
-  std::optional<upstream::Availability::Passage> passage_;
-  std::optional<loop::TimerId> overdue_;
-  std::optional<loop::TimerId> pause_;
-
-  std::size_t attempts_ = 0;
-  state::TimePoint intended_at_;
-  std::uint64_t intent_ = 0;                             // its sequence number
-  std::variant<Minted, Refused, Indeterminate> result_;  // of the POST, until its record is durable
-  enum class Ledger { kRunning, kSettledAsUnknown } known_ = Ledger::kRunning;
+  std::optional<Failure> blocked_;            // on arrival: the request was admitted without charges
+  std::shared_ptr<const void> organization_;  // so that the upstream can send for it after any reload
+  std::optional<CallsInFlight::Place> in_flight_;
+  StateWait wait_;
+  ClaimHandle claim_;
+  std::unique_ptr<Attempt> attempt_;
+  std::size_t refused_attempts_ = 0;
+  Timer timer_;  // of a pause before a retry, or of a record that is waited for
 };
 
 }  // namespace tokend::issue

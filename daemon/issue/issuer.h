@@ -26,13 +26,13 @@ struct Released {
   enum class Kind { kIssued, kReplayed } kind = Kind::kIssued;
 };
 
-// What validate_only answers: what would have been minted, without id and bearer.
+// The answer to validate_only: the token that would have been created, without id and bearer.
 struct Validated {
   std::shared_ptr<const Token> token;
   std::uint64_t audit_sequence = 0;
 };
 
-// The caller's deadline passed or it cancelled: whichever it was is for rpc/ to say.
+// The caller cancelled, or its deadline passed. rpc/ knows which of the two it was.
 struct Abandoned {};
 
 using Reply = std::variant<Released, Validated, Failure, Abandoned>;
@@ -40,52 +40,53 @@ using Reply = std::variant<Released, Validated, Failure, Abandoned>;
 // Called exactly once for each request, on any thread.
 using ReplyCallback = absl::AnyInvocable<void(Reply)>;
 
-// A call under way, for its caller to give up on. Any thread.
+// A request that runs, as its caller's side of it. Any thread.
 class Call {
  public:
   virtual ~Call() = default;
 
-  // The caller is gone or its time is up. Before the intent is handed to the audit log the request ends
-  // here; after that it runs to its recorded end.
+  // The caller has cancelled, or its deadline has passed. A request whose intent is not yet handed to the
+  // audit log ends; a later one runs to its recorded end.
   virtual void Cancel() = 0;
 };
 
-// How much a caller has left of one of its limits.
+// What a caller has left of one of its limits.
 struct LimitLevel {
   const config::Limit* limit;
-  std::int64_t remaining = 0;               // that would be granted now
-  std::chrono::nanoseconds retry_after{0};  // until one would be; zero while there is one
+  std::int64_t remaining = 0;               // requests that would be admitted now
+  std::chrono::nanoseconds retry_after{0};  // until one is admitted; zero while `remaining` is not
 };
 
-// What a caller may do, and how much of it is left.
+// The grants of a caller, and what is left of their limits.
 struct Entitlement {
-  std::shared_ptr<const ConfigSnapshot> config;  // that the grants are of
+  std::shared_ptr<const ConfigSnapshot> config;  // owns the grants
   struct Grant {
     policy::CallerGrant grant;
-    std::vector<LimitLevel> limits;  // those of each caller, in order
+    std::vector<LimitLevel> limits;  // of Grant::limits, in order
   };
   std::vector<Grant> grants;
 };
 
-// Called exactly once, on any thread. A Failure: LIMITS_UNAVAILABLE.
+// Called exactly once, on any thread. A Failure is LIMITS_UNAVAILABLE.
 using EntitlementCallback = absl::AnyInvocable<void(std::variant<Entitlement, Failure>)>;
 
-// Takes requests from the edge and sees each to its recorded end. Any thread.
+// Takes requests from rpc/ and runs each to its recorded end. Any thread.
 class Issuer {
  public:
   virtual ~Issuer() = default;
 
-  // Decides by policy on the calling thread, then hands the request to the loop. Never blocks. `reply` may
-  // be called before this returns. `deadline`: when the caller stops listening; it then still has to Cancel.
+  // Asks the policy on the calling thread, then hands the request to the loop. Never blocks. `reply` may be
+  // called before this returns. `deadline`: when the caller stops waiting; rpc/ then has to call Cancel.
   virtual std::shared_ptr<Call> Create(Caller caller, TokenRequest request,
                                        std::chrono::steady_clock::time_point deadline,
                                        ReplyCallback reply) = 0;
 
-  // Tells what grants name this caller, and how much is left of their limits. Never blocks.
+  // Says which grants name this caller, and what is left of their limits. Never blocks.
   virtual void Show(const Caller& caller, EntitlementCallback shown) = 0;
 
-  // Records a call that ended before it became a request: no caller (null), a bad form, overload, draining.
-  // `request_id` may be empty. The request's own texts stay out of the record.
+  // Records a call that ended before it became a request: its caller is unknown (null) or its form is wrong,
+  // or the daemon is overloaded or draining. `request_id` may be empty. The record holds none of the
+  // request's own texts.
   virtual void Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
                       std::string_view request_id, const Failure& failure) = 0;
 };

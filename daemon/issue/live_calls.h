@@ -10,16 +10,16 @@
 
 namespace tokend::issue {
 
-// A request that has not come to its recorded end.
+// A request that has not reached its recorded end.
 class LiveCall {
  public:
   virtual ~LiveCall() = default;
 
-  // The daemon stops: ends here if nothing is sent yet. Loop thread.
+  // The daemon stops: ends the request if no intent was recorded yet. Loop thread.
   virtual void Stop() = 0;
 };
 
-// All of them. Thread-safe.
+// All requests that run. Thread-safe.
 class LiveCalls {
  public:
   // Counts one request from construction to destruction.
@@ -35,13 +35,13 @@ class LiveCalls {
     std::list<std::weak_ptr<LiveCall>>::iterator at_;
   };
 
-  // Whether none was left by the deadline.
+  // Waits until no request runs; false if one still runs at the deadline.
   bool WaitNone(std::chrono::steady_clock::time_point deadline) {
     std::unique_lock lock(mutex_);
     return none_.wait_until(lock, deadline, [this] { return calls_.empty(); });
   }
 
-  // Stops all, and from here on says that those that come now are to stop too. Loop thread.
+  // Stops all requests, and makes `stopping` true, so that new ones end at once. Loop thread.
   void Stop() {
     stopping_ = true;
     std::vector<std::weak_ptr<LiveCall>> live;

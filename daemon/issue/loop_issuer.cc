@@ -13,7 +13,7 @@ std::shared_ptr<Call> LoopIssuer::Create(Caller caller, TokenRequest request,
                                          std::chrono::steady_clock::time_point deadline,
                                          ReplyCallback reply) {
   auto issuance =
-      std::make_shared<Issuance>(stages_, std::move(caller), std::move(request), deadline, std::move(reply));
+      Issuance::Create(stages_, std::move(caller), std::move(request), deadline, std::move(reply));
   issuance->Start();
   return issuance;
 }

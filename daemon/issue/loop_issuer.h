@@ -9,11 +9,16 @@
 
 namespace tokend::issue {
 
-// The issuer: every request is one Issuance on the one loop.
+// The issuer of the daemon: every request is one Issuance on the one loop.
 class LoopIssuer final : public Issuer {
  public:
   // What `stages` names outlives this.
   explicit LoopIssuer(const Stages& stages) : stages_(stages) {}
+  // Ends the requests that still wait, which hold claims and places in what `stages` names. The loop has
+  // stopped, or this is its thread.
+  ~LoopIssuer() override { stages_.live.Stop(); }
+  LoopIssuer(const LoopIssuer&) = delete;
+  LoopIssuer& operator=(const LoopIssuer&) = delete;
 
   std::shared_ptr<Call> Create(Caller caller, TokenRequest request,
                                std::chrono::steady_clock::time_point deadline, ReplyCallback reply) override;

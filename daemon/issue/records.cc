@@ -1,10 +1,18 @@
 #include "daemon/issue/records.h"
 
+#include <chrono>
 #include <string>
 
 #include "daemon/config/config.h"
 
 namespace tokend::issue {
+namespace {
+
+// When a caller whose record could not be written may ask again.
+constexpr std::chrono::milliseconds kAuditRetryAfter{1000};
+
+}  // namespace
+
 const char* EventOf(Reason reason) {
   switch (reason) {
     case Reason::kInvalidRequest:
@@ -23,6 +31,22 @@ const char* EventOf(Reason reason) {
   }
 }
 
+const char* EventOf(TokenOutcome outcome) {
+  switch (outcome) {
+    case TokenOutcome::kIssued:
+      return audit::event::kTokenIssued;
+    case TokenOutcome::kReplayed:
+      return audit::event::kTokenReplayed;
+    case TokenOutcome::kRefused:
+      return audit::event::kTokenRefused;
+    case TokenOutcome::kWithheld:
+      return audit::event::kTokenWithheld;
+    case TokenOutcome::kUnknown:
+      return audit::event::kTokenUnknown;
+  }
+  return "";
+}
+
 audit::Record RecordOf(const Caller& caller) {
   audit::Record record;
   record.mutable_caller()->set_name(caller.name());
@@ -32,22 +56,20 @@ audit::Record RecordOf(const Caller& caller) {
   return record;
 }
 
-audit::Record RecordOf(const Caller& caller, const TokenRequest& request) {
-  audit::Record record = RecordOf(caller);
+audit::Record RecordOf(const RequestContext& context) {
+  const TokenRequest& request = context.request;
+  const bool granted = context.permitted.has_value();
+  audit::Record record = RecordOf(context.caller);
   record.set_request_id(request.request_id());
   record.mutable_target()->set_organization(request.organization());
   record.mutable_target()->set_application(request.application());
-  for (const std::string& scope : request.scopes()) record.mutable_target()->add_scopes(scope);
-  record.mutable_target()->set_description(request.description());
-  return record;
-}
-
-audit::Record RecordOf(const Caller& caller, const TokenRequest& request, const Permitted& permitted) {
-  audit::Record record = RecordOf(caller, request);
-  record.mutable_target()->clear_scopes();
-  for (const std::string& scope : permitted.scopes()) record.mutable_target()->add_scopes(scope);
-  record.mutable_target()->set_description(permitted.description());
-  record.set_grant(permitted.grant().name);
+  for (const std::string& scope : granted ? context.permitted->scopes() : request.scopes()) {
+    record.mutable_target()->add_scopes(scope);
+  }
+  record.mutable_target()->set_description(granted ? context.permitted->description()
+                                                   : request.description());
+  if (granted) record.set_grant(context.permitted->grant().name);
+  record.set_config(context.config->fingerprint);
   return record;
 }
 
@@ -62,6 +84,10 @@ void Describe(const UpstreamExchange& exchange, audit::Record& record) {
   if (exchange.error_code) upstream->set_error_code(*exchange.error_code);
   upstream->set_latency_us(exchange.latency.count());
   upstream->set_key_generation(exchange.key_generation);
+}
+
+Failure AuditUnavailable(const char* detail) {
+  return {.reason = Reason::kAuditUnavailable, .detail = detail, .retry_after = kAuditRetryAfter};
 }
 
 }  // namespace tokend::issue

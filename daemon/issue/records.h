@@ -1,33 +1,35 @@
 #pragma once
 
-#include <string_view>
-
 #include "daemon/audit/audit_log.h"
 #include "daemon/base/caller.h"
-#include "daemon/base/decision.h"
 #include "daemon/base/failure.h"
 #include "daemon/base/mint_outcome.h"
-#include "daemon/base/token_request.h"
+#include "daemon/base/token_outcome.h"
+#include "daemon/issue/request_context.h"
 
-// What the audit log is told of a request.
+// The audit log's records of requests.
 namespace tokend::issue {
 
-// Who asked, for what, and by which id: the beginning of every record of a request.
-audit::Record RecordOf(const Caller& caller, const TokenRequest& request);
-
-// The same for a request that a grant covers: its target is what would be minted.
-audit::Record RecordOf(const Caller& caller, const TokenRequest& request, const Permitted& permitted);
-
-// A caller that made no request.
+// A record of a caller that has made no request.
 audit::Record RecordOf(const Caller& caller);
 
-// The request.* event for a call that ended before an intent.
+// A record of a request: its caller, its target, its request_id and the configuration. Once a grant has been
+// found the target is what would be minted, before that what was asked for.
+audit::Record RecordOf(const RequestContext& context);
+
+// The request.* event of a call that ended before an intent.
 const char* EventOf(Reason reason);
 
-// Why it failed.
+// The token.* event of an attempt or a replay.
+const char* EventOf(TokenOutcome outcome);
+
+// Adds why the request failed.
 void Describe(const Failure& failure, audit::Record& record);
 
-// What upstream said.
+// Adds what was sent to the upstream and what it answered.
 void Describe(const UpstreamExchange& exchange, audit::Record& record);
+
+// What a call fails with whose record could not be written.
+Failure AuditUnavailable(const char* detail);
 
 }  // namespace tokend::issue

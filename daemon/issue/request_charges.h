@@ -9,11 +9,11 @@
 
 namespace tokend::issue {
 
-// One token of each of the grant's limits that are its caller's own.
+// One token of each of the grant's limits that count each caller for itself.
 std::vector<state::Charge> OwnLimitsOf(const config::Grant& grant, const std::string& caller);
 
-// What a request that the grant covers spends. A limit's bucket is known by the names of the limit and of
-// whose it is: a reload that changes its numbers forgives nothing.
+// What a request under this grant spends. A bucket's key is made of the names of its limit and of the grant,
+// organization or caller that it counts: a reload that changes a limit's numbers keeps what is spent.
 state::Charges ChargesFor(const ConfigSnapshot& config, const config::Grant& grant, const std::string& caller,
                           const std::string& organization);
 

@@ -10,8 +10,8 @@ using std::chrono::milliseconds;
 constexpr double kPerAttempt = 0.1;
 constexpr double kMaxBudget = 10;
 
-constexpr milliseconds kFirstDelay{100};  // then twice as long each
-// A pause that upstream asks for is waited out if it is no longer than this.
+constexpr milliseconds kFirstDelay{100};  // at most; each further delay is twice as long
+// A request waits out a pause that the upstream asks for if it is no longer than this.
 constexpr milliseconds kLongestPause{2000};
 
 }  // namespace

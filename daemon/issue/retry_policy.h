@@ -12,24 +12,24 @@
 
 namespace tokend::issue {
 
-// Which attempts that created nothing are worth another, and when. A budget of each organization holds all
-// its retries to a tenth of its first attempts, and 10 beyond that, so that they cannot multiply an outage.
-// Loop thread only.
+// Decides whether and when a request makes another attempt after one that created nothing. Each organization
+// has a budget: its retries are at most a tenth of its requests, plus 10, so that they do not multiply the
+// load during an outage. Loop thread only.
 class RetryPolicy {
  public:
-  // Told of an organization's budget, in retries, with its first request and when it has changed.
+  // Called with an organization's budget, in retries, at its first request and whenever the budget changes.
   using OnBudget = std::function<void(const std::string& organization, double retries)>;
 
   static constexpr std::size_t kMaxAttempts = 3;  // of one request
 
   explicit RetryPolicy(OnBudget on_budget = {}) : on_budget_(std::move(on_budget)) {}
 
-  // A request makes its first attempt.
+  // A request of the organization begins its first attempt.
   void Began(const std::string& organization);
 
-  // How long to wait before the next attempt, after `attempts` of which the last ended so, and where the
-  // caller waits for no longer than `patience`; nothing: there is none. One that there is has been taken from
-  // the budget.
+  // How long to wait before the next attempt of a request that has made `attempts`, the last of which ended
+  // with `last`. Nothing: it makes no other attempt, as its kind of failure, the number of attempts, the
+  // budget or the caller's `patience` forbids it. A delay that is returned has been taken from the budget.
   std::optional<std::chrono::milliseconds> Next(const std::string& organization, const Failure& last,
                                                 std::size_t attempts, std::chrono::nanoseconds patience);
 
@@ -37,7 +37,7 @@ class RetryPolicy {
   double& BudgetOf(const std::string& organization);
 
   const OnBudget on_budget_;
-  std::map<std::string, double> budgets_;  // of organizations that are configured, or were
+  std::map<std::string, double> budgets_;  // by organization; those that a reload removed stay
   std::minstd_rand jitter_{std::random_device{}()};
 };
 

@@ -47,8 +47,6 @@ constexpr std::array<std::string_view, 18> kStatuses = {"OK",
                                                         "DATA_LOSS",
                                                         "UNAUTHENTICATED",
                                                         kOther};
-constexpr std::array<std::string_view, 6> kOutcomes = {"issued",   "replayed", "refused",
-                                                       "withheld", "unknown",  "other"};
 
 constexpr int kMinHttpStatus = 100;
 constexpr int kMaxHttpStatus = 599;
@@ -116,8 +114,15 @@ struct Metrics::Families {
     }
     Upstream(200);
     last_reload.Set(1);
-    for (std::size_t outcome = 0; outcome < kOutcomes.size(); ++outcome) {
-      tokens[outcome] = &token_family.Add({{"outcome", std::string(kOutcomes[outcome])}});
+    for (std::size_t outcome = 0; outcome < tokens.size(); ++outcome) {
+      tokens[outcome] = &token_family.Add({{"outcome", std::string(kTokenOutcomeLabels[outcome])}});
+    }
+    token_family.Add({{"outcome", "other"}});  // stays 0: dashboards may sum over it
+    for (std::size_t block = 0; block < blocks.size(); ++block) {
+      blocks[block] = &prometheus::BuildGauge()
+                           .Name(kBlocks[block].metric)
+                           .Help(kBlocks[block].metric_help)
+                           .Register(registry);
     }
     prometheus::BuildGauge()
         .Name("tokend_build_info")
@@ -157,7 +162,7 @@ struct Metrics::Families {
                                       .Name("tokend_tokens_total")
                                       .Help("Requests for a token that ended, by outcome.")
                                       .Register(registry);
-  std::array<Counter*, kOutcomes.size()> tokens{};
+  std::array<Counter*, kTokenOutcomeLabels.size()> tokens{};
 
   Family<Histogram>& upstream_family =
       prometheus::BuildHistogram()
@@ -229,20 +234,7 @@ struct Metrics::Families {
                              .Help("Time for which requests waited until they got their turn.")
                              .Register(registry)
                              .Add({}, TurnBuckets());
-  Family<Gauge>& breaker_family =
-      prometheus::BuildGauge()
-          .Name("tokend_upstream_breaker_open")
-          .Help("1 while an organization's requests are held back because earlier ones failed, else 0.")
-          .Register(registry);
-  Family<Gauge>& key_family = prometheus::BuildGauge()
-                                  .Name("tokend_upstream_key_rejected")
-                                  .Help("1 while the upstream rejects an organization's API key, else 0.")
-                                  .Register(registry);
-  Family<Gauge>& pause_family =
-      prometheus::BuildGauge()
-          .Name("tokend_upstream_paused")
-          .Help("1 while an organization's requests pause because the upstream asked for that, else 0.")
-          .Register(registry);
+  std::array<Family<Gauge>*, kBlocks.size()> blocks{};
   Counter& retries = prometheus::BuildCounter()
                          .Name("tokend_upstream_retries_total")
                          .Help("Attempts of a request after its first.")
@@ -279,9 +271,7 @@ void Metrics::ConnectionClosed(const std::string& listener, std::string_view cau
 
 void Metrics::TlsHandshakeFailed() { families_->failed_handshakes.Increment(); }
 
-void Metrics::TokenEnded(std::string_view outcome) {
-  families_->tokens[IndexOf(kOutcomes, outcome)]->Increment();
-}
+void Metrics::TokenEnded(TokenOutcome outcome) { families_->tokens[IndexOf(outcome)]->Increment(); }
 
 void Metrics::UpstreamAnswered(int http_status, std::chrono::nanoseconds duration) {
   families_->Upstream(http_status).Observe(Seconds(duration));
@@ -313,11 +303,8 @@ void Metrics::SetTurnQueue(const std::string& organization, std::size_t waiting)
 
 void Metrics::TurnCame(std::chrono::nanoseconds waited) { families_->turn_wait.Observe(Seconds(waited)); }
 
-void Metrics::SetObstacle(const std::string& organization, Obstacle obstacle, bool stands) {
-  Family<Gauge>& family = obstacle == Obstacle::kBreakerOpen   ? families_->breaker_family
-                          : obstacle == Obstacle::kKeyRejected ? families_->key_family
-                                                               : families_->pause_family;
-  family.Add({{"organization", organization}}).Set(stands ? 1 : 0);
+void Metrics::SetBlocked(const std::string& organization, Block block, bool blocked) {
+  families_->blocks[IndexOf(block)]->Add({{"organization", organization}}).Set(blocked ? 1 : 0);
 }
 
 void Metrics::Retried() { families_->retries.Increment(); }

@@ -6,6 +6,9 @@
 #include <string>
 #include <string_view>
 
+#include "daemon/base/block.h"
+#include "daemon/base/token_outcome.h"
+
 namespace tokend::telemetry {
 
 enum class Reload { kDone, kRejected };
@@ -38,8 +41,8 @@ class Metrics {
   // tokend_tls_handshakes_failed_total.
   void TlsHandshakeFailed();
 
-  // tokend_tokens_total{outcome}: "issued", "replayed", "refused", "withheld" or "unknown".
-  void TokenEnded(std::string_view outcome);
+  // tokend_tokens_total{outcome}.
+  void TokenEnded(TokenOutcome outcome);
 
   // tokend_upstream_request_duration_seconds{http_status}. 0, for no answer, and any other number that is not
   // an HTTP status are exported as "none".
@@ -65,10 +68,8 @@ class Metrics {
   void SetTurnQueue(const std::string& organization, std::size_t waiting);
   void TurnCame(std::chrono::nanoseconds waited);
 
-  // tokend_upstream_breaker_open{organization}, tokend_upstream_key_rejected{organization} and
-  // tokend_upstream_paused{organization}.
-  enum class Obstacle { kBreakerOpen, kKeyRejected, kPaused };
-  void SetObstacle(const std::string& organization, Obstacle obstacle, bool stands);
+  // The block's metric, {organization}.
+  void SetBlocked(const std::string& organization, Block block, bool blocked);
 
   // tokend_upstream_retries_total, and tokend_upstream_retry_budget{organization}.
   void Retried();

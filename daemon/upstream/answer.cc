@@ -19,7 +19,7 @@ using loop::HttpAnswer;
 using loop::Sent;
 using std::chrono::seconds;
 
-constexpr seconds kRetryAfter{1};  // where nothing was sent
+constexpr seconds kRetryAfter{1};  // if nothing was sent
 constexpr seconds kMaxRetryAfter{3600};
 
 constexpr std::int64_t kEntityNotFound = 3001;
@@ -45,7 +45,8 @@ Refused RateLimited(const HttpAnswer& answer, const AnswerBody& body) {
   return refused;
 }
 
-// 300 to 499: no token, and the status alone says so. Only a 404 asks for the code, which may be unreadable.
+// A status from 300 to 499 means by itself that there is no token. Only a 404 also depends on the error code,
+// which may be unreadable.
 Refused JudgeRefusal(const HttpAnswer& answer, const AnswerBody& body) {
   const std::string detail = Answered(answer.status);
   switch (answer.status) {
@@ -75,12 +76,13 @@ Refused JudgeByCode(int status, const AnswerBody& body) {
   return Refuse(Reason::kUpstreamRejected, detail, body);
 }
 
-// An answer's name for what the request named by a slug can be anything; by an id, only the same.
+// Whether an answer is about another resource. If the request named it by its id, the answer must have the
+// same id; if by a slug, the answer's id may be any.
 bool Contradicts(const std::optional<std::string>& answered, const std::string& asked) {
   return answered.has_value() && IsObjectId(asked) && !absl::EqualsIgnoreCase(*answered, asked);
 }
 
-// What is wrong with an answer that says success; empty if nothing is.
+// What is wrong with an answer that says success; empty if it is right.
 std::string_view FaultOf(const HttpAnswer& answer, const AnswerBody& body, const MintRequest& request) {
   if (answer.sent == Sent::kNo) return "before the request was sent";
   if (answer.ending == Ending::kTooLarge) return "with a body over max_response_size";

@@ -6,8 +6,8 @@
 
 namespace tokend::upstream {
 
-// What an answer to the POST for `request` means. By HTTP status and numeric error code alone; the upstream's
-// texts go nowhere. Pure. The exchange's key_generation is left to the caller.
+// What an answer to the POST for `request` means, by its HTTP status and numeric error code alone. The
+// upstream's texts are used nowhere. Pure. The caller sets the exchange's key_generation.
 MintOutcome Judge(const loop::HttpAnswer& answer, const MintRequest& request);
 
 }  // namespace tokend::upstream

@@ -15,18 +15,18 @@ namespace {
 
 namespace json = simdjson::ondemand;
 
-// Of arrays and objects in one another; simdjson's own limit is 1,024.
+// Of arrays and objects. Simdjson's own limit is 1,024.
 constexpr int kMaxNesting = 1000;
 constexpr std::size_t kMaxBearer = 128;
 
-// Stands for an escaped character beyond ASCII: no text that is looked for holds it.
+// Stands for an escaped character beyond ASCII. No text that the reader looks for holds it.
 constexpr char kNotAscii = '\xff';
 
 bool IsHexDigit(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
-// The character of "\uXXXX", whose four digits `digits` begins with.
+// The character of "\uXXXX". `digits` begins with its four digits.
 std::optional<char> UnescapeUnicode(std::string_view digits) {
   if (digits.size() < 4 || !std::all_of(digits.begin(), digits.begin() + 4, IsHexDigit)) return std::nullopt;
   unsigned code = 0;
@@ -55,8 +55,8 @@ std::optional<char> UnescapeSimple(char c) {
   }
 }
 
-// The string that `text` begins with, its opening quote left out; nothing if an escape is none of JSON's.
-// Into a Secret, since every string may be the bearer: simdjson's own buffer is not wiped.
+// The JSON string that `text` begins with, without its opening quote; nothing if it has an invalid escape.
+// The result is a Secret, because every string may be the bearer; simdjson's own buffer would not be wiped.
 std::optional<Secret> Unescape(std::string_view text) {
   Secret result;
   result.Reserve(std::min(text.find('"'), text.size()));
@@ -111,8 +111,8 @@ bool IsBearer(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
-// Walks the whole document, since On-Demand does not judge what nobody asks for, and simdjson's other parser
-// refuses numbers that a double cannot hold. Every function is false at the first fault.
+// Walks the whole document, because simdjson's On-Demand parser checks only the values that are read, and its
+// other parser refuses numbers that a double cannot hold. Every function returns false at the first fault.
 class Reader {
  public:
   Reader(std::string_view text, const std::vector<std::string>& asked_scopes, AnswerBody& body)
@@ -133,7 +133,7 @@ class Reader {
   }
 
  private:
-  // False for a documented key that was seen before in its object.
+  // False if this documented key was seen before in its object.
   bool First(bool& seen) {
     repeated_ = repeated_ || seen;
     return !std::exchange(seen, true);

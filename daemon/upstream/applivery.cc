@@ -102,7 +102,7 @@ void AppliveryUpstream::Mint(IntentReceipt receipt, const MintRequest& request, 
   if (organization == nullptr) {
     return decline(NotSendable(Reason::kUpstreamKeyRejected, "there is no API key for the organization"));
   }
-  // Such names hold nothing that a URL would have to escape.
+  // A resource name needs no escaping in a URL.
   if (!IsResourceName(request.organization) || !IsResourceName(request.application)) {
     return decline(NotSendable(Reason::kUpstreamRejected, "a name cannot stand in a URL"));
   }

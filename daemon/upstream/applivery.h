@@ -13,11 +13,11 @@
 
 namespace tokend::upstream {
 
-// The HTTP client that the configuration asks for.
+// Options of the HTTP client, from the configuration.
 loop::HttpClientOptions HttpOptions(const config::Applivery& options);
 
-// Applivery's own API: one POST of "Add new token" a Mint. Holds the API keys. Made on any thread, then loop
-// thread only; Stop comes before the end.
+// Applivery's own API: each Mint is one POST of "Add new token". Holds the API keys. Any thread may construct
+// it; all else is for the loop thread only. Stop must be called before it is destroyed.
 class AppliveryUpstream final : public Upstream {
  public:
   AppliveryUpstream(const config::Applivery& options, const KeyRing& keys, loop::EventLoop& loop,
@@ -38,7 +38,7 @@ class AppliveryUpstream final : public Upstream {
 
   std::string base_url_;
   std::map<std::string, std::shared_ptr<Organization>> organizations_;
-  std::map<std::string, std::weak_ptr<Organization>> removed_;  // while they are held
+  std::map<std::string, std::weak_ptr<Organization>> removed_;  // by the new keys, but still held
   loop::EventLoop& loop_;
   loop::HttpClient& client_;
   OnAnswer on_answer_;

@@ -1,6 +1,7 @@
 #include "daemon/upstream/availability.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 namespace tokend::upstream {
@@ -9,15 +10,17 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr Gate::Options kBreaker{5, seconds(1), seconds(30)};
-constexpr Gate::Options kCooling{1, seconds(1), seconds(60)};
+constexpr CircuitBreaker::Options kBreaker{5, seconds(1), seconds(30)};
+// Of a rejected key, and of a forbidden application.
+constexpr CircuitBreaker::Options kCooling{1, seconds(1), seconds(60)};
 
-// Applications of one organization that are remembered as cooling; more only as others have cooled.
+// At most this many forbidden applications of one organization are remembered; further ones only once some of
+// them may be probed.
 constexpr std::size_t kMaxCooling = 1024;
 
 enum class Verdict { kWorks, kFailed, kNothingSaid };
 
-// What an end says of the upstream's health: whatever it answers below 500, and in whole, shows that it
+// What an outcome says of the upstream's health: a complete answer with a status below 500 shows that it
 // works.
 Verdict VerdictOf(const MintOutcome& outcome) {
   if (const auto* unclear = std::get_if<Indeterminate>(&outcome.result)) {
@@ -25,7 +28,7 @@ Verdict VerdictOf(const MintOutcome& outcome) {
   }
   const auto* refused = std::get_if<Refused>(&outcome.result);
   if (refused != nullptr && refused->failure.reason == Reason::kUpstreamUnavailable) return Verdict::kFailed;
-  // Without an answer it was not sent by our own choice.
+  // Without an answer, tokend itself chose not to send the request.
   return outcome.exchange.http_status == 0 ? Verdict::kNothingSaid : Verdict::kWorks;
 }
 
@@ -34,35 +37,11 @@ std::optional<Reason> RefusalOf(const MintOutcome& outcome) {
   return refused != nullptr ? std::optional(refused->failure.reason) : std::nullopt;
 }
 
-const char* WordsFor(Obstacle obstacle) {
-  switch (obstacle) {
-    case Obstacle::kBreaker:
-      return "upstream fails: the circuit breaker is open";
-    case Obstacle::kRejectedKey:
-      return "upstream rejects the API key: replace it";
-    case Obstacle::kPause:
-      return "upstream asked for a pause";
-  }
-  return "";
-}
-
 }  // namespace
 
-Availability::Passage& Availability::Passage::operator=(Passage&& other) noexcept {
-  if (this != &other) {
-    Drop();
-    from_ = std::exchange(other.from_, nullptr);
-    organization_ = std::move(other.organization_);
-    application_ = std::move(other.application_);
-    call_ = other.call_;
-  }
-  return *this;
-}
-
-void Availability::Passage::Drop() {
-  Availability* const from = std::exchange(from_, nullptr);
-  if (from == nullptr) return;
-  for (Gate* gate : from->GatesOf(organization_, application_)) gate->Drop(call_);
+Availability::Permit::~Permit() {
+  if (from_ == nullptr) return;
+  for (CircuitBreaker* breaker : from_->BreakersOf(organization_, application_)) breaker->Forget(call_);
 }
 
 Availability::Availability(loop::EventLoop& loop, const KeyRing& keys, OnChange on_change)
@@ -75,13 +54,13 @@ std::optional<Failure> Availability::Check(const std::string& organization,
   const auto found = organizations_.find(organization);
   if (found == organizations_.end()) return std::nullopt;
   const Organization& at = found->second;
-  const Gate::TimePoint now = loop_.clock().Now();
-  if (at.key.Refuses(now)) {
+  const CircuitBreaker::TimePoint now = loop_.clock().Now();
+  if (at.key_breaker.Refuses(now)) {
     return Failure{Reason::kUpstreamKeyRejected,
                    "upstream has rejected this API key; it is tried again later"};
   }
-  const auto cooling = at.applications.find(application);
-  if (cooling != at.applications.end() && cooling->second.Refuses(now)) {
+  const auto cooling = at.application_breakers.find(application);
+  if (cooling != at.application_breakers.end() && cooling->second.Refuses(now)) {
     return Failure{Reason::kUpstreamForbidden,
                    "upstream has forbidden this application to this API key; it is tried again later"};
   }
@@ -97,32 +76,29 @@ std::optional<Failure> Availability::Check(const std::string& organization,
   return std::nullopt;
 }
 
-std::variant<Availability::Passage, Failure> Availability::Enter(const std::string& organization,
-                                                                 const std::string& application) {
+std::variant<Availability::Permit, Failure> Availability::Enter(const std::string& organization,
+                                                                const std::string& application) {
   if (std::optional<Failure> refusal = Check(organization, application)) return *std::move(refusal);
-  Passage passage;
-  passage.from_ = this;
-  passage.organization_ = organization;
-  passage.application_ = application;
-  passage.call_ = Gate::Call{++calls_};
-  for (Gate* gate : GatesOf(organization, application)) gate->Pass(passage.call_);
-  return passage;
+  const CircuitBreaker::Call call{++permits_};
+  for (CircuitBreaker* breaker : BreakersOf(organization, application)) breaker->Pass(call);
+  return Permit(*this, organization, application, call);
 }
 
-void Availability::Ended(Passage passage, const MintOutcome& outcome) {
-  const auto found = organizations_.find(passage.organization_);
+void Availability::Report(Permit permit, const MintOutcome& outcome) {
+  assert(permit.from_ == this);
+  const auto found = organizations_.find(permit.organization_);
   if (found == organizations_.end()) return;
   auto& [name, at] = *found;
-  const bool breaker_stood = at.breaker.shut();
-  const bool key_stood = at.key.shut();
+  const bool breaker_was_open = !at.breaker.closed();
+  const bool key_was_rejected = !at.key_breaker.closed();
   const Verdict verdict = VerdictOf(outcome);
-  if (verdict == Verdict::kFailed) at.breaker.Failed(passage.call_, loop_.clock().Now());
+  if (verdict == Verdict::kFailed) at.breaker.Failed(permit.call_, loop_.clock().Now());
   if (verdict == Verdict::kWorks) {
-    at.breaker.Worked(passage.call_);
-    // What was said to an old key says nothing of the one in its place.
+    at.breaker.Succeeded(permit.call_);
+    // An answer to an old key says nothing of its successor.
     if (outcome.exchange.key_generation == at.key_generation) {
-      JudgeKey(at, passage, outcome);
-      JudgeApplication(at, passage, outcome);
+      JudgeKey(at, permit.call_, outcome);
+      JudgeApplication(at, permit, outcome);
     }
     const auto* refused = std::get_if<Refused>(&outcome.result);
     if (refused != nullptr && refused->failure.reason == Reason::kUpstreamRateLimited &&
@@ -130,51 +106,52 @@ void Availability::Ended(Passage passage, const MintOutcome& outcome) {
       Pause(name, at, *refused->failure.retry_after);
     }
   }
-  Tell(name, Obstacle::kBreaker, breaker_stood, at.breaker.shut());
-  Tell(name, Obstacle::kRejectedKey, key_stood, at.key.shut());
+  Tell(name, Block::kBreakerOpen, breaker_was_open, !at.breaker.closed());
+  Tell(name, Block::kKeyRejected, key_was_rejected, !at.key_breaker.closed());
 }
 
-void Availability::JudgeKey(Organization& organization, const Passage& passage, const MintOutcome& outcome) {
+void Availability::JudgeKey(Organization& organization, CircuitBreaker::Call call,
+                            const MintOutcome& outcome) {
   if (RefusalOf(outcome) == Reason::kUpstreamKeyRejected) {
-    organization.key.Failed(passage.call_, loop_.clock().Now());
+    organization.key_breaker.Failed(call, loop_.clock().Now());
   } else {
-    organization.key.Worked(passage.call_);
+    organization.key_breaker.Succeeded(call);
   }
 }
 
-void Availability::JudgeApplication(Organization& organization, const Passage& passage,
+void Availability::JudgeApplication(Organization& organization, const Permit& permit,
                                     const MintOutcome& outcome) {
-  const Gate::TimePoint now = loop_.clock().Now();
+  const CircuitBreaker::TimePoint now = loop_.clock().Now();
   const auto reason = RefusalOf(outcome);
-  auto cooling = organization.applications.find(passage.application_);
+  auto& breakers = organization.application_breakers;
+  auto cooling = breakers.find(permit.application_);
   if (reason == Reason::kUpstreamForbidden) {
-    if (cooling == organization.applications.end()) {
-      if (organization.applications.size() >= kMaxCooling) {
-        std::erase_if(organization.applications,
-                      [now](const auto& other) { return !other.second.Refuses(now); });
+    if (cooling == breakers.end()) {
+      if (breakers.size() >= kMaxCooling) {
+        std::erase_if(breakers, [now](const auto& other) { return !other.second.Refuses(now); });
       }
-      if (organization.applications.size() >= kMaxCooling) return;
-      cooling = organization.applications.emplace(passage.application_, Gate(kCooling)).first;
+      if (breakers.size() >= kMaxCooling) return;
+      cooling = breakers.emplace(permit.application_, CircuitBreaker(kCooling)).first;
     }
-    cooling->second.Failed(passage.call_, now);
+    cooling->second.Failed(permit.call_, now);
   } else if (reason != Reason::kUpstreamKeyRejected && reason != Reason::kUpstreamRateLimited &&
-             cooling != organization.applications.end()) {
-    cooling->second.Worked(passage.call_);
-    if (!cooling->second.shut()) organization.applications.erase(cooling);
+             cooling != breakers.end()) {
+    cooling->second.Succeeded(permit.call_);
+    if (cooling->second.closed()) breakers.erase(cooling);
   }
 }
 
 void Availability::Pause(const std::string& name, Organization& organization, milliseconds time) {
-  const Gate::TimePoint until = loop_.clock().Now() + time;
+  const CircuitBreaker::TimePoint until = loop_.clock().Now() + time;
   if (until <= organization.paused_until) return;
   if (organization.pause_ends) loop_.Cancel(*organization.pause_ends);
-  const bool stood = organization.pause_ends.has_value();
+  const bool was_paused = organization.pause_ends.has_value();
   organization.paused_until = until;
   organization.pause_ends = loop_.After(time, [this, &name, &organization] {
     organization.pause_ends.reset();
-    Tell(name, Obstacle::kPause, true, false);
+    Tell(name, Block::kPaused, true, false);
   });
-  Tell(name, Obstacle::kPause, stood, true);
+  Tell(name, Block::kPaused, was_paused, true);
 }
 
 void Availability::UseKeys(const KeyRing& keys) {
@@ -186,24 +163,24 @@ void Availability::UseKeys(const KeyRing& keys) {
     auto& [name, at] = *organization;
     if (at.pause_ends) {
       loop_.Cancel(*at.pause_ends);
-      Tell(name, Obstacle::kPause, true, false);
+      Tell(name, Block::kPaused, true, false);
     }
-    Tell(name, Obstacle::kBreaker, at.breaker.shut(), false);
-    Tell(name, Obstacle::kRejectedKey, at.key.shut(), false);
+    Tell(name, Block::kBreakerOpen, !at.breaker.closed(), false);
+    Tell(name, Block::kKeyRejected, !at.key_breaker.closed(), false);
     organization = organizations_.erase(organization);
   }
   for (const auto& [name, in_use] : keys) {
-    const auto [found, added] =
-        organizations_.try_emplace(name, Organization{in_use.generation, Gate(kBreaker), Gate(kCooling)});
+    const auto [found, added] = organizations_.try_emplace(
+        name, Organization{in_use.generation, CircuitBreaker(kBreaker), CircuitBreaker(kCooling)});
     Organization& at = found->second;
-    for (const Obstacle obstacle : {Obstacle::kBreaker, Obstacle::kRejectedKey, Obstacle::kPause}) {
-      if (added && on_change_) on_change_(name, obstacle, false);
+    for (const BlockFacts& facts : kBlocks) {
+      if (added && on_change_) on_change_(name, facts.block, false);
     }
     if (at.key_generation == in_use.generation) continue;
     at.key_generation = in_use.generation;
-    Tell(name, Obstacle::kRejectedKey, at.key.shut(), false);
-    at.key.Open();
-    at.applications.clear();
+    Tell(name, Block::kKeyRejected, !at.key_breaker.closed(), false);
+    at.key_breaker.Close();
+    at.application_breakers.clear();
   }
 }
 
@@ -215,26 +192,28 @@ std::vector<std::string> Availability::Troubles() const {
   return troubles;
 }
 
-std::vector<Gate*> Availability::GatesOf(const std::string& organization, const std::string& application) {
+std::vector<CircuitBreaker*> Availability::BreakersOf(const std::string& organization,
+                                                      const std::string& application) {
   const auto found = organizations_.find(organization);
   if (found == organizations_.end()) return {};
-  std::vector<Gate*> gates = {&found->second.breaker, &found->second.key};
-  const auto cooling = found->second.applications.find(application);
-  if (cooling != found->second.applications.end()) gates.push_back(&cooling->second);
-  return gates;
+  Organization& at = found->second;
+  std::vector<CircuitBreaker*> breakers = {&at.breaker, &at.key_breaker};
+  const auto cooling = at.application_breakers.find(application);
+  if (cooling != at.application_breakers.end()) breakers.push_back(&cooling->second);
+  return breakers;
 }
 
-void Availability::Tell(const std::string& name, Obstacle obstacle, bool stood, bool stands) {
-  if (stood == stands) return;
+void Availability::Tell(const std::string& name, Block block, bool was_blocked, bool blocked) {
+  if (was_blocked == blocked) return;
   {
     const std::lock_guard lock(mutex_);
-    if (stands) {
-      troubles_[{name, obstacle}] = "organization " + name + ": " + WordsFor(obstacle);
+    if (blocked) {
+      troubles_[{name, block}] = "organization " + name + ": " + FactsOf(block).words;
     } else {
-      troubles_.erase({name, obstacle});
+      troubles_.erase({name, block});
     }
   }
-  if (on_change_) on_change_(name, obstacle, stands);
+  if (on_change_) on_change_(name, block, blocked);
 }
 
 }  // namespace tokend::upstream

@@ -11,90 +11,95 @@
 #include <variant>
 #include <vector>
 
+#include "daemon/base/block.h"
 #include "daemon/base/failure.h"
 #include "daemon/base/mint_outcome.h"
 #include "daemon/loop/event_loop.h"
 #include "daemon/upstream/api_key.h"
-#include "daemon/upstream/gate.h"
+#include "daemon/upstream/circuit_breaker.h"
 
 namespace tokend::upstream {
 
-// What keeps an organization's requests from being sent.
-enum class Obstacle { kBreaker, kRejectedKey, kPause };
-
-// Whether there is a point in sending a request, by how those before it ended. An organization's breaker
-// opens after 5 failures in a row (no connection, reset, time-out, 5xx); a key that upstream rejects cools
-// its organization until the key changes or a probe with it succeeds; a 403 cools that application of the
-// organization alone; a 429 with Retry-After pauses the organization. Loop thread only, but for `Troubles`.
+// Whether the upstream is likely to answer a request, judged by how earlier requests ended. For each
+// organization: 5 failures in a row (no connection, reset, time-out, 5xx) open its circuit breaker; an API
+// key that the upstream rejects opens another, until the key changes or a probe with it succeeds; a 403 opens
+// one for that application alone; a 429 with Retry-After pauses the organization. Loop thread only, except
+// `Troubles`.
 class Availability {
  public:
-  // Told when an organization's obstacle comes or goes, and of each organization that there is at first, when
-  // nothing stands in its way. Loop thread.
-  using OnChange = std::function<void(const std::string& organization, Obstacle obstacle, bool stands)>;
+  // Called when an organization's block begins or ends. Also called once for each block of each new
+  // organization, with `blocked` false. Loop thread.
+  using OnChange = std::function<void(const std::string& organization, Block block, bool blocked)>;
 
-  // A request's way through, from Enter to its end. What it probes is free for another once it ends.
-  class Passage {
+  // Permission to send one request, from Enter until its result is reported. A permit that is dropped before
+  // says nothing of the upstream: if its request was a probe, another request may probe.
+  class Permit {
    public:
-    Passage(Passage&& other) noexcept { *this = std::move(other); }
-    Passage& operator=(Passage&& other) noexcept;
-    ~Passage() { Drop(); }
-    Passage(const Passage&) = delete;
-    Passage& operator=(const Passage&) = delete;
+    Permit(Permit&& other) noexcept
+        : from_(std::exchange(other.from_, nullptr)),
+          organization_(std::move(other.organization_)),
+          application_(std::move(other.application_)),
+          call_(other.call_) {}
+    Permit& operator=(Permit&& other) = delete;
+    ~Permit();
 
    private:
     friend class Availability;
-    Passage() = default;
-    void Drop();
+    Permit(Availability& from, std::string organization, std::string application, CircuitBreaker::Call call)
+        : from_(&from),
+          organization_(std::move(organization)),
+          application_(std::move(application)),
+          call_(call) {}
 
-    Availability* from_ = nullptr;  // none: it has ended
+    Availability* from_;  // null once it was moved from, or its result is reported
     std::string organization_;
     std::string application_;
-    Gate::Call call_{};
+    CircuitBreaker::Call call_;
   };
 
-  // `loop` outlives this, and this every Passage.
+  // `loop` outlives this, and this outlives every Permit.
   Availability(loop::EventLoop& loop, const KeyRing& keys, OnChange on_change);
 
   // What a request would be refused with now: UPSTREAM_UNAVAILABLE, UPSTREAM_KEY_REJECTED,
   // UPSTREAM_FORBIDDEN or UPSTREAM_RATE_LIMITED.
   std::optional<Failure> Check(const std::string& organization, const std::string& application) const;
 
-  // The same, or lets it through.
-  std::variant<Passage, Failure> Enter(const std::string& organization, const std::string& application);
+  // A permit, or what the request is refused with.
+  std::variant<Permit, Failure> Enter(const std::string& organization, const std::string& application);
 
-  // How a request that was let through has ended.
-  void Ended(Passage passage, const MintOutcome& outcome);
+  // Reports how the request with this permit ended.
+  void Report(Permit permit, const MintOutcome& outcome);
 
-  // An organization whose key is another one no longer cools.
+  // Uses these keys from now on. A key that has changed is no longer rejected.
   void UseKeys(const KeyRing& keys);
 
-  // What an operator should know, a line each, in fixed words. Any thread.
+  // The blocks that last, for the operator: a line each, in fixed words. Any thread.
   std::vector<std::string> Troubles() const;
 
  private:
   struct Organization {
     std::uint64_t key_generation = 0;
-    Gate breaker;
-    Gate key;
-    std::map<std::string, Gate> applications = {};
-    Gate::TimePoint paused_until = {};
+    CircuitBreaker breaker;
+    CircuitBreaker key_breaker;
+    std::map<std::string, CircuitBreaker> application_breakers = {};  // of those that are not closed
+    CircuitBreaker::TimePoint paused_until = {};
     std::optional<loop::TimerId> pause_ends = std::nullopt;
   };
 
-  // The gates that stand in the way of these two.
-  std::vector<Gate*> GatesOf(const std::string& organization, const std::string& application);
-  void JudgeKey(Organization& organization, const Passage& passage, const MintOutcome& outcome);
-  void JudgeApplication(Organization& organization, const Passage& passage, const MintOutcome& outcome);
+  // The breakers that a request for these two passes.
+  std::vector<CircuitBreaker*> BreakersOf(const std::string& organization, const std::string& application);
+  void JudgeKey(Organization& organization, CircuitBreaker::Call call, const MintOutcome& outcome);
+  void JudgeApplication(Organization& organization, const Permit& permit, const MintOutcome& outcome);
   void Pause(const std::string& name, Organization& organization, std::chrono::milliseconds time);
-  void Tell(const std::string& name, Obstacle obstacle, bool stood, bool stands);
+  void Tell(const std::string& name, Block block, bool was_blocked, bool blocked);
 
   loop::EventLoop& loop_;
   const OnChange on_change_;
   std::map<std::string, Organization> organizations_;
-  std::uint64_t calls_ = 0;  // let through, ever
+  std::uint64_t permits_ = 0;  // given since the start
 
   mutable std::mutex mutex_;
-  std::map<std::pair<std::string, Obstacle>, std::string> troubles_;
+  std::map<std::pair<std::string, Block>, std::string> troubles_;
 };
 
 }  // namespace tokend::upstream

@@ -13,18 +13,21 @@
 
 namespace tokend::upstream {
 
-// What one POST asks for, all defaults resolved.
+// What one POST asks for, with all defaults resolved. Applivery knows no request_id and no deadline, so that
+// AppliveryUpstream ignores both.
 struct MintRequest {
   std::string organization;
   std::string application;
   std::string description;
   std::vector<std::string> scopes;
+  std::string request_id = {};                          // the same for each attempt of one request
+  std::chrono::steady_clock::time_point deadline = {};  // when the caller stops waiting
 };
 
-// Whoever makes tokens: Applivery, or another tokend. Loop thread only.
+// The service that creates tokens: Applivery, or another tokend. Loop thread only.
 class Upstream {
  public:
-  // Gets the receipt back, to end the intent with.
+  // Gets the receipt back, which the outcome's record needs.
   using Done = absl::AnyInvocable<void(IntentReceipt, MintOutcome)>;
 
   // Told of each answer: its HTTP status, 0 where none came, and how long it took. Loop thread.
@@ -36,15 +39,15 @@ class Upstream {
   // never from within Mint.
   virtual void Mint(IntentReceipt receipt, const MintRequest& request, Done done) = 0;
 
-  // While it is held, requests for the organization can be sent, also once the configuration no longer has
-  // it. Nothing: there is no such organization.
+  // As long as the result is held, requests for the organization can be sent, even if a reload removes the
+  // organization. Null if the configuration does not have it.
   virtual std::shared_ptr<const void> Hold(const std::string& organization) = 0;
 
   // Later requests carry these keys. A request that is sent keeps its key, and so does an organization that
   // is not among them, as long as it is held.
   virtual void UseKeys(const KeyRing& keys) = 0;
 
-  // Ends what still runs: each `done` is called before this returns.
+  // Ends the requests that still run: calls the `done` of each before it returns.
   virtual void Stop() = 0;
 };
 

@@ -17,8 +17,8 @@
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/fakes/simulated_redis.h"
 
-// Many replicas on one Redis, in one process and on a clock of their own: the real state of each, and the
-// real scripts.
+// Many replicas that share one simulated Redis, in one process and on a simulated clock. Each replica has the
+// daemon's own RedisState, and Redis runs the daemon's own scripts.
 namespace tokend::flow {
 namespace {
 
@@ -36,7 +36,7 @@ constexpr std::uint64_t kPerSecond = 500;  // the organization's limit
 constexpr std::uint64_t kBurst = 50;
 constexpr seconds kPatience{2};
 constexpr milliseconds kMinting{20};
-// From a turn in Redis to its POST at most: the pause between two questions, and the ways there and back.
+// The longest time from a turn in Redis to its POST: a poll interval and a round trip.
 constexpr milliseconds kTurnToPost{55};
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -45,13 +45,13 @@ constexpr seconds kShort{3};
 constexpr seconds kShort{12};
 #endif
 
-// A request, until its caller gives up or has a token.
+// A request, until its deadline or until its caller has a token.
 struct Wish {
   std::uint64_t number;
   std::size_t caller;
   std::string request_id;
   TimePoint deadline;
-  std::size_t replica = 0;  // that it was sent to last
+  std::size_t replica = 0;  // the last one that it was sent to
 };
 
 class Cluster {
@@ -106,7 +106,7 @@ class Cluster {
     std::unique_ptr<fakes::SimulatedConnection> connection;
     std::unique_ptr<RedisState> state;
     std::uint64_t life = 0;
-    // What its audit log would know: intents, of this life and those before.
+    // What its audit log would hold: the intents before and after its last start.
     struct Intent {
       state::RequestDigest digest;
       TimePoint at;
@@ -138,7 +138,7 @@ class Cluster {
     ++replica.life;
   }
 
-  // Callers ask as they like, one more now and then.
+  // Requests arrive at random, from random callers.
   void Arrive() {
     if (loop_.clock().Now() >= end_) return;
     const double at = std::uniform_real_distribution<double>(0, cumulated_.back())(random_);
@@ -204,7 +204,7 @@ class Cluster {
     const TimePoint now = loop_.clock().Now();
     replica.intents[wish->request_id] = {DigestFor(NameOf(wish->caller)), now};
     ++mints_[wish->request_id];
-    // Those who still wait when nobody asks any more share with few.
+    // After the last arrival only few requests compete, so these do not count.
     if (now < end_) ++served_[wish->caller];
     minted_at_.push_back(now);
     loop_.After(kMinting, [this, wish, now, life = replica.life] {
@@ -214,7 +214,7 @@ class Cluster {
       token->bearer = Bearer("bearer of " + wish->request_id);
       by.state->Settle(wish->request_id, state::Answered{std::move(token), 1}, now);
       running_.erase(wish);
-      // Some ask again, as if the answer had been lost.
+      // Some callers ask again, as if the answer had been lost.
       if (wish->caller % 8 == 0) loop_.After(milliseconds(30), [this, wish] { Try(wish); });
     });
   }
@@ -240,7 +240,7 @@ class Cluster {
     loop_.After(seconds(2), [this] { Disturb(); });
   }
 
-  // How many mints came before the organization's limit allowed.
+  // How many tokens were minted earlier than the organization's limit allows.
   std::size_t OverLimit() const {
     const double burst =
         static_cast<double>(kBurst) + duration<double>(kTurnToPost).count() * static_cast<double>(kPerSecond);
@@ -257,8 +257,9 @@ class Cluster {
     return over;
   }
 
-  // A caller's share is what it would have had if all that was served had been shared max-min fairly: as much
-  // as it asks for, or as much as anybody who asks for more. Jain's index is over those who asked for more.
+  // A caller's share is what max-min fairness would give it of all requests that were served: what it asked
+  // for, or the same number as every caller that asked for more. Jain's index is over the callers that asked
+  // for more than their share.
   void JudgeFairness(Result& result) const {
     std::vector<std::size_t> asked;
     for (const auto& [caller, count] : asked_) asked.push_back(count);
@@ -307,7 +308,7 @@ class Cluster {
   };
   std::set<std::shared_ptr<Wish>, Earlier> running_;
   std::map<std::size_t, std::size_t> asked_;   // by caller
-  std::map<std::size_t, std::size_t> served_;  // likewise
+  std::map<std::size_t, std::size_t> served_;  // by caller
   std::map<std::string, int> mints_;           // by request_id
   std::vector<TimePoint> minted_at_;
   std::size_t other_bearers_ = 0;
@@ -318,7 +319,7 @@ class Cluster {
 TEST(SimulatedCluster, SpendsWithinTheLimitMintsOnceAndServesFairShares) {
   const bool full = std::getenv("TOKEND_LONG_TESTS") != nullptr;
   const char* chosen = std::getenv("TOKEND_SEED");
-  // Shares are less even in a short run: it is much the same one each time.
+  // Shares are less even in a short run, so a short run always has the same seed.
   const unsigned by_default = full ? std::random_device()() : 1;
   const unsigned seed = chosen != nullptr ? static_cast<unsigned>(std::atoi(chosen)) : by_default;
   std::cout
@@ -339,12 +340,12 @@ TEST(SimulatedCluster, SpendsWithinTheLimitMintsOnceAndServesFairShares) {
     EXPECT_EQ(result.minted_twice, 0U);
     EXPECT_LE(result.longest_to_post, kTurnToPost);
     EXPECT_EQ(result.other_bearers, 0U);
-    // In less time everybody has too little for its share to be seen.
+    // In less time each caller is served too seldom to measure its share.
     if (length >= seconds(12)) {
       EXPECT_GE(result.jain, 0.95);
     }
     EXPECT_GE(result.contenders, 10U);
-    // What is lost with a replica that dies, or whose connection breaks, is little.
+    // Crashes and broken connections cost little.
     EXPECT_GE(static_cast<double>(result.served),
               0.9 * static_cast<double>(kPerSecond) * duration<double>(length).count());
   }

@@ -62,6 +62,14 @@ TEST_F(Issuance, IntentThenPostThenOutcomeThenBearer) {
   EXPECT_EQ(call.release().receipt.sequence(), 2U);
 }
 
+TEST_F(Issuance, TellsTheUpstreamItsRequestIdAndTheCallersDeadline) {
+  const auto deadline = loop.clock().Now() + seconds(30);
+  Ask({.request_id = kRequestId});
+  const upstream::MintRequest& request = upstream.waiting().front().request;
+  EXPECT_EQ(request.request_id, kRequestId);
+  EXPECT_EQ(request.deadline, deadline);
+}
+
 TEST_F(Issuance, SendsNothingBeforeItsIntentIsDurable) {
   world.audit.SetDisk(Disk::kHangs);
   Ask();

@@ -43,7 +43,7 @@ World::Options OptionsOfWorld() {
   config::Grant grant = EveryonesGrant();
   grant.max_in_flight = kMaxInFlight;
   grant.limits = {OwnLimit()};
-  // No request_id is forgotten within a run, so that none may be minted twice in it.
+  // Longer than a run: no request_id is forgotten, so none may be minted twice.
   return {.slots = kSlots,
           .grant = grant,
           .organization_limits = {OrganizationLimit()},
@@ -51,8 +51,8 @@ World::Options OptionsOfWorld() {
 }
 
 // A world in which everything happens at random: calls, joins, cancellations, deadlines, answers of every
-// kind, keys that change, a disk that hangs and fails at every step, time that passes, and in every other one
-// a stop at last.
+// kind, keys that change, a disk that hangs or fails at every step, and time that passes. Every other world
+// also stops at its end.
 class RandomWorld {
  public:
   explicit RandomWorld(unsigned seed) : random_(seed), stops_(seed % 2 == 0) {}
@@ -71,7 +71,7 @@ class RandomWorld {
       if (!upstream_.waiting().empty()) {
         AnswerOne();
       } else {
-        loop_.Advance(seconds(1));  // what pauses before another attempt
+        loop_.Advance(seconds(1));  // requests that pause before a retry
         ++pauses;
       }
     }
@@ -170,7 +170,7 @@ class RandomWorld {
     }
   }
 
-  // How many tokens a limit can have given since the beginning.
+  // The most requests that a limit can have admitted since the beginning.
   std::size_t GivenAtMost(const config::Limit& limit) const {
     const auto elapsed = loop_.clock().Now() - began_;
     return limit.burst + static_cast<std::size_t>(elapsed / (limit.per / limit.tokens));
@@ -231,7 +231,7 @@ class RandomWorld {
     ASSERT_EQ(world_.state.entries(), maybe_minted.size());
   }
 
-  // Every slot, every place in flight and every probe is there again, and every limit is full.
+  // Every slot, every place in flight and every probe is free again, and every limit is full.
   void CheckNothingIsLeftTaken() {
     loop_.Advance(std::chrono::minutes(3));
     UseAnotherKey();
@@ -262,7 +262,7 @@ class RandomWorld {
   int unclear_ = 0;
 
   std::size_t checked_ = 0;
-  std::map<std::uint64_t, std::string> intents_;  // of whom
+  std::map<std::uint64_t, std::string> intents_;  // to the caller
   std::map<std::string, std::size_t> intended_by_;
   std::set<std::string> released_;
 };

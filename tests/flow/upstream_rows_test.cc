@@ -1,5 +1,5 @@
-// Every row of the upstream's errors, from the caller's side of the edge's port to the HTTP answer, with the
-// real judge of answers between.
+// Every kind of error of the upstream, from the HTTP answer to what the caller and the audit log are told.
+// The daemon's own upstream/ judges the answers.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -20,7 +20,7 @@ using loop::Ending;
 using loop::Sent;
 using std::chrono::seconds;
 
-// So that each row is one POST, and none feels the one before.
+// The caller has no time for a retry, so that each row is one POST, and no row affects the next.
 constexpr std::chrono::milliseconds kTooShortToRetry{40};
 constexpr seconds kLongestCooling{60};
 

@@ -19,10 +19,10 @@ config::Grant EveryonesGrant() {
 World::World(upstream::Upstream& upstream, fakes::HandCrankedLoop& event_loop, Options options)
     : loop(event_loop),
       availability(loop, {{"acme", {nullptr, config::KeyFile{}, 1}}}, {}),
-      traffic{.slots = issue::UpstreamSlots(options.slots),
-              .retries = issue::RetryPolicy([this](const std::string& organization, double retries) {
-                metrics.SetRetryBudget(organization, retries);
-              })},
+      pacing{.slots = issue::UpstreamSlots(options.slots),
+             .retries = issue::RetryPolicy([this](const std::string& organization, double retries) {
+               metrics.SetRetryBudget(organization, retries);
+             })},
       state(loop, options.requests),
       upstream_(upstream),
       config_(std::make_shared<issue::ConfigSnapshot>(
@@ -30,9 +30,10 @@ World::World(upstream::Upstream& upstream, fakes::HandCrankedLoop& event_loop, O
                                 {{options.grant.value_or(EveryonesGrant())}, {{"acme", config::KeyFile{}}}},
                                 options.audit_deadline,
                                 {{"acme", options.organization_limits}}})),
-      issuer_({loop, config_, state, traffic, audit, availability, upstream, metrics, live}) {}
+      issuer_({loop, config_, state, pacing, audit, availability, upstream, metrics, live}) {}
 
 World::~World() {
+  live.Stop();
   upstream_.Stop();
   loop.Discard();
 }

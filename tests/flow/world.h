@@ -34,22 +34,22 @@ struct CallSeen {
   bool abandoned() const { return reply && std::holds_alternative<issue::Abandoned>(*reply); }
 };
 
-// Any application of acme's, for callers whose names begin with "ci", without limits.
+// A grant for any application of acme, for callers whose names begin with "ci", without limits.
 config::Grant EveryonesGrant();
 
-// The daemon from the edge's port to the upstream's, on a loop and a disk that the test holds.
+// The daemon from the Issuer to the Upstream. The test controls its loop, its clock and its disk.
 class World {
  public:
   struct Options {
     std::size_t slots = 8;
-    std::optional<config::Grant> grant = {};  // default: everyone's, without limits
+    std::optional<config::Grant> grant = {};  // default: EveryonesGrant()
     std::vector<config::Limit> organization_limits = {};
     config::Requests requests = {.remember = std::chrono::minutes(10), .max_entries = 100000};
     std::chrono::milliseconds audit_deadline{2000};
   };
 
   World(upstream::Upstream& upstream, fakes::HandCrankedLoop& event_loop, Options options);
-  // Ends what still runs: on the loop, and upstream.
+  // Ends the requests that still run.
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
@@ -65,8 +65,8 @@ class World {
   issue::LiveCalls live;
   telemetry::Metrics metrics;
   upstream::Availability availability;
-  issue::Traffic traffic;
-  // These hold requests that still run, which hold places in those above.
+  issue::Pacing pacing;
+  // These may hold requests, which hold slots, places and permits of the members above.
   fakes::MemoryAuditLog audit{loop};
   state::MemoryState state;
 

@@ -138,7 +138,7 @@ TEST_F(Admin, TellsOfTroublesAndIsReadyAllTheSame) {
 }
 
 TEST_F(Admin, ServesMetricsAsPrometheusReadsThem) {
-  metrics_.TokenEnded("issued");
+  metrics_.TokenEnded(TokenOutcome::kIssued);
   const Answer answer = Ask("/metrics");
   EXPECT_EQ(answer.status, 200);
   EXPECT_THAT(answer.headers, HasSubstr("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));

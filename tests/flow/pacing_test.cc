@@ -11,7 +11,7 @@
 #include "tests/fakes/scripted_upstream.h"
 #include "tests/flow/world.h"
 
-// What holds requests back: limits, turns, calls in flight, and what the upstream has said before.
+// What delays or refuses requests: limits, turns, calls in flight, and earlier answers of the upstream.
 namespace tokend::flow {
 namespace {
 
@@ -24,7 +24,7 @@ config::Limit LimitOf(const std::string& name, std::uint64_t tokens, millisecond
   return {name, tokens, per, burst};
 }
 
-class Traffic : public testing::Test {
+class Pacing : public testing::Test {
  protected:
   void Build(World::Options options) {
     world_ = std::make_unique<World>(upstream_, loop_, std::move(options));
@@ -49,7 +49,7 @@ class Traffic : public testing::Test {
     while (!upstream_.waiting().empty()) Mint();
   }
 
-  // Of an answer with this status, or none.
+  // The upstream refuses, with this HTTP status; 0: without an answer.
   void Refuse(Reason reason, int status, std::optional<milliseconds> retry_after = std::nullopt) {
     upstream_.Answer({Refused{{.reason = reason, .detail = "said no", .retry_after = retry_after}},
                       {.http_status = status, .key_generation = generation_}});
@@ -80,7 +80,7 @@ class Traffic : public testing::Test {
   std::unique_ptr<World> world_;
 };
 
-TEST_F(Traffic, ASpentLimitOfTheCallerRefusesAtOnceAndSaysWhenToRetry) {
+TEST_F(Pacing, ASpentLimitOfTheCallerRefusesAtOnceAndSaysWhenToRetry) {
   config::Grant grant = EveryonesGrant();
   grant.limits = {LimitOf("minute", 2, minutes(1), 2)};
   Build({.grant = grant});
@@ -101,7 +101,7 @@ TEST_F(Traffic, ASpentLimitOfTheCallerRefusesAtOnceAndSaysWhenToRetry) {
   EXPECT_FALSE(Ask().reply);
 }
 
-TEST_F(Traffic, ASpentSharedLimitRefusesAllCallers) {
+TEST_F(Pacing, ASpentSharedLimitRefusesAllCallers) {
   config::Grant grant = EveryonesGrant();
   grant.shared_limits = {LimitOf("together", 1, minutes(1), 1)};
   Build({.grant = grant});
@@ -109,7 +109,7 @@ TEST_F(Traffic, ASpentSharedLimitRefusesAllCallers) {
   EXPECT_EQ(ReasonOf(Ask("ci2")), Reason::kRateLimited);
 }
 
-TEST_F(Traffic, EachSpentLimitIsAViolation) {
+TEST_F(Pacing, EachSpentLimitIsAViolation) {
   config::Grant grant = EveryonesGrant();
   grant.limits = {LimitOf("minute", 1, minutes(1), 1), LimitOf("hour", 60, minutes(60), 60)};
   grant.shared_limits = {LimitOf("together", 1, minutes(2), 1)};
@@ -122,7 +122,7 @@ TEST_F(Traffic, EachSpentLimitIsAViolation) {
   EXPECT_EQ(second.failure().retry_after, minutes(3));
 }
 
-TEST_F(Traffic, AReplayAndAJoinSpendNothing) {
+TEST_F(Pacing, AReplayAndAJoinSpendNothing) {
   config::Grant grant = EveryonesGrant();
   grant.limits = {LimitOf("minute", 1, minutes(1), 1)};
   Build({.grant = grant});
@@ -134,7 +134,7 @@ TEST_F(Traffic, AReplayAndAJoinSpendNothing) {
   EXPECT_TRUE(Ask("ci", {.request_id = kRequestId}).released());
 }
 
-TEST_F(Traffic, ACallThatIsLimitedClaimsNothing) {
+TEST_F(Pacing, ACallThatIsLimitedClaimsNothing) {
   config::Grant grant = EveryonesGrant();
   grant.limits = {LimitOf("minute", 1, minutes(1), 1)};
   Build({.grant = grant});
@@ -144,7 +144,7 @@ TEST_F(Traffic, ACallThatIsLimitedClaimsNothing) {
   EXPECT_FALSE(Ask("ci", {.request_id = kRequestId}).reply);
 }
 
-TEST_F(Traffic, ValidateOnlyIsHeldToLimitsAndSpendsNone) {
+TEST_F(Pacing, ValidateOnlyIsHeldToLimitsAndSpendsNone) {
   config::Grant grant = EveryonesGrant();
   grant.limits = {LimitOf("minute", 1, minutes(1), 1)};
   Build({.grant = grant});
@@ -155,7 +155,7 @@ TEST_F(Traffic, ValidateOnlyIsHeldToLimitsAndSpendsNone) {
   EXPECT_EQ(ReasonOf(Ask("ci", {.validate_only = true})), Reason::kRateLimited);
 }
 
-TEST_F(Traffic, TheOrganizationsSpentLimitIsWaitedFor) {
+TEST_F(Pacing, TheOrganizationsSpentLimitIsWaitedFor) {
   Build({.organization_limits = {LimitOf("upstream", 1, seconds(1), 1)}});
   Ask();
   CallSeen& second = Ask();
@@ -168,7 +168,7 @@ TEST_F(Traffic, TheOrganizationsSpentLimitIsWaitedFor) {
   EXPECT_THAT(world().metrics.Text(), Not(HasSubstr("tokend_limit_refusals_total{")));
 }
 
-TEST_F(Traffic, ATurnThatComesAfterTheDeadlineIsRefusedAtOnce) {
+TEST_F(Pacing, ATurnThatComesAfterTheDeadlineIsRefusedAtOnce) {
   Build({.organization_limits = {LimitOf("upstream", 1, seconds(10), 1)}});
   Ask();
   const CallSeen& second = Ask("ci", {}, seconds(5));
@@ -177,9 +177,9 @@ TEST_F(Traffic, ATurnThatComesAfterTheDeadlineIsRefusedAtOnce) {
   EXPECT_EQ(second.failure().retry_after, seconds(10));
 }
 
-TEST_F(Traffic, NobodyWaitsWhoCouldNoLongerFinish) {
+TEST_F(Pacing, NobodyWaitsWhoCouldNoLongerFinish) {
   Build({.organization_limits = {LimitOf("upstream", 1, seconds(10), 1)}});
-  for (int i = 0; i < 60; ++i) {  // upstream takes four seconds, by and by
+  for (int i = 0; i < 60; ++i) {  // the mean comes close to the upstream's four seconds
     Ask("ci", {}, seconds(60));
     loop_.Advance(seconds(4));
     MintAll();
@@ -192,7 +192,7 @@ TEST_F(Traffic, NobodyWaitsWhoCouldNoLongerFinish) {
   EXPECT_FALSE(Ask("ci", {}, seconds(13)).reply);
 }
 
-TEST_F(Traffic, AGreedyCallerDelaysOthersByNoMoreThanATurn) {
+TEST_F(Pacing, AGreedyCallerDelaysOthersByNoMoreThanATurn) {
   Build({.slots = 1000, .organization_limits = {LimitOf("upstream", 10, seconds(1), 1)}});
   Ask("ci-greedy");
   for (int i = 0; i < 200; ++i) Ask("ci-greedy");
@@ -203,7 +203,7 @@ TEST_F(Traffic, AGreedyCallerDelaysOthersByNoMoreThanATurn) {
   EXPECT_TRUE(modest.released());
 }
 
-TEST_F(Traffic, WhoeverLeavesTheQueueSpendsNothing) {
+TEST_F(Pacing, WhoeverLeavesTheQueueSpendsNothing) {
   config::Grant grant = EveryonesGrant();
   grant.limits = {LimitOf("minute", 2, minutes(1), 2)};
   Build({.grant = grant, .organization_limits = {LimitOf("upstream", 1, seconds(1), 1)}});
@@ -218,7 +218,7 @@ TEST_F(Traffic, WhoeverLeavesTheQueueSpendsNothing) {
   EXPECT_EQ(upstream_.posts(), 2);
 }
 
-TEST_F(Traffic, CallsInFlightAreHeldToTheGrantsMaximumForEachCaller) {
+TEST_F(Pacing, CallsInFlightAreHeldToTheGrantsMaximumForEachCaller) {
   config::Grant grant = EveryonesGrant();
   grant.max_in_flight = 2;
   Build({.grant = grant});
@@ -232,7 +232,7 @@ TEST_F(Traffic, CallsInFlightAreHeldToTheGrantsMaximumForEachCaller) {
   EXPECT_FALSE(Ask().reply);
 }
 
-TEST_F(Traffic, WhoTakesOverAClaimTakesItsPlaceInFlight) {
+TEST_F(Pacing, WhoTakesOverAClaimTakesItsPlaceInFlight) {
   config::Grant grant = EveryonesGrant();
   grant.max_in_flight = 1;
   Build({.grant = grant, .organization_limits = {LimitOf("upstream", 1, seconds(1), 1)}});
@@ -249,13 +249,13 @@ TEST_F(Traffic, WhoTakesOverAClaimTakesItsPlaceInFlight) {
   EXPECT_FALSE(Ask("ci", {}, seconds(5)).reply) << "and gives it up at its end";
 }
 
-TEST_F(Traffic, WhoTakesOverAClaimIsJudgedByWhatStandsInTheWayThen) {
+TEST_F(Pacing, WhoTakesOverAClaimIsJudgedByWhatStandsInTheWayThen) {
   Build({.organization_limits = {LimitOf("upstream", 1, seconds(10), 5)}});
   for (int i = 0; i < 5; ++i) Ask();
   CallSeen& first = Ask("ci", {.request_id = kRequestId});
   for (int i = 0; i < 5; ++i) Fail500();
   CallSeen& second = Ask("ci", {.request_id = kRequestId});
-  loop_.Advance(seconds(2));  // the breaker lets one through again
+  loop_.Advance(seconds(2));  // the breaker is half-open
   first.call->Cancel();
   loop_.RunPending();
   ASSERT_FALSE(second.reply);
@@ -267,7 +267,7 @@ TEST_F(Traffic, WhoTakesOverAClaimIsJudgedByWhatStandsInTheWayThen) {
   EXPECT_EQ(upstream_.posts(), 6);
 }
 
-TEST_F(Traffic, StoppingFailsWhoWaitsForATurn) {
+TEST_F(Pacing, StoppingFailsWhoWaitsForATurn) {
   Build({.organization_limits = {LimitOf("upstream", 1, seconds(1), 1)}});
   Ask();
   const CallSeen& waiting = Ask();
@@ -278,7 +278,7 @@ TEST_F(Traffic, StoppingFailsWhoWaitsForATurn) {
   EXPECT_EQ(upstream_.posts(), 1);
 }
 
-TEST_F(Traffic, WhoComesAfterTheStopWaitsForNothing) {
+TEST_F(Pacing, WhoComesAfterTheStopWaitsForNothing) {
   Build({.organization_limits = {LimitOf("upstream", 1, seconds(1), 1)}});
   Ask("ci", {.request_id = kRequestId});
   world().live.Stop();
@@ -286,9 +286,9 @@ TEST_F(Traffic, WhoComesAfterTheStopWaitsForNothing) {
   EXPECT_EQ(ReasonOf(Ask("ci", {.request_id = kRequestId})), Reason::kShuttingDown);
 }
 
-TEST_F(Traffic, WhoseUpstreamSlotLeavesNoTimeForAnAnswerIsRefused) {
+TEST_F(Pacing, WhoseUpstreamSlotLeavesNoTimeForAnAnswerIsRefused) {
   Build({.slots = 1});
-  for (int i = 0; i < 100; ++i) {  // an answer takes a second
+  for (int i = 0; i < 100; ++i) {  // the mean comes close to a second
     Ask();
     loop_.Advance(seconds(1));
     Mint();
@@ -301,7 +301,7 @@ TEST_F(Traffic, WhoseUpstreamSlotLeavesNoTimeForAnAnswerIsRefused) {
   EXPECT_EQ(ReasonOf(waiting), Reason::kOverloaded);
 }
 
-TEST_F(Traffic, ACallerWithoutADeadlineWaitsAMinuteForAnUpstreamSlot) {
+TEST_F(Pacing, ACallerWithoutADeadlineWaitsAMinuteForAnUpstreamSlot) {
   Build({.slots = 1});
   Ask();
   const CallSeen& waiting = Ask("ci", {}, std::chrono::hours(1));
@@ -314,7 +314,7 @@ TEST_F(Traffic, ACallerWithoutADeadlineWaitsAMinuteForAnUpstreamSlot) {
   EXPECT_TRUE(world().live.WaitNone({}));
 }
 
-TEST_F(Traffic, WhatWasSpentComesBackWhereNoIntentCameOfIt) {
+TEST_F(Pacing, WhatWasSpentComesBackWhereNoIntentCameOfIt) {
   using Disk = fakes::MemoryAuditLog::Disk;
   config::Grant grant = EveryonesGrant();
   grant.limits = {LimitOf("minute", 1, minutes(10), 1)};
@@ -326,7 +326,7 @@ TEST_F(Traffic, WhatWasSpentComesBackWhereNoIntentCameOfIt) {
   loop_.Advance(seconds(2));
   world().audit.SetDisk(Disk::kFails);
   world().audit.SetDisk(Disk::kHangs);
-  loop_.Advance(seconds(4));  // it may have grown back by so much
+  loop_.Advance(seconds(4));  // the limit may grow back as long as the charges were spent
   CallSeen& late = Ask();
   EXPECT_FALSE(late.reply);
   loop_.Advance(seconds(2));
@@ -336,7 +336,7 @@ TEST_F(Traffic, WhatWasSpentComesBackWhereNoIntentCameOfIt) {
   EXPECT_EQ(upstream_.posts(), 0);
 }
 
-TEST_F(Traffic, ARefusedConnectionIsTriedAgainAndEachAttemptIsAnIntentOfItsOwn) {
+TEST_F(Pacing, ARefusedConnectionIsTriedAgainAndEachAttemptIsAnIntentOfItsOwn) {
   CallSeen& call = Ask("ci", {.request_id = kRequestId});
   NoConnection();
   EXPECT_FALSE(call.reply);
@@ -350,7 +350,7 @@ TEST_F(Traffic, ARefusedConnectionIsTriedAgainAndEachAttemptIsAnIntentOfItsOwn) 
   EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_upstream_retries_total 1"));
 }
 
-TEST_F(Traffic, ARequestMakesThreeAttemptsAtMost) {
+TEST_F(Pacing, ARequestMakesThreeAttemptsAtMost) {
   CallSeen& call = Ask();
   for (int i = 0; i < 3; ++i) {
     NoConnection();
@@ -360,7 +360,7 @@ TEST_F(Traffic, ARequestMakesThreeAttemptsAtMost) {
   EXPECT_EQ(upstream_.posts(), 3);
 }
 
-TEST_F(Traffic, ARetrySpendsTheLimitsAgain) {
+TEST_F(Pacing, ARetrySpendsTheLimitsAgain) {
   config::Grant grant = EveryonesGrant();
   grant.limits = {LimitOf("minute", 1, minutes(1), 1)};
   Build({.grant = grant});
@@ -372,7 +372,7 @@ TEST_F(Traffic, ARetrySpendsTheLimitsAgain) {
   EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_upstream_retries_total 0")) << "it came to none";
 }
 
-TEST_F(Traffic, WhatMayHaveCreatedATokenIsNotTriedAgain) {
+TEST_F(Pacing, WhatMayHaveCreatedATokenIsNotTriedAgain) {
   CallSeen& call = Ask();
   Fail500();
   loop_.Advance(seconds(5));
@@ -380,7 +380,7 @@ TEST_F(Traffic, WhatMayHaveCreatedATokenIsNotTriedAgain) {
   EXPECT_EQ(upstream_.posts(), 1);
 }
 
-TEST_F(Traffic, ACallerThatLeavesWhileItsRequestPausesEndsIt) {
+TEST_F(Pacing, ACallerThatLeavesWhileItsRequestPausesEndsIt) {
   CallSeen& call = Ask("ci", {.request_id = kRequestId});
   NoConnection();
   call.call->Cancel();
@@ -392,16 +392,16 @@ TEST_F(Traffic, ACallerThatLeavesWhileItsRequestPausesEndsIt) {
   EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_tokens_total{outcome=\"refused\"} 1"));
 }
 
-TEST_F(Traffic, ARetryThatFindsTheBreakerOpenAtItsTurnEndsTheRequestAsRefused) {
+TEST_F(Pacing, ARetryThatFindsTheBreakerOpenAtItsTurnEndsTheRequestAsRefused) {
   Build({.slots = 1});
   CallSeen& call = Ask();
   std::vector<CallSeen*> others;
   for (int i = 0; i < 5; ++i) others.push_back(&Ask("ci2"));
-  NoConnection();  // 1
+  NoConnection();  // the first call's, which pauses before its retry
   Fail500();
   Fail500();
   Fail500();
-  loop_.Advance(milliseconds(100));  // the other attempt waits for a slot
+  loop_.Advance(milliseconds(100));  // the retry waits for a slot
   Fail500();
   EXPECT_EQ(ReasonOf(call), Reason::kUpstreamUnavailable);
   EXPECT_EQ(upstream_.posts(), 5);
@@ -409,13 +409,13 @@ TEST_F(Traffic, ARetryThatFindsTheBreakerOpenAtItsTurnEndsTheRequestAsRefused) {
   EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_upstream_retries_total 0"));
 }
 
-TEST_F(Traffic, TheRetryBudgetIsShownFromAnOrganizationsFirstRequestOn) {
+TEST_F(Pacing, TheRetryBudgetIsShownFromAnOrganizationsFirstRequestOn) {
   Ask();
   Mint();
   EXPECT_THAT(world().metrics.Text(), HasSubstr("tokend_upstream_retry_budget{organization=\"acme\"} 10"));
 }
 
-TEST_F(Traffic, RetriesAreHeldToATenthOfTheRequestsAndTenMore) {
+TEST_F(Pacing, RetriesAreHeldToATenthOfTheRequestsAndTenMore) {
   int retries = 0;
   constexpr int kRequests = 100;
   for (int i = 0; i < kRequests; ++i) {
@@ -427,7 +427,7 @@ TEST_F(Traffic, RetriesAreHeldToATenthOfTheRequestsAndTenMore) {
       ++retries;
       Mint();
     } else {
-      Ask();  // one that works keeps the breaker shut
+      Ask();  // a success keeps the breaker closed
       Mint();
     }
   }
@@ -435,7 +435,7 @@ TEST_F(Traffic, RetriesAreHeldToATenthOfTheRequestsAndTenMore) {
   EXPECT_LE(retries, 10 + 2 * kRequests / 10);
 }
 
-TEST_F(Traffic, TheBreakerOpensAfterFiveFailuresInARowAndOneCallProbes) {
+TEST_F(Pacing, TheBreakerOpensAfterFiveFailuresInARowAndOneCallProbes) {
   BreakTheBreaker();
   const int posts = upstream_.posts();
   const CallSeen& refused = Ask();
@@ -454,7 +454,7 @@ TEST_F(Traffic, TheBreakerOpensAfterFiveFailuresInARowAndOneCallProbes) {
   EXPECT_EQ(upstream_.posts(), posts + 3);
 }
 
-TEST_F(Traffic, TheEndOfACallFromBeforeTheBreakerOpenedIsNotItsProbes) {
+TEST_F(Pacing, TheEndOfACallFromBeforeTheBreakerOpenedIsNotItsProbes) {
   for (int i = 0; i < 7; ++i) Ask();
   for (int i = 0; i < 5; ++i) Fail500();
   loop_.Advance(seconds(1));
@@ -470,7 +470,7 @@ TEST_F(Traffic, TheEndOfACallFromBeforeTheBreakerOpenedIsNotItsProbes) {
   EXPECT_EQ(AskOnce().failure().retry_after, seconds(2));
 }
 
-TEST_F(Traffic, AProbeThatIsDroppedFreesWhatItProbedAlone) {
+TEST_F(Pacing, AProbeThatIsDroppedFreesWhatItProbedAlone) {
   Ask("ci", {.application = "forbidden-app"});
   Refuse(Reason::kUpstreamForbidden, 403);
   for (int i = 0; i < 5; ++i) Ask();
@@ -486,7 +486,7 @@ TEST_F(Traffic, AProbeThatIsDroppedFreesWhatItProbedAlone) {
   EXPECT_EQ(ReasonOf(AskOnce("ci")), Reason::kUpstreamUnavailable) << "the breaker's probe still runs";
 }
 
-TEST_F(Traffic, AnAnswerThatBreaksOffIsAFailure) {
+TEST_F(Pacing, AnAnswerThatBreaksOffIsAFailure) {
   for (int i = 0; i < 5; ++i) {
     Ask();
     upstream_.Answer({Indeterminate{{.reason = Reason::kOutcomeUnknown}, nullptr},
@@ -496,7 +496,7 @@ TEST_F(Traffic, AnAnswerThatBreaksOffIsAFailure) {
   EXPECT_EQ(ReasonOf(AskOnce()), Reason::kUpstreamUnavailable);
 }
 
-TEST_F(Traffic, TheBreakersTimeDoublesToThirtySeconds) {
+TEST_F(Pacing, TheBreakersTimeDoublesToThirtySeconds) {
   BreakTheBreaker();
   for (const seconds wait :
        {seconds(1), seconds(2), seconds(4), seconds(8), seconds(16), seconds(30), seconds(30)}) {
@@ -507,7 +507,7 @@ TEST_F(Traffic, TheBreakersTimeDoublesToThirtySeconds) {
   }
 }
 
-TEST_F(Traffic, AnAnswerBetweenFailuresKeepsTheBreakerClosed) {
+TEST_F(Pacing, AnAnswerBetweenFailuresKeepsTheBreakerClosed) {
   for (int i = 0; i < 10; ++i) {
     Ask();
     Fail500();
@@ -519,7 +519,7 @@ TEST_F(Traffic, AnAnswerBetweenFailuresKeepsTheBreakerClosed) {
   EXPECT_FALSE(Ask().reply);
 }
 
-TEST_F(Traffic, AnAnswerThatBreaksOffIsAFailureAndAnInvalidOneIsNone) {
+TEST_F(Pacing, AnAnswerThatBreaksOffIsAFailureAndAnInvalidOneIsNone) {
   const auto unclear = [this](Reason reason) {
     Ask();
     upstream_.Answer({Indeterminate{{.reason = reason}, nullptr}, {.http_status = 200, .key_generation = 1}});
@@ -530,7 +530,7 @@ TEST_F(Traffic, AnAnswerThatBreaksOffIsAFailureAndAnInvalidOneIsNone) {
   EXPECT_EQ(ReasonOf(Ask()), Reason::kUpstreamUnavailable);
 }
 
-TEST_F(Traffic, AnOpenBreakerSpendsNoLimitAndStillAnswersWhatIsKnown) {
+TEST_F(Pacing, AnOpenBreakerSpendsNoLimitAndStillAnswersWhatIsKnown) {
   config::Grant grant = EveryonesGrant();
   grant.limits = {LimitOf("minute", 7, minutes(1), 7)};
   Build({.grant = grant});
@@ -543,7 +543,7 @@ TEST_F(Traffic, AnOpenBreakerSpendsNoLimitAndStillAnswersWhatIsKnown) {
   EXPECT_FALSE(Ask().reply) << "the seventh token is left";
 }
 
-TEST_F(Traffic, AProbeThatIsCalledOffLeavesTheProbeToAnother) {
+TEST_F(Pacing, AProbeThatIsCalledOffLeavesTheProbeToAnother) {
   world_.reset();
   Build({.slots = 1});
   BreakTheBreaker();
@@ -558,7 +558,7 @@ TEST_F(Traffic, AProbeThatIsCalledOffLeavesTheProbeToAnother) {
   EXPECT_EQ(upstream_.posts(), posts + 1);
 }
 
-TEST_F(Traffic, ARejectedKeyCoolsItsOrganizationUntilItChanges) {
+TEST_F(Pacing, ARejectedKeyCoolsItsOrganizationUntilItChanges) {
   Ask();
   Refuse(Reason::kUpstreamKeyRejected, 401);
   EXPECT_EQ(ReasonOf(Ask()), Reason::kUpstreamKeyRejected);
@@ -574,7 +574,7 @@ TEST_F(Traffic, ARejectedKeyCoolsItsOrganizationUntilItChanges) {
   EXPECT_EQ(upstream_.posts(), 2);
 }
 
-TEST_F(Traffic, ARejectedKeyIsTriedAgainAfterATimeThatDoublesToAMinute) {
+TEST_F(Pacing, ARejectedKeyIsTriedAgainAfterATimeThatDoublesToAMinute) {
   Ask();
   Refuse(Reason::kUpstreamKeyRejected, 401);
   int posts = 1;
@@ -590,21 +590,21 @@ TEST_F(Traffic, ARejectedKeyIsTriedAgainAfterATimeThatDoublesToAMinute) {
   }
 }
 
-TEST_F(Traffic, ALateRejectionOfAnOldKeyDoesNotCoolTheNewOne) {
+TEST_F(Pacing, ALateRejectionOfAnOldKeyDoesNotCoolTheNewOne) {
   Ask();
   world().availability.UseKeys({{"acme", {nullptr, config::KeyFile{}, 2}}});
   Refuse(Reason::kUpstreamKeyRejected, 401);
   EXPECT_FALSE(Ask().reply);
 }
 
-TEST_F(Traffic, ALate403OfAnOldKeyDoesNotCoolTheApplicationForTheNewOne) {
+TEST_F(Pacing, ALate403OfAnOldKeyDoesNotCoolTheApplicationForTheNewOne) {
   Ask();
   world().availability.UseKeys({{"acme", {nullptr, config::KeyFile{}, 2}}});
   Refuse(Reason::kUpstreamForbidden, 403);
   EXPECT_FALSE(Ask().reply);
 }
 
-TEST_F(Traffic, NoNumberOfForbiddenApplicationsKeepsAnotherFromCooling) {
+TEST_F(Pacing, NoNumberOfForbiddenApplicationsKeepsAnotherFromCooling) {
   for (int i = 0; i < 1100; ++i) {
     Ask("ci", {.application = "app-" + std::to_string(i)});
     Refuse(Reason::kUpstreamForbidden, 403);
@@ -614,7 +614,7 @@ TEST_F(Traffic, NoNumberOfForbiddenApplicationsKeepsAnotherFromCooling) {
   EXPECT_EQ(upstream_.posts(), 1100);
 }
 
-TEST_F(Traffic, A403CoolsThatApplicationAlone) {
+TEST_F(Pacing, A403CoolsThatApplicationAlone) {
   Ask("ci", {.application = "ios-app"});
   Refuse(Reason::kUpstreamForbidden, 403);
   EXPECT_EQ(ReasonOf(Ask("ci", {.application = "ios-app"})), Reason::kUpstreamForbidden);
@@ -624,7 +624,7 @@ TEST_F(Traffic, A403CoolsThatApplicationAlone) {
   EXPECT_FALSE(Ask("ci", {.application = "ios-app"}).reply);
 }
 
-TEST_F(Traffic, A429WithRetryAfterPausesTheOrganizationForAll) {
+TEST_F(Pacing, A429WithRetryAfterPausesTheOrganizationForAll) {
   AskOnce();
   Refuse(Reason::kUpstreamRateLimited, 429, seconds(9));
   loop_.Advance(seconds(2));
@@ -636,7 +636,7 @@ TEST_F(Traffic, A429WithRetryAfterPausesTheOrganizationForAll) {
   EXPECT_TRUE(world().availability.Troubles().empty());
 }
 
-TEST_F(Traffic, AShortPauseIsWaitedOutAndALongOneIsNot) {
+TEST_F(Pacing, AShortPauseIsWaitedOutAndALongOneIsNot) {
   CallSeen& call = Ask();
   Refuse(Reason::kUpstreamRateLimited, 429, seconds(1));
   loop_.Advance(milliseconds(1100));
@@ -647,7 +647,7 @@ TEST_F(Traffic, AShortPauseIsWaitedOutAndALongOneIsNot) {
   EXPECT_EQ(ReasonOf(refused), Reason::kUpstreamRateLimited);
 }
 
-TEST_F(Traffic, TellsACallerHowMuchIsLeft) {
+TEST_F(Pacing, TellsACallerHowMuchIsLeft) {
   config::Grant grant = EveryonesGrant();
   grant.limits = {LimitOf("minute", 2, minutes(1), 2)};
   grant.shared_limits = {LimitOf("together", 5, minutes(1), 5)};

@@ -1,0 +1,202 @@
+#include "daemon/issue/attempt.h"
+
+#include <cassert>
+#include <utility>
+
+#include "daemon/base/failpoint.h"
+#include "daemon/issue/records.h"
+
+namespace tokend::issue {
+
+void Attempt::Start() {
+  slot_ = stages_.pacing.slots.Acquire(context_.caller.name(), [self = Self()] { self->OnTurn(); });
+  if (slot_.held()) return OnTurn();
+  const auto patience = context_.LatestTurn(stages_.pacing.latency) - stages_.loop.clock().Now();
+  overdue_ = Timer(stages_.loop, patience, [self = Self()] { self->request_.OnSlotOverdue(); });
+}
+
+void Attempt::OnTurn() {
+  overdue_.Cancel();
+  auto entered = stages_.availability.Enter(context_.request.organization(), context_.request.application());
+  if (const auto* blocked = std::get_if<Failure>(&entered)) {
+    slot_.Drop();
+    spent_.GiveBack();
+    Become(Stage::kEnded);
+    return request_.OnNotSent(*blocked);
+  }
+  permit_.emplace(std::get<upstream::Availability::Permit>(std::move(entered)));
+  Intend();
+}
+
+void Attempt::Intend() {
+  if (number_ > 1) stages_.metrics.Retried();
+  Become(Stage::kIntending);
+  intended_at_ = stages_.loop.clock().Now();
+  spent_.Keep();
+  request_.OnIntending(intended_at_);
+  overdue_ =
+      Timer(stages_.loop, context_.config->audit_deadline, [self = Self()] { self->OnIntentOverdue(); });
+  stages_.audit.AppendIntent(RecordOf(context_), [self = Self()](Result<IntentReceipt> intent) {
+    self->OnIntentDurable(std::move(intent));
+  });
+  TOKEND_FAILPOINT("intent.handed", "");
+}
+
+void Attempt::OnIntentOverdue() {
+  overdue_.Cancel();
+  Become(Stage::kUnsent);
+  permit_.reset();
+  request_.OnIntentOverdue(AuditUnavailable("the intent's record could not be made durable in time"));
+  slot_.Drop();
+}
+
+void Attempt::OnIntentDurable(Result<IntentReceipt> intent) {
+  overdue_.Cancel();
+  if (!intent.ok()) {
+    if (stage_ == Stage::kIntending) OnIntentOverdue();
+    spent_.GiveBack();
+    Become(Stage::kEnded);
+    return request_.OnOver(number_ > 1 ? std::optional(TokenOutcome::kRefused) : std::nullopt);
+  }
+  if (stage_ == Stage::kUnsent) return RecordUnsent(*std::move(intent));
+  TOKEND_FAILPOINT("intent.durable", "");
+  Mint(*std::move(intent));
+}
+
+void Attempt::RecordUnsent(IntentReceipt intent) {
+  audit::Record record = RecordOf(context_);
+  Describe(AuditUnavailable("the intent became durable only after the call had failed; nothing was sent"),
+           record);
+  record.set_event(EventOf(TokenOutcome::kRefused));
+  stages_.audit.AppendEnd(
+      std::move(intent), std::move(record), nullptr, [self = Self()](const Result<std::uint64_t>& sequence) {
+        self->Become(Stage::kEnded);
+        self->request_.OnOver(sequence.ok() ? std::optional(TokenOutcome::kRefused) : std::nullopt);
+      });
+}
+
+void Attempt::Mint(IntentReceipt intent) {
+  Become(Stage::kMinting);
+  intent_ = intent.sequence();
+  stages_.upstream.Mint(std::move(intent),
+                        {.organization = context_.request.organization(),
+                         .application = context_.request.application(),
+                         .description = context_.permitted->description(),
+                         .scopes = context_.permitted->scopes(),
+                         .request_id = context_.request.request_id(),
+                         .deadline = context_.deadline},
+                        [self = Self()](IntentReceipt receipt, MintOutcome outcome) {
+                          self->OnMinted(std::move(receipt), std::move(outcome));
+                        });
+  TOKEND_FAILPOINT("post.handed", "");
+}
+
+void Attempt::OnMinted(IntentReceipt intent, MintOutcome outcome) {
+  TOKEND_FAILPOINT("answered", "");
+  assert(intent.sequence() == intent_);
+  Become(Stage::kRecording);
+  stages_.pacing.latency.Add(stages_.loop.clock().Now() - intended_at_);
+  stages_.availability.Report(*std::move(permit_), outcome);
+  permit_.reset();
+  audit::Record record = RecordOf(context_);
+  Describe(outcome.exchange, record);
+  result_ = std::move(outcome.result);
+  overdue_ =
+      Timer(stages_.loop, context_.config->audit_deadline, [self = Self()] { self->OnOutcomeOverdue(); });
+  RecordOutcome(std::move(intent), std::move(record));
+  TOKEND_FAILPOINT("outcome.handed", "");
+  slot_.Drop();
+}
+
+void Attempt::RecordOutcome(IntentReceipt intent, audit::Record record) {
+  const Token* withheld = nullptr;
+  if (const auto* minted = std::get_if<Minted>(&result_)) {
+    outcome_ = TokenOutcome::kIssued;
+    if (context_.caller_left && context_.request.request_id_origin() == RequestIdOrigin::kDaemon) {
+      record.set_detail("the caller left, and only it could have learned the request_id");
+      outcome_ = TokenOutcome::kWithheld;
+      withheld = minted->token.get();
+    }
+  } else if (const auto* refused = std::get_if<Refused>(&result_)) {
+    Describe(refused->failure, record);
+    outcome_ = TokenOutcome::kRefused;
+  } else {
+    const auto& unclear = std::get<Indeterminate>(result_);
+    Describe(unclear.failure, record);
+    outcome_ = unclear.withheld ? TokenOutcome::kWithheld : TokenOutcome::kUnknown;
+    withheld = unclear.withheld.get();
+  }
+  record.set_event(EventOf(outcome_));
+
+  if (outcome_ == TokenOutcome::kIssued) {
+    return stages_.audit.AppendIssued(
+        std::move(intent), std::move(record), *std::get<Minted>(result_).token,
+        [self = Self()](Result<IssuedReceipt> issued) { self->OnIssuedDurable(std::move(issued)); });
+  }
+  stages_.audit.AppendEnd(
+      std::move(intent), std::move(record), withheld,
+      [self = Self()](Result<std::uint64_t> sequence) { self->OnEndDurable(std::move(sequence)); });
+}
+
+void Attempt::OnOutcomeOverdue() {
+  request_.OnOutcomeOverdue({.reason = Reason::kOutcomeUnknown,
+                             .detail = "the outcome's record could not be made durable in time",
+                             .audit_sequence = intent_});
+}
+
+void Attempt::OnIssuedDurable(Result<IssuedReceipt> issued) {
+  overdue_.Cancel();
+  if (!issued.ok()) return OnOutcomeLost();
+  TOKEND_FAILPOINT("outcome.durable", "");
+  Become(Stage::kEnded);
+  request_.OnIssued(*std::move(issued), std::get<Minted>(result_).token, intent_);
+  TOKEND_FAILPOINT("released", "");
+}
+
+void Attempt::OnEndDurable(Result<std::uint64_t> sequence) {
+  overdue_.Cancel();
+  if (!sequence.ok()) return OnOutcomeLost();
+  Become(Stage::kEnded);
+  const auto* refused = std::get_if<Refused>(&result_);
+  const auto* unclear = std::get_if<Indeterminate>(&result_);
+  Failure failure = refused != nullptr   ? refused->failure
+                    : unclear != nullptr ? unclear->failure
+                                         : Failure{.reason = Reason::kOutcomeUnknown};
+  failure.audit_sequence = *sequence;
+  if (refused != nullptr) return request_.OnRefused(std::move(failure));
+  request_.OnUnknown(failure, outcome_);
+}
+
+// The log has stopped before the record was durable.
+void Attempt::OnOutcomeLost() {
+  OnOutcomeOverdue();
+  Become(Stage::kEnded);
+  request_.OnOver(std::nullopt);
+}
+
+bool Attempt::IsLegal(Stage from, Stage to) {
+  switch (from) {
+    case Stage::kQueued:
+      return to == Stage::kIntending || to == Stage::kEnded;
+    case Stage::kIntending:
+      return to == Stage::kMinting || to == Stage::kUnsent;
+    case Stage::kMinting:
+      return to == Stage::kRecording;
+    case Stage::kUnsent:
+    case Stage::kRecording:
+      return to == Stage::kEnded;
+    case Stage::kEnded:
+      return false;
+  }
+  return false;
+}
+
+void Attempt::Become(Stage next) {
+  assert(IsLegal(stage_, next));
+  stage_ = next;
+}
+
+// Keeps the request alive, and with it the attempt.
+std::shared_ptr<Attempt> Attempt::Self() { return {request_.shared_from_this(), this}; }
+
+}  // namespace tokend::issue
