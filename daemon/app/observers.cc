@@ -16,8 +16,6 @@ using config::LogLevel;
 using std::chrono::nanoseconds;
 using telemetry::Log;
 
-// How metrics and the log name an obstacle.
-
 }  // namespace
 
 audit::Hooks AuditHooks(telemetry::Metrics& metrics) {
