@@ -27,7 +27,7 @@ Status CannotRead(const std::string& path) {
 }
 
 Result<Buffer> ReadProtected(const std::string& path) {
-  // O_NONBLOCK: to open a FIFO would wait for its writer.
+  // O_NONBLOCK: otherwise open() of a FIFO blocks until it has a writer.
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return CannotRead(path);
   const absl::Cleanup close_file = [file] { close(file); };
@@ -77,7 +77,7 @@ Result<Secret> MakeKey(std::string_view source, std::string_view text) {
   if (text.empty()) return Unusable(source, "is empty");
   if (text.size() > kMaxKeyBytes) return Unusable(source, kTooLong);
   if (!std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; })) {
-    return Unusable(source, "must hold the key alone, printable ASCII without blanks or further lines");
+    return Unusable(source, "must hold the key alone: one line of printable ASCII without spaces");
   }
   return Secret(text);
 }
