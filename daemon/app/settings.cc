@@ -54,7 +54,8 @@ std::variant<Settings, Rejection> ReadSettings(const std::string& path, const Se
        settings.api_keys);
   take(audit::ReadKeys(config.audit, running != nullptr ? &running->audit_keys : nullptr),
        settings.audit_keys);
-  take(rpc::ReadEdgeSettings(config, running != nullptr ? &running->edge : nullptr, contents), settings.edge);
+  take(rpc::ReadServerSettings(config, running != nullptr ? &running->edge : nullptr, contents),
+       settings.edge);
   const auto* redis = std::get_if<config::RedisState>(&config.state);
   if (redis != nullptr && running == nullptr) take(state::ReadRedisSecrets(*redis), settings.redis);
   for (const auto& [key, file] : CaFiles(config)) {

@@ -16,13 +16,13 @@
 
 namespace tokend::rpc {
 
-// Who calls on a listener is told by what is current.
+// The authenticator of a listener. A reload replaces it.
 using CurrentAuthenticator = Current<identity::Authenticator>;
 
-// What a connection by itself says of who calls.
+// What a connection itself, without a call's metadata, says about the caller.
 identity::Evidence EvidenceOf(const Peer& peer);
 
-// What the calls of one listener work with. All of it outlives them.
+// What the handlers of one listener's calls need. All of it outlives them.
 struct CallServices {
   std::string listener;
   std::shared_ptr<const CurrentAuthenticator> authenticator;
@@ -31,60 +31,64 @@ struct CallServices {
   const issue::CurrentConfig& config;
 };
 
-// A call of a method that asks for a caller: admission, and then what the method does. Admission takes in
-// turn: is the daemon stopping, who calls, is there a place among the calls in flight, is the metadata
-// well-formed. A refusal is recorded. It lives until its reply has come, whether or not its client still
-// waits; its place among the calls in flight is given back then.
-class CallerCall : public CallHandler, public std::enable_shared_from_this<CallerCall> {
+// Handles a call that needs an authenticated caller. It checks in this order: the daemon is not stopping, the
+// caller is authenticated, the caller has a place within the in-flight limit, the metadata is well-formed.
+// Then it calls Serve. A failed check ends the call and is reported to the issuer, which records it.
+//
+// The object lives, and keeps its place, until the answer has been produced, even if the client has gone by
+// then.
+class AuthenticatedCall : public CallHandler, public std::enable_shared_from_this<AuthenticatedCall> {
  public:
-  void OnAbandoned(Code why) final;
+  void OnCancelled(Code why) final;
   CallStatus OnStop() final;
 
  protected:
-  // `name` is what the log calls the method; empty: its calls are not logged. Both referred to outlive this.
-  CallerCall(const CallServices& services, Exchange& exchange, const char* name);
+  // `name` is the method's name in the log; an empty name means that calls are not logged. `services` and
+  // `server_call` are references: services outlive this, and server_call() is null once the call has ended.
+  AuthenticatedCall(const CallServices& services, ServerCall& server_call, const char* name);
 
-  // Goes on in Serve, where the caller is let in. Once.
-  void Admit(std::string request_id);
+  // Makes the checks and then calls Serve or ends the call, before it returns or later. Call it once.
+  void AuthenticateAndServe(std::string request_id);
 
-  // The caller is let in. The client may be gone.
+  // All checks have passed. server_call() may be null: the client has gone meanwhile.
   virtual void Serve(const Caller& caller) = 0;
 
-  // The client is gone, or the daemon stops: nothing that was begun for the call needs to go on.
-  virtual void CallOff() {}
+  // The client has gone or the daemon stops: cancel what runs for the call.
+  virtual void CancelWork() {}
 
-  // What the client is told where the daemon stops before there is an answer.
-  virtual Failure WhenStopped() const { return {Reason::kShuttingDown}; }
+  // What to tell the client if the daemon stops before there is an answer.
+  virtual Failure FailureOnStop() const { return {Reason::kShuttingDown}; }
 
-  // Records a refusal of the caller, and ends the call.
+  // Reports a failed check to the issuer and ends the call.
   void Refuse(const Failure& failure);
 
-  // End the call, where its client still waits: with this as its last message, or with none.
+  // These release the place and end the call, if the client still waits. Succeed may send a last message.
   void Succeed(WipedBytes message);
   void Succeed();
   void Fail(const Failure& failure);
-  void EndAbandoned();
+  void FinishCancelled();
 
-  // Has the function called on the listener's thread: what an answer of another thread goes through.
+  // Runs the function on the listener's thread. Answers that come on other threads go through this.
   template <class Function>
-  void OnListener(Function function) {
-    mailbox_->Run([self = shared_from_this(), function = std::move(function)]() mutable { function(); });
+  void RunOnListener(Function function) {
+    mailbox_->RunOrPost(
+        [self = shared_from_this(), function = std::move(function)]() mutable { function(); });
   }
 
-  // The reply has come: what ran for the call runs no more.
-  void GiveBackPlace() { place_.reset(); }
+  // Leaves the in-flight limit: nothing runs for the call any more.
+  void ReleasePlace() { place_.reset(); }
 
-  Exchange* exchange() const { return exchange_; }  // null once the call has ended
+  ServerCall* server_call() const { return server_call_; }  // null once the call has ended
   const CallServices& services() const { return services_; }
   const std::string& request_id() const { return request_id_; }
 
  private:
   void OnIdentified(Result<Caller> caller);
-  void End(CallStatus status, const Failure* failure);
+  void FinishCall(CallStatus status, const Failure* failure);
   void Log(Code code, const Failure* failure) const;
 
   const CallServices& services_;
-  Exchange* exchange_;
+  ServerCall* server_call_;
   const char* const name_;
   const std::shared_ptr<Mailbox> mailbox_;
   const std::string peer_;
@@ -93,7 +97,8 @@ class CallerCall : public CallHandler, public std::enable_shared_from_this<Calle
   std::string request_id_;
   std::optional<Caller> caller_;
   std::optional<InFlightLimit::Place> place_;
-  enum class Identity { kUnknown, kSettled } identity_ = Identity::kUnknown;
+  // kSettled: the caller is known, unknown for good, or no longer of interest.
+  enum class Identity { kPending, kSettled } identity_ = Identity::kPending;
 };
 
 }  // namespace tokend::rpc

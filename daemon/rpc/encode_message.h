@@ -6,17 +6,17 @@
 #include <cstddef>
 
 #include "daemon/base/secret.h"
-#include "daemon/rpc/frame_head.h"
+#include "daemon/rpc/message_prefix.h"
 
 namespace tokend::rpc {
 
-// A message as it goes over the wire, with its head, in memory that is wiped.
-inline WipedBytes Framed(const google::protobuf::MessageLite& message) {
+// The message as gRPC sends it, with its prefix, in memory that is wiped when it is freed.
+inline WipedBytes EncodeMessage(const google::protobuf::MessageLite& message) {
   const std::size_t size = message.ByteSizeLong();
-  WipedBytes bytes(kFrameHeadBytes + size);
-  const auto head = FrameHead(size);
-  std::copy(head.begin(), head.end(), bytes.begin());
-  message.SerializeToArray(bytes.data() + kFrameHeadBytes, static_cast<int>(size));
+  WipedBytes bytes(kMessagePrefixBytes + size);
+  const auto prefix = MessagePrefix(size);
+  std::copy(prefix.begin(), prefix.end(), bytes.begin());
+  message.SerializeToArray(bytes.data() + kMessagePrefixBytes, static_cast<int>(size));
   return bytes;
 }
 

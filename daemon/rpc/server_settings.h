@@ -13,26 +13,29 @@
 
 namespace tokend::rpc {
 
-// What the edge takes from a configuration and its files, and can take again while it runs.
-struct EdgeSettings {
+// The server's settings that a reload can change: from the configuration and from the files that it names.
+struct ServerSettings {
   struct Listener {
     std::string name;
-    std::shared_ptr<const TlsContext> tls;  // null: none
+    std::shared_ptr<const TlsContext> tls;  // null: plaintext
     std::shared_ptr<const identity::Authenticator> authenticator;
   };
   std::vector<Listener> listeners;  // in the order of the configuration
   std::size_t max_in_flight = 0;
-  bool one_caller = false;  // the policy names one caller and no pattern: all places are its
+  bool one_caller =
+      false;  // the grants name exactly one caller and no pattern, so it may use all of max_in_flight
 };
 
-// Reads the listeners' files. Where one is `running`, what is the same is the very same object. An error is
-// of a listener's key in the configuration, and names the listener and the file. Blocks on the file system;
-// any thread. What is read of files alone is for judging, not for serving.
-Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSettings* running = nullptr,
-                                      config::Contents contents = config::Contents::kAll);
+// Reads the listeners' files. Objects of `running` are reused where nothing has changed. An error belongs to
+// a key of the configuration and names the listener and the file. Blocks on the file system. Any thread. With
+// Contents::kFiles the result is only good for validation, since listeners whose keys are fetched from a URL
+// are left out.
+Result<ServerSettings> ReadServerSettings(const config::Config& config,
+                                          const ServerSettings* running = nullptr,
+                                          config::Contents contents = config::Contents::kAll);
 
-// What `next` has other keys for, in words for records: "listener cluster: certificate". Both are of the same
-// listeners.
-std::vector<std::string> ChangedKeys(const EdgeSettings& running, const EdgeSettings& next);
+// Describes which certificates and keys differ, for records: "listener cluster: key set". Both settings must
+// be for the same listeners.
+std::vector<std::string> ChangedKeys(const ServerSettings& running, const ServerSettings& next);
 
 }  // namespace tokend::rpc
