@@ -74,7 +74,7 @@ void Reloader::Take(Settings next) {
     availability.UseKeys(keys);
   });
   parts_.current.Set(SnapshotOf(config));
-  parts_.server.Use(next.edge);
+  parts_.server.Apply(next.edge);
   parts_.audit.UseKeys(next.audit_keys);
   parts_.audit.UseConfig(config.fingerprint);
   telemetry::SetLogLevel(config.log.level);

@@ -55,7 +55,7 @@ std::variant<Settings, Rejection> ReadSettings(const std::string& path, loop::Cu
        settings.api_keys);
   take(audit::ReadKeys(config.audit, running != nullptr ? &running->audit_keys : nullptr),
        settings.audit_keys);
-  take(rpc::ReadEdgeSettings(config, running != nullptr ? &running->edge : nullptr, contents, loop),
+  take(rpc::ReadServerSettings(config, running != nullptr ? &running->edge : nullptr, contents, loop),
        settings.edge);
   const auto* redis = std::get_if<config::RedisState>(&config.state);
   if (redis != nullptr && running == nullptr) take(state::ReadRedisSecrets(*redis), settings.redis);

@@ -7,8 +7,9 @@
 
 #include "daemon/audit/keys.h"
 #include "daemon/config/config.h"
+#include "daemon/config/contents.h"
 #include "daemon/loop/curl_loop.h"
-#include "daemon/rpc/edge_settings.h"
+#include "daemon/rpc/server_settings.h"
 #include "daemon/state/redis/secrets.h"
 #include "daemon/upstream/api_key.h"
 
@@ -20,7 +21,7 @@ struct Settings {
   std::string text_fingerprint;  // of the configuration's file
   upstream::KeyRing api_keys;
   audit::Keys audit_keys;
-  rpc::EdgeSettings edge;
+  rpc::ServerSettings edge;
   std::optional<state::RedisSecrets> redis;  // read at the start alone
 };
 

@@ -9,8 +9,8 @@
 #include "daemon/loop/event_loop.h"
 #include "daemon/state/observer.h"
 #include "daemon/state/redis/connection.h"
-#include "daemon/state/redis/secrets.h"
 #include "daemon/state/redis/redis_state.h"
+#include "daemon/state/redis/secrets.h"
 #include "daemon/state/state.h"
 
 namespace tokend::app {

@@ -16,7 +16,7 @@ enum class Authentication { kNone, kUnix, kMtls, kJwt };
 // "none", "unix", "mtls" or "jwt".
 std::string_view Name(Authentication authentication);
 
-// Who calls, as identity/ established it. Immutable; copy freely.
+// An authenticated caller. Only identity/ can make one. Immutable.
 class Caller {
  public:
   Caller(Passkey<identity::Authenticator>, std::string name, Authentication authentication,
@@ -29,7 +29,7 @@ class Caller {
   const std::string& name() const { return name_; }
   Authentication authentication() const { return authentication_; }
   const std::string& listener() const { return listener_; }
-  // "ipv4:…", "ipv6:…" or "unix:uid=N".
+  // The address of the connection: "ipv4:…", "ipv6:…" or "unix:uid=N".
   const std::string& peer() const { return peer_; }
 
  private:

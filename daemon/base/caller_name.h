@@ -3,22 +3,22 @@
 #include <array>
 #include <string_view>
 
-// The form that callers' names have, whoever makes them.
+// The syntax of callers' names, for every kind of authentication.
 namespace tokend {
 
 // 1 to 256 printable ASCII characters without spaces.
 bool IsCallerName(std::string_view text);
 
-// How names begin that one kind of authentication alone may make.
+// Prefixes of names that only one kind of authentication may give to a caller.
 inline constexpr std::string_view kSpiffePrefix = "spiffe://";
 inline constexpr std::string_view kDnsPrefix = "dns:";
 inline constexpr std::string_view kUnixPrefix = "unix:";
 inline constexpr std::array<std::string_view, 3> kReservedPrefixes = {kSpiffePrefix, kDnsPrefix, kUnixPrefix};
 
-// The one of kReservedPrefixes that the name begins with; empty if none.
+// The entry of kReservedPrefixes that begins the name; empty if there is none.
 std::string_view ReservedPrefixOf(std::string_view name);
 
-// 1 to 255 of [a-z0-9._-]: a SPIFFE trust domain.
+// A SPIFFE trust domain: 1 to 255 characters of [a-z0-9._-].
 bool IsTrustDomain(std::string_view text);
 
 }  // namespace tokend

@@ -15,9 +15,7 @@
 namespace tokend {
 namespace {
 
-constexpr std::size_t kMaxPemBytes = std::size_t{1} << 20U;
-
-// Whether there are certificates alone, one or more: gRPC leaves a chain aside of which one is broken.
+// Whether the text holds at least one certificate and every certificate in it can be read.
 bool AreCertificates(std::string_view pem) {
   const std::unique_ptr<BIO, decltype(&BIO_free)> rest(
       BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free);
@@ -36,7 +34,7 @@ Result<std::string> ReadCertificates(const std::string& path) {
   const Result<Secret> pem = ReadBoundedFile(path, kMaxPemBytes);
   if (!pem.ok()) return pem.status();
   if (!AreCertificates(pem->Expose())) {
-    return absl::InvalidArgumentError(path + " must hold certificates in PEM, each of them whole");
+    return absl::InvalidArgumentError(path + " must hold one or more complete certificates in PEM");
   }
   return std::string(pem->Expose());
 }

@@ -1,13 +1,16 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "daemon/base/result.h"
 
 namespace tokend {
 
-// The text of a file that holds certificates in PEM, one or more, each of them whole, and at most 1 MiB.
-// Errors name the file.
+// The longest PEM file that is read: 1 MiB.
+inline constexpr std::size_t kMaxPemBytes = std::size_t{1} << 20U;
+
+// Reads a file of one or more certificates in PEM, of at most kMaxPemBytes. Errors name the file.
 Result<std::string> ReadCertificates(const std::string& path);
 
 }  // namespace tokend

@@ -6,8 +6,9 @@
 
 namespace tokend {
 
-// The one value in effect, which a reload replaces while others go on with what they got. Any thread. (Not
-// std::atomic<std::shared_ptr>: g++ 12's unlocks in a way that thread sanitizers cannot follow.)
+// A value that a reload replaces. Readers keep the value that they got for as long as they need it. Any
+// thread. This is not a std::atomic<std::shared_ptr> because ThreadSanitizer reports false races in that of
+// g++ 12.
 template <class T>
 class Current {
  public:
@@ -25,7 +26,7 @@ class Current {
       const std::lock_guard lock(mutex_);
       value_.swap(value);
     }
-    // What was in effect may end here, with the lock given back.
+    // `value` is now the former value. It is destroyed here, after the lock is released.
   }
 
  private:

@@ -16,18 +16,18 @@ namespace policy {
 class Policy;
 }
 
-// A grant covers the request: what is to be minted, with all defaults and templates resolved.
+// A grant permits the request. This is what to mint, with all defaults and templates resolved.
 class Permitted {
  public:
   Permitted(Passkey<policy::Policy>, std::shared_ptr<const config::Grant> grant,
             std::vector<std::string> scopes, std::string description)
       : grant_(std::move(grant)), scopes_(std::move(scopes)), description_(std::move(description)) {}
 
-  // As configured; lives on with this, whatever is configured meanwhile.
+  // The grant as configured. It stays valid after a reload, as long as this object lives.
   const config::Grant& grant() const { return *grant_; }
-  // Sorted, no two alike, never empty.
+  // Sorted, without duplicates, never empty.
   const std::vector<std::string>& scopes() const { return scopes_; }
-  // The grant's template applied. Not yet held to the upstream's maximum length.
+  // The grant's template with its placeholders replaced. It may exceed the upstream's maximum length.
   const std::string& description() const { return description_; }
 
  private:
@@ -36,9 +36,10 @@ class Permitted {
   std::string description_;
 };
 
-// No grant covers the request. A value to be audited, not an error.
+// No grant permits the request. This is an ordinary result that gets an audit record, not an error.
 struct Denied {
-  std::string missing;  // for the audit record alone: the nearest grant's first condition that failed
+  // The first condition that failed in the closest grant. For the audit record only, never for the caller.
+  std::string missing;
 };
 
 using Decision = std::variant<Permitted, Denied>;

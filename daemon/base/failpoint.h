@@ -1,11 +1,12 @@
 #pragma once
 
-// Where a test may end the process, to see what a crash at that moment leaves behind. Only the program
-// tokend-failpoints of the tests is compiled with TOKEND_FAILPOINTS; in every other nothing is left of these
-// lines.
+// Failpoints: places where a test can kill the process, to see what a crash at that moment leaves behind.
+// Only the tests' program tokend-failpoints is compiled with TOKEND_FAILPOINTS. Every other program contains
+// no failpoints.
 //
-// The environment's TOKEND_FAILPOINT=NAME[@TEXT]:COUNT ends the process by SIGKILL when it passes NAME, with
-// TEXT in the subject, for the COUNTth time. TOKEND_FAILPOINT_AFTER runs a statement before that. Any thread.
+// The environment variable TOKEND_FAILPOINT=NAME[@TEXT]:COUNT kills the process with SIGKILL when it reaches
+// the failpoint NAME for the COUNTth time, counting only subjects that contain TEXT. TOKEND_FAILPOINT_AFTER
+// runs a statement just before the kill. Any thread.
 #ifdef TOKEND_FAILPOINTS
 
 #include <unistd.h>

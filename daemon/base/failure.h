@@ -9,7 +9,8 @@
 
 namespace tokend {
 
-// Why a call got no token. The names and numbers of tokend.v1.ErrorReason; rpc/status.cc asserts that.
+// Why a call got no token. The names and numbers are those of tokend.v1.ErrorReason: rpc/status.cc asserts
+// it.
 enum class Reason {
   kInvalidRequest = 1,
   kRequestIdReused = 2,
@@ -30,14 +31,15 @@ enum class Reason {
   kLimitsUnavailable = 17,
 };
 
-// "RATE_LIMITED" and so on: the ErrorReason without its prefix.
+// The name of the ErrorReason without its prefix, such as "RATE_LIMITED".
 std::string_view Name(Reason reason);
 
-// Whether a token may exist after a call that failed for this reason. A client must then not retry blindly.
+// Whether a token may exist although the call failed for this reason. If so, the client must not simply
+// retry.
 bool MayHaveCreated(Reason reason);
 
 struct FieldViolation {
-  std::string field;  // as in the proto: "scopes[2]"
+  std::string field;  // its path in the proto, such as "scopes[2]"
   std::string description;
 };
 
@@ -46,8 +48,9 @@ struct QuotaViolation {
   std::string description;
 };
 
-// Everything that one failed call says, to its caller and to the records. The caller's message is fixed by
-// the reason; `detail` is the daemon's own words and goes to the audit record and the log alone.
+// Everything about one failed call, for its caller, the audit record and the log. The reason determines the
+// message to the caller. `detail` goes only to the audit record and the log. It holds the daemon's own words,
+// never text of the caller or the upstream.
 struct Failure {
   Reason reason;
   std::string detail = {};

@@ -17,8 +17,7 @@ char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + '
 
 constexpr std::string_view kUuidShape = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 
-// Bytes of the well-formed UTF-8 sequence that `text` begins with, 0 if it is ill-formed
-// (Unicode 15, table 3-7).
+// How many bytes the first UTF-8 sequence of `text` has; 0 if it is ill-formed (Unicode 15, table 3-7).
 std::size_t SequenceLength(std::string_view text) {
   auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
   auto continues = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
@@ -68,7 +67,7 @@ std::optional<std::string> ParseUuid(std::string_view text) {
 
 std::string MakeUuid() {
   std::array<unsigned char, 16> bytes;
-  // A daemon without randomness must not go on: two requests would share an id.
+  // Without random numbers two requests could get the same id, so the daemon must stop.
   if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) std::abort();
   bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0F) | 0x40);
   bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3F) | 0x80);

@@ -5,19 +5,20 @@
 #include <string>
 #include <string_view>
 
-// The forms that names and texts must have: the API's, the configuration's and the upstream's are the same.
+// The syntax of names and texts. The API, the configuration and the upstream share these rules.
 namespace tokend {
 
-// 24 hex digits: Applivery's object id.
+// An object id of Applivery: 24 hex digits.
 bool IsObjectId(std::string_view text);
 
-// What an organization or an application may be called: an object id, or 3 to 128 of [A-Za-z0-9-].
+// The name of an organization or an application: an object id, or a slug of 3 to 128 characters of
+// [A-Za-z0-9-].
 bool IsResourceName(std::string_view text);
 
-// 1 to 64 of [A-Za-z0-9._:-].
+// A scope: 1 to 64 characters of [A-Za-z0-9._:-].
 bool IsScope(std::string_view text);
 
-// 8-4-4-4-12 hex digits (RFC 9562, section 4), in lower case; nothing if it is no UUID.
+// The UUID in lower case, or nothing if the text is not 8-4-4-4-12 hex digits (RFC 9562, section 4).
 std::optional<std::string> ParseUuid(std::string_view text);
 
 // A new random UUID (version 4) in lower case. Thread-safe.
@@ -26,10 +27,10 @@ std::string MakeUuid();
 inline constexpr std::size_t kMaxScopes = 16;
 inline constexpr std::size_t kMaxDescriptionUtf16 = 1000;
 
-// UTF-16 code units that the text takes, as the upstream counts; nothing if it is not valid UTF-8.
+// The length of the text in UTF-16 code units, which the upstream counts; nothing if it is not valid UTF-8.
 std::optional<std::size_t> Utf16Length(std::string_view utf8);
 
-// The longest beginning of at most `bytes` bytes that does not cut a UTF-8 sequence.
+// The longest prefix of at most `bytes` bytes that ends between UTF-8 sequences.
 std::string_view CutUtf8(std::string_view utf8, std::size_t bytes);
 
 // Lower-case hex.

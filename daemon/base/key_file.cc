@@ -34,7 +34,7 @@ Result<Secret> MakeKey(std::string_view source, std::string_view text) {
   if (text.empty()) return Unusable(source, "is empty");
   if (text.size() > kMaxKeyBytes) return Unusable(source, "is longer than 4 KiB");
   if (!std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; })) {
-    return Unusable(source, "must hold the key alone, printable ASCII without blanks or further lines");
+    return Unusable(source, "must hold the key alone: one line of printable ASCII without spaces");
   }
   return Secret(text);
 }

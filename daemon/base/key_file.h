@@ -6,22 +6,22 @@
 #include "daemon/base/result.h"
 #include "daemon/base/secret.h"
 
-// Secrets from outside, judged before they become a Secret. Every error names where the secret came from and
-// what to do about it, never what it holds.
+// Reads secrets from files and the environment and checks their form. Every error names the source and says
+// what to do about it. No error contains a part of the secret.
 namespace tokend {
 
-// No key or key file is longer: 4 KiB.
+// The longest key and the longest secret file: 4 KiB.
 inline constexpr std::size_t kMaxKeyBytes = 4096;
 
-// The bytes of a file that holds a secret: a regular file (through symlinks, as Kubernetes mounts them) that
-// others may not read, not empty and not over kMaxKeyBytes.
+// Reads a file that holds a secret. It must be a regular file of 1 to kMaxKeyBytes bytes that others cannot
+// read (mode o-r). Symlinks are followed, since Kubernetes mounts secrets as symlinks.
 Result<Secret> ReadSecretFile(const std::string& path);
 
-// The API key that such a file holds, alone: one trailing newline is left out.
+// Reads an API key from such a file. The file holds nothing else but, at most, one newline at the end.
 Result<Secret> ReadKeyFile(const std::string& path);
 
-// The API key that `text` is: not empty, and printable ASCII without blanks, so that it can stand in an HTTP
-// header as it is. `source` begins the error. What `text` is a view of stays the caller's to wipe.
+// Checks that `text` is an API key that fits into an HTTP header: 1 to kMaxKeyBytes bytes of printable ASCII
+// without spaces. An error begins with `source`. The caller must wipe the memory behind `text`.
 Result<Secret> MakeKey(std::string_view source, std::string_view text);
 
 }  // namespace tokend

@@ -12,38 +12,38 @@
 
 namespace tokend {
 
-// A token as the upstream made it.
+// A token that the upstream has created.
 struct Token {
   std::string id;            // 24 hex digits
-  std::string organization;  // 24 hex digits, or empty where upstream did not say
-  std::string application;   // 24 hex digits, or empty where upstream did not say
-  std::string description;   // what was asked for: upstream's own texts are not repeated
+  std::string organization;  // 24 hex digits; empty if the upstream's answer had none
+  std::string application;   // 24 hex digits; empty if the upstream's answer had none
+  std::string description;   // from our request: texts of the upstream's answer are not passed on
   std::vector<std::string> scopes;
   Bearer bearer;
 };
 
-// What upstream was asked, and how that went: for the audit record.
+// One HTTP request to the upstream and its answer, for the audit record.
 struct UpstreamExchange {
-  int http_status = 0;  // 0: no answer
+  int http_status = 0;  // 0: there was no answer
   std::optional<std::int64_t> error_code = std::nullopt;
   std::chrono::microseconds latency{0};
   std::uint64_t key_generation = 0;
 };
 
-// A token exists and this is it.
+// The upstream has created this token.
 struct Minted {
   std::shared_ptr<const Token> token;
 };
 
-// No token was created.
+// The upstream has created no token.
 struct Refused {
   Failure failure;
 };
 
-// A token may exist.
+// It is unknown whether the upstream has created a token.
 struct Indeterminate {
   Failure failure;
-  // What the answer carried, where it carried a bearer and was rejected all the same.
+  // The token of an answer that had a bearer but failed another check; null if there is none.
   std::shared_ptr<const Token> withheld;
 };
 

@@ -2,8 +2,8 @@
 
 namespace tokend {
 
-// A constructor that takes a Passkey<Maker> can be called by Maker alone: an invariant that Maker
-// establishes then holds for every object of the type.
+// Only Maker can call a constructor that takes a Passkey<Maker>. An invariant that Maker establishes then
+// holds for every object of the type.
 template <class Maker>
 class Passkey {
   friend Maker;

@@ -11,7 +11,7 @@ bool IsSeparator(char c) { return c == '/' || c == ':'; }
 
 }  // namespace
 
-bool Pattern::Token::Takes(char c) const {
+bool Pattern::Token::Accepts(char c) const {
   switch (kind) {
     case Kind::kLiteral:
       return c == literal;
@@ -23,10 +23,10 @@ bool Pattern::Token::Takes(char c) const {
   return false;
 }
 
-bool Pattern::Token::Takes(const Token& token) const {
+bool Pattern::Token::Accepts(const Token& token) const {
   switch (token.kind) {
     case Kind::kLiteral:
-      return Takes(token.literal);
+      return Accepts(token.literal);
     case Kind::kSegment:
       return kind == Kind::kSegment || kind == Kind::kAny;
     case Kind::kAny:
@@ -38,10 +38,12 @@ bool Pattern::Token::Takes(const Token& token) const {
 Result<Pattern> Pattern::Parse(std::string_view text) {
   if (text.empty()) return absl::InvalidArgumentError("a pattern must not be empty");
   if (text.find("***") != std::string_view::npos) {
-    return absl::InvalidArgumentError("\"***\" is no wildcard: \"*\" stays within a segment, \"**\" crosses");
+    return absl::InvalidArgumentError(
+        "\"***\" is not a wildcard: use \"*\" within a segment or \"**\" across segments");
   }
   if (std::all_of(text.begin(), text.end(), [](char c) { return c == '*' || IsSeparator(c); })) {
-    return absl::InvalidArgumentError("a pattern needs a literal part: this one matches nearly every name");
+    return absl::InvalidArgumentError(
+        "a pattern needs a literal part: this one would match nearly every name");
   }
   Pattern pattern;
   const std::size_t first_wildcard = std::min(text.find('*'), text.size());
@@ -61,24 +63,24 @@ Result<Pattern> Pattern::Parse(std::string_view text) {
 
 namespace {
 
-// Follows every way through the pattern at once: `places` are the tokens, ascending, that what has been taken
-// so far can be what stands before.
-template <class Token, class Taken>
-bool Follow(const std::vector<Token>& tokens, const Taken& taken) {
-  absl::InlinedVector<std::size_t, 16> places = {0};
+// Runs the pattern as a nondeterministic automaton. State i means that the input so far matches the first i
+// tokens. `states` are all states that are possible at once, in ascending order.
+template <class Token, class Input>
+bool MatchesTokens(const std::vector<Token>& tokens, const Input& input) {
+  absl::InlinedVector<std::size_t, 16> states = {0};
   absl::InlinedVector<std::size_t, 16> next;
-  for (const auto& part : taken) {
+  for (const auto& part : input) {
     next.clear();
-    for (const std::size_t place : places) {
-      if (place == tokens.size() || !tokens[place].Takes(part)) continue;
-      const bool stays = tokens[place].kind != Token::Kind::kLiteral;
-      if (stays && (next.empty() || next.back() != place)) next.push_back(place);
-      next.push_back(place + 1);
+    for (const std::size_t state : states) {
+      if (state == tokens.size() || !tokens[state].Accepts(part)) continue;
+      const bool repeats = tokens[state].kind != Token::Kind::kLiteral;
+      if (repeats && (next.empty() || next.back() != state)) next.push_back(state);
+      next.push_back(state + 1);
     }
     if (next.empty()) return false;
-    places.swap(next);
+    states.swap(next);
   }
-  return places.back() == tokens.size();
+  return states.back() == tokens.size();
 }
 
 }  // namespace
@@ -86,12 +88,13 @@ bool Follow(const std::vector<Token>& tokens, const Taken& taken) {
 bool Pattern::Matches(std::string_view name) const {
   if (!name.starts_with(prefix_)) return false;
   name.remove_prefix(prefix_.size());
-  return tokens_.empty() ? name.empty() : Follow(tokens_, name);
+  return tokens_.empty() ? name.empty() : MatchesTokens(tokens_, name);
 }
 
 bool Pattern::Covers(const Pattern& other) const {
   if (other.tokens_.empty()) return Matches(other.prefix_);
-  return !tokens_.empty() && other.prefix_.starts_with(prefix_) && Follow(AllTokens(), other.AllTokens());
+  return !tokens_.empty() && other.prefix_.starts_with(prefix_) &&
+         MatchesTokens(AllTokens(), other.AllTokens());
 }
 
 std::vector<Pattern::Token> Pattern::AllTokens() const {

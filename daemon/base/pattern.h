@@ -8,19 +8,20 @@
 
 namespace tokend {
 
-// A name with wildcards: "*" is one or more characters within a segment (between "/" or ":"), "**" is one or
-// more of any. Everything else stands for itself. Matching takes time proportional to the name's length
-// times the pattern's, whatever either holds. Immutable.
+// A pattern for names. "/" and ":" separate the segments of a name. "*" matches one or more characters within
+// a segment, "**" matches one or more characters of any kind, and every other character matches itself.
+// Matching takes time proportional to the name's length times the pattern's length, for every input.
+// Immutable.
 class Pattern {
  public:
-  // INVALID_ARGUMENT, with what is wrong: empty, three stars in a row, or nothing but wildcards and
-  // separators, which would match nearly every name.
+  // INVALID_ARGUMENT with the reason if the text is empty, has three stars in a row, or consists of wildcards
+  // and separators only, which would match nearly every name.
   static Result<Pattern> Parse(std::string_view text);
 
   bool Matches(std::string_view name) const;
 
-  // Whether this surely matches every name that the other does. Rarely, for several wildcards in a row, it
-  // does and this says no.
+  // True only if this pattern matches every name that the other matches. The answer can be a false no, in
+  // rare cases with several wildcards in a row.
   bool Covers(const Pattern& other) const;
 
  private:
@@ -28,25 +29,25 @@ class Pattern {
     enum class Kind : char { kLiteral, kSegment, kAny } kind;
     char literal;
 
-    bool Takes(char c) const;
-    bool Takes(const Token& token) const;  // any name's part that the token stands for
+    bool Accepts(char c) const;
+    bool Accepts(const Token& token) const;  // everything that the token accepts
   };
 
   std::vector<Token> AllTokens() const;
 
-  std::string prefix_;         // what stands before the first wildcard
-  std::vector<Token> tokens_;  // the rest; empty where the pattern is a literal
+  std::string prefix_;         // the literal part before the first wildcard
+  std::vector<Token> tokens_;  // the rest; empty if the pattern has no wildcard
 };
 
-// Several patterns, any of which may match. Immutable.
+// A set of patterns. It matches a name if one of the patterns does. Immutable.
 class PatternSet {
  public:
-  // Patterns that Parse accepts, or a lone "*", which is any name.
+  // Each text must be accepted by Pattern::Parse, or be "*", which matches every name.
   explicit PatternSet(const std::vector<std::string>& patterns);
 
   bool Matches(std::string_view name) const;
 
-  // Whether this surely matches every name that the other does.
+  // True only if this set matches every name that the other matches. The answer can be a false no.
   bool Covers(const PatternSet& other) const;
 
  private:

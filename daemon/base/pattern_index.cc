@@ -8,7 +8,7 @@
 namespace tokend {
 namespace {
 
-// Debian's Abseil has a string_view of its own.
+// Debian 12 builds Abseil for C++14, where absl::string_view is a type of its own.
 absl::string_view Key(std::string_view text) { return {text.data(), text.size()}; }
 
 void Insert(std::size_t size, std::vector<std::size_t>& sizes) {
@@ -38,7 +38,7 @@ Segments SegmentsOf(std::string_view text) {
   }
 }
 
-// Those that every name that the pattern matches has, between what its wildcards stand for.
+// The literal segments between the first and the last wildcard: every name that matches has them.
 Segments InnerSegmentsOf(std::string_view pattern) {
   const std::size_t first = pattern.find('*');
   const std::size_t last = pattern.rfind('*');
@@ -71,7 +71,7 @@ void PatternIndex::Add(std::string_view pattern, Item item) {
     group.others.push_back({*std::move(parsed), item});
     return;
   }
-  // Under the segment that tells it best from the others so far.
+  // The pattern is stored under the segment that the fewest patterns share so far.
   const auto shared_by = [&group](std::string_view segment) {
     const auto found = group.by_segment.find(Key(segment));
     return found == group.by_segment.end() ? 0 : found->second.size();

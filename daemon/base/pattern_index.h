@@ -12,22 +12,23 @@
 
 namespace tokend {
 
-// Many patterns, each with a number, that are looked up by name: by the whole of a literal; of a pattern by
-// what stands before the first and after the last wildcard, and by one of the segments between them that hold
-// none. Only patterns that share all of these are tried one by one.
+// An index of numbered patterns that finds those which match a name. A pattern without wildcards is looked up
+// as a whole. A pattern with wildcards is looked up by three keys: its text before the first wildcard, its
+// text after the last wildcard, and one segment in between that has no wildcard. Only the patterns with all
+// keys in common with the name are matched one by one.
 class PatternIndex {
  public:
   using Item = std::uint32_t;
-  using Items = absl::InlinedVector<Item, 16>;  // ascending, each once
+  using Items = absl::InlinedVector<Item, 16>;  // ascending, without duplicates
 
-  // A pattern that Pattern::Parse accepts; others are passed over.
+  // Adds a pattern. Patterns that Pattern::Parse rejects are ignored.
   void Add(std::string_view pattern, Item item);
 
   // The items with a pattern that matches the name.
   Items Matching(std::string_view name) const;
 
-  // The items below `limit` with a pattern that surely matches all that this one does. Takes one from
-  // `budget` for each that is looked at, and finds no more once that is used up.
+  // The items below `limit` that have a pattern which covers this one (Pattern::Covers). Each pattern that is
+  // compared costs one of `budget`; the search ends when the budget is used up.
   Items Covering(std::string_view pattern, Item limit, std::size_t& budget) const;
 
  private:
@@ -38,21 +39,22 @@ class PatternIndex {
   using Entries = std::vector<Entry>;
   struct Group {
     absl::flat_hash_map<std::string, Entries> by_segment;
-    Entries others;  // patterns without a whole segment between their wildcards
+    Entries others;  // patterns without a literal segment between their wildcards
   };
   struct Bucket {
-    std::vector<std::size_t> suffix_sizes;  // that occur
+    std::vector<std::size_t> suffix_sizes;  // of the keys of by_suffix
     absl::flat_hash_map<std::string, Group> by_suffix;
   };
 
-  // Calls visit(entry) for each pattern that begins as `begin` does, ends as `end` does, and holds one of the
-  // segments of `text`, or none; until one answers false.
+  // Calls visit(entry) for each pattern whose literal beginning is a prefix of `begin`, whose literal end is
+  // a suffix of `end`, and whose key segment, if it has one, is a segment of `text`. Stops when visit returns
+  // false.
   template <class Visit>
   void VisitCandidates(std::string_view begin, std::string_view end, std::string_view text,
                        Visit visit) const;
 
   absl::flat_hash_map<std::string, std::vector<Item>> literals_;
-  std::vector<std::size_t> prefix_sizes_;  // that occur
+  std::vector<std::size_t> prefix_sizes_;  // of the keys of by_prefix_
   absl::flat_hash_map<std::string, Bucket> by_prefix_;
 };
 

@@ -17,7 +17,7 @@
 namespace tokend {
 namespace {
 
-// The variable by which libcurl is told to write the keys of its TLS sessions to a file.
+// If this variable is set, libcurl writes the keys of its TLS sessions to the file that it names.
 constexpr char kKeyLog[] = "SSLKEYLOGFILE";
 
 }  // namespace
@@ -27,18 +27,18 @@ Status HardenProcess() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) < 0) {
       return absl::FailedPreconditionError(
-          "standard input, output and error must be open: redirect to /dev/null what is not wanted");
+          "standard input, output and error must be open: redirect the unwanted ones to /dev/null");
     }
   }
   const rlimit none{0, 0};
   rlimit limit{};
   if (setrlimit(RLIMIT_CORE, &none) != 0 || getrlimit(RLIMIT_CORE, &limit) != 0 || limit.rlim_max != 0) {
-    return absl::InternalError("core dumps cannot be turned off (setrlimit)");
+    return absl::InternalError("cannot turn off core dumps (setrlimit)");
   }
   if (prctl(PR_SET_DUMPABLE, 0) != 0 || prctl(PR_GET_DUMPABLE) != 0) {
-    return absl::InternalError("the process's memory cannot be protected (prctl)");
+    return absl::InternalError("cannot protect the memory of the process (prctl)");
   }
-  if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return absl::InternalError("SIGPIPE cannot be ignored");
+  if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return absl::InternalError("cannot ignore SIGPIPE");
   WipeMemoryOfOpenSsl();
   return absl::OkStatus();
 }

@@ -5,20 +5,20 @@
 #include "daemon/base/result.h"
 #include "daemon/base/secret.h"
 
-// What a process that holds keys does first. Not thread-safe: call before there are other threads.
+// The first steps of a process that holds keys. Not thread-safe: call these before other threads start.
 namespace tokend {
 
-// Keeps the process's memory to itself: no core dumps, no tracing or /proc/PID/mem by other processes of the
-// same user. OpenSSL then wipes the memory that it gives back. A closed pipe is an error to whoever writes,
-// no longer a signal. Refuses to go on where standard input, output or error is closed: a file or socket
-// opened later would take its place and its bytes.
+// Protects the memory of the process: turns off core dumps, ptrace and /proc/PID/mem for other processes of
+// the same user, and makes OpenSSL wipe memory before it frees it. Ignores SIGPIPE, so that a write to a
+// closed pipe returns an error. Fails if standard input, output or error is closed: a file or socket opened
+// later would get its descriptor and the bytes meant for it.
 Status HardenProcess();
 
-// Lets the process open as many descriptors as its hard limit allows.
+// Raises the soft limit of open descriptors to the hard limit.
 void RaiseDescriptorLimit();
 
-// The API key in the environment variable `name`, which is then neither set nor to be seen in
-// /proc/PID/environ.
+// Takes the API key out of the environment variable `name`: unsets the variable and wipes its value, so that
+// it is gone from /proc/PID/environ too.
 Result<Secret> TakeKeyFromEnvironment(const std::string& name);
 
 }  // namespace tokend

@@ -10,36 +10,35 @@ namespace audit {
 class AuditLog;
 }
 
-// Proof that a token.intended record is durable. Exactly one exists for each; it travels through
-// Upstream::Mint into the record that ends the intent, so that an intent neither is sent before it is
-// durable nor ends twice.
-class IntentReceipt {
+// What receipts have in common: the number of a durable audit record. Move-only, so that each exists once.
+class Receipt {
  public:
-  IntentReceipt(Passkey<audit::AuditLog>, std::uint64_t sequence) : sequence_(sequence) {}
-  IntentReceipt(IntentReceipt&&) = default;
-  IntentReceipt& operator=(IntentReceipt&&) = default;
-  IntentReceipt(const IntentReceipt&) = delete;
-  IntentReceipt& operator=(const IntentReceipt&) = delete;
+  Receipt(Receipt&&) = default;
+  Receipt& operator=(Receipt&&) = default;
+  Receipt(const Receipt&) = delete;
+  Receipt& operator=(const Receipt&) = delete;
 
   std::uint64_t sequence() const { return sequence_; }
+
+ protected:
+  explicit Receipt(std::uint64_t sequence) : sequence_(sequence) {}
+  ~Receipt() = default;
 
  private:
   std::uint64_t sequence_;
 };
 
-// Proof that a token.issued or token.replayed record is durable: rpc/ releases no bearer without one.
-class IssuedReceipt {
+// Proof that a token.intended record is durable. Upstream::Mint needs it, so no request is sent before its
+// intent is durable. The record that ends the intent consumes it, so no intent ends twice.
+class IntentReceipt : public Receipt {
  public:
-  IssuedReceipt(Passkey<audit::AuditLog>, std::uint64_t sequence) : sequence_(sequence) {}
-  IssuedReceipt(IssuedReceipt&&) = default;
-  IssuedReceipt& operator=(IssuedReceipt&&) = default;
-  IssuedReceipt(const IssuedReceipt&) = delete;
-  IssuedReceipt& operator=(const IssuedReceipt&) = delete;
+  IntentReceipt(Passkey<audit::AuditLog>, std::uint64_t sequence) : Receipt(sequence) {}
+};
 
-  std::uint64_t sequence() const { return sequence_; }
-
- private:
-  std::uint64_t sequence_;
+// Proof that a token.issued or token.replayed record is durable. rpc/ needs it to send a bearer.
+class IssuedReceipt : public Receipt {
+ public:
+  IssuedReceipt(Passkey<audit::AuditLog>, std::uint64_t sequence) : Receipt(sequence) {}
 };
 
 }  // namespace tokend

@@ -7,8 +7,8 @@ namespace tokend {
 
 using absl::Status;
 
-// A value, or why there is none. Messages are the daemon's own fixed words: what a caller or the upstream
-// wrote never stands in one.
+// A value or an error. Error messages are the daemon's own words. They never contain text that a caller or
+// the upstream wrote.
 template <class T>
 using Result = absl::StatusOr<T>;
 

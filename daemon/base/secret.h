@@ -11,7 +11,7 @@
 
 namespace tokend {
 
-// Overwrites memory before it gives it back, growth included.
+// Overwrites memory before it frees it, also when a container grows into new memory.
 template <class T>
 struct WipingAllocator {
   using value_type = T;
@@ -26,12 +26,12 @@ struct WipingAllocator {
   friend bool operator==(const WipingAllocator&, const WipingAllocator&) { return true; }
 };
 
-// Bytes that are wiped when they go: a message that may hold a secret, on its way through buffers of our own.
+// Bytes that are wiped when they are freed: a buffer for messages that may contain a secret.
 using WipedBytes = std::vector<char, WipingAllocator<char>>;
 
-// Bytes that must not be seen: move-only, wiped when they end or move, with no way to print, compare,
-// format or convert them. Expose() is the only way out; a test holds the list of folders that may call it.
-// Owned by one thread at a time.
+// Secret bytes. The type is move-only, wipes its bytes when it is destroyed or moved from, and cannot be
+// printed, compared, formatted or converted. Expose() is the only access; a test keeps the list of folders
+// that may call it. One thread at a time.
 class Secret {
  public:
   Secret() = default;
@@ -48,13 +48,13 @@ class Secret {
   Secret(const Secret&) = delete;
   Secret& operator=(const Secret&) = delete;
 
-  // The bytes, valid until this ends or changes. Never put what this returns into a message of any kind.
+  // The bytes, valid until this object changes or is destroyed. Never put them into a message of any kind.
   std::string_view Expose() const { return {bytes_.data(), bytes_.size()}; }
 
   std::size_t size() const { return bytes_.size(); }
   bool empty() const { return bytes_.empty(); }
 
-  // Room for `capacity` bytes, so that appending does not move them.
+  // Allocates room for `capacity` bytes, so that Append does not move the bytes until then.
   void Reserve(std::size_t capacity) { bytes_.reserve(capacity); }
   std::size_t capacity() const { return bytes_.capacity(); }
   void Append(std::string_view bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
@@ -63,21 +63,21 @@ class Secret {
   WipedBytes bytes_;
 };
 
-// What a failing test prints instead of the bytes. A template, since for a derived type GoogleTest would take
-// its own printer of bytes before a conversion.
+// A failing test prints this text instead of the bytes. It is a template because for a derived type
+// GoogleTest would prefer its own byte printer to a function that needs a conversion.
 template <std::derived_from<Secret> T>
 void PrintTo(const T&, std::ostream* out) {
   *out << "[redacted]";
 }
 
-// An organization's Applivery API key. Only upstream/ ever holds one.
+// An organization's API key for Applivery. Only upstream/ holds one.
 class ApiKey : public Secret {
  public:
   using Secret::Secret;
   explicit ApiKey(Secret secret) : Secret(std::move(secret)) {}
 };
 
-// A token's secret, on its way from upstream/ to the one caller who may have it.
+// The secret of a token, on its way from upstream/ to the caller that requested it.
 class Bearer : public Secret {
  public:
   using Secret::Secret;

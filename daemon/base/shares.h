@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -8,34 +9,34 @@
 
 namespace tokend {
 
-// Divides a pool of places among its holders, so that no holder can keep the others out:
-// - As long as a quarter of the places is free, every holder gets what it asks for.
-// - The last quarter is for holders of less than a quarter of the places.
-// A pool of fewer than four places has no shares: every free place is for anyone.
+// Divides a pool of places among holders, so that no holder can keep the others out:
+// - As long as more than a quarter of the places is free, every holder gets a place.
+// - The last quarter is reserved for holders that have less than a quarter of the places.
+// A pool of fewer than four places has no such reserve.
 // One thread at a time.
 class Shares {
  public:
   enum class Policy {
     kShared,     // as above
-    kOneHolder,  // the configuration names one holder, so all of the pool is its
+    kOneHolder,  // the configuration names only one holder, which may take the whole pool
   };
 
   explicit Shares(std::size_t places, Policy policy = Policy::kShared) : places_(places), policy_(policy) {}
 
-  // How many places there are from here on. Places that are held stay held.
+  // Changes the number of places. Holders keep the places that they have.
   void Resize(std::size_t places, Policy policy) {
     places_ = places;
     policy_ = policy;
   }
 
-  // Takes a place for this holder. False: there is none for it.
+  // Takes a place for this holder. False if none is available to it.
   bool Take(std::string_view holder) {
     if (!HasPlaceFor(holder)) return false;
     TakeAnyway(holder);
     return true;
   }
 
-  // Takes a place by another rule than the pool's own.
+  // Takes a place without a check: the caller has applied a rule of its own.
   void TakeAnyway(std::string_view holder) {
     const auto held = held_.find(holder);
     if (held == held_.end()) {
@@ -46,10 +47,10 @@ class Shares {
     ++taken_;
   }
 
-  // Gives back a place that the holder has.
+  // Returns a place of this holder to the pool.
   void GiveBack(std::string_view holder) {
     const auto held = held_.find(holder);
-    if (held == held_.end()) return;
+    assert(held != held_.end() && taken_ > 0);
     if (--held->second == 0) held_.erase(held);
     --taken_;
   }
@@ -65,7 +66,7 @@ class Shares {
     return held == held_.end() ? 0 : held->second;
   }
 
-  // The holder of the most places; empty where no place is taken.
+  // The holder of the most places; empty if no place is taken.
   std::string_view LargestHolder() const {
     std::string_view largest;
     std::size_t most = 0;

@@ -22,7 +22,7 @@ Result<std::uint16_t> BoundPort(int socket) {
   sockaddr_storage name{};
   socklen_t size = sizeof(name);
   if (getsockname(socket, reinterpret_cast<sockaddr*>(&name), &size) != 0) {
-    return SystemError("ask for the port of", "a listener");
+    return SystemError("find the port of", "a listener");
   }
   if (name.ss_family == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(&name)->sin6_port);
   return ntohs(reinterpret_cast<const sockaddr_in*>(&name)->sin_port);
@@ -56,7 +56,8 @@ Result<TcpListener> ListenTcp(const std::string& host, std::uint16_t port) {
 
   Descriptor listener(socket(addresses->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (listener.get() < 0) return SystemError("make a socket for", wanted);
-  // Only what a former daemon's closed connections still hold: Linux lets no second listener in by this.
+  // Allows an address that closed connections of an earlier process still hold (TIME_WAIT). On Linux it does
+  // not allow a second listener.
   const int yes = 1;
   const int no = 0;
   if (setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0) {

@@ -7,7 +7,7 @@
 
 namespace tokend {
 
-// A descriptor that closes itself.
+// Owns a file descriptor and closes it.
 class Descriptor {
  public:
   explicit Descriptor(int descriptor = -1) : descriptor_(descriptor) {}
@@ -16,6 +16,7 @@ class Descriptor {
   Descriptor& operator=(Descriptor&&) = delete;
 
   int get() const { return descriptor_; }
+  // Gives up ownership: the caller must close the descriptor.
   int Release();
 
  private:
@@ -25,14 +26,15 @@ class Descriptor {
 // "127.0.0.1:8443", "[::1]:8443".
 std::string HostAndPort(const std::string& host, std::uint16_t port);
 
-// A non-blocking TCP socket that listens, alone at its address: one that is in use is an error, never shared.
+// A non-blocking TCP socket that listens.
 struct TcpListener {
   Descriptor socket;
-  std::uint16_t port = 0;  // the one that it really has
+  std::uint16_t port = 0;  // the actual port
 };
 
-// `host` without brackets; port 0: any free one. "::" takes IPv4 as well. Errors name the address and say
-// what to do. Blocks where `host` is a name that must be looked up.
+// Listens on an address that no other socket listens on. `host` has no brackets, port 0 means any free port,
+// and "::" accepts IPv4 too. Errors name the address and say what to do. Blocks if `host` is a name that must
+// be looked up.
 Result<TcpListener> ListenTcp(const std::string& host, std::uint16_t port);
 
 }  // namespace tokend

@@ -16,7 +16,7 @@ constexpr std::size_t kMaxNameBytes = 15;
 }  // namespace
 
 std::thread StartThread(std::string_view name, absl::AnyInvocable<void()> body) {
-  // A new thread has the signal mask of the thread that starts it.
+  // A new thread inherits the signal mask of the thread that starts it.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);

@@ -13,14 +13,15 @@ class RequestParser;
 
 enum class RequestIdOrigin { kCaller, kDaemon };
 
-// What a caller asks for, parsed and hence well-formed (base/form.h). Immutable; copy freely.
+// A caller's request for a token. Only RequestParser can make one, so it is well-formed (base/form.h).
+// Immutable.
 class TokenRequest {
  public:
   struct Fields {
-    std::string organization;  // never empty: the default is resolved
+    std::string organization;  // never empty: the default is filled in
     std::string application;
     std::string description;
-    std::vector<std::string> scopes;  // sorted, no two alike; empty: the grant's default_scopes
+    std::vector<std::string> scopes;  // sorted, without duplicates; empty: use the grant's default_scopes
     std::string request_id;           // a UUID in lower case
     RequestIdOrigin request_id_origin = RequestIdOrigin::kDaemon;
     bool validate_only = false;

@@ -20,7 +20,7 @@ void* WipingMalloc(std::size_t size) { return std::malloc(size); }
 
 void* WipingCalloc(std::size_t count, std::size_t size) { return std::calloc(count, size); }
 
-// realloc may move the bytes and leave a copy behind.
+// Not std::realloc: it may move the bytes and leave a copy in the old memory.
 void* WipingRealloc(void* memory, std::size_t size) {
   if (memory == nullptr) return std::malloc(size);
   if (size == 0) {

@@ -2,9 +2,9 @@
 
 #include <cstddef>
 
-// Memory that is overwritten before it is given back: for libraries that hold secrets in buffers of their own
-// (OpenSSL, nghttp2, libcurl) and take functions for their memory. The functions keep malloc's contracts and
-// may be called on any thread.
+// An allocator that overwrites memory before it frees it, for libraries that keep secrets in their own
+// buffers and accept an allocator (OpenSSL, nghttp2, libcurl). The functions follow the contracts of
+// malloc(3). Any thread.
 namespace tokend {
 
 void* WipingMalloc(std::size_t size);
@@ -13,7 +13,7 @@ void* WipingRealloc(void* memory, std::size_t size);
 void WipingFree(void* memory);
 char* WipingStrdup(const char* text);
 
-// Makes OpenSSL use them. Call it before OpenSSL has taken any memory; later calls change nothing.
+// Makes OpenSSL use this allocator. It has an effect only before OpenSSL's first allocation.
 void WipeMemoryOfOpenSsl();
 
 }  // namespace tokend

@@ -13,7 +13,7 @@ std::vector<std::string> Sorted(std::vector<std::string> scopes) {
   return scopes;
 }
 
-// In one pass: what a placeholder brings in is text, whatever it looks like.
+// Replaces the placeholders in one pass, so that a placeholder in an inserted text is not replaced.
 std::string Expand(std::string_view description_template, const Caller& caller, const TokenRequest& request) {
   const std::array<std::pair<std::string_view, std::string_view>, 3> placeholders = {{
       {"{description}", request.description()},
@@ -100,7 +100,7 @@ std::optional<Condition> Policy::CompiledGrant::FirstFailure(const Question& que
   return std::nullopt;
 }
 
-std::optional<std::size_t> Policy::PlaceOf(std::string_view organization) const {
+std::optional<std::size_t> Policy::IndexOf(std::string_view organization) const {
   const auto found = std::lower_bound(organizations_.begin(), organizations_.end(), organization);
   if (found == organizations_.end() || *found != organization) return std::nullopt;
   return static_cast<std::size_t>(found - organizations_.begin());
@@ -108,7 +108,7 @@ std::optional<std::size_t> Policy::PlaceOf(std::string_view organization) const 
 
 Policy::Found Policy::Find(const Question& question) const {
   Found found;
-  const std::optional<std::size_t> organization = PlaceOf(question.organization);
+  const std::optional<std::size_t> organization = IndexOf(question.organization);
   for (const PatternIndex::Item item : callers_.Matching(question.caller)) {
     const std::optional<Condition> failed = grants_[item].FirstFailure(question, organization);
     if (!failed) return {&grants_[item], Condition::kCaller};
@@ -133,7 +133,7 @@ Policy::Answer Policy::Ask(const Question& question) const {
 
 std::vector<Verdict> Policy::Explain(const Question& question) const {
   const PatternIndex::Items named = callers_.Matching(question.caller);
-  const std::optional<std::size_t> organization = PlaceOf(question.organization);
+  const std::optional<std::size_t> organization = IndexOf(question.organization);
   std::vector<Verdict> verdicts;
   verdicts.reserve(grants_.size());
   for (std::size_t i = 0; i < grants_.size(); ++i) {

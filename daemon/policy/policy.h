@@ -16,7 +16,7 @@
 
 namespace tokend::policy {
 
-// What a policy is asked. Scopes are sorted; none: the grant's default ones.
+// A question to a policy. Scopes are sorted; no scopes mean the default scopes of the grant.
 struct Question {
   std::string_view caller;
   std::string_view organization;
@@ -24,32 +24,32 @@ struct Question {
   const std::vector<std::string>& scopes;
 };
 
-// What a grant asks for, in this order.
+// The conditions of a grant, in the order in which they are checked.
 enum class Condition { kCaller, kOrganization, kApplication, kScopes };
 
 // "caller", "organization", "application" or "scopes".
 std::string_view Name(Condition condition);
 
-// What one grant says to a question: the first condition that failed, or nothing, where it matches.
+// One grant's answer to a question: the first condition that failed, or nothing if the grant matches.
 struct Verdict {
   const config::Grant* grant;
   std::optional<Condition> failed;
 };
 
-// A grant for one caller: its patterns of organizations stand for those configured that match.
+// A grant as it applies to one caller: `organizations` are the configured ones that its patterns match.
 struct CallerGrant {
   const config::Grant* grant;
   std::vector<std::string> organizations;
 };
 
-// Which caller may have which tokens: nothing but by a grant, and the first grant that matches decides.
-// Compiled once, immutable, pure: any thread, no I/O, no waiting. What it costs depends on the grants that
-// name the caller, not on all of them.
+// Decides which caller may have which tokens. Only a grant permits a request, and the first grant that
+// matches decides. Compiled once, then immutable and without I/O: any thread. The cost of a decision depends
+// only on the grants that name the caller.
 //
-// A denial takes no other way out than a permission: how long the decision takes varies, by the grants that
-// name the caller and by what they compare, within about a microsecond where few do, and is then lost in the
-// call around it. It is not made constant. Where thousands of grants name one caller it comes to
-// milliseconds, and what that caller can learn from it is which of its own grants came close.
+// The duration of a decision is not constant. It depends on the grants that name the caller and on their
+// patterns. With few such grants it varies by about a microsecond, which is not measurable in a call. With
+// thousands of grants it can take milliseconds, and from that a caller can learn which of its own grants came
+// close.
 class Policy {
  public:
   // `organizations` are the configured ones.
@@ -57,31 +57,31 @@ class Policy {
 
   Decision Decide(const Caller& caller, const TokenRequest& request) const;
 
-  // The grant that decides; null: the question is denied, and `furthest` is the condition that the grant
-  // which came furthest lacked. Valid as long as this is.
+  // `grant` is the grant that decides. If it is null the question is denied, and `furthest` is the failed
+  // condition of the grant that met the most conditions. Valid as long as the policy lives.
   struct Answer {
     const config::Grant* grant = nullptr;
     Condition furthest = Condition::kCaller;
   };
   Answer Ask(const Question& question) const;
 
-  // What every grant says, in order. The first that matches is the one that decides.
+  // The answer of every grant, in order. The first grant that matches decides.
   std::vector<Verdict> Explain(const Question& question) const;
 
-  // The grants that name this caller, in order. Valid as long as this is.
+  // The grants that name this caller, in order. Valid as long as the policy lives.
   std::vector<CallerGrant> GrantsOf(std::string_view caller) const;
 
-  // The organization that a request without one means: the only one configured. Empty where there are
-  // several.
+  // The organization of a request that names none: the only one configured. Empty if several are configured.
   const std::string& default_organization() const { return default_organization_; }
 
  private:
   struct CompiledGrant {
     std::shared_ptr<const config::Grant> grant;  // scopes sorted
     PatternSet applications;
-    std::vector<bool> organizations;  // of those configured, in their order
+    std::vector<bool> organizations;  // whether the grant covers organizations_[i]
 
-    // The first condition after the caller that fails. `organization`: its place among those configured.
+    // The first condition that fails, of those after the caller. `organization` is an index of
+    // organizations_, or nothing if the organization is not configured.
     std::optional<Condition> FirstFailure(const Question& question,
                                           std::optional<std::size_t> organization) const;
   };
@@ -91,10 +91,10 @@ class Policy {
   };
 
   Found Find(const Question& question) const;
-  std::optional<std::size_t> PlaceOf(std::string_view organization) const;
+  std::optional<std::size_t> IndexOf(std::string_view organization) const;
 
   std::vector<CompiledGrant> grants_;
-  PatternIndex callers_;                    // to grants
+  PatternIndex callers_;                    // finds the indexes of grants_ by caller
   std::vector<std::string> organizations_;  // sorted
   std::string default_organization_;
 };

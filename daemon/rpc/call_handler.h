@@ -15,59 +15,62 @@
 
 namespace tokend::rpc {
 
-// The other side of a connection, as the transport tells it.
+// The client's side of a connection.
 struct Peer {
   std::string name;  // "ipv4:…", "ipv6:…" or "unix:uid=N"
-  // Whom its connections count for: its address, and of IPv6 the /64 network that a host commonly has for
-  // itself; or its uid.
+  // The key by which the connections of one client are counted: its IPv4 address, the /64 network of its IPv6
+  // address (a host commonly has one for itself), or "unix:uid=N".
   std::string holder = name;
-  std::optional<uid_t> unix_uid = {};                 // by the kernel's word
+  std::optional<uid_t> unix_uid = {};                 // from the kernel (SO_PEERCRED)
   std::optional<ClientCertificate> certificate = {};  // verified in the TLS handshake
 };
 
-// A call as its handler sees it: what the client sent, and the way back. On the listener's thread alone. It
-// is there until the handler has finished it, or was told that it is abandoned or stopped.
-class Exchange {
+// A call as its handler sees it: the request's metadata, and the functions that send the answer. Listener
+// thread only. It is valid until the handler calls Finish, or until OnCancelled or OnStop is called. None of
+// its functions calls the handler.
+class ServerCall {
  public:
-  virtual ~Exchange() = default;
+  virtual ~ServerCall() = default;
 
   virtual const RequestHead& head() const = 0;
   virtual const Peer& peer() const = 0;
   virtual std::chrono::steady_clock::time_point arrived() const = 0;
-  // When the client stops listening; nothing: it did not say.
+  // The client's deadline; nothing if it has set none.
   virtual std::optional<std::chrono::steady_clock::time_point> deadline() const = 0;
-  // Whether the daemon stops, and the client was told to begin no more calls and did.
+  // Whether the connection is draining: the daemon stops, and the client had time to read the GOAWAY.
   virtual bool is_draining() const = 0;
-  // How other threads reach this one.
+  // Lets other threads run tasks on the listener's thread.
   virtual const std::shared_ptr<Mailbox>& mailbox() const = 0;
 
-  // The client is a caller that the listener knows.
-  virtual void ShowCaller() = 0;
+  // Marks the connection as one of an authenticated caller. Other connections are closed earlier.
+  virtual void MarkCallerKnown() = 0;
 
-  // The handler is ready again.
+  // The handler has become ready (CallHandler::IsReady): deliver the messages that have waited.
   virtual void Resume() = 0;
 
-  // Sends a message of the answer.
+  // Queues a message of the answer.
   virtual void Send(WipedBytes message) = 0;
-  // Ends the call, once its messages are sent.
+  // Ends the call after the queued messages.
   virtual void Finish(CallStatus status) = 0;
 };
 
-// What a method does with one call. On the listener's thread, but for its end: whoever is asked for an answer
-// may keep it. Its functions are called by the connection.
+// Handles one call of a method. The connection calls its functions on the listener's thread. The connection's
+// reference is not the only one: who produces the answer may keep one, and the last one may be released on
+// another thread.
 class CallHandler {
  public:
   virtual ~CallHandler() = default;
 
-  // Whether it takes messages, and their end. What comes meanwhile waits for Exchange::Resume.
+  // Whether it accepts messages and the end of the request now. Until then they wait for ServerCall::Resume.
   virtual bool IsReady() const { return true; }
-  // A whole message has come. A method that takes one message gets one.
+  // A complete message has arrived. It is called exactly once for methods that take a single message.
   virtual void OnMessage(std::string message) = 0;
-  // All messages have come, of a method that takes several.
+  // The client has sent its last message. Only for methods that take several messages.
   virtual void OnRequestEnd() {}
-  // The client has cancelled, is gone, or its deadline has passed: CANCELLED or DEADLINE_EXCEEDED.
-  virtual void OnAbandoned(Code why) = 0;
-  // The daemon ends what still runs. Returns what the client is told.
+  // The client gets no answer any more: it has cancelled or disconnected (CANCELLED), or the deadline has
+  // passed (DEADLINE_EXCEEDED).
+  virtual void OnCancelled(Code why) = 0;
+  // The daemon stops and ends the call now. Returns the status for the client.
   virtual CallStatus OnStop() = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <string_view>
 #include <utility>
 
@@ -20,7 +21,7 @@ namespace {
 using Io = Transport::Io;
 using TimePoint = Connection::TimePoint;
 
-// While the client does not read, and so many frames wait for it, it is not read from either.
+// If the client does not read and more frames than this wait for it, the server stops reading from it.
 constexpr std::size_t kMaxQueuedFrames = 256;
 
 constexpr int kUnsupportedMediaType = 415;
@@ -33,8 +34,8 @@ CallStatus StatusOf(MessageReader::Problem problem) {
     case MessageReader::Problem::kTooLarge:
       return {Code::kResourceExhausted, "the message is larger than 64 KiB"};
     case MessageReader::Problem::kCompressed:
-      return {Code::kUnimplemented, "compressed messages are not taken; send the message as it is"};
-    case MessageReader::Problem::kBadHead:
+      return {Code::kUnimplemented, "compressed messages are not supported; send the message uncompressed"};
+    case MessageReader::Problem::kBadPrefix:
     case MessageReader::Problem::kNone:
       break;
   }
@@ -47,8 +48,8 @@ std::uint32_t ErrorCodeOf(CloseCause cause) {
 
 }  // namespace
 
-// One stream and what is done with it.
-class Connection::Call final : public Stream, public Exchange {
+// A stream together with its handler.
+class Connection::Call final : public Stream, public ServerCall {
  public:
   Call(Connection& connection, StreamId id, TimePoint now)
       : Stream(id),
@@ -58,7 +59,7 @@ class Connection::Call final : public Stream, public Exchange {
     timer_.Set(now + connection.context_.times.request);
   }
 
-  // Finds the method, and judges what comes before it. False: the call is answered.
+  // Checks the request's header and finds its method. If false, the call is already answered.
   bool Route();
 
   bool is_routed() const { return route_ != nullptr; }
@@ -67,19 +68,20 @@ class Connection::Call final : public Stream, public Exchange {
   bool is_bidi() const { return route_->method->kind == Method::Kind::kBidiStreaming; }
   bool is_watch() const { return route_ != nullptr && route_->method == &kHealthWatch; }
 
-  void Begin();
-  void Feed();
-  // Leaves the rest until the connection has room, and its turn, again.
-  void Wait();
+  void StartHandler();
+  // Gives the handler the complete messages, as long as it is ready and the connection has capacity.
+  void DeliverMessages();
+  // Continues later, when the connection has room for answers and a new time slice.
+  void WaitForCapacity();
   void Continue();
   // The client gets no answer any more.
-  void Abandon(Code why);
+  void Cancel(Code why);
   // The daemon ends the call.
   void Stop();
 
   bool IsOverdue(TimePoint now) const override;
 
-  // Exchange.
+  // ServerCall.
   const RequestHead& head() const override { return Stream::head(); }
   const Peer& peer() const override { return connection_.peer_; }
   TimePoint arrived() const override { return arrived_; }
@@ -88,16 +90,16 @@ class Connection::Call final : public Stream, public Exchange {
     return connection_.retiring_ == CloseCause::kDrain && connection_.notice_over_;
   }
   const std::shared_ptr<Mailbox>& mailbox() const override { return connection_.context_.mailbox; }
-  void ShowCaller() override;
+  void MarkCallerKnown() override;
   void Resume() override;
   void Send(WipedBytes message) override;
   void Finish(CallStatus status) override;
 
  private:
   void OnTimer();
-  // The request has begun to come: the timer is for the call's deadline from here on.
-  void AwaitDeadline();
-  void Ended(Code code);
+  // The request has arrived in time. From now on the timer stands for the call's deadline.
+  void OnFirstMessage();
+  void RecordEnd(Code code);
 
   Connection& connection_;
   const TimePoint arrived_;
@@ -105,11 +107,11 @@ class Connection::Call final : public Stream, public Exchange {
   std::optional<TimePoint> deadline_;
   std::shared_ptr<CallHandler> handler_;
   Timer timer_;
-  TimePoint unread_since_;  // while there are bytes of the answer
+  TimePoint unread_since_;  // while answer messages are queued
   bool has_had_message_ = false;
-  bool waits_ = false;     // in the connection's `waiting_`
-  bool end_told_ = false;  // the request's, to the handler
-  bool over_ = false;      // the handler is not to be called any more
+  bool is_waiting_ = false;     // it is in the connection's `waiting_`
+  bool end_delivered_ = false;  // OnRequestEnd was called
+  bool handler_done_ = false;   // the handler must not be called any more
 };
 
 bool Connection::Call::Route() {
@@ -121,7 +123,7 @@ bool Connection::Call::Route() {
   if (!is_grpc || head().method != "POST") {
     connection_.session_->AnswerHttp(*this, is_grpc ? kMethodNotAllowed : kUnsupportedMediaType);
     timer_.Set(Now() + connection_.context_.times.answer);
-    over_ = true;
+    handler_done_ = true;
     return false;
   }
   route_ = connection_.context_.routes.Find(head().path);
@@ -133,7 +135,7 @@ bool Connection::Call::Route() {
     deadline_ = arrived_ + *head().timeout;
     timer_.SetAtLatest(*deadline_);
   }
-  const std::optional<Failure> malformed = head().Judge();
+  const std::optional<Failure> malformed = head().Validate();
   if (route_->method->access == Method::Access::kAnyone && malformed) {
     Finish(ToStatus(*malformed, MakeUuid()));
     return false;
@@ -141,26 +143,25 @@ bool Connection::Call::Route() {
   return true;
 }
 
-void Connection::Call::Begin() { handler_ = route_->begin(*this); }
+void Connection::Call::StartHandler() { handler_ = route_->make_handler(*this); }
 
-// Hands over what has come, as far as there is room for answers.
-void Connection::Call::Feed() {
-  while (!over_ && messages().HasMessage() && handler_->IsReady()) {
-    if (!connection_.MayBegin()) return Wait();
-    AwaitDeadline();
+void Connection::Call::DeliverMessages() {
+  while (!handler_done_ && messages().HasMessage() && handler_->IsReady()) {
+    if (!connection_.CanStartCall()) return WaitForCapacity();
+    OnFirstMessage();
     handler_->OnMessage(connection_.session_->TakeMessage(*this));
-    connection_.session_->DropHead(*this);
-    if (is_bidi()) connection_.session_->ReopenWindow(*this);
+    connection_.session_->ReleaseHead(*this);
+    if (is_bidi()) connection_.session_->RestoreWindow(*this);
   }
-  if (!over_ && messages().problem() != MessageReader::Problem::kNone) {
-    handler_->OnAbandoned(Code::kCancelled);
+  if (!handler_done_ && messages().problem() != MessageReader::Problem::kNone) {
+    handler_->OnCancelled(Code::kCancelled);
     return Finish(StatusOf(messages().problem()));
   }
-  const bool is_end = !over_ && is_bidi() && has_ended() && !messages().HasMessage();
-  if (is_end && handler_->IsReady() && !std::exchange(end_told_, true)) handler_->OnRequestEnd();
+  const bool is_end = !handler_done_ && is_bidi() && has_ended() && !messages().HasMessage();
+  if (is_end && handler_->IsReady() && !std::exchange(end_delivered_, true)) handler_->OnRequestEnd();
 }
 
-void Connection::Call::AwaitDeadline() {
+void Connection::Call::OnFirstMessage() {
   if (std::exchange(has_had_message_, true)) return;
   if (deadline_) {
     timer_.Set(*deadline_);
@@ -169,65 +170,66 @@ void Connection::Call::AwaitDeadline() {
   }
 }
 
-void Connection::Call::Wait() {
-  if (!std::exchange(waits_, true)) connection_.waiting_.push_back(id());
+void Connection::Call::WaitForCapacity() {
+  if (!std::exchange(is_waiting_, true)) connection_.waiting_.push_back(id());
 }
 
 void Connection::Call::Continue() {
-  waits_ = false;
+  is_waiting_ = false;
   if (is_finished()) return;
   if (is_dispatched()) {
-    Feed();
+    DeliverMessages();
   } else {
     connection_.Dispatch(*this);
   }
 }
 
-void Connection::Call::ShowCaller() { connection_.has_shown_caller_ = true; }
+void Connection::Call::MarkCallerKnown() { connection_.is_caller_known_ = true; }
 
 void Connection::Call::Resume() {
-  Wait();
-  connection_.Touch();
+  WaitForCapacity();
+  connection_.ScheduleFlush();
 }
 
 void Connection::Call::Send(WipedBytes message) {
   if (queued_bytes() == 0) unread_since_ = Now();
   timer_.SetAtLatest(unread_since_ + connection_.context_.times.answer);
   connection_.session_->Send(*this, std::move(message));
-  connection_.CountHeld();
-  connection_.Touch();
+  connection_.UpdateHeldBytes();
+  connection_.ScheduleFlush();
 }
 
 void Connection::Call::Finish(CallStatus status) {
   if (is_finished()) return;
-  Ended(status.code);
+  RecordEnd(status.code);
   connection_.session_->Finish(*this, std::move(status));
   timer_.Set(Now() + connection_.context_.times.answer);
-  connection_.Touch();
+  connection_.ScheduleFlush();
 }
 
-void Connection::Call::Abandon(Code why) {
-  if (over_) return;
+void Connection::Call::Cancel(Code why) {
+  if (handler_done_) return;
   const bool was_call = route_ != nullptr;
-  over_ = true;
+  handler_done_ = true;
   timer_.Cancel();
-  if (handler_) handler_->OnAbandoned(why);
-  if (was_call) Ended(why);
+  if (handler_) handler_->OnCancelled(why);
+  if (was_call) RecordEnd(why);
 }
 
 void Connection::Call::Stop() {
-  if (over_) return;
-  over_ = true;
+  if (handler_done_) return;
+  handler_done_ = true;
   Finish(handler_ ? handler_->OnStop() : ToStatus({Reason::kShuttingDown}, MakeUuid()));
 }
 
-void Connection::Call::Ended(Code code) {
-  over_ = true;
+void Connection::Call::RecordEnd(Code code) {
+  handler_done_ = true;
   connection_.context_.metrics.CallEnded(route_ != nullptr ? route_->method->name() : "", Name(code),
                                          Now() - arrived_);
 }
 
-// A client's own clock may be a little ahead of its deadline here.
+// The client counts its deadline from an earlier moment than this server, so it may give up a little earlier:
+// by at most a tenth of the time, and at most 50 ms.
 bool Connection::Call::IsOverdue(TimePoint now) const {
   constexpr std::chrono::milliseconds kMostAhead{50};
   if (!deadline_) return false;
@@ -238,21 +240,22 @@ bool Connection::Call::IsOverdue(TimePoint now) const {
 void Connection::Call::OnTimer() {
   const TimePoint now = Now();
   if (!is_finished() && deadline_ && now >= *deadline_) {
-    Abandon(Code::kDeadlineExceeded);
+    Cancel(Code::kDeadlineExceeded);
     connection_.session_->Finish(*this, {Code::kDeadlineExceeded, "the call's deadline has passed"});
     timer_.Set(now + connection_.context_.times.answer);
   } else if (is_finished() ||
              (queued_bytes() > 0 && now >= unread_since_ + connection_.context_.times.answer)) {
-    Abandon(Code::kCancelled);
-    connection_.session_->Reset(*this);  // the client does not read its answer
+    Cancel(Code::kCancelled);
+    connection_.session_->Reset(*this);  // the client has not read its answer in time
   } else if (!has_had_message_) {
-    if (handler_) handler_->OnAbandoned(Code::kDeadlineExceeded);
-    Finish({Code::kDeadlineExceeded, "the request did not come, or could not be taken, in time"});
+    if (handler_) handler_->OnCancelled(Code::kDeadlineExceeded);
+    Finish({Code::kDeadlineExceeded,
+            "the request did not arrive in time, or the client does not read its answers"});
   } else {
     if (deadline_) timer_.Set(*deadline_);
     if (queued_bytes() > 0) timer_.SetAtLatest(unread_since_ + connection_.context_.times.answer);
   }
-  connection_.Touch();
+  connection_.ScheduleFlush();
 }
 
 Connection::Connection(ConnectionContext& context, std::uint64_t id, int socket,
@@ -263,11 +266,12 @@ Connection::Connection(ConnectionContext& context, std::uint64_t id, int socket,
       transport_(std::move(transport)),
       peer_(std::move(peer)),
       timer_(context.timers, [this] { OnTimer(); }),
-      began_(Now()) {
-  Schedule();
+      accepted_at_(Now()) {
+  ArmTimer();
 }
 
 Connection::~Connection() {
+  assert(context_.answer_bytes >= answer_bytes_ && context_.request_bytes >= request_bytes_);
   context_.answer_bytes -= answer_bytes_;
   context_.request_bytes -= request_bytes_;
   session_.reset();
@@ -282,26 +286,32 @@ std::uint32_t Connection::interest() const {
   return (reads ? std::uint32_t{EPOLLIN} : 0U) | (wants_write_ ? std::uint32_t{EPOLLOUT} : 0U);
 }
 
-bool Connection::has_more() const {
-  const bool has_unread = (interest() & EPOLLIN) != 0 && transport_->HasBuffered();
+bool Connection::has_pending_work() const {
+  const bool has_unread = (interest() & EPOLLIN) != 0 && transport_->HasBufferedInput();
   return stage_ == Stage::kOpen && (has_unread || (!waiting_.empty() && HasRoom()));
 }
 
-bool Connection::IsTurnOver() const { return Now() - turn_began_ >= bounds::kTurn; }
+bool Connection::IsSliceOver() const { return Now() - slice_began_ >= bounds::kTimeSlice; }
+
+void Connection::SetStage(Stage next) {
+  assert(next > stage_ || next == Stage::kClosed);
+  assert(session_ != nullptr || (next != Stage::kOpen && next != Stage::kFlushing));
+  stage_ = next;
+}
 
 void Connection::OnReady(std::uint32_t events) {
-  turn_began_ = Now();
+  slice_began_ = Now();
   switch (stage_) {
     case Stage::kHandshake:
       return StepHandshake();
     case Stage::kOpen:
       DispatchWaiting();
       if ((events & ~std::uint32_t{EPOLLOUT}) != 0) Read();
-      return Touch();
+      return ScheduleFlush();
     case Stage::kFlushing:
-      return Touch();
+      return ScheduleFlush();
     case Stage::kLingering:
-      return Drop();
+      return DiscardInput();
     case Stage::kClosed:
       return;
   }
@@ -323,17 +333,17 @@ void Connection::Open() {
     return Close(CloseCause::kHandshake);
   }
   peer_.certificate = *std::move(certificate);
-  opened_ = last_read_ = last_call_ = Now();
-  session_ = std::make_unique<Session>(*this, opened_);
-  stage_ = Stage::kOpen;
-  has_shown_caller_ = context_.shows_caller(peer_);
-  Schedule();
+  opened_at_ = last_read_ = last_call_ = Now();
+  session_ = std::make_unique<Session>(*this, opened_at_);
+  SetStage(Stage::kOpen);
+  is_caller_known_ = context_.identifies_caller(peer_);
+  ArmTimer();
   Read();
-  Touch();
+  ScheduleFlush();
 }
 
 void Connection::Read() {
-  for (bool is_first = true; stage_ == Stage::kOpen && (is_first || !IsTurnOver()); is_first = false) {
+  for (bool is_first = true; stage_ == Stage::kOpen && (is_first || !IsSliceOver()); is_first = false) {
     std::size_t got = 0;
     const Io io = transport_->Read(context_.read_buffer.data(), context_.read_buffer.size(), got);
     if (io == Io::kWantRead || io == Io::kWantWrite) return;
@@ -347,9 +357,8 @@ void Connection::Read() {
   }
 }
 
-// Hears the client out, so that what it was told is not lost to a reset.
-void Connection::Drop() {
-  while (!IsTurnOver()) {
+void Connection::DiscardInput() {
+  while (!IsSliceOver()) {
     const ssize_t got = recv(socket_, context_.read_buffer.data(), context_.read_buffer.size(), 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) return FinishClosing();
@@ -357,29 +366,29 @@ void Connection::Drop() {
   }
 }
 
-void Connection::Touch() {
-  if (std::exchange(touched_, true)) return;
-  context_.touched.push_back(this);
+void Connection::ScheduleFlush() {
+  if (std::exchange(flush_scheduled_, true)) return;
+  context_.to_flush.push_back(this);
 }
 
 void Connection::Flush() {
-  absl::Cleanup touchable = [this] { touched_ = false; };
+  absl::Cleanup flush_done = [this] { flush_scheduled_ = false; };
   if (!session_) return;
   do {
     DispatchWaiting();
     CheckSession();
   } while ((stage_ == Stage::kOpen || stage_ == Stage::kFlushing) && Write());
-  CountHeld();
+  UpdateHeldBytes();
   if (stage_ == Stage::kFlushing && !wants_write_) {
-    transport_->SayEnd();
+    transport_->SendCloseNotify();
     shutdown(socket_, SHUT_WR);
-    stage_ = Stage::kLingering;
+    SetStage(Stage::kLingering);
     close_by_ = Now() + context_.times.linger;
-    Schedule();
+    ArmTimer();
   }
 }
 
-// Writes what there is. False: there is nothing more, or the socket takes no more.
+// Writes one portion of the output. False if there is no more output or the socket accepts no more.
 bool Connection::Write() {
   WipedBytes& buffer = context_.write_buffer;
   if (unsent_.empty()) session_->Produce(buffer, Now());
@@ -414,7 +423,7 @@ bool Connection::Write() {
   return any && !waits;
 }
 
-void Connection::CountHeld() {
+void Connection::UpdateHeldBytes() {
   const std::size_t answers = session_->queued_answer_bytes() + unsent_.size();
   context_.answer_bytes += answers - answer_bytes_;
   answer_bytes_ = answers;
@@ -431,9 +440,9 @@ std::unique_ptr<Stream> Connection::MakeStream(StreamId id) {
 void Connection::OnProgress(Stream& stream) {
   auto& call = static_cast<Call&>(stream);
   if (stage_ != Stage::kOpen || call.is_finished() || !call.has_head()) return;
-  if (!call.is_routed() && !call.Route()) return Touch();
+  if (!call.is_routed() && !call.Route()) return ScheduleFlush();
   if (call.is_dispatched()) {
-    if (call.is_bidi()) call.Feed();
+    if (call.is_bidi()) call.DeliverMessages();
     return;
   }
   const MessageReader& messages = call.messages();
@@ -441,7 +450,7 @@ void Connection::OnProgress(Stream& stream) {
   if (!call.is_bidi()) {
     if (messages.HasMoreThanOne()) return call.Finish({Code::kUnimplemented, "the method takes one message"});
     if (!call.has_ended()) return;
-    if (messages.HasPart()) return call.Finish(StatusOf(MessageReader::Problem::kBadHead));
+    if (messages.HasPart()) return call.Finish(StatusOf(MessageReader::Problem::kBadPrefix));
     if (!messages.HasMessage()) return call.Finish({Code::kUnimplemented, "the method takes a message"});
   }
   Dispatch(call);
@@ -451,22 +460,21 @@ bool Connection::HasRoom() const {
   return session_->queued_answer_bytes() + unsent_.size() < bounds::kMaxQueuedAnswerBytes;
 }
 
-// A client that does not read its answers gets no more of them, and one that has had its turn gets them in
-// the next: its calls wait.
-bool Connection::MayBegin() const { return HasRoom() && !IsTurnOver(); }
+// New calls wait while the client does not read its answers, and when the connection's time slice is used up.
+bool Connection::CanStartCall() const { return HasRoom() && !IsSliceOver(); }
 
 void Connection::Dispatch(Call& call) {
-  if (!MayBegin()) return call.Wait();
+  if (!CanStartCall()) return call.WaitForCapacity();
   if (call.is_watch() && watches_ >= bounds::kMaxHealthWatches) {
     return call.Finish(ToStatus({Reason::kOverloaded}, MakeUuid()));
   }
   if (call.is_watch()) ++watches_;
-  call.Begin();
-  call.Feed();
+  call.StartHandler();
+  call.DeliverMessages();
 }
 
 void Connection::DispatchWaiting() {
-  while (!waiting_.empty() && stage_ == Stage::kOpen && MayBegin()) {
+  while (!waiting_.empty() && stage_ == Stage::kOpen && CanStartCall()) {
     auto* const call = static_cast<Call*>(session_->Find(waiting_.front()));
     waiting_.pop_front();
     if (call != nullptr) call->Continue();
@@ -476,8 +484,11 @@ void Connection::DispatchWaiting() {
 void Connection::OnEnd(Stream& stream) {
   auto& call = static_cast<Call&>(stream);
   last_call_ = Now();
-  call.Abandon(call.IsOverdue(last_call_) ? Code::kDeadlineExceeded : Code::kCancelled);
-  if (call.is_watch() && call.is_dispatched()) --watches_;
+  call.Cancel(call.IsOverdue(last_call_) ? Code::kDeadlineExceeded : Code::kCancelled);
+  if (call.is_watch() && call.is_dispatched()) {
+    assert(watches_ > 0);
+    --watches_;
+  }
 }
 
 void Connection::EndCalls(bool streaming_only) {
@@ -488,13 +499,13 @@ void Connection::EndCalls(bool streaming_only) {
   });
 }
 
-// What the bytes that were read or written have come to.
+// Acts on what the session has found in the bytes that were read.
 void Connection::CheckSession() {
   if (stage_ != Stage::kOpen) return;
   if (const auto fault = session_->fault()) return Fail(*fault);
-  if (session_->resets_spent() && retiring_ != CloseCause::kResets) Retire(CloseCause::kResets);
+  if (session_->resets_exceeded() && retiring_ != CloseCause::kResets) Retire(CloseCause::kResets);
   if (session_->IsDone()) {
-    const CloseCause done = session_->client_leaves() ? CloseCause::kClient : CloseCause::kProtocol;
+    const CloseCause done = session_->client_sent_goaway() ? CloseCause::kClient : CloseCause::kProtocol;
     return Close(retiring_.value_or(done));
   }
   if (retiring_) ContinueRetiring(Now());
@@ -520,15 +531,15 @@ void Connection::Retire(CloseCause cause) {
     notice_ping_ = session_->pings();
     notice_until_ = now + context_.times.goaway_notice;
   }
-  retired_by_ = EndOfCalls(cause, now);
-  Schedule();
-  Touch();
+  end_calls_at_ = ForcedEndOfCalls(cause, now);
+  ArmTimer();
+  ScheduleFlush();
 }
 
-// When calls that still run on a connection that retires are ended.
-TimePoint Connection::EndOfCalls(CloseCause cause, TimePoint now) const {
+// When calls that still run on a retiring connection are ended by force.
+TimePoint Connection::ForcedEndOfCalls(CloseCause cause, TimePoint now) const {
   switch (cause) {
-    case CloseCause::kDrain:  // Stop says when
+    case CloseCause::kDrain:  // Stop sets the time
     case CloseCause::kResets:
       return TimePoint::max();
     case CloseCause::kNoCaller:
@@ -538,13 +549,13 @@ TimePoint Connection::EndOfCalls(CloseCause cause, TimePoint now) const {
   }
 }
 
-// The client has seen the first GOAWAY once it answers the ping that came after it.
+// The client has read the first GOAWAY when it answers the PING that was sent after it.
 void Connection::ContinueRetiring(TimePoint now) {
   if (!notice_over_ && session_->answered_pings() < notice_ping_ && now < notice_until_) return;
   notice_over_ = true;
   if (retiring_ != CloseCause::kAge) EndCalls(true);
-  if (now >= retired_by_) EndCalls(false);
-  const bool overdue = now >= retired_by_ && now - retired_by_ >= context_.times.linger;
+  if (now >= end_calls_at_) EndCalls(false);
+  const bool overdue = now >= end_calls_at_ && now - end_calls_at_ >= context_.times.linger;
   if (has_calls() && !overdue) return;
   if (retiring_ != CloseCause::kResets) session_->GoAway(NGHTTP2_NO_ERROR);
   Close(*retiring_);
@@ -555,57 +566,57 @@ void Connection::Stop(TimePoint deadline) {
   if (stage_ != Stage::kOpen) return;
   if (!retiring_) retiring_ = CloseCause::kDrain;
   notice_over_ = true;
-  retired_by_ = deadline - context_.times.linger;
+  end_calls_at_ = deadline - context_.times.linger;
   EndCalls(false);
-  Schedule();
-  Touch();
+  ArmTimer();
+  ScheduleFlush();
 }
 
 void Connection::Close(CloseCause cause) {
   if (!is_open()) return;
   cause_ = cause;
-  if (stage_ == Stage::kHandshake) {  // OpenSSL has written its alert, if there is one
-    stage_ = Stage::kLingering;
+  if (stage_ == Stage::kHandshake) {  // OpenSSL has already written its alert, if any
+    SetStage(Stage::kLingering);
     shutdown(socket_, SHUT_WR);
   } else {
-    stage_ = Stage::kFlushing;
-    AbandonCalls();
+    SetStage(Stage::kFlushing);
+    CancelCalls();
   }
   wants_write_ = false;
   close_by_ = Now() + context_.times.linger;
-  Schedule();
-  Touch();
+  ArmTimer();
+  ScheduleFlush();
 }
 
 void Connection::CloseAtOnce(CloseCause cause) {
   if (is_open()) cause_ = cause;
-  if (stage_ == Stage::kOpen) AbandonCalls();
+  if (stage_ == Stage::kOpen) CancelCalls();
   FinishClosing();
 }
 
-void Connection::AbandonCalls() {
+void Connection::CancelCalls() {
   const TimePoint now = Now();
   session_->ForEach([now](Stream& stream) {
     auto& call = static_cast<Call&>(stream);
-    call.Abandon(call.IsOverdue(now) ? Code::kDeadlineExceeded : Code::kCancelled);
+    call.Cancel(call.IsOverdue(now) ? Code::kDeadlineExceeded : Code::kCancelled);
   });
 }
 
 void Connection::FinishClosing() {
-  stage_ = Stage::kClosed;
+  SetStage(Stage::kClosed);
   wants_write_ = false;
   timer_.Cancel();
-  Touch();
+  ScheduleFlush();
 }
 
 void Connection::OnTimer() {
   const TimePoint now = Now();
   switch (stage_) {
     case Stage::kHandshake:
-      if (now >= began_ + context_.times.handshake) Close(CloseCause::kHandshakeTimeout);
+      if (now >= accepted_at_ + context_.times.handshake) Close(CloseCause::kHandshakeTimeout);
       break;
     case Stage::kOpen:
-      JudgeTimes(now);
+      CheckTimeouts(now);
       break;
     case Stage::kFlushing:
     case Stage::kLingering:
@@ -614,14 +625,14 @@ void Connection::OnTimer() {
     case Stage::kClosed:
       return;
   }
-  Schedule();
+  ArmTimer();
 }
 
-void Connection::JudgeTimes(TimePoint now) {
-  if (!session_->settings_received() && now >= began_ + context_.times.handshake) {
+void Connection::CheckTimeouts(TimePoint now) {
+  if (!session_->settings_received() && now >= accepted_at_ + context_.times.handshake) {
     return Fail(CloseCause::kHandshakeTimeout);
   }
-  if (!session_->settings_acknowledged() && now >= opened_ + context_.times.settings) {
+  if (!session_->settings_acknowledged() && now >= opened_at_ + context_.times.settings) {
     return Fail(CloseCause::kSettingsTimeout);
   }
   if (wants_write_ && now >= blocked_since_ + context_.times.answer)
@@ -632,49 +643,50 @@ void Connection::JudgeTimes(TimePoint now) {
   if (!pinged_at_ && now >= last_read_ + context_.times.keepalive) {
     session_->Ping();
     pinged_at_ = now;
-    Touch();
+    ScheduleFlush();
   }
   if (retiring_) return ContinueRetiring(now);
-  if (!has_shown_caller_ && now >= began_ + context_.times.stranger) return Retire(CloseCause::kNoCaller);
+  if (!is_caller_known_ && now >= accepted_at_ + context_.times.unknown_caller)
+    return Retire(CloseCause::kNoCaller);
   if (!has_calls() && now >= last_call_ + context_.times.idle) return Retire(CloseCause::kIdle);
-  if (now >= opened_ + context_.times.age) return Retire(CloseCause::kAge);
+  if (now >= opened_at_ + context_.times.age) return Retire(CloseCause::kAge);
   if (now >= CertificateNotice(now)) Retire(CloseCause::kCertificate);
 }
 
 TimePoint Connection::CertificateNotice(TimePoint now) const {
   if (!peer_.certificate) return TimePoint::max();
   const auto left = peer_.certificate->not_after - std::chrono::system_clock::now();
-  // A certificate may be good for longer than a clock of nanoseconds can tell.
+  // The remaining time is capped, since `now` plus the time until a distant date overflows.
   return now +
          std::min<std::chrono::nanoseconds>(left, context_.times.age + context_.times.certificate_notice) -
          context_.times.certificate_notice;
 }
 
-// Sets the timer to the next time at which there may be something to do. What calls put off, such as the end
-// of an idle connection, is looked at again when its first time has come.
-void Connection::Schedule() {
+// Sets the timer to the earliest time at which something may be due. A time that moves later in the meantime,
+// such as the end of an idle connection, is checked again when the timer fires.
+void Connection::ArmTimer() {
   const TimePoint now = Now();
   TimePoint next = TimePoint::max();
   const auto consider = [&next](TimePoint at) { next = std::min(next, at); };
   switch (stage_) {
     case Stage::kHandshake:
-      consider(began_ + context_.times.handshake);
+      consider(accepted_at_ + context_.times.handshake);
       break;
     case Stage::kOpen:
-      if (!session_->settings_received()) consider(began_ + context_.times.handshake);
-      if (!session_->settings_acknowledged()) consider(opened_ + context_.times.settings);
+      if (!session_->settings_received()) consider(accepted_at_ + context_.times.handshake);
+      if (!session_->settings_acknowledged()) consider(opened_at_ + context_.times.settings);
       if (wants_write_) consider(blocked_since_ + context_.times.answer);
       consider(pinged_at_ ? *pinged_at_ + context_.times.keepalive_answer
                           : last_read_ + context_.times.keepalive);
       if (!retiring_) {
-        if (!has_shown_caller_) consider(began_ + context_.times.stranger);
+        if (!is_caller_known_) consider(accepted_at_ + context_.times.unknown_caller);
         if (!has_calls()) consider(last_call_ + context_.times.idle);
-        consider(opened_ + context_.times.age);
+        consider(opened_at_ + context_.times.age);
         consider(CertificateNotice(now));
       } else if (!notice_over_) {
         consider(notice_until_);
-      } else if (retired_by_ != TimePoint::max()) {
-        consider(now < retired_by_ ? retired_by_ : retired_by_ + context_.times.linger);
+      } else if (end_calls_at_ != TimePoint::max()) {
+        consider(now < end_calls_at_ ? end_calls_at_ : end_calls_at_ + context_.times.linger);
       }
       break;
     case Stage::kFlushing:
@@ -684,7 +696,7 @@ void Connection::Schedule() {
     case Stage::kClosed:
       return timer_.Cancel();
   }
-  // Never in the past: a time that has come was judged, or is judged at once.
+  // Not in the past: CheckTimeouts has already handled times that have come, or does so in a moment.
   timer_.Set(std::max(next, now + std::chrono::milliseconds(1)));
 }
 

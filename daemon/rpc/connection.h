@@ -33,71 +33,84 @@ struct ConnectionContext {
   TimerQueue timers = {};
   WipedBytes read_buffer = WipedBytes(std::size_t{16} * 1024);
   WipedBytes write_buffer = {};
-  // Bytes of requests that are held, and of answers that wait to be read, of all connections.
+  // The sums of request_bytes() and answer_bytes() of all connections.
   std::size_t request_bytes = 0;
   std::size_t answer_bytes = 0;
-  // Connections that have something to write or to tell, in order. Each is in it at most once.
-  std::vector<Connection*> touched = {};
-  // Whether the client's certificate, or where none is asked for its socket, already shows a caller.
-  std::function<bool(const Peer&)> shows_caller = {};
+  // Connections whose Flush is due, in order. Each is in it at most once.
+  std::vector<Connection*> to_flush = {};
+  // Whether the connection itself identifies a caller that the listener knows, by client certificate or Unix
+  // user.
+  std::function<bool(const Peer&)> identifies_caller = {};
 };
 
-// One connection: its transport, its HTTP/2 session and its calls. On its listener's thread alone. The
-// listener says when the socket is ready; the connection says when it is closed.
+// One connection of a client. It owns the socket, the transport (plain or TLS), the HTTP/2 session, and
+// through the session the streams, which are the calls. Listener thread only.
+//
+// The listener calls OnReady when the socket is ready. All output is written by Flush, which the listener
+// calls at the end of each pass of its loop for the connections that have asked for it (ScheduleFlush). The
+// connection never destroys itself: the listener removes it once is_closed() is true.
+//
+// A connection ends in one of three ways. The gentle way is Retire: a first GOAWAY asks the client to begin
+// no more streams, and a second one, after a PING round trip, tells which stream was the last. Calls that run
+// are served until they end or their time is up. Close sends what is already queued and discards the client's
+// input for a moment, since closing a socket with unread input would make the kernel reset the connection,
+// and the client could lose the last answer. CloseAtOnce does neither.
 class Connection final : public Session::Owner {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  // Takes the socket over, which must be non-blocking.
+  // Takes ownership of the socket, which must be non-blocking.
   Connection(ConnectionContext& context, std::uint64_t id, int socket, std::unique_ptr<Transport> transport,
              Peer peer);
   ~Connection() override;
 
-  // The socket has become ready, as epoll(7) says. During the handshake: one step of it.
+  // The socket is ready: `events` are of epoll(7). During the handshake this makes one step of it.
   void OnReady(std::uint32_t events);
-  // Writes what is to be written; goes on with calls that waited for room.
+  // Writes pending output and continues calls that have waited for capacity.
   void Flush();
 
-  // Begins to end the connection in good order: two GOAWAY, with the calls between them served. With kDrain,
-  // calls that come later nevertheless are refused as SHUTTING_DOWN.
+  // Begins to close the connection gently. For kDrain, calls that arrive after the second GOAWAY was due are
+  // refused with SHUTTING_DOWN.
   void Retire(CloseCause cause);
-  // Ends what runs, each call with a status, and then the connection, by `deadline`.
+  // Ends all calls, each with a status, and then the connection. It is closed by `deadline`.
   void Stop(TimePoint deadline);
-  // Ends the connection: what is already produced is written, and the client heard out for a moment. Its
-  // calls get nothing more.
+  // Cancels all calls, sends the output that is already queued, and closes the connection.
   void Close(CloseCause cause);
-  // The same, with nothing written.
+  // Cancels all calls and closes the connection without sending anything.
   void CloseAtOnce(CloseCause cause);
 
   std::uint64_t id() const { return id_; }
   int socket() const { return socket_; }
   const Peer& peer() const { return peer_; }
-  TimePoint began() const { return began_; }
+  TimePoint accepted_at() const { return accepted_at_; }
   bool is_handshaking() const { return stage_ == Stage::kHandshake; }
   bool is_open() const { return stage_ == Stage::kHandshake || stage_ == Stage::kOpen; }
   bool is_closed() const { return stage_ == Stage::kClosed; }
-  bool has_shown_caller() const { return has_shown_caller_; }
+  bool is_caller_known() const { return is_caller_known_; }
   bool has_had_calls() const { return has_had_calls_; }
   bool has_calls() const { return session_ && session_->streams() > 0; }
-  std::optional<CloseCause> cause() const { return cause_; }
+  std::optional<CloseCause> cause() const { return cause_; }  // nothing while it is open
   const std::string& handshake_error() const { return handshake_error_; }
+  // Memory for requests that no handler has taken, and for answers that are not written, as of the last
+  // Flush.
   std::size_t request_bytes() const { return request_bytes_; }
   std::size_t answer_bytes() const { return answer_bytes_; }
 
-  // What the listener shall wait for: EPOLLIN, EPOLLOUT.
+  // The events to wait for: EPOLLIN, EPOLLOUT.
   std::uint32_t interest() const;
-  // Whether there is something to do that the socket will not tell of: another OnReady is due.
-  bool has_more() const;
+  // Whether OnReady must be called again even if the socket does not become ready.
+  bool has_pending_work() const;
 
  private:
   class Call;
   friend class Call;
 
+  // A connection goes through these in order and may skip some. SetStage asserts the steps.
   enum class Stage {
-    kHandshake,  // of TLS
+    kHandshake,  // of TLS; a plain connection passes it at once
     kOpen,
-    kFlushing,   // what is left is written
-    kLingering,  // the client is heard out, so that it gets what was written
+    kFlushing,   // the last output is being written
+    kLingering,  // all output is written, and the client's input is discarded
     kClosed,
   };
 
@@ -106,30 +119,31 @@ class Connection final : public Session::Owner {
   void OnProgress(Stream& stream) override;
   void OnEnd(Stream& stream) override;
 
+  void SetStage(Stage next);
   void StepHandshake();
   void Open();
   void Read();
-  void Drop();
+  void DiscardInput();
   bool Write();
-  void Touch();
-  void CountHeld();
-  bool IsTurnOver() const;
+  void ScheduleFlush();
+  void UpdateHeldBytes();
+  bool IsSliceOver() const;
 
   bool HasRoom() const;
-  bool MayBegin() const;
+  bool CanStartCall() const;
   void Dispatch(Call& call);
   void DispatchWaiting();
   void EndCalls(bool streaming_only);
-  void AbandonCalls();
+  void CancelCalls();
 
   void OnTimer();
-  void Schedule();
-  void JudgeTimes(TimePoint now);
+  void ArmTimer();
+  void CheckTimeouts(TimePoint now);
   void ContinueRetiring(TimePoint now);
   void CheckSession();
   void Fail(CloseCause cause);
   void FinishClosing();
-  TimePoint EndOfCalls(CloseCause cause, TimePoint now) const;
+  TimePoint ForcedEndOfCalls(CloseCause cause, TimePoint now) const;
   TimePoint CertificateNotice(TimePoint now) const;
 
   ConnectionContext& context_;
@@ -139,30 +153,32 @@ class Connection final : public Session::Owner {
   Peer peer_;
   Stage stage_ = Stage::kHandshake;
   Timer timer_;
-  std::unique_ptr<Session> session_;  // from the handshake's end on
+  std::unique_ptr<Session> session_;  // null during the handshake
 
-  WipedBytes unsent_;  // that the socket did not take yet
-  bool wants_write_ = false;
-  bool touched_ = false;
+  WipedBytes unsent_;         // output that the socket has not accepted yet
+  bool wants_write_ = false;  // the socket's buffer is full
+  bool flush_scheduled_ = false;
   std::size_t request_bytes_ = 0;
   std::size_t answer_bytes_ = 0;
-  std::deque<StreamId> waiting_;  // calls that wait until answers are read, or for the next turn
+  std::deque<StreamId> waiting_;  // calls that wait until answers are read, or for the next time slice
   std::size_t watches_ = 0;
 
-  bool has_shown_caller_ = false;
+  bool is_caller_known_ = false;
   bool has_had_calls_ = false;
-  std::optional<CloseCause> cause_;  // once it is closing
+  std::optional<CloseCause> cause_;
   std::string handshake_error_;
 
+  // Retirement. Between the two GOAWAY the client gets notice: until it answers the PING after the first one,
+  // or until notice_until_.
   std::optional<CloseCause> retiring_;
   bool notice_over_ = false;
   std::uint64_t notice_ping_ = 0;
   TimePoint notice_until_;
-  TimePoint retired_by_;  // the calls that still run are ended then
+  TimePoint end_calls_at_;  // calls that still run are ended then
 
-  const TimePoint began_;
-  TimePoint opened_;
-  TimePoint turn_began_;
+  const TimePoint accepted_at_;
+  TimePoint opened_at_;
+  TimePoint slice_began_;
   TimePoint last_read_;
   TimePoint last_call_;
   TimePoint blocked_since_;  // while wants_write_

@@ -6,55 +6,60 @@
 #include <cstdint>
 
 #include "daemon/rpc/bounds.h"
-#include "daemon/rpc/rate_budget.h"
+#include "daemon/rpc/token_bucket.h"
 
 namespace tokend::rpc {
 
-// Counts what a client makes a connection do for nothing, which nghttp2 does not bound: control frames, bytes
-// of frames that change nothing, and streams that end before their answer. One thread at a time.
+// Limits three kinds of cheap attacks on an HTTP/2 connection that nghttp2 does not limit: control frames,
+// bytes that nghttp2 ignores (such as DATA of closed streams, and padding), and streams that close before
+// their answer is sent.
+//
+// nghttp2 does not report the frames that it ignores. The guard therefore counts all bytes that were received
+// and all bytes of reported frames: the difference was ignored. One thread at a time.
 class FloodGuard {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
   enum class Verdict { kFine, kControlFrames, kIgnoredBytes };
 
-  // Bytes were handed to nghttp2, which has done with them what the other functions were told.
-  void Fed(std::size_t bytes, TimePoint now);
+  // nghttp2 has processed this many bytes, after the calls of CountFrame for them.
+  void CountInput(std::size_t bytes, TimePoint now);
 
-  // A frame of so many bytes, its head included, that nghttp2 does not ignore.
-  void SawFrame(std::size_t bytes);
-  // Such a frame which is neither the head of a request nor data.
-  void SawControlFrame(TimePoint now);
-  // Padding of a frame: bytes that are seen and change nothing.
-  void SawPadding(std::size_t bytes, TimePoint now);
+  // nghttp2 has reported a frame of this many bytes, its header included.
+  void CountFrame(std::size_t bytes);
+  // That frame was neither a request's header nor data.
+  void CountControlFrame(TimePoint now);
+  // That frame had so many bytes of padding. Padding counts as ignored.
+  void CountPadding(std::size_t bytes, TimePoint now);
 
-  // A request's head, or data: it earns control frames, which honest clients send along with calls.
-  void SawCall() { control_frames_.Earn(bounds::kControlFramesEarned); }
+  // That frame was a request's header or had data. Well-behaved clients send a few control frames along with
+  // each of these, so it adds to the allowance of control frames.
+  void CountCallFrame() { control_frames_.Add(bounds::kControlFramesEarned); }
 
-  // A stream has ended before its answer was sent.
-  void SawReset(TimePoint now);
+  // A stream has closed before its answer was sent.
+  void CountReset(TimePoint now);
 
-  // The client may have sent so many bytes already that nghttp2 ignores, because a stream ended, or no more
-  // of them are taken.
-  void Expect(std::size_t bytes) { expected_ = std::min(expected_ + bytes, bounds::kMaxExpectedBytes); }
+  // Allows so many more ignored bytes: the server has closed a stream or accepts no new ones, and the client
+  // may have sent this much before it could know.
+  void AllowIgnored(std::size_t bytes) { allowed_ = std::min(allowed_ + bytes, bounds::kMaxExpectedBytes); }
 
-  // Of control frames and ignored bytes, what there were too many of first.
+  // The first limit that was exceeded, of control frames and ignored bytes.
   Verdict verdict() const { return verdict_; }
-  // Whether there were too many resets.
-  bool resets_spent() const { return resets_spent_; }
+  // Whether the limit of resets was exceeded.
+  bool resets_exceeded() const { return resets_exceeded_; }
 
  private:
-  void Spend(RateBudget& budget, double amount, Verdict overdrawn, TimePoint now);
+  void Charge(TokenBucket& bucket, double amount, Verdict exceeded, TimePoint now);
 
-  RateBudget control_frames_{bounds::kControlFrames};
-  RateBudget ignored_bytes_{bounds::kIgnoredBytes};
-  RateBudget resets_{bounds::kResets};
-  std::uint64_t fed_ = 0;
-  std::uint64_t seen_ = 0;
-  std::uint64_t ignored_ = 0;
-  std::size_t expected_ = 0;
+  TokenBucket control_frames_{bounds::kControlFrames};
+  TokenBucket ignored_bytes_{bounds::kIgnoredBytes};
+  TokenBucket resets_{bounds::kResets};
+  std::uint64_t received_ = 0;  // bytes
+  std::uint64_t reported_ = 0;  // of these, in frames that nghttp2 has reported
+  std::uint64_t ignored_ = 0;   // of these, found to be ignored so far
+  std::size_t allowed_ = 0;     // ignored bytes that will be free of charge
   Verdict verdict_ = Verdict::kFine;
-  bool resets_spent_ = false;
+  bool resets_exceeded_ = false;
 };
 
 }  // namespace tokend::rpc

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "daemon/base/form.h"
-#include "daemon/rpc/framed.h"
+#include "daemon/rpc/encode_message.h"
 #include "grpc/health/v1/health.pb.h"
 
 namespace tokend::rpc {
@@ -25,7 +25,7 @@ bool IsKnown(std::string_view service) {
 WipedBytes Message(HealthCheckResponse::ServingStatus status) {
   HealthCheckResponse response;
   response.set_status(status);
-  return Framed(response);
+  return EncodeMessage(response);
 }
 
 HealthCheckResponse::ServingStatus StatusOf(Serving serving) {
@@ -33,8 +33,7 @@ HealthCheckResponse::ServingStatus StatusOf(Serving serving) {
 }
 
 CallStatus Unreadable() {
-  const std::string must = "must be a grpc.health.v1.HealthCheckRequest";
-  return ToStatus({.reason = Reason::kInvalidRequest, .fields = {{"message", must}}}, MakeUuid());
+  return ToStatus(UnreadableMessage("grpc.health.v1.HealthCheckRequest"), MakeUuid());
 }
 
 CallStatus Stopping() { return ToStatus({Reason::kShuttingDown}, MakeUuid()); }
@@ -43,60 +42,59 @@ CallStatus Stopping() { return ToStatus({Reason::kShuttingDown}, MakeUuid()); }
 
 class HealthService::CheckCall final : public CallHandler {
  public:
-  CheckCall(const HealthService& health, Exchange& exchange) : health_(health), exchange_(exchange) {}
+  CheckCall(const HealthService& health, ServerCall& server_call)
+      : health_(health), server_call_(server_call) {}
 
   void OnMessage(std::string message) override {
     HealthCheckRequest request;
-    if (!request.ParseFromString(message)) return exchange_.Finish(Unreadable());
-    if (!IsKnown(request.service())) return exchange_.Finish({Code::kNotFound, "no such service"});
-    exchange_.Send(Message(StatusOf(health_.serving_)));
-    exchange_.Finish({});
+    if (!request.ParseFromString(message)) return server_call_.Finish(Unreadable());
+    if (!IsKnown(request.service())) return server_call_.Finish({Code::kNotFound, "no such service"});
+    server_call_.Send(Message(StatusOf(health_.serving_)));
+    server_call_.Finish({});
   }
-  void OnAbandoned(Code /*why*/) override {}
+  void OnCancelled(Code /*why*/) override {}
   CallStatus OnStop() override { return Stopping(); }
 
  private:
   const HealthService& health_;
-  Exchange& exchange_;
+  ServerCall& server_call_;
 };
 
 class HealthService::WatchCall final : public CallHandler {
  public:
-  WatchCall(HealthService& health, Exchange& exchange) : health_(health), exchange_(exchange) {}
-  ~WatchCall() override { Leave(); }
+  WatchCall(HealthService& health, ServerCall& server_call) : health_(health), server_call_(server_call) {}
+  ~WatchCall() override { StopWatching(); }
 
   void OnMessage(std::string message) override {
     HealthCheckRequest request;
-    if (!request.ParseFromString(message)) return exchange_.Finish(Unreadable());
-    if (!IsKnown(request.service())) return exchange_.Send(Message(HealthCheckResponse::SERVICE_UNKNOWN));
+    if (!request.ParseFromString(message)) return server_call_.Finish(Unreadable());
+    if (!IsKnown(request.service())) return server_call_.Send(Message(HealthCheckResponse::SERVICE_UNKNOWN));
     health_.watches_.insert(this);
-    Tell(health_.serving_);
+    SendStatus(health_.serving_);
   }
-  void OnAbandoned(Code /*why*/) override { Leave(); }
+  void OnCancelled(Code /*why*/) override { StopWatching(); }
   CallStatus OnStop() override {
-    Leave();
+    StopWatching();
     return Stopping();
   }
 
-  void Tell(Serving serving) { exchange_.Send(Message(StatusOf(serving))); }
+  void SendStatus(Serving serving) { server_call_.Send(Message(StatusOf(serving))); }
 
  private:
-  void Leave() { health_.watches_.erase(this); }
+  void StopWatching() { health_.watches_.erase(this); }
 
   HealthService& health_;
-  Exchange& exchange_;
+  ServerCall& server_call_;
 };
 
 void HealthService::Add(Routes& routes) {
-  routes.Add(kHealthCheck,
-             [this](Exchange& exchange) { return std::make_shared<CheckCall>(*this, exchange); });
-  routes.Add(kHealthWatch,
-             [this](Exchange& exchange) { return std::make_shared<WatchCall>(*this, exchange); });
+  routes.Add(kHealthCheck, MakerOf<CheckCall>(*this));
+  routes.Add(kHealthWatch, MakerOf<WatchCall>(*this));
 }
 
 void HealthService::SetServing(Serving serving) {
   if (std::exchange(serving_, serving) == serving) return;
-  for (WatchCall* const watch : watches_) watch->Tell(serving);
+  for (WatchCall* const watch : watches_) watch->SendStatus(serving);
 }
 
 }  // namespace tokend::rpc

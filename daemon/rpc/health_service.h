@@ -11,14 +11,14 @@ namespace tokend::rpc {
 
 enum class Serving { kNo, kYes };
 
-// grpc.health.v1.Health at one listener, for anyone: of the server as a whole ("") and of
-// tokend.v1.TokenService. The listener's thread alone, but for Add.
+// Serves grpc.health.v1.Health at one listener, without authentication, for the server as a whole ("") and
+// for tokend.v1.TokenService. Listener thread only, except Add.
 class HealthService {
  public:
-  // Before the listener runs. This must outlive every call.
+  // Adds the routes. Call it before the listener runs. This must outlive every call.
   void Add(Routes& routes);
 
-  // Tells the clients that watch, where it is another.
+  // Sets the status. If it changes, every watching client gets the new one.
   void SetServing(Serving serving);
 
  private:
@@ -26,7 +26,7 @@ class HealthService {
   class WatchCall;
 
   Serving serving_ = Serving::kNo;
-  std::set<WatchCall*> watches_;
+  std::set<WatchCall*> watches_;  // SendStatus does not change it
 };
 
 }  // namespace tokend::rpc

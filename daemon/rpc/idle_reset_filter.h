@@ -10,17 +10,18 @@
 
 namespace tokend::rpc {
 
-// Takes RST_STREAM frames of streams that were never begun out of what a client sends. gRPC's C++ library
-// (seen in 1.51) sends one for a call that it cancels before it has written the call's HEADERS. By RFC 9113,
-// 5.1, that is the end of the connection, and nghttp2 ends it with all its calls. One thread at a time.
+// Removes RST_STREAM frames of streams that the client has never begun from the client's bytes. gRPC's C++
+// library (seen in 1.51) sends such a frame when a call is cancelled before its HEADERS are written. By RFC
+// 9113, 5.1 this is a connection error, so nghttp2 would close the connection with all its calls. One thread
+// at a time.
 class IdleResetFilter {
  public:
-  // Calls `pass(std::string_view)` with the rest of the bytes, in order: those of a frame's head once all of
-  // it has come, any others at once. Returns how many frames were taken out.
+  // Calls `pass(std::string_view)` with the remaining bytes, in order. The header of a frame is held back
+  // until it is complete, all other bytes are passed at once. Returns how many frames were removed.
   template <class Pass>
   std::size_t Filter(std::string_view bytes, Pass pass) {
     std::size_t dropped = 0;
-    std::size_t from = 0;  // what is before it has been passed or dropped
+    std::size_t from = 0;  // the bytes before it are passed or removed
     const auto pass_until = [&](std::size_t end) {
       if (end > from) pass(bytes.substr(from, end - from));
       from = end;
@@ -57,7 +58,7 @@ class IdleResetFilter {
   }
 
  private:
-  static constexpr std::size_t kHeadBytes = 9;  // of a frame (RFC 9113, 4.1)
+  static constexpr std::size_t kHeadBytes = 9;  // the size of a frame's header (RFC 9113, 4.1)
   static constexpr std::size_t kResetBytes = 4;
 
   std::size_t Advance(std::size_t at_most) {
@@ -66,7 +67,7 @@ class IdleResetFilter {
     return bytes;
   }
 
-  // A frame begins. True: it shall be dropped.
+  // Reads a frame's header. True if the frame must be removed.
   bool Begin(std::string_view head) {
     const auto byte = [head](std::size_t at) { return std::uint32_t{static_cast<std::uint8_t>(head[at])}; };
     left_ = byte(0) << 16U | byte(1) << 8U | byte(2);
@@ -78,10 +79,11 @@ class IdleResetFilter {
     return drops_;
   }
 
-  std::size_t left_ = NGHTTP2_CLIENT_MAGIC_LEN;  // of the frame's payload; at first of the preface
-  bool drops_ = false;                           // the frame
-  std::string head_;                             // of the next frame, as far as it has come
-  std::uint32_t last_begun_ = 0;                 // of the streams
+  // Bytes that are left of the current frame's payload; at first, of the connection's preface.
+  std::size_t left_ = NGHTTP2_CLIENT_MAGIC_LEN;
+  bool drops_ = false;            // the current frame is removed
+  std::string head_;              // the part of the next frame's header that has arrived
+  std::uint32_t last_begun_ = 0;  // the highest stream that the client has begun
 };
 
 }  // namespace tokend::rpc

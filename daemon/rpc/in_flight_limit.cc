@@ -2,7 +2,7 @@
 
 namespace tokend::rpc {
 
-std::optional<InFlightLimit::Place> InFlightLimit::Enter(std::string_view caller) {
+std::optional<InFlightLimit::Place> InFlightLimit::TryEnter(std::string_view caller) {
   const std::lock_guard lock(mutex_);
   if (!shares_.Take(caller)) return std::nullopt;
   metrics_.SetCallsInFlight(shares_.taken());

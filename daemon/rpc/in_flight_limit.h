@@ -15,11 +15,11 @@
 
 namespace tokend::rpc {
 
-// Counts the calls in flight, and holds them to a maximum in fair shares of their callers. Any thread. The
-// metrics must outlive every place.
+// Limits the number of calls in flight. Callers have fair shares of that number (base/shares.h). Any thread.
+// The metrics must outlive every place.
 class InFlightLimit : public std::enable_shared_from_this<InFlightLimit> {
  public:
-  // A call's place among those in flight. It gives itself back.
+  // One call in flight. The destructor releases the place.
   class Place {
    public:
     ~Place() {
@@ -44,15 +44,15 @@ class InFlightLimit : public std::enable_shared_from_this<InFlightLimit> {
   InFlightLimit(std::size_t max_in_flight, Shares::Policy policy, telemetry::Metrics& metrics)
       : metrics_(metrics), shares_(max_in_flight, policy) {}
 
-  // Nothing: as many are in flight as may be, or more than this caller's share. Never waits.
-  std::optional<Place> Enter(std::string_view caller);
+  // Nothing if the limit is reached, or this caller's share of it. Never blocks.
+  std::optional<Place> TryEnter(std::string_view caller);
 
-  // How many may be in flight from here on.
+  // Changes the limit. Calls in flight keep their places.
   void Resize(std::size_t max_in_flight, Shares::Policy policy);
 
   std::size_t calls_in_flight() const;
 
-  // Whether no call was in flight by the deadline.
+  // Waits until no call is in flight. False if the deadline passes first.
   bool WaitIdle(std::chrono::steady_clock::time_point deadline);
 
  private:

@@ -15,54 +15,56 @@
 #include "daemon/base/current.h"
 #include "daemon/base/result.h"
 #include "daemon/base/shares.h"
+#include "daemon/base/tcp_listener.h"
+#include "daemon/rpc/authenticated_call.h"
 #include "daemon/rpc/bounds.h"
-#include "daemon/rpc/caller_call.h"
 #include "daemon/rpc/connection.h"
 #include "daemon/rpc/health_service.h"
 #include "daemon/rpc/listening_socket.h"
-#include "daemon/rpc/rate_budget.h"
 #include "daemon/rpc/routes.h"
 #include "daemon/rpc/tls_context.h"
+#include "daemon/rpc/token_bucket.h"
 
 namespace tokend::rpc {
 
 struct ListenerOptions {
   std::size_t max_connections = bounds::kMaxConnections;
-  // Of one address or uid; nothing: its share of max_connections.
+  // The maximum for one holder (Peer::holder). If there is none, holders have fair shares of max_connections.
   std::optional<std::size_t> max_connections_per_peer = {};
   bounds::Times times = {};
 };
 
-// One listener: a thread that accepts connections and owns them, with everything that belongs to their calls.
-// What its clients do costs the other listeners nothing. Its functions are for one thread at a time, which is
-// not the listener's own.
+// One listener. Its thread accepts connections, owns them, and runs the handlers of their calls, so nothing
+// that clients do here delays another listener. The public functions may be called by one thread at a time,
+// and not by the listener's own.
 class Listener {
  public:
-  // `tls` is what new handshakes use, null: plaintext. `add_routes` says what is served beside health. What
-  // is referred to must outlive this, and `metrics` also the answers that are still owed.
+  // New handshakes use the current value of `tls`; null means plaintext. `add_routes` adds the methods that
+  // are served in addition to health. All references must outlive this; `metrics` must outlive every answer
+  // of the issuer.
   Listener(ListeningSocket socket, CallServices services, std::shared_ptr<const Current<TlsContext>> tls,
            const ListenerOptions& options, telemetry::Metrics& metrics,
            const std::function<void(const CallServices&, Routes&)>& add_routes);
-  // Stops without grace.
+  // Stops at once.
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // Makes the thread. An error: the process may have no more.
+  // Starts the thread. Fails if the system allows no further thread.
   Status Start();
 
-  // What health says from here on.
+  // Sets the answer of health checks.
   void SetServing(Serving serving);
 
-  // Closes and unlinks the socket, and begins to retire all connections.
+  // Closes and unlinks the listening socket and retires all connections.
   void Drain();
 
-  // Begins to end what still runs, each call with a status, and all connections, by the deadline.
+  // Ends all calls, each with a status, and all connections. The thread ends by the deadline.
   void BeginStop(std::chrono::steady_clock::time_point deadline);
-  // Waits until that is done, and the thread has ended.
+  // Waits for the thread's end.
   void AwaitStop();
 
-  // Connections that are not closed. Any thread.
+  // The number of connections. Any thread.
   std::size_t connections() const { return open_connections_; }
 
   const std::string& address() const { return address_; }
@@ -70,44 +72,44 @@ class Listener {
  private:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  // A connection, and what the listener knows of it.
-  struct Held {
+  // A connection with the listener's data about it.
+  struct Entry {
     std::unique_ptr<Connection> connection;
-    std::string holder;          // whose share it takes
-    std::uint32_t interest = 0;  // that epoll was told
-    bool is_handshake = false;   // counts as one under way
+    std::string holder;          // its key in shares_
+    std::uint32_t interest = 0;  // the events that epoll waits for
+    bool is_handshake = false;   // it is counted in handshakes_
   };
 
   void Run();
-  void Turn();
+  void RunOnce();
   int WaitMs() const;
   void OnEvent(std::uint64_t id, std::uint32_t events);
   void RunHandshakes(std::chrono::nanoseconds more);
   void FlushTouched();
 
   void Accept();
-  void Admit(int socket);
-  bool MakeRoom(std::string_view holder);
+  void AddConnection(int socket);
+  bool MakeRoomFor(std::string_view holder);
   bool HasPlaceFor(std::string_view holder) const;
-  bool SpendHandshake(const Peer& peer);
-  void LimitHandshakes();
+  bool TakeHandshake(const Peer& peer);
+  void LimitPendingHandshakes();
   std::string ShareHolderOf(const Peer& peer) const;
-  bool ShowsCaller(const Peer& peer) const;
+  bool IdentifiesCaller(const Peer& peer) const;
 
-  // Of those that `which` holds of, the one with the least `key`; null: it holds of none.
+  // The connection with the least `key` among those for which `which` is true; null if there is none.
   template <class Which, class Key>
-  Held* LeastOf(Which which, Key key);
-  void RetireStrangers();
-  void LimitHeld();
+  Entry* FindLeast(Which which, Key key);
+  void RetireUnknownCallers();
+  void EnforceByteLimits();
 
-  void Update(Held& held);
-  void EndHandshake(Held& held);
-  void CloseAtOnce(Held& held, CloseCause cause);
+  void UpdateEpoll(Entry& entry);
+  void OnHandshakeEnd(Entry& entry);
+  void CloseAtOnce(Entry& entry, CloseCause cause);
   void Remove(std::uint64_t id);
-  void Report(const Connection& connection);
+  void LogClose(const Connection& connection);
   void StopAccepting();
   void PauseAccepting();
-  void InThread(absl::AnyInvocable<void()> task);
+  void RunAndWait(absl::AnyInvocable<void()> task);
 
   const CallServices services_;
   const std::shared_ptr<const Current<TlsContext>> tls_;
@@ -115,27 +117,27 @@ class Listener {
   telemetry::Metrics& metrics_;
   const std::string address_;
 
-  // The listener's thread alone, once it runs.
+  // Once the thread runs, only it may use these.
   std::optional<ListeningSocket> socket_;
   HealthService health_;
   Routes routes_;
   ConnectionContext context_;
-  const int epoll_;
-  absl::flat_hash_map<std::uint64_t, Held> connections_;
+  const Descriptor epoll_;
+  absl::flat_hash_map<std::uint64_t, Entry> connections_;
   std::uint64_t last_id_;
-  std::vector<std::uint64_t> unread_;            // have more to read than one turn allows
-  std::vector<std::uint64_t> handshakes_ready_;  // may take a step, in this turn
-  Shares shares_;                                // of connections
+  std::vector<std::uint64_t> pending_;           // connections with more to do than one time slice allows
+  std::vector<std::uint64_t> handshakes_ready_;  // handshakes whose next step is due in this pass
+  Shares shares_;                                // of the connections
   const bounds::Rate handshake_rate_;
-  absl::flat_hash_map<std::string, RateBudget> handshake_rates_;  // by address
-  absl::flat_hash_map<std::string, std::size_t> handshakes_;      // under way, by address
+  absl::flat_hash_map<std::string, TokenBucket> handshake_rates_;  // by address
+  absl::flat_hash_map<std::string, std::size_t> handshakes_;       // pending ones, by address
   std::size_t handshakes_under_way_ = 0;
-  std::chrono::nanoseconds handshake_time_{0};           // that they may take yet
-  absl::flat_hash_map<CloseCause, TimePoint> reported_;  // when the log last said so
+  std::chrono::nanoseconds handshake_time_{0};            // how long handshakes may still run in this pass
+  absl::flat_hash_map<CloseCause, TimePoint> logged_at_;  // the last log line about each cause
   std::size_t closed_since_trim_ = 0;
   std::size_t freed_since_trim_ = 0;
   Timer resume_accepting_;
-  Timer retire_strangers_;
+  Timer retire_unknown_callers_;
   Timer trim_memory_;
   std::optional<TimePoint> stop_by_;
 

@@ -23,7 +23,7 @@
 namespace tokend::rpc {
 namespace {
 
-// How long to wait for another process that sets up a socket in the same folder.
+// How often and how long to wait for another process that sets up a socket in the same folder.
 constexpr int kLockAttempts = 20;
 constexpr std::chrono::milliseconds kLockPause{50};
 
@@ -55,21 +55,22 @@ Result<sockaddr_un> UnixName(const std::string& path) {
   return name;
 }
 
-// Two daemons that find the same stale socket must not both replace it. Held by a file that nobody else can
-// open, as anyone who may read the folder could lock the folder itself, and by the one that its name leads
-// to.
+// A lock that only one process can hold, so that two daemons that find the same stale socket do not both
+// replace it. It is a lock on a file of its own with mode 0600: every user who can read the folder could lock
+// the folder itself. Its holder removes the file in the end, so a lock counts only while the file still has
+// its name.
 class SetupLock {
  public:
-  static Result<SetupLock> Take(const std::string& folder) {
+  static Result<SetupLock> Acquire(const std::string& folder) {
     const std::string path = absl::StrCat(folder, "/.tokend.lock");
     for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
-      // Where anyone may write to the folder, the name may lead to a FIFO, which open would wait at, or
-      // elsewhere.
+      // If other users can write to the folder, the name may be a FIFO, at which open would block, or a
+      // symlink.
       Descriptor file(open(path.c_str(), O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
       if (file.get() < 0 && errno == ENOENT) {
         return absl::ErrnoToStatus(
             errno,
-            absl::StrCat(folder, ", the folder of a listener's socket, cannot be opened; make it first"));
+            absl::StrCat(folder, ", the folder of a listener's socket, does not exist; create it first"));
       }
       if (file.get() < 0) return SystemError("make", path);
       struct stat opened {};
@@ -84,7 +85,7 @@ class SetupLock {
         struct stat named {};
         const bool is_named = lstat(path.c_str(), &named) == 0 && named.st_ino == opened.st_ino;
         if (is_named) return SetupLock(path, std::move(file));
-        continue;  // its last holder has removed it
+        continue;  // the previous holder has removed the file
       }
       if (errno != EWOULDBLOCK) return SystemError("lock", path);
       std::this_thread::sleep_for(kLockPause);
@@ -105,7 +106,7 @@ class SetupLock {
   Descriptor file_;
 };
 
-// That nothing stands in the way but, at most, a socket of ours that nobody listens on.
+// Whether the path is free, or a socket of this user that nobody listens on.
 Status CheckReplaceable(const std::string& path, const sockaddr_un& name) {
   struct stat found {};
   if (lstat(path.c_str(), &found) != 0) {
@@ -123,7 +124,7 @@ Status CheckReplaceable(const std::string& path, const sockaddr_un& name) {
       errno == ECONNREFUSED) {
     return absl::OkStatus();
   }
-  // EAGAIN, too, says that somebody listens: the queue of connections is full.
+  // EAGAIN also means that somebody listens: the queue of connections is full.
   return InUse(path);
 }
 
@@ -136,8 +137,8 @@ Result<ListeningSocket> ListeningSocket::Open(const config::Listener& listener) 
   return OpenTcp(std::get<config::TcpAddress>(listener.address));
 }
 
-// Binds beside the name and moves the listening socket there: whoever finds the name can connect, and no
-// moment passes in which it looks stale.
+// Binds the socket under a temporary name, listens, and renames it. So clients that find the name can
+// connect, and the socket never looks stale to another daemon.
 Result<ListeningSocket> ListeningSocket::OpenUnix(const std::string& path, mode_t mode) {
   const std::string folder = FolderOf(path);
   const std::string fresh_path = folder + "/" + std::string(config::kNewSocketName);
@@ -146,7 +147,7 @@ Result<ListeningSocket> ListeningSocket::OpenUnix(const std::string& path, mode_
   const Result<sockaddr_un> fresh_name = UnixName(fresh_path);
   if (!fresh_name.ok()) return fresh_name.status();
 
-  const Result<SetupLock> lock = SetupLock::Take(folder);
+  const Result<SetupLock> lock = SetupLock::Acquire(folder);
   if (!lock.ok()) return lock.status();
   if (Status status = CheckReplaceable(path, *name); !status.ok()) return status;
 
@@ -154,7 +155,7 @@ Result<ListeningSocket> ListeningSocket::OpenUnix(const std::string& path, mode_
   if (fd.get() < 0) return SystemError("make a socket for", path);
   if (unlink(fresh_path.c_str()) != 0 && errno != ENOENT) return SystemError("remove", fresh_path);
 
-  // Not chmod, which follows a link that someone may put there.
+  // The mode is set by umask and not by chmod, which would follow a symlink that another user may put there.
   const mode_t mask = umask(~mode & 0777);
   const int bound = bind(fd.get(), reinterpret_cast<const sockaddr*>(&*fresh_name), sizeof(*fresh_name));
   const int bind_error = errno;
@@ -191,7 +192,8 @@ ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept
 
 void ListeningSocket::Close() {
   if (fd_ < 0) return;
-  // While this still listens no other daemon takes the name, so what is checked here is what is removed.
+  // No other daemon replaces the socket while this one still listens, so the name does not change after this
+  // check.
   struct stat found {};
   if (!path_.empty() && lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ &&
       found.st_ino == inode_) {

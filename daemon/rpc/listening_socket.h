@@ -9,9 +9,9 @@
 
 namespace tokend::rpc {
 
-// A socket that listens, alone at its address: one that is in use is an error, never shared. A unix socket
-// has its mode from the moment that its name leads to it, and takes the place of a stale one. Ends unlinked
-// and closed. One thread at a time.
+// A listening socket, the only one at its address: it is an error if another process listens there. A Unix
+// socket replaces a stale socket at its path and has its mode from the beginning. The destructor unlinks and
+// closes it. One thread at a time.
 class ListeningSocket {
  public:
   static Result<ListeningSocket> Open(const config::Listener& listener);
@@ -22,10 +22,10 @@ class ListeningSocket {
 
   int fd() const { return fd_; }
 
-  // Where it listens, with the port that it really has: "unix:///run/t.sock", "127.0.0.1:8443", "[::1]:8443".
+  // The address with the actual port: "unix:///run/t.sock", "127.0.0.1:8443" or "[::1]:8443".
   const std::string& address() const { return address_; }
 
-  // No one can connect from here on. Takes away the socket's name if that is still this socket's.
+  // Closes the socket, and unlinks its path if that still leads to this socket.
   void Close();
 
  private:
@@ -36,7 +36,7 @@ class ListeningSocket {
 
   int fd_;
   std::string address_;
-  std::string path_;  // unix only
+  std::string path_;  // of a Unix socket; empty for TCP
   dev_t device_ = 0;
   ino_t inode_ = 0;
 };

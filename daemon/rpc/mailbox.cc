@@ -26,15 +26,15 @@ Mailbox::~Mailbox() { close(descriptor_); }
 void Mailbox::Post(Task task) {
   {
     const std::lock_guard lock(mutex_);
-    if (closed_) return;  // the task ends with the lock given back
+    if (closed_) return;  // the task is destroyed after the lock is released
     tasks_.push_back(std::move(task));
-    if (tasks_.size() > 1) return;  // the first one's poster wakes the owner
+    if (tasks_.size() > 1) return;  // the poster of the first task wakes the owner
   }
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto written = write(descriptor_, &one, sizeof(one));
 }
 
-void Mailbox::Run(Task task) {
+void Mailbox::RunOrPost(Task task) {
   if (std::this_thread::get_id() == owner_) {
     task();
   } else {
@@ -51,7 +51,7 @@ void Mailbox::RunTasks(const std::function<void()>& after_each) {
     [[maybe_unused]] const auto taken = read(descriptor_, &count, sizeof(count));
   }
   for (Task& task : tasks) {
-    std::exchange(task, nullptr)();  // what it holds goes with it
+    std::exchange(task, nullptr)();  // and destroys what the task holds
     after_each();
   }
 }

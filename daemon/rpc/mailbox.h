@@ -10,29 +10,30 @@
 
 namespace tokend::rpc {
 
-// Tasks that other threads hand to a listener's thread. Thread-safe. What it has no limit for is bounded by
-// its posters: one answer for each call in flight, and the few orders of the daemon.
+// A queue of tasks that other threads give to a listener's thread, its owner. Thread-safe. The queue itself
+// has no limit. Its users bound it: there is one answer for each call in flight, and a few commands of the
+// daemon.
 class Mailbox {
  public:
   using Task = absl::AnyInvocable<void()>;
 
-  // Throws std::system_error where the process has no descriptor left.
+  // Throws std::system_error if the process has no free descriptor.
   Mailbox();
   ~Mailbox();
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
 
-  // Has the task run on the owner's thread, soon. Once closed, the task ends unrun.
+  // Queues the task for the owner's thread. After Close the task is destroyed without being run.
   void Post(Task task);
 
-  // The same, but at once where the owner's thread calls.
-  void Run(Task task);
+  // Runs the task at once if this is the owner's thread, and posts it otherwise.
+  void RunOrPost(Task task);
 
-  // The owner's thread alone.
-  void Own() { owner_ = std::this_thread::get_id(); }
-  int descriptor() const { return descriptor_; }  // readable while there are tasks
+  // Only the owner's thread may call these. BindToThisThread makes the calling thread the owner.
+  void BindToThisThread() { owner_ = std::this_thread::get_id(); }
+  int descriptor() const { return descriptor_; }  // readable while the queue has tasks
   void RunTasks(const std::function<void()>& after_each = [] {});
-  void Close();  // tasks that wait, and all later ones, end unrun
+  void Close();  // destroys the queued tasks, and all later ones, without running them
 
  private:
   const int descriptor_;

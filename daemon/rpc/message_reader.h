@@ -6,45 +6,45 @@
 
 namespace tokend::rpc {
 
-// Takes a stream's bytes apart into gRPC's length-prefixed messages. A message that is refused is refused by
-// its five-byte head, and holds no memory from then on. One thread at a time.
+// Splits the bytes of a stream into gRPC's length-prefixed messages. A message is refused as soon as its
+// five-byte prefix is complete, and takes no memory after that. One thread at a time.
 class MessageReader {
  public:
   enum class Problem {
     kNone,
     kTooLarge,    // longer than bounds::kMaxMessageBytes
-    kCompressed,  // which this server does not take; nothing was inflated
-    kBadHead,     // neither compressed nor not
+    kCompressed,  // compressed messages are not supported
+    kBadPrefix,   // the byte that says whether it is compressed is neither 0 nor 1
   };
 
-  // Takes bytes as they arrive. They are dropped once there is a problem.
+  // Adds bytes of the stream. After a problem they are discarded.
   void Append(std::string_view bytes);
 
   bool HasMessage() const;
 
-  // The next message, without its head. HasMessage must hold.
-  std::string Take();
+  // Takes out the next message, without its prefix. HasMessage() must be true.
+  std::string TakeMessage();
 
-  // Forgets what is held.
-  void Drop() { std::string().swap(buffer_); }
+  // Discards all bytes.
+  void Clear() { std::string().swap(buffer_); }
 
-  // Whether there are bytes that no whole message holds.
+  // Whether the bytes are a message that is not complete.
   bool HasPart() const { return !buffer_.empty() && !HasMessage(); }
 
-  // Whether there is anything after the first message.
+  // Whether there are bytes after the first message.
   bool HasMoreThanOne() const;
 
-  // How many bytes the message under way still needs; zero until its head is known.
-  std::size_t Missing() const;
+  // How many bytes of the next message are missing. Zero if its prefix is not complete.
+  std::size_t MissingBytes() const;
 
-  // Bytes held.
+  // How many bytes are stored.
   std::size_t size() const { return buffer_.size(); }
 
   Problem problem() const { return problem_; }
 
  private:
-  std::size_t FirstSize() const;
-  void Judge();
+  std::size_t NextSize() const;  // of the next message, with its prefix
+  void CheckPrefix();
 
   std::string buffer_;
   Problem problem_ = Problem::kNone;

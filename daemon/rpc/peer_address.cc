@@ -14,7 +14,7 @@
 namespace tokend::rpc {
 namespace {
 
-constexpr std::size_t kNetworkBytes = 8;  // of an IPv6 address: its /64
+constexpr std::size_t kNetworkBytes = 8;  // the first 64 bits of an IPv6 address are its network
 
 std::string Text(int family, const void* address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
@@ -27,7 +27,7 @@ Peer V4Peer(const void* address, in_port_t port) {
 }
 
 Peer V6Peer(const sockaddr_in6& name) {
-  // An IPv4 address that came in on an IPv6 socket stands in the last four bytes.
+  // An IPv6 socket shows an IPv4 client as ::ffff:a.b.c.d: its last four bytes are the IPv4 address.
   if (IN6_IS_ADDR_V4MAPPED(&name.sin6_addr)) return V4Peer(&name.sin6_addr.s6_addr[12], name.sin6_port);
   in6_addr network = name.sin6_addr;
   std::memset(&network.s6_addr[kNetworkBytes], 0, sizeof(network) - kNetworkBytes);

@@ -5,7 +5,7 @@
 
 namespace tokend::rpc {
 
-// Who has connected to a socket that was accepted, by the kernel's word. An error: the connection is gone.
+// Asks the kernel who has connected to an accepted socket. Fails if the connection is closed already.
 Result<Peer> PeerOf(int socket);
 
 }  // namespace tokend::rpc

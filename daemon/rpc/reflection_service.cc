@@ -12,7 +12,7 @@
 
 #include "daemon/base/form.h"
 #include "daemon/base/methods.h"
-#include "daemon/rpc/framed.h"
+#include "daemon/rpc/encode_message.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "grpc/reflection/v1alpha/reflection.pb.h"
@@ -72,62 +72,63 @@ void Answer(const api::ServerReflectionRequest& request, api::ServerReflectionRe
   }
 }
 
-// A stream of questions, each answered as it comes. Its place among the calls in flight is given back once
-// its caller is let in: a client may keep the stream open and idle.
-class ReflectionCall final : public CallerCall {
+// A stream of requests, each answered when it arrives. The first one, or the end of the stream, starts
+// authentication; further requests wait for it. Then the call leaves the in-flight limit, since a client may
+// keep the stream open and idle.
+class ReflectionCall final : public AuthenticatedCall {
  public:
-  ReflectionCall(const CallServices& services, Exchange& exchange) : CallerCall(services, exchange, "") {}
+  ReflectionCall(const CallServices& services, ServerCall& server_call)
+      : AuthenticatedCall(services, server_call, "") {}
 
-  bool IsReady() const override { return admission_ != Admission::kAsked; }
+  bool IsReady() const override { return stage_ != Stage::kAuthenticating; }
 
   void OnMessage(std::string message) override {
-    if (admission_ == Admission::kAdmitted) return Reply(message);
+    if (stage_ == Stage::kServing) return Reply(message);
     first_ = std::move(message);
-    Ask();
+    Authenticate();
   }
 
   void OnRequestEnd() override {
-    if (admission_ == Admission::kAdmitted) return Succeed();
-    Ask();
+    if (stage_ == Stage::kServing) return Succeed();
+    Authenticate();
   }
 
  private:
-  void Ask() {
-    admission_ = Admission::kAsked;
-    Admit(MakeUuid());
+  void Authenticate() {
+    stage_ = Stage::kAuthenticating;
+    AuthenticateAndServe(MakeUuid());
   }
 
   void Serve(const Caller& /*caller*/) override {
-    GiveBackPlace();
-    admission_ = Admission::kAdmitted;
-    if (exchange() == nullptr) return;
-    if (!first_) return Succeed();
-    Reply(*first_);
-    if (exchange() != nullptr) exchange()->Resume();
+    ReleasePlace();
+    stage_ = Stage::kServing;
+    // No limit counts this message from here on, so it must not live as long as the stream.
+    const std::optional<std::string> first = std::exchange(first_, std::nullopt);
+    if (server_call() == nullptr) return;
+    if (!first) return Succeed();
+    Reply(*first);
+    if (server_call() != nullptr) server_call()->Resume();
   }
 
   void Reply(const std::string& message) {
     api::ServerReflectionRequest request;
     if (!request.ParseFromString(message)) {
-      return Fail(
-          {.reason = Reason::kInvalidRequest, .fields = {{"message", "must be a ServerReflectionRequest"}}});
+      return Fail(UnreadableMessage("grpc.reflection.v1.ServerReflectionRequest"));
     }
     api::ServerReflectionResponse response;
     Answer(request, response);
-    exchange()->Send(Framed(response));
+    server_call()->Send(EncodeMessage(response));
   }
 
-  std::optional<std::string> first_;  // message; nothing: the request ended without one
-  enum class Admission { kNone, kAsked, kAdmitted } admission_ = Admission::kNone;
+  std::optional<std::string> first_;  // the first message, until it is answered
+  enum class Stage { kNew, kAuthenticating, kServing } stage_ = Stage::kNew;
 };
 
 }  // namespace
 
 void AddReflectionService(const CallServices& services, Routes& routes) {
   for (const Method* method : {&kReflection, &kReflectionAlpha}) {
-    routes.AddForCallers(*method, [&services](Exchange& exchange) {
-      return std::make_shared<ReflectionCall>(services, exchange);
-    });
+    routes.AddForCallers(*method, MakerOf<ReflectionCall>(services));
   }
 }
 

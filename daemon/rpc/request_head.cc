@@ -6,7 +6,7 @@
 namespace tokend::rpc {
 namespace {
 
-constexpr std::size_t kFieldOverhead = 32;
+constexpr std::size_t kFieldOverhead = 32;  // bytes that each header counts in addition (RFC 9113, 6.5.2)
 
 }  // namespace
 
@@ -41,12 +41,12 @@ std::size_t RequestHead::HeldBytes() const {
   return held;
 }
 
-void RequestHead::Drop() {
+void RequestHead::ReleaseTexts() {
   for (std::string* const text : {&method, &path, &content_type}) std::string().swap(*text);
   std::vector<Secret>().swap(authorization);
 }
 
-std::optional<Failure> RequestHead::Judge() const {
+std::optional<Failure> RequestHead::Validate() const {
   Failure failure{Reason::kInvalidRequest};
   if (has_bad_timeout) {
     failure.fields.push_back({"grpc-timeout", "must be 1 to 8 digits and one of H, M, S, m, u, n"});

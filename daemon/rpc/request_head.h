@@ -12,32 +12,33 @@
 
 namespace tokend::rpc {
 
-// What of a request's header block is used. Other metadata is counted and dropped.
+// The parts of a request's header block that are used. Other metadata is counted and discarded.
 struct RequestHead {
   std::string method;  // ":method"
   std::string path;    // ":path"
   std::string content_type;
   std::optional<std::chrono::nanoseconds> timeout;  // "grpc-timeout"
   bool has_bad_timeout = false;
-  std::vector<Secret> authorization;  // each value, as sent
-  bool has_bad_binary = false;        // a "-bin" header that is no base64
-  std::size_t bytes = 0;  // of the block, as SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2)
+  std::vector<Secret> authorization;  // all values, as sent
+  bool has_bad_binary = false;        // a "-bin" header is not valid base64
+  std::size_t bytes = 0;  // the block's size by the rule of SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113, 6.5.2)
 
-  // Takes one header. Past bounds::kMaxMetadataBytes it only counts.
+  // Adds one header. Beyond bounds::kMaxMetadataBytes it only counts.
   void Add(std::string_view name, std::string_view value);
 
-  // Counts a header that nobody uses.
+  // Counts a header and discards it.
   void Count(std::string_view name, std::string_view value);
 
   bool IsTooLarge() const;
 
-  // What the texts take.
+  // The memory of the texts.
   std::size_t HeldBytes() const;
-  // Forgets the texts.
-  void Drop();
+  // Frees the texts.
+  void ReleaseTexts();
 
-  // Why the metadata is not well-formed, each key once; nothing: it is.
-  std::optional<Failure> Judge() const;
+  // The failure of a call whose metadata is malformed, with one violation for each key; nothing if it is
+  // well-formed.
+  std::optional<Failure> Validate() const;
 };
 
 }  // namespace tokend::rpc

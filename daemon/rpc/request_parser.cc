@@ -9,7 +9,8 @@
 namespace tokend::rpc {
 namespace {
 
-constexpr char kResourceNameForm[] = "must be 24 hex digits, or a slug of 3 to 128 of [A-Za-z0-9-]";
+constexpr char kResourceNameForm[] =
+    "must be 24 hex digits, or a slug of 3 to 128 characters of [A-Za-z0-9-]";
 
 using Violations = std::vector<FieldViolation>;
 
@@ -22,9 +23,9 @@ void CheckScopes(const v1::CreateTokenRequest& message, Violations& violations) 
   for (auto scope = scopes.begin(); scope != scopes.end(); ++scope) {
     const std::string field = absl::StrCat("scopes[", scope - scopes.begin(), "]");
     if (!IsScope(*scope)) {
-      violations.push_back({field, "must be 1 to 64 of [A-Za-z0-9._:-]"});
+      violations.push_back({field, "must be 1 to 64 characters of [A-Za-z0-9._:-]"});
     } else if (std::find(scopes.begin(), scope, *scope) != scope) {
-      violations.push_back({field, "must not repeat a scope before it"});
+      violations.push_back({field, "must not repeat an earlier scope"});
     }
   }
 }

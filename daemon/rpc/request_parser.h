@@ -15,19 +15,19 @@ struct RequestId {
   RequestIdOrigin origin = RequestIdOrigin::kDaemon;
 };
 
-// Makes a TokenRequest of what a caller sent, or says of each field that is wrong what would be right. The
-// only way from the one to the other. Any thread.
+// Turns a CreateTokenRequest into a TokenRequest, or into a failure that tells for each invalid field what it
+// must be. Only this class can make a TokenRequest. Any thread.
 class RequestParser {
  public:
-  // What the call is to be known by, well-formed or not: the caller's request_id, or a new one where that is
-  // no UUID.
+  // The id of the call in records: the caller's request_id, or a new one if that is not a UUID.
   static RequestId IdOf(const v1::CreateTokenRequest& message);
 
-  // A request that names no organization means the default one; empty: there is none.
+  // A request that names no organization gets the default one. If `default_organization` is empty, it must
+  // name one.
   static std::variant<TokenRequest, Failure> Parse(const v1::CreateTokenRequest& message, const RequestId& id,
                                                    const std::string& default_organization);
 
-  // Of bytes that are no CreateTokenRequest.
+  // The failure of a call whose message is not a CreateTokenRequest.
   static Failure Unreadable();
 };
 

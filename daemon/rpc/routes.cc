@@ -3,19 +3,20 @@
 #include <cassert>
 #include <utility>
 
-#include "daemon/rpc/caller_call.h"
+#include "daemon/rpc/authenticated_call.h"
 
 namespace tokend::rpc {
 
-void Routes::Add(const Method& method, std::function<std::shared_ptr<CallHandler>(Exchange&)> begin) {
+void Routes::Add(const Method& method,
+                 std::function<std::shared_ptr<CallHandler>(ServerCall&)> make_handler) {
   assert(method.access == Method::Access::kAnyone && Find(method.path) == nullptr);
-  routes_.push_back({&method, std::move(begin)});
+  routes_.push_back({&method, std::move(make_handler)});
 }
 
 void Routes::AddForCallers(const Method& method,
-                           std::function<std::shared_ptr<CallerCall>(Exchange&)> begin) {
+                           std::function<std::shared_ptr<AuthenticatedCall>(ServerCall&)> make_handler) {
   assert(method.access == Method::Access::kCaller && Find(method.path) == nullptr);
-  routes_.push_back({&method, std::move(begin)});
+  routes_.push_back({&method, std::move(make_handler)});
 }
 
 const Routes::Route* Routes::Find(std::string_view path) const {

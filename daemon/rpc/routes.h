@@ -10,23 +10,30 @@
 
 namespace tokend::rpc {
 
-class CallerCall;
+class AuthenticatedCall;
 
-// Which handler the calls of each method get, at one listener. Built before the listener runs, then
+// A function that makes handlers of this type. `context` must outlive them.
+template <class Handler, class Context>
+auto MakerOf(Context& context) {
+  return [&context](ServerCall& server_call) { return std::make_shared<Handler>(context, server_call); };
+}
+
+// Maps the methods that one listener serves to their handlers. Filled before the listener runs, then
 // immutable.
 class Routes {
  public:
   struct Route {
     const Method* method;
-    std::function<std::shared_ptr<CallHandler>(Exchange&)> begin;
+    std::function<std::shared_ptr<CallHandler>(ServerCall&)> make_handler;
   };
 
-  // For a method that answers anyone.
-  void Add(const Method& method, std::function<std::shared_ptr<CallHandler>(Exchange&)> begin);
-  // For a method that asks for a caller: its handler is one that asks.
-  void AddForCallers(const Method& method, std::function<std::shared_ptr<CallerCall>(Exchange&)> begin);
+  // Adds a method that needs no caller (Access::kAnyone).
+  void Add(const Method& method, std::function<std::shared_ptr<CallHandler>(ServerCall&)> make_handler);
+  // Adds a method that needs a caller (Access::kCaller). Its handler must be an AuthenticatedCall.
+  void AddForCallers(const Method& method,
+                     std::function<std::shared_ptr<AuthenticatedCall>(ServerCall&)> make_handler);
 
-  // Null: no method has this path.
+  // The route of a path; null if no method has it.
   const Route* Find(std::string_view path) const;
 
  private:

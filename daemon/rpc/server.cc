@@ -18,10 +18,10 @@
 namespace tokend::rpc {
 namespace {
 
-// How often a drain looks whether connections are left.
-constexpr std::chrono::milliseconds kDrainLook{5};
+// How often WaitDrained checks whether connections are left.
+constexpr std::chrono::milliseconds kDrainPollInterval{5};
 
-Shares::Policy PolicyOf(const EdgeSettings& settings) {
+Shares::Policy PolicyOf(const ServerSettings& settings) {
   return settings.one_caller ? Shares::Policy::kOneHolder : Shares::Policy::kShared;
 }
 
@@ -38,7 +38,7 @@ std::size_t MaxConnections(std::size_t listeners) {
   return std::clamp<std::size_t>(files.rlim_cur / 2 / listeners, 1, bounds::kMaxConnections);
 }
 
-Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, const EdgeSettings& settings,
+Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, const ServerSettings& settings,
                                               issue::Issuer& issuer, const issue::CurrentConfig& current,
                                               telemetry::Metrics& metrics, const bounds::Times& times) {
   std::unique_ptr<Server> server(new Server(settings, metrics, times));
@@ -46,14 +46,14 @@ Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, cons
   return server;
 }
 
-Server::Server(const EdgeSettings& settings, telemetry::Metrics& metrics, const bounds::Times& times)
+Server::Server(const ServerSettings& settings, telemetry::Metrics& metrics, const bounds::Times& times)
     : metrics_(metrics),
       times_(times),
       in_flight_(std::make_shared<InFlightLimit>(settings.max_in_flight, PolicyOf(settings), metrics)) {}
 
 Server::~Server() { Stop(std::chrono::milliseconds(0)); }
 
-Status Server::Listen(const config::Config& config, const EdgeSettings& settings, issue::Issuer& issuer,
+Status Server::Listen(const config::Config& config, const ServerSettings& settings, issue::Issuer& issuer,
                       const issue::CurrentConfig& current) {
   const auto add_routes = [](const CallServices& services, Routes& routes) {
     AddTokenService(services, routes);
@@ -63,7 +63,7 @@ Status Server::Listen(const config::Config& config, const EdgeSettings& settings
     const config::Listener& listener = config.listeners[i];
     Result<ListeningSocket> socket = ListeningSocket::Open(listener);
     if (!socket.ok()) return OfListener(listener.name, socket.status());
-    const EdgeSettings::Listener& its = settings.listeners[i];
+    const ServerSettings::Listener& its = settings.listeners[i];
     const Reloadable& current_settings = reloadable_.emplace_back(
         Reloadable{std::make_shared<CurrentAuthenticator>(its.authenticator),
                    its.tls ? std::make_shared<Current<TlsContext>>(its.tls) : nullptr});
@@ -74,7 +74,7 @@ Status Server::Listen(const config::Config& config, const EdgeSettings& settings
       listeners_.push_back(std::make_unique<Listener>(*std::move(socket), services, current_settings.tls,
                                                       options, metrics_, add_routes));
     } catch (const std::system_error&) {
-      return OfListener(listener.name, absl::ResourceExhaustedError("there is no descriptor for it"));
+      return OfListener(listener.name, absl::ResourceExhaustedError("there is no free file descriptor"));
     }
   }
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
@@ -88,7 +88,7 @@ Status Server::Listen(const config::Config& config, const EdgeSettings& settings
   return absl::OkStatus();
 }
 
-void Server::Use(const EdgeSettings& settings) {
+void Server::Apply(const ServerSettings& settings) {
   in_flight_->Resize(settings.max_in_flight, PolicyOf(settings));
   for (std::size_t i = 0; i < reloadable_.size(); ++i) {
     reloadable_[i].authenticator->Set(settings.listeners[i].authenticator);
@@ -114,7 +114,7 @@ bool Server::WaitDrained(std::chrono::steady_clock::time_point deadline) {
   };
   while (!drained()) {
     if (std::chrono::steady_clock::now() >= deadline) return false;
-    std::this_thread::sleep_for(kDrainLook);
+    std::this_thread::sleep_for(kDrainPollInterval);
   }
   return WaitIdle(deadline);
 }

@@ -10,67 +10,68 @@
 #include "daemon/config/config.h"
 #include "daemon/issue/config_snapshot.h"
 #include "daemon/issue/issuer.h"
-#include "daemon/rpc/edge_settings.h"
 #include "daemon/rpc/health_service.h"
 #include "daemon/rpc/in_flight_limit.h"
 #include "daemon/rpc/listener.h"
+#include "daemon/rpc/server_settings.h"
 #include "daemon/telemetry/metrics.h"
 
 namespace tokend::rpc {
 
-// How many connections each of so many listeners may have: together at most half of the descriptors of this
-// process, as the audit log and the upstream need some.
+// The maximum of connections of each listener. All listeners together may use half of the process's
+// descriptors, since the audit log and the upstream need some.
 std::size_t MaxConnections(std::size_t listeners);
 
-// The daemon's side of gRPC: every listener, and the calls that come in on them. Its functions are for one
-// thread at a time.
+// The daemon's gRPC server: all listeners and what they share. One thread at a time.
 class Server {
  public:
-  // Listens, and logs each "listening" address; health says NOT_SERVING. All that is referred to must outlive
-  // this, and the metrics also every reply that the issuer owes.
-  static Result<std::unique_ptr<Server>> Start(const config::Config& config, const EdgeSettings& settings,
+  // Starts all listeners and logs their addresses. Health checks get NOT_SERVING until SetServing. All
+  // references must outlive this; the metrics must outlive every answer of the issuer.
+  static Result<std::unique_ptr<Server>> Start(const config::Config& config, const ServerSettings& settings,
                                                issue::Issuer& issuer, const issue::CurrentConfig& current,
                                                telemetry::Metrics& metrics, const bounds::Times& times = {});
-  // Stops without grace.
+  // Stops at once.
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // From here on new handshakes and new calls go by these, which are of the same listeners.
-  void Use(const EdgeSettings& settings);
+  // New handshakes and new calls use these settings from now on. They must be for the same listeners.
+  void Apply(const ServerSettings& settings);
 
-  // What health says; after Drain it stays NOT_SERVING.
+  // Sets the answer of health checks. After Drain it stays NOT_SERVING.
   void SetServing(Serving serving);
 
-  // Closes and unlinks the listeners. Clients are told to begin no more calls; those that come nevertheless
-  // get SHUTTING_DOWN, those in flight go on. Connections close once they have none.
+  // Closes and unlinks the listening sockets and asks clients, by GOAWAY, to begin no more calls. Later calls
+  // get SHUTTING_DOWN. Calls in flight continue. A connection closes when it has no more calls.
   void Drain();
 
-  // Calls whose reply has not come, whether or not their clients still wait.
+  // How many calls wait for their answer, including those whose clients have gone.
   std::size_t calls_in_flight() const { return in_flight_->calls_in_flight(); }
 
-  // Whether no call was in flight by the deadline.
+  // Waits until no call is in flight. False if the deadline passes first.
   bool WaitIdle(std::chrono::steady_clock::time_point deadline) { return in_flight_->WaitIdle(deadline); }
 
-  // After Drain: whether no call was in flight and no connection open by the deadline.
+  // After Drain: waits until no call is in flight and no connection is open. False if the deadline passes
+  // first.
   bool WaitDrained(std::chrono::steady_clock::time_point deadline);
 
-  // Drains, ends the calls that still run, each with a status, and closes all connections within `grace`.
+  // Closes the listening sockets, ends all calls, each with a status, and closes all connections within
+  // `grace`.
   void Stop(std::chrono::milliseconds grace);
 
-  // Where it listens, in the order of the configuration, with real ports.
+  // The addresses of the listeners, with their actual ports, in the order of the configuration.
   std::vector<std::string> addresses() const;
 
  private:
-  // What a reload replaces, of one listener.
+  // The parts of one listener that a reload replaces.
   struct Reloadable {
     std::shared_ptr<CurrentAuthenticator> authenticator;
-    std::shared_ptr<Current<TlsContext>> tls;  // null: none
+    std::shared_ptr<Current<TlsContext>> tls;  // null: plaintext
   };
 
-  Server(const EdgeSettings& settings, telemetry::Metrics& metrics, const bounds::Times& times);
+  Server(const ServerSettings& settings, telemetry::Metrics& metrics, const bounds::Times& times);
 
-  Status Listen(const config::Config& config, const EdgeSettings& settings, issue::Issuer& issuer,
+  Status Listen(const config::Config& config, const ServerSettings& settings, issue::Issuer& issuer,
                 const issue::CurrentConfig& current);
 
   telemetry::Metrics& metrics_;

@@ -4,28 +4,30 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <initializer_list>
 #include <new>
 #include <utility>
 
 #include "daemon/base/wiping_memory.h"
-#include "daemon/rpc/frame_head.h"
+#include "daemon/rpc/message_prefix.h"
 #include "daemon/rpc/wire_text.h"
 
 namespace tokend::rpc {
 namespace {
 
-// As much as is written at once.
+// How much Produce makes at once.
 constexpr std::size_t kProduceBytes = std::size_t{48} * 1024;
 
-// What nghttp2 bounds by itself.
-constexpr std::size_t kMaxContinuations = 8;  // of a header block
-constexpr std::size_t kMaxQueuedAcks = 256;   // of pings and settings, that the client does not read
-constexpr std::size_t kMaxSettings = 32;      // of one SETTINGS frame
-constexpr std::size_t kFrameHeader = 9;       // bytes before each frame (RFC 9113, 4.1)
+// Limits that nghttp2 enforces.
+constexpr std::size_t kMaxContinuations = 8;  // CONTINUATION frames of a header block
+constexpr std::size_t kMaxQueuedAcks =
+    256;  // acknowledgements of PING and SETTINGS that the client has not read
+constexpr std::size_t kMaxSettings = 32;  // entries of a SETTINGS frame
+constexpr std::size_t kFrameHeader = 9;   // the size of a frame's header (RFC 9113, 4.1)
 
-// nghttp2's own limiter of resets is set out of the way. It counts resets of streams that are finished, which
-// libcurl sends after each answer, and it is off while a GOAWAY waits. FloodGuard counts them instead.
+// FloodGuard limits resets instead of nghttp2. nghttp2 also counts resets of finished streams, which libcurl
+// sends after each answer, and stops counting while a GOAWAY is queued.
 constexpr std::uint64_t kNoLimit = 1'000'000'000;
 
 template <class T, void (*Delete)(T*)>
@@ -46,7 +48,7 @@ Option MakeOption() {
   return Option(option);
 }
 
-// Header blocks hold callers' tokens.
+// nghttp2's memory is wiped because header blocks contain callers' tokens.
 nghttp2_mem* WipingMemory() {
   static nghttp2_mem memory = {
       nullptr,
@@ -62,10 +64,9 @@ std::string_view View(const std::uint8_t* bytes, std::size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
 }
 
-// How many headers an answer can end with.
 constexpr std::size_t kMaxTrailers = 4;
 
-// nghttp2 copies both.
+// nghttp2 copies the name and the value.
 nghttp2_nv Header(std::string_view name, std::string_view value, std::uint8_t flags = NGHTTP2_NV_FLAG_NONE) {
   return {const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(name.data())),
           const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(value.data())), name.size(),
@@ -96,7 +97,7 @@ class Trailers {
     headers_.reserve(kMaxTrailers);
     headers_.push_back(Header("grpc-status", code_));
     if (!message_.empty()) headers_.push_back(Header("grpc-message", message_));
-    // Every error has details of its own: not worth a place in the compression's table.
+    // The details differ for every error, so they are kept out of HPACK's table.
     if (!details_.empty()) {
       headers_.push_back(Header("grpc-status-details-bin", details_, NGHTTP2_NV_FLAG_NO_INDEX));
     }
@@ -116,8 +117,8 @@ class Trailers {
 
 }  // namespace
 
-// What nghttp2 calls. None of these ends the session, and the owner is told what a frame has brought once
-// nghttp2 is done with it.
+// The callbacks of nghttp2. They only record what has happened: the owner is notified after nghttp2 has
+// returned.
 struct Session::Callbacks {
   static Session& Of(void* session) { return *static_cast<Session*>(session); }
 
@@ -125,22 +126,22 @@ struct Session::Callbacks {
     Session& self = Of(data);
     const std::size_t size = kFrameHeader + head->length;
     switch (head->type) {
-      case NGHTTP2_HEADERS:  // told by OnBeginHeaders, unless it is ignored
+      case NGHTTP2_HEADERS:  // OnBeginHeaders counts it, unless nghttp2 ignores it
         break;
       case NGHTTP2_CONTINUATION:
-        if (head->stream_id == self.head_stream_) self.guard_.SawFrame(size);
+        if (head->stream_id == self.head_stream_) self.guard_.CountFrame(size);
         break;
       case NGHTTP2_DATA:
-        self.guard_.SawFrame(size);
+        self.guard_.CountFrame(size);
         if (head->length > 0) {
-          self.guard_.SawCall();
+          self.guard_.CountCallFrame();
         } else {
-          self.guard_.SawControlFrame(self.now_);
+          self.guard_.CountControlFrame(self.now_);
         }
         break;
       default:
-        self.guard_.SawFrame(size);
-        self.guard_.SawControlFrame(self.now_);
+        self.guard_.CountFrame(size);
+        self.guard_.CountControlFrame(self.now_);
     }
     return 0;
   }
@@ -162,9 +163,9 @@ struct Session::Callbacks {
   }
 
   static int OnInvalidFrame(nghttp2_session*, const nghttp2_frame*, int error, void* data) {
-    // A stream past the maximum, which is never opened and so never closed.
+    // A stream beyond the maximum is never opened, so OnStreamClose is not called for it.
     Session& self = Of(data);
-    if (error == NGHTTP2_ERR_REFUSED_STREAM) self.guard_.SawReset(self.now_);
+    if (error == NGHTTP2_ERR_REFUSED_STREAM) self.guard_.CountReset(self.now_);
     return 0;
   }
 
@@ -218,8 +219,8 @@ Session::Session(Owner& owner, TimePoint now) : owner_(owner), now_(now) {
   if (nghttp2_session_server_new3(&session_, callbacks.get(), this, option.get(), WipingMemory()) != 0) {
     throw std::bad_alloc();
   }
-  // 64 KiB of headers are announced though a call is refused past 16 KiB: grpc-go would otherwise refuse it
-  // in words of its own.
+  // The announced limit of header bytes is higher than kMaxMetadataBytes. Otherwise grpc-go would refuse
+  // large metadata itself, and the caller would not get our error.
   const std::array<nghttp2_settings_entry, 4> settings = {{
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, bounds::kMaxStreams},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, bounds::kMaxHeaderBlockBytes},
@@ -228,24 +229,24 @@ Session::Session(Owner& owner, TimePoint now) : owner_(owner), now_(now) {
   }};
   nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings.data(), settings.size());
   nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, bounds::kConnectionWindow);
-  guard_.SawFrame(NGHTTP2_CLIENT_MAGIC_LEN);
+  guard_.CountFrame(NGHTTP2_CLIENT_MAGIC_LEN);
 }
 
 Session::~Session() { nghttp2_session_del(session_); }
 
 void Session::Receive(std::string_view bytes, TimePoint now) {
   now_ = now;
-  const std::size_t dropped = idle_resets_.Filter(bytes, [this](std::string_view passed) { Take(passed); });
-  for (std::size_t i = 0; i < dropped; ++i) guard_.SawControlFrame(now);
-  TellEnds();  // their places may be needed
-  TellProgress();
+  const std::size_t dropped = idle_resets_.Filter(bytes, [this](std::string_view passed) { Parse(passed); });
+  for (std::size_t i = 0; i < dropped; ++i) guard_.CountControlFrame(now);
+  NotifyEnds();  // first, since the new calls may need their places
+  NotifyProgress();
 }
 
-void Session::Take(std::string_view bytes) {
+void Session::Parse(std::string_view bytes) {
   if (fault_) return;
   const ssize_t taken =
       nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-  guard_.Fed(bytes.size(), now_);
+  guard_.CountInput(bytes.size(), now_);
   if (taken == NGHTTP2_ERR_FLOODED) return Fail(CloseCause::kControlFrames);
   if (taken == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) return Fail(CloseCause::kHeaderBlock);
   if (taken < 0) Fail(CloseCause::kProtocol);
@@ -263,20 +264,20 @@ void Session::Produce(WipedBytes& out, TimePoint now) {
       if (size <= 0) break;
       out.insert(out.end(), bytes, bytes + size);
     }
-    if (cut_off_.empty()) break;
-    EndCutOff();
+    if (answered_early_.empty()) break;
+    ResetAnsweredEarly();
   }
   out_ = nullptr;
-  TellEnds();
+  NotifyEnds();
 }
 
-void Session::TellProgress() {
+void Session::NotifyProgress() {
   for (const StreamId id : std::exchange(progressed_, {})) {
     if (Stream* const stream = Find(id)) owner_.OnProgress(*stream);
   }
 }
 
-void Session::TellEnds() {
+void Session::NotifyEnds() {
   for (const std::unique_ptr<Stream>& stream : std::exchange(closed_, {})) owner_.OnEnd(*stream);
 }
 
@@ -310,10 +311,10 @@ void Session::Fail(CloseCause cause) {
 
 void Session::OnHead(const nghttp2_frame& frame) {
   head_stream_ = frame.hd.stream_id;
-  guard_.SawFrame(kFrameHeader + frame.hd.length);
-  guard_.SawCall();
+  guard_.CountFrame(kFrameHeader + frame.hd.length);
+  guard_.CountCallFrame();
   if (frame.headers.cat != NGHTTP2_HCAT_REQUEST) return;
-  if (head_stream_ > last_served_) {  // the GOAWAY that says so is on its way
+  if (head_stream_ > last_accepted_) {  // the client has not read our GOAWAY yet
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, head_stream_, NGHTTP2_REFUSED_STREAM);
     return;
   }
@@ -327,13 +328,14 @@ int Session::OnHeader(const nghttp2_frame& frame, std::string_view name, std::st
   if (stream == nullptr) return 0;
   if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
     stream->head_.Add(name, value);
-    CountHeld(*stream);
+    UpdateHeldBytes(*stream);
   } else {
     stream->head_.Count(name, value);
   }
   if (stream->head_.bytes <= bounds::kMaxHeaderBlockBytes) return 0;
   Fail(CloseCause::kHeaderBlock);
-  return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // the rest of the block is read, and told to nobody
+  return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // nghttp2 decodes the rest of the block without calling this
+                                                 // again
 }
 
 void Session::OnFrame(const nghttp2_frame& frame) {
@@ -346,14 +348,14 @@ void Session::OnFrame(const nghttp2_frame& frame) {
       if (acknowledges) ++answered_pings_;
       return;
     case NGHTTP2_GOAWAY:
-      client_leaves_ = true;
+      client_sent_goaway_ = true;
       return;
     case NGHTTP2_HEADERS:
       head_stream_ = 0;
-      guard_.SawPadding(frame.headers.padlen, now_);
+      guard_.CountPadding(frame.headers.padlen, now_);
       break;
     case NGHTTP2_DATA:
-      guard_.SawPadding(frame.data.padlen, now_);
+      guard_.CountPadding(frame.data.padlen, now_);
       break;
     default:
       return;
@@ -363,7 +365,7 @@ void Session::OnFrame(const nghttp2_frame& frame) {
   if (frame.hd.type == NGHTTP2_HEADERS) stream->has_head_ = true;
   if (frame.hd.type == NGHTTP2_DATA) stream->window_ -= static_cast<std::int64_t>(frame.data.padlen);
   if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) stream->has_ended_ = true;
-  Progressed(*stream);
+  QueueProgress(*stream);
 }
 
 void Session::OnData(StreamId id, std::string_view bytes) {
@@ -373,70 +375,84 @@ void Session::OnData(StreamId id, std::string_view bytes) {
   stream->window_ -= static_cast<std::int64_t>(bytes.size());
   if (stream->finished_) return;
   stream->messages_.Append(bytes);
-  CountHeld(*stream);
-  WantWindow(*stream);
-  Progressed(*stream);
+  UpdateHeldBytes(*stream);
+  RequestWindow(*stream);
+  QueueProgress(*stream);
 }
 
 void Session::OnClose(StreamId id) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return;
   Stream& stream = *found->second;
+  CheckInvariants(stream);
   held_bytes_ -= stream.held_bytes_;
   queued_answer_bytes_ -= stream.queued_bytes_;
-  ReturnWindow(stream);
+  ReleaseWindow(stream);
   if (stream.window_wanted_ != 0) std::erase(window_queue_, id);
-  if (!stream.end_sent_ && !stream.IsOverdue(now_)) guard_.SawReset(now_);
-  if (!stream.has_ended_ && stream.window_ > 0) guard_.Expect(static_cast<std::size_t>(stream.window_));
+  if (!stream.end_sent_ && !stream.IsOverdue(now_)) guard_.CountReset(now_);
+  if (!stream.has_ended_ && stream.window_ > 0) guard_.AllowIgnored(static_cast<std::size_t>(stream.window_));
   closed_.push_back(std::move(found->second));
   streams_.erase(found);
 }
 
-void Session::Progressed(Stream& stream) {
+void Session::QueueProgress(Stream& stream) {
   if (progressed_.empty() || progressed_.back() != stream.id_) progressed_.push_back(stream.id_);
 }
 
 std::string Session::TakeMessage(Stream& stream) {
-  std::string message = stream.messages_.Take();
-  CountHeld(stream);
-  ReturnWindow(stream);
+  std::string message = stream.messages_.TakeMessage();
+  UpdateHeldBytes(stream);
+  ReleaseWindow(stream);
   return message;
 }
 
-void Session::DropHead(Stream& stream) {
-  stream.head_.Drop();
-  CountHeld(stream);
+void Session::ReleaseHead(Stream& stream) {
+  stream.head_.ReleaseTexts();
+  UpdateHeldBytes(stream);
 }
 
-void Session::DropRequest(Stream& stream) {
-  stream.messages_.Drop();
-  DropHead(stream);
+void Session::ReleaseRequest(Stream& stream) {
+  stream.messages_.Clear();
+  ReleaseHead(stream);
 }
 
-void Session::CountHeld(Stream& stream) {
-  const std::size_t before = stream.held_bytes_;
+void Session::UpdateHeldBytes(Stream& stream) {
+  CheckInvariants(stream);
+  held_bytes_ -= stream.held_bytes_;
   stream.held_bytes_ = stream.head_.HeldBytes() + stream.messages_.size();
-  held_bytes_ += stream.held_bytes_ - before;
+  held_bytes_ += stream.held_bytes_;
   if (held_bytes_ > bounds::kMaxHeldRequestBytes) Fail(CloseCause::kHeldRequests);
 }
 
-// Flow control. A message that the stream's window does not hold gets all that it needs from the pool, in
-// order of arrival; the pool gets it back with the message's end. A client that had not read our SETTINGS may
-// have sent more than the window, which is then below zero.
+// The sums over all streams include this stream, and a stream's part of the pool is missing in the pool.
+void Session::CheckInvariants([[maybe_unused]] const Stream& stream) const {
+  assert(stream.held_bytes_ <= held_bytes_);
+  assert(stream.queued_bytes_ <= queued_answer_bytes_);
+  assert(stream.window_granted_ + window_pool_ <= bounds::kWindowPool);
+  assert(!stream.end_sent_ || stream.finished_);
+}
+
+// Flow control (session.h). The window of a stream is negative if the client has sent more than
+// bounds::kStreamWindow before it read our SETTINGS: until then it may use HTTP/2's default of 64 KiB. It
+// then needs more than the missing bytes, so the pool has room for two messages. Padding lowers `window_`
+// too, although nghttp2 reopens the window for it, so `window_` can be too low, and never too high.
 static_assert(bounds::kWindowPool >= 2 * bounds::kMaxMessageBytes);
 
-void Session::WantWindow(Stream& stream) {
-  const auto missing = static_cast<std::int64_t>(stream.messages_.Missing());
+void Session::RequestWindow(Stream& stream) {
+  const auto missing = static_cast<std::int64_t>(stream.messages_.MissingBytes());
   if (missing <= 0 || missing <= stream.window_ || stream.window_wanted_ != 0) return;
-  stream.window_wanted_ = static_cast<std::size_t>(missing - stream.window_);
+  stream.window_wanted_ = std::min(static_cast<std::size_t>(missing - stream.window_), bounds::kWindowPool);
   window_queue_.push_back(stream.id_);
 }
 
 void Session::GrantWindows() {
   std::size_t granted = 0;
   for (; granted < window_queue_.size(); ++granted) {
-    Stream& stream = *Find(window_queue_[granted]);
+    Stream* const waiting = Find(window_queue_[granted]);
+    assert(waiting != nullptr);  // OnClose removes closed streams from the queue
+    Stream& stream = *waiting;
     const std::size_t wanted = stream.window_wanted_;
+    assert(wanted > 0 && wanted <= bounds::kWindowPool);
     if (wanted > window_pool_) break;
     window_pool_ -= wanted;
     stream.window_granted_ += wanted;
@@ -447,20 +463,20 @@ void Session::GrantWindows() {
   window_queue_.erase(window_queue_.begin(), window_queue_.begin() + static_cast<std::ptrdiff_t>(granted));
 }
 
-void Session::ReturnWindow(Stream& stream) { window_pool_ += std::exchange(stream.window_granted_, 0); }
+void Session::ReleaseWindow(Stream& stream) { window_pool_ += std::exchange(stream.window_granted_, 0); }
 
-void Session::ReopenWindow(Stream& stream) {
-  const std::int64_t closed = bounds::kStreamWindow - stream.window_;
-  if (closed <= 0) return;
-  stream.window_ += closed;
-  nghttp2_submit_window_update(session_, NGHTTP2_FLAG_NONE, stream.id_, static_cast<std::int32_t>(closed));
+void Session::RestoreWindow(Stream& stream) {
+  const std::int64_t used = bounds::kStreamWindow - stream.window_;
+  if (used <= 0) return;
+  stream.window_ += used;
+  nghttp2_submit_window_update(session_, NGHTTP2_FLAG_NONE, stream.id_, static_cast<std::int32_t>(used));
 }
 
 // The answer.
 
 void Session::AnswerHttp(Stream& stream, int http_status) {
   if (std::exchange(stream.finished_, true)) return;
-  DropRequest(stream);
+  ReleaseRequest(stream);
   stream.answering_ = true;
   const std::string status = std::to_string(http_status);
   const nghttp2_nv header = Header(":status", status);
@@ -477,10 +493,10 @@ void Session::Send(Stream& stream, WipedBytes message) {
 
 void Session::Finish(Stream& stream, CallStatus status) {
   if (std::exchange(stream.finished_, true)) return;
-  DropRequest(stream);
+  ReleaseRequest(stream);
   stream.status_ = std::move(status);
   if (stream.answering_) return Resume(stream);
-  // No message: the header and the trailers are one ("Trailers-Only").
+  // There is no message, so one HEADERS frame is header and trailers ("Trailers-Only").
   stream.answering_ = true;
   const Trailers trailers(stream.status_);
   std::vector<nghttp2_nv> headers = AnswerHeaders();
@@ -519,6 +535,7 @@ void Session::SubmitTrailers(Stream& stream) {
 int Session::SendAnswer(StreamId id, const std::uint8_t* frame_head, std::size_t size) {
   Stream* const stream = Find(id);
   if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  assert(out_ != nullptr && size <= stream->queued_bytes_ && size <= queued_answer_bytes_);
   if (out_->size() >= kProduceBytes) return NGHTTP2_ERR_WOULDBLOCK;
   out_->insert(out_->end(), frame_head, frame_head + kFrameHeader);
   stream->queued_bytes_ -= size;
@@ -544,19 +561,19 @@ void Session::OnSent(const nghttp2_frame& frame) {
   Stream* const stream = Find(frame.hd.stream_id);
   if (stream == nullptr) return;
   stream->end_sent_ = true;
-  if (!stream->has_ended_) cut_off_.push_back(stream->id_);
+  if (!stream->has_ended_) answered_early_.push_back(stream->id_);
 }
 
-// A client that was answered before its request's end is told to spare the rest (RFC 9113, 8.1); else the
-// stream would keep its place.
-void Session::EndCutOff() {
-  for (const StreamId id : std::exchange(cut_off_, {})) {
+// The answer was sent before the request was complete. RST_STREAM with NO_ERROR asks the client not to send
+// the rest (RFC 9113, 8.1). Otherwise the stream would stay open.
+void Session::ResetAnsweredEarly() {
+  for (const StreamId id : std::exchange(answered_early_, {})) {
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
   }
 }
 
 void Session::Reset(Stream& stream) {
-  if (!std::exchange(stream.finished_, true)) DropRequest(stream);
+  if (!std::exchange(stream.finished_, true)) ReleaseRequest(stream);
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_CANCEL);
 }
 
@@ -570,9 +587,9 @@ void Session::Ping() {
 void Session::AnnounceGoAway() { nghttp2_submit_shutdown_notice(session_); }
 
 void Session::GoAway(std::uint32_t error_code) {
-  last_served_ = nghttp2_session_get_last_proc_stream_id(session_);
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, last_served_, error_code, nullptr, 0);
-  guard_.Expect(bounds::kMaxExpectedBytes);
+  last_accepted_ = nghttp2_session_get_last_proc_stream_id(session_);
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, last_accepted_, error_code, nullptr, 0);
+  guard_.AllowIgnored(bounds::kMaxExpectedBytes);
 }
 
 void Session::Terminate(std::uint32_t error_code) { nghttp2_session_terminate_session(session_, error_code); }

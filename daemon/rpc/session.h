@@ -22,82 +22,100 @@
 
 namespace tokend::rpc {
 
-// A server's side of one HTTP/2 connection that carries gRPC (grpc/grpc, doc/PROTOCOL-HTTP2.md): bytes in,
-// bytes out. It does no I/O and looks at no clock. nghttp2 reads and writes the frames; the bounds that it
-// does not have are held here (bounds.h). One thread.
+// The server's side of one HTTP/2 connection that carries gRPC (grpc/grpc, doc/PROTOCOL-HTTP2.md). It turns
+// bytes into requests and answers into bytes, without I/O and without a clock. nghttp2 parses and writes the
+// frames. The session adds the limits that nghttp2 lacks (bounds.h). One thread.
+//
+// Flow control. HTTP/2 limits how much a client may send: by a window for each stream, and by one for the
+// connection. Both shrink by what the client sends and grow by WINDOW_UPDATE frames of the server (RFC
+// 9113, 5.2).
+// - The connection's window is reopened at once. It does not limit memory; the streams' windows and
+//   bounds::kMaxHeldRequestBytes do.
+// - A stream begins with a small window (bounds::kStreamWindow). The prefix of a longer message tells how
+// much is
+//   missing. The stream then waits in a queue, gets all of that at once from the connection's pool
+//   (bounds::kWindowPool), and returns it when the message is taken or the stream closes. As the pool is
+//   larger than the longest message, the first stream of the queue always gets its window in the end.
+// - A method that takes several messages gets the small window again after each of them.
 class Session {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  // Whom Receive and Produce tell what they have brought, once nghttp2 is done with it. It may use the
-  // session.
+  // The owner makes the streams and is notified of their progress. Receive and Produce notify it after
+  // nghttp2 has returned, so it may call the session's functions except Receive and Produce.
   class Owner {
    public:
     virtual ~Owner() = default;
+    // Called while nghttp2 runs: it may not call the session.
     virtual std::unique_ptr<Stream> MakeStream(StreamId id) = 0;
-    // The request has got further: its head, another part of a message, its end.
+    // The request's header, a part of a message or the end of the request has arrived.
     virtual void OnProgress(Stream& stream) = 0;
-    // The stream has ended, whoever ended it, and goes once this returns.
+    // The stream was closed, by the client or the server. It is destroyed after this.
     virtual void OnEnd(Stream& stream) = 0;
   };
 
-  // Begins with the server's SETTINGS. Both must outlive this. Throws std::bad_alloc.
+  // Queues the server's SETTINGS. The owner must outlive this. Throws std::bad_alloc.
   Session(Owner& owner, TimePoint now);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Takes bytes from the client.
+  // Processes bytes from the client.
   void Receive(std::string_view bytes, TimePoint now);
 
-  // Appends to `out` what the client shall get, up to about 48 KiB.
+  // Appends the bytes to send to `out`, up to about 48 KiB.
   void Produce(WipedBytes& out, TimePoint now);
 
-  // Why the connection must end at once: a bound that the client passed, or a rule of HTTP/2 that it broke.
+  // Why the connection must be closed: the client has exceeded a limit or violated HTTP/2. Nothing: it need
+  // not be.
   std::optional<CloseCause> fault() const;
-  // Whether so many streams ended before their answer that the client shall have no more.
-  bool resets_spent() const { return guard_.resets_spent(); }
-  // Whether nghttp2 has no more to do with the client.
+  // Whether so many streams closed before their answer was sent that the client should begin no more streams.
+  bool resets_exceeded() const { return guard_.resets_exceeded(); }
+  // Whether nghttp2 wants neither to read nor to write any more.
   bool IsDone() const;
 
-  // Answers without gRPC, by an HTTP status alone.
+  // Answers with an HTTP status only: for requests that are not gRPC.
   void AnswerHttp(Stream& stream, int http_status);
-  // Queues a message, which must have its head.
+  // Queues a message, with its prefix.
   void Send(Stream& stream, WipedBytes message);
-  // Ends the answer once its messages are sent.
+  // Ends the answer after the queued messages.
   void Finish(Stream& stream, CallStatus status);
-  // Ends the stream as it is.
+  // Closes the stream now, with RST_STREAM.
   void Reset(Stream& stream);
-  // Takes the next message of a request. The client may then send as much again, where it sends several.
+  // Takes the next complete message of the request out of the stream.
   std::string TakeMessage(Stream& stream);
-  void ReopenWindow(Stream& stream);
-  // Forgets what nobody asks for any more: of the request's head all but its timeout.
-  void DropHead(Stream& stream);
+  // Reopens the stream's window to bounds::kStreamWindow, for another message.
+  void RestoreWindow(Stream& stream);
+  // Frees the texts of the request's header.
+  void ReleaseHead(Stream& stream);
 
-  // Asks whether the client is there. `answered_pings` counts the answers.
+  // Queues a PING. `answered_pings` counts the answers.
   void Ping();
   std::uint64_t pings() const { return pings_; }
   std::uint64_t answered_pings() const { return answered_pings_; }
 
-  // The first of two GOAWAY: the client shall begin no more streams, and those that it begins are served.
+  // The first GOAWAY: it asks the client to begin no more streams. Streams that it begins nevertheless are
+  // served, since they may have been on their way.
   void AnnounceGoAway();
-  // The second: streams that begin from here on are left unprocessed. Those before it go on.
+  // The second GOAWAY: it tells the last stream that is served. Later streams are refused; the client can
+  // safely repeat their calls on another connection.
   void GoAway(std::uint32_t error_code);
-  // Ends all streams, and the session.
+  // Closes all streams and the session.
   void Terminate(std::uint32_t error_code);
 
-  // Whether the client has said by a GOAWAY that it begins no more streams.
-  bool client_leaves() const { return client_leaves_; }
+  // Whether the client has sent a GOAWAY, so that it begins no more streams.
+  bool client_sent_goaway() const { return client_sent_goaway_; }
 
   bool settings_received() const { return settings_received_; }
   bool settings_acknowledged() const { return settings_acknowledged_; }
   std::size_t streams() const { return streams_.size(); }
-  // Bytes that are held of requests, and of answers.
+  // Memory for requests that were not taken by TakeMessage and ReleaseHead, and for answers that are not
+  // produced.
   std::size_t held_bytes() const { return held_bytes_; }
   std::size_t queued_answer_bytes() const { return queued_answer_bytes_; }
   std::size_t queued_frames() const { return nghttp2_session_get_outbound_queue_size(session_); }
 
-  // Calls `each(Stream&)` for every open stream. It may not end one.
+  // Calls `each(Stream&)` for every open stream. `each` may not call Receive or Produce.
   template <class Each>
   void ForEach(Each each) {
     for (auto& [id, stream] : streams_) each(*stream);
@@ -117,20 +135,21 @@ class Session {
   ssize_t ReadAnswer(StreamId id, std::size_t size, std::uint32_t& flags);
   int SendAnswer(StreamId id, const std::uint8_t* frame_head, std::size_t size);
 
-  void Take(std::string_view bytes);
-  void TellProgress();
-  void TellEnds();
-  void Progressed(Stream& stream);
-  void CountHeld(Stream& stream);
-  void DropRequest(Stream& stream);
-  void WantWindow(Stream& stream);
+  void Parse(std::string_view bytes);
+  void NotifyProgress();
+  void NotifyEnds();
+  void QueueProgress(Stream& stream);
+  void UpdateHeldBytes(Stream& stream);
+  void ReleaseRequest(Stream& stream);
+  void RequestWindow(Stream& stream);
   void GrantWindows();
-  void ReturnWindow(Stream& stream);
+  void ReleaseWindow(Stream& stream);
   void BeginAnswer(Stream& stream);
   void SubmitTrailers(Stream& stream);
   void Resume(const Stream& stream);
-  void EndCutOff();
+  void ResetAnsweredEarly();
   void Fail(CloseCause cause);
+  void CheckInvariants(const Stream& stream) const;
 
   Owner& owner_;
   nghttp2_session* session_ = nullptr;
@@ -140,19 +159,19 @@ class Session {
   std::optional<CloseCause> fault_;
 
   absl::flat_hash_map<StreamId, std::unique_ptr<Stream>> streams_;
-  std::vector<StreamId> progressed_;
-  std::vector<std::unique_ptr<Stream>> closed_;
-  std::vector<StreamId> cut_off_;  // answered in full before their request's end
-  StreamId head_stream_ = 0;       // whose header block nghttp2 does not ignore
-  StreamId last_served_ = std::numeric_limits<StreamId>::max();  // as the GOAWAY says
+  std::vector<StreamId> progressed_;             // the owner is to be notified of these
+  std::vector<std::unique_ptr<Stream>> closed_;  // and of these
+  std::vector<StreamId> answered_early_;         // their answer is sent, their request is not complete
+  StreamId head_stream_ = 0;                     // the stream whose header block nghttp2 reports; 0: none
+  StreamId last_accepted_ = std::numeric_limits<StreamId>::max();  // of the second GOAWAY
 
-  std::vector<StreamId> window_queue_;  // streams that wait for a window, the oldest first
-  std::size_t window_pool_ = bounds::kWindowPool;
+  std::vector<StreamId> window_queue_;  // streams that wait for a part of the pool, the oldest first
+  std::size_t window_pool_ = bounds::kWindowPool;  // what no stream has taken
   std::size_t held_bytes_ = 0;
   std::size_t queued_answer_bytes_ = 0;
 
-  WipedBytes* out_ = nullptr;  // while Produce runs
-  bool client_leaves_ = false;
+  WipedBytes* out_ = nullptr;  // the output of Produce while it runs
+  bool client_sent_goaway_ = false;
   bool settings_received_ = false;
   bool settings_acknowledged_ = false;
   std::uint64_t pings_ = 0;

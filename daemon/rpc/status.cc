@@ -36,10 +36,11 @@ static_assert(v1::ErrorReason_MAX == static_cast<int>(Reason::kLimitsUnavailable
 constexpr char kErrorDomain[] = "tokend";
 constexpr char kTypeUrlPrefix[] = "type.googleapis.com/";
 
-// Told where RetryInfo is due and the failure itself names no time.
+// The delay of RetryInfo if the failure has none.
 constexpr std::chrono::milliseconds kDefaultRetryDelay{1000};
 
-enum class Retry { kNotByTime, kAfterDelay };
+// Whether the details contain a RetryInfo.
+enum class Retry { kNoDelay, kAfterDelay };
 
 struct Row {
   Code code;
@@ -51,59 +52,59 @@ struct Row {
 Row RowOf(Reason reason) {
   switch (reason) {
     case Reason::kInvalidRequest:
-      return {Code::kInvalidArgument, Retry::kNotByTime,
-              "the request has fields of the wrong form; correct those that the details name"};
+      return {Code::kInvalidArgument, Retry::kNoDelay,
+              "the request has invalid fields; correct the fields that the details name"};
     case Reason::kRequestIdReused:
-      return {Code::kAlreadyExists, Retry::kNotByTime,
+      return {Code::kAlreadyExists, Retry::kNoDelay,
               "this request_id belongs to another request; use a new one for new parameters"};
     case Reason::kCallerUnknown:
-      return {Code::kUnauthenticated, Retry::kNotByTime,
-              "the caller is not known; connect with the credentials that this listener asks for"};
+      return {Code::kUnauthenticated, Retry::kNoDelay,
+              "the caller is unknown; connect with the credentials that this listener requires"};
     case Reason::kNotPermitted:
-      return {Code::kPermissionDenied, Retry::kNotByTime,
-              "no grant permits this; GetCaller shows what is permitted, tokend's operator can add a grant"};
+      return {Code::kPermissionDenied, Retry::kNoDelay,
+              "no grant permits this; GetCaller shows your grants, and tokend's operator can add one"};
     case Reason::kRateLimited:
       return {Code::kResourceExhausted, Retry::kAfterDelay,
-              "a limit is spent; retry after the delay that the details give"};
+              "a rate limit is used up; retry after the delay in the details"};
     case Reason::kOverloaded:
       return {Code::kUnavailable, Retry::kAfterDelay,
-              "too much is under way; retry after the delay that the details give"};
+              "tokend is overloaded; retry after the delay in the details"};
     case Reason::kShuttingDown:
-      return {Code::kUnavailable, Retry::kAfterDelay, "tokend is shutting down; connect anew and retry"};
+      return {Code::kUnavailable, Retry::kAfterDelay, "tokend is shutting down; reconnect and retry"};
     case Reason::kAuditUnavailable:
       return {Code::kUnavailable, Retry::kAfterDelay,
-              "the audit log cannot be written, so nothing was sent or handed out; retry later"};
+              "the audit log cannot be written, so no token was returned; retry later"};
     case Reason::kLimitsUnavailable:
       return {Code::kUnavailable, Retry::kAfterDelay,
-              "the shared limits are out of reach, so nothing was sent or handed out; retry later"};
+              "the shared limits cannot be reached, so no token was returned; retry later"};
     case Reason::kUpstreamUnavailable:
       return {Code::kUnavailable, Retry::kAfterDelay,
               "Applivery cannot be reached, and nothing was sent; retry later"};
     case Reason::kUpstreamRateLimited:
       return {Code::kResourceExhausted, Retry::kAfterDelay,
-              "Applivery limits the rate of requests; retry after the delay that the details give"};
+              "Applivery limits the rate of requests; retry after the delay in the details"};
     case Reason::kUpstreamKeyRejected:
-      return {Code::kFailedPrecondition, Retry::kNotByTime,
+      return {Code::kFailedPrecondition, Retry::kNoDelay,
               "Applivery rejects tokend's API key; its operator must replace the key"};
     case Reason::kUpstreamForbidden:
-      return {Code::kFailedPrecondition, Retry::kNotByTime,
-              "Applivery does not let tokend's API key do this; its operator must widen the key's rights"};
+      return {Code::kFailedPrecondition, Retry::kNoDelay,
+              "Applivery does not permit tokend's API key to do this; its operator must extend the key's "
+              "permissions"};
     case Reason::kApplicationNotFound:
-      return {Code::kNotFound, Retry::kNotByTime,
+      return {Code::kNotFound, Retry::kNoDelay,
               "Applivery knows no such application in this organization; check both names"};
     case Reason::kUpstreamRejected:
       return {
-          Code::kFailedPrecondition, Retry::kNotByTime,
+          Code::kFailedPrecondition, Retry::kNoDelay,
           "Applivery refuses to create the token; upstream_code in the details says why where it is known"};
     case Reason::kUpstreamInvalidResponse:
-      return {Code::kInternal, Retry::kNotByTime,
-              "Applivery's answer is not a valid one, and a token may exist; do not retry with a new "
-              "request_id"};
+      return {Code::kInternal, Retry::kNoDelay,
+              "Applivery's answer is invalid, and a token may exist; do not retry with a new request_id"};
     case Reason::kOutcomeUnknown:
       break;
   }
-  return {Code::kUnknown, Retry::kNotByTime,
-          "whether a token was created is not known; do not retry with a new request_id"};
+  return {Code::kUnknown, Retry::kNoDelay,
+          "it is unknown whether a token was created; do not retry with a new request_id"};
 }
 
 template <class Detail>
@@ -170,6 +171,10 @@ CallStatus ToStatus(const Failure& failure, std::string_view request_id) {
   if (failure.reason == Reason::kRateLimited) AddDetail(QuotaFailureOf(failure), status);
   if (row.retry == Retry::kAfterDelay) AddDetail(RetryInfoOf(failure), status);
   return {row.code, std::move(message), status.SerializeAsString(), MayHaveCreated(failure.reason)};
+}
+
+Failure UnreadableMessage(std::string_view type) {
+  return {.reason = Reason::kInvalidRequest, .fields = {{"message", "must be a " + std::string(type)}}};
 }
 
 // NOLINTNEXTLINE(readability-function-size): a table

@@ -5,7 +5,7 @@
 
 #include "daemon/base/failure.h"
 
-// The one place where what went wrong becomes what a caller gets.
+// Maps failures to the gRPC statuses that callers get. No other file does that.
 namespace tokend::rpc {
 
 // gRPC's status codes: grpc/grpc, doc/statuscodes.md.
@@ -29,20 +29,23 @@ enum class Code {
   kUnauthenticated = 16,
 };
 
-// "OK", "INVALID_ARGUMENT" and so on.
+// The code's canonical name, such as "INVALID_ARGUMENT".
 std::string_view Name(Code code);
 
-// How a call ends, as its trailers say it.
+// How a call ends. It is sent in the trailers.
 struct CallStatus {
   Code code = Code::kOk;
   std::string message = {};
-  std::string details = {};  // a google.rpc.Status, serialized; empty: none
-  // Tells the client not to retry by itself, as a token may have been created: grpc-retry-pushback-ms is -1.
+  std::string details = {};  // a serialized google.rpc.Status; empty: none
+  // Tells the client's library not to retry, since a token may exist: grpc-retry-pushback-ms is -1.
   bool forbids_retry = false;
 };
 
-// The status of a failed call, with its google.rpc details. Its message is fixed by the reason; that of
-// INVALID_REQUEST names the first field and what it must be.
+// The failure of a call whose message is not a message of this type.
+Failure UnreadableMessage(std::string_view type);
+
+// The status of a failed call, with its google.rpc details. The reason determines the message, except that
+// for INVALID_REQUEST it names the first invalid field and what it must be.
 CallStatus ToStatus(const Failure& failure, std::string_view request_id);
 
 }  // namespace tokend::rpc

@@ -6,7 +6,7 @@ void TimerQueue::Run(TimePoint now) {
   while (!due_.empty() && due_.begin()->first <= now) {
     Timer* const timer = due_.begin()->second;
     timer->Cancel();
-    timer->action_();  // the timer may be gone afterwards
+    timer->action_();  // it may destroy the timer
   }
 }
 

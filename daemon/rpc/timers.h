@@ -11,18 +11,18 @@ namespace tokend::rpc {
 
 class Timer;
 
-// The timers of one thread, which alone may use them. It must outlive them.
+// The timers of one thread. It must outlive them. Only that thread may use it and them.
 class TimerQueue {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  // When the next timer is due.
+  // The time of the earliest timer; nothing if none is set.
   std::optional<TimePoint> Next() const {
     if (due_.empty()) return std::nullopt;
     return due_.begin()->first;
   }
 
-  // Runs the timers that are due. Each may set, cancel or end any timer.
+  // Runs the timers that are due. Their actions may set, cancel or destroy any timer.
   void Run(TimePoint now);
 
  private:
@@ -30,8 +30,8 @@ class TimerQueue {
   std::set<std::pair<TimePoint, Timer*>> due_;
 };
 
-// Runs its action once, at the time that it was set to. Ends unrun. It does not move: queues know its
-// address.
+// Runs its action once, at the time that it is set to. The destructor cancels it. It cannot be moved, since
+// the queue has its address.
 class Timer {
  public:
   Timer(TimerQueue& queue, absl::AnyInvocable<void()> action) : queue_(queue), action_(std::move(action)) {}
@@ -39,9 +39,9 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  // In place of the time that it was set to before.
+  // Sets the time. It replaces the former one.
   void Set(TimerQueue::TimePoint at);
-  // The earlier of this time and the one that it is set to.
+  // Sets the time unless an earlier one is set.
   void SetAtLatest(TimerQueue::TimePoint at);
   void Cancel();
   bool is_set() const { return at_.has_value(); }

@@ -25,10 +25,9 @@
 namespace tokend::rpc {
 namespace {
 
-constexpr std::size_t kMaxPemBytes = std::size_t{1} << 20U;
 constexpr unsigned char kSessionContext[] = "tokend";
 
-// Those that HTTP/2 allows (RFC 9113, appendix A). TLS 1.3 has its own list.
+// The cipher suites that HTTP/2 allows (RFC 9113, appendix A). TLS 1.3 has its own list.
 constexpr char kTls12Ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
 
 struct Free {
@@ -54,13 +53,13 @@ std::vector<Owned<X509>> ParseCertificates(std::string_view pem) {
   return certificates;
 }
 
-// Never asks anyone for a passphrase: an encrypted key is none.
+// An encrypted key is an error: there is nobody to ask for a passphrase.
 Owned<EVP_PKEY> ParseKey(std::string_view pem) {
   const auto no_passphrase = [](char*, int, int, void*) { return -1; };
   return Owned<EVP_PKEY>(PEM_read_bio_PrivateKey(View(pem).get(), nullptr, no_passphrase, nullptr));
 }
 
-// RFC 7301: a client that does not offer "h2" gets the alert no_application_protocol.
+// Selects "h2". A client that does not offer it gets the alert no_application_protocol (RFC 7301).
 int SelectHttp2(SSL*, const unsigned char** selected, unsigned char* selected_size,
                 const unsigned char* offered, unsigned int offered_size, void*) {
   for (std::size_t at = 0; at + 1 <= offered_size; at += std::size_t{1} + offered[at]) {
@@ -84,11 +83,13 @@ void SetOptions(SSL_CTX* context) {
   SSL_CTX_set_session_id_context(context, kSessionContext, sizeof(kSessionContext) - 1);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);  // else one read takes all records that bring no data
+  SSL_CTX_clear_mode(context,
+                     SSL_MODE_AUTO_RETRY);  // otherwise one read processes any number of records without data
   SSL_CTX_set_alpn_select_cb(context, &SelectHttp2, nullptr);
 }
 
-// Clients must show a certificate that leads to one of these, which need not be self-signed.
+// Clients must present a certificate that one of these authorities has issued. An authority need not be
+// self-signed.
 bool SetClientAuthorities(SSL_CTX* context, std::string_view pem) {
   X509_STORE* const store = SSL_CTX_get_cert_store(context);
   X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
@@ -101,7 +102,7 @@ bool SetClientAuthorities(SSL_CTX* context, std::string_view pem) {
 }
 
 bool SetChain(SSL_CTX* context, const std::vector<Owned<X509>>& chain) {
-  // OpenSSL refuses short keys and weak signatures here.
+  // OpenSSL rejects short keys and weak signatures here.
   if (SSL_CTX_use_certificate(context, chain.front().get()) != 1) return false;
   for (std::size_t i = 1; i < chain.size(); ++i) {
     if (SSL_CTX_add1_chain_cert(context, chain[i].get()) != 1) return false;
@@ -123,11 +124,12 @@ std::string Text(const ASN1_STRING& name) {
 Result<std::chrono::system_clock::time_point> NotAfter(const X509& certificate) {
   std::tm utc{};
   if (ASN1_TIME_to_tm(X509_get0_notAfter(&certificate), &utc) != 1) {
-    return absl::InvalidArgumentError("the client certificate has no readable end");
+    return absl::InvalidArgumentError("the client certificate's expiry cannot be read");
   }
   using Clock = std::chrono::system_clock;
   constexpr std::time_t kLast = std::chrono::floor<std::chrono::seconds>(Clock::duration::max()).count();
-  return Clock::from_time_t(std::min(timegm(&utc), kLast));  // 9999-12-31 is past what the clock can tell
+  return Clock::from_time_t(
+      std::min(timegm(&utc), kLast));  // the clock ends in 2262, certificates may end in 9999
 }
 
 }  // namespace
@@ -144,7 +146,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::Read(const config::ServerT
   const Owned<EVP_PKEY> key = ParseKey(key_pem->Expose());
   if (!key) {
     return absl::InvalidArgumentError(
-        absl::StrCat(paths.private_key_file, " must hold a private key in PEM, not encrypted"));
+        absl::StrCat(paths.private_key_file, " must hold an unencrypted private key in PEM"));
   }
   SSL_CTX* const context = SSL_CTX_new(TLS_server_method());
   if (context == nullptr) return absl::ResourceExhaustedError("there is no memory for TLS");
@@ -152,8 +154,9 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::Read(const config::ServerT
   SetOptions(context);
   const std::vector<Owned<X509>> certificates = ParseCertificates(*chain);
   if (!SetChain(context, certificates)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(paths.certificate_file, " has too short a key or too weak a signature; make another"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        paths.certificate_file,
+        " has a key that is too short or a signature that is too weak; create a new certificate"));
   }
   if (X509_check_private_key(certificates.front().get(), key.get()) != 1 ||
       SSL_CTX_use_PrivateKey(context, key.get()) != 1) {
@@ -169,7 +172,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::Read(const config::ServerT
 
   if (!authorities.empty() && !SetClientAuthorities(context, authorities)) {
     return absl::InvalidArgumentError(
-        absl::StrCat(paths.client_ca_file, " has a certificate that cannot be used; make another"));
+        absl::StrCat(paths.client_ca_file, " has a certificate that OpenSSL rejects; create a new one"));
   }
   made->digest_ = DigestOf({*chain, key_pem->Expose(), authorities});
   return made;

@@ -13,7 +13,7 @@
 
 #include "daemon/base/form.h"
 #include "daemon/base/secret.h"
-#include "daemon/rpc/framed.h"
+#include "daemon/rpc/encode_message.h"
 #include "daemon/rpc/request_parser.h"
 #include "daemon/rpc/wire_text.h"
 #include "tokend/v1/token_service.pb.h"
@@ -38,8 +38,8 @@ WipedBytes Release(const issue::Released& released, const std::string& request_i
   Describe(*released.token, token);
   token.set_id(released.token->id);
   std::string& bearer = *token.mutable_bearer();
-  bearer.assign(released.token->bearer.Expose());  // set_bearer leaves another copy behind
-  WipedBytes message = Framed(response);
+  bearer.assign(released.token->bearer.Expose());  // set_bearer would leave another copy in memory
+  WipedBytes message = EncodeMessage(response);
   OPENSSL_cleanse(bearer.data(), bearer.size());
   return message;
 }
@@ -49,19 +49,19 @@ WipedBytes Validate(const issue::Validated& validated, const std::string& reques
   response.set_request_id(request_id);
   response.set_audit_sequence(validated.audit_sequence);
   Describe(*validated.token, *response.mutable_token());
-  return Framed(response);
+  return EncodeMessage(response);
 }
 
-class CreateTokenCall final : public CallerCall {
+class CreateTokenCall final : public AuthenticatedCall {
  public:
-  CreateTokenCall(const CallServices& services, Exchange& exchange)
-      : CallerCall(services, exchange, "CreateToken") {}
+  CreateTokenCall(const CallServices& services, ServerCall& server_call)
+      : AuthenticatedCall(services, server_call, "CreateToken") {}
 
   void OnMessage(std::string message) override {
     readable_ = message_.ParseFromString(message);
     if (!readable_) message_.Clear();
     id_ = RequestParser::IdOf(message_);
-    Admit(id_.value);
+    AuthenticateAndServe(id_.value);
   }
 
  private:
@@ -72,35 +72,35 @@ class CreateTokenCall final : public CallerCall {
     if (const auto* failure = std::get_if<Failure>(&parsed)) return Refuse(*failure);
     const auto now = std::chrono::steady_clock::now();
     const auto deadline =
-        exchange() != nullptr ? exchange()->deadline().value_or(now + kLongestTimeout) : now;
+        server_call() != nullptr ? server_call()->deadline().value_or(now + kLongestTimeout) : now;
     auto self = std::static_pointer_cast<CreateTokenCall>(shared_from_this());
-    // The reply may come before Create returns.
+    // The reply may arrive before Create returns.
     call_ = services().issuer.Create(
         caller, std::get<TokenRequest>(std::move(parsed)), deadline, [self](issue::Reply reply) {
-          self->OnListener([self, reply = std::move(reply)] { self->OnReply(reply); });
+          self->RunOnListener([self, reply = std::move(reply)] { self->OnReply(reply); });
         });
     if (replied_) call_.reset();
-    if (exchange() == nullptr) CallOff();
+    if (server_call() == nullptr) CancelWork();
   }
 
   void OnReply(const issue::Reply& reply) {
     replied_ = true;
     call_.reset();
     if (const auto* released = std::get_if<issue::Released>(&reply)) {
-      return Succeed(exchange() != nullptr ? Release(*released, request_id()) : WipedBytes());
+      return Succeed(server_call() != nullptr ? Release(*released, request_id()) : WipedBytes());
     }
     if (const auto* validated = std::get_if<issue::Validated>(&reply)) {
       return Succeed(Validate(*validated, request_id()));
     }
     if (const auto* failure = std::get_if<Failure>(&reply)) return Fail(*failure);
-    EndAbandoned();
+    FinishCancelled();
   }
 
-  void CallOff() override {
+  void CancelWork() override {
     if (const auto call = std::exchange(call_, nullptr)) call->Cancel();
   }
 
-  Failure WhenStopped() const override {
+  Failure FailureOnStop() const override {
     return {call_ != nullptr ? Reason::kOutcomeUnknown : Reason::kShuttingDown};
   }
 
@@ -108,7 +108,7 @@ class CreateTokenCall final : public CallerCall {
   bool readable_ = false;
   RequestId id_;
   bool replied_ = false;
-  std::shared_ptr<issue::Call> call_;  // while it runs and the client waits
+  std::shared_ptr<issue::Call> call_;  // null unless the request runs and the client waits
 };
 
 void Set(std::chrono::nanoseconds from, google::protobuf::Duration& to) {
@@ -140,19 +140,19 @@ void Describe(const Caller& caller, const issue::Entitlement& entitlement, v1::G
   }
 }
 
-class GetCallerCall final : public CallerCall {
+class GetCallerCall final : public AuthenticatedCall {
  public:
-  GetCallerCall(const CallServices& services, Exchange& exchange)
-      : CallerCall(services, exchange, "GetCaller") {}
+  GetCallerCall(const CallServices& services, ServerCall& server_call)
+      : AuthenticatedCall(services, server_call, "GetCaller") {}
 
   // Its request has no fields.
-  void OnMessage(std::string /*message*/) override { Admit(MakeUuid()); }
+  void OnMessage(std::string /*message*/) override { AuthenticateAndServe(MakeUuid()); }
 
  private:
   void Serve(const Caller& caller) override {
     auto self = std::static_pointer_cast<GetCallerCall>(shared_from_this());
     services().issuer.Show(caller, [self, caller](std::variant<issue::Entitlement, Failure> shown) {
-      self->OnListener([self, caller, shown = std::move(shown)] { self->OnShown(caller, shown); });
+      self->RunOnListener([self, caller, shown = std::move(shown)] { self->OnShown(caller, shown); });
     });
   }
 
@@ -160,19 +160,15 @@ class GetCallerCall final : public CallerCall {
     if (const auto* failure = std::get_if<Failure>(&shown)) return Fail(*failure);
     v1::GetCallerResponse response;
     Describe(caller, std::get<issue::Entitlement>(shown), response);
-    Succeed(Framed(response));
+    Succeed(EncodeMessage(response));
   }
 };
 
 }  // namespace
 
 void AddTokenService(const CallServices& services, Routes& routes) {
-  routes.AddForCallers(kCreateToken, [&services](Exchange& exchange) {
-    return std::make_shared<CreateTokenCall>(services, exchange);
-  });
-  routes.AddForCallers(kGetCaller, [&services](Exchange& exchange) {
-    return std::make_shared<GetCallerCall>(services, exchange);
-  });
+  routes.AddForCallers(kCreateToken, MakerOf<CreateTokenCall>(services));
+  routes.AddForCallers(kGetCaller, MakerOf<GetCallerCall>(services));
 }
 
 }  // namespace tokend::rpc

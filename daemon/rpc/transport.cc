@@ -33,8 +33,8 @@ class PlainTransport final : public Transport {
     return Io::kDone;
   }
 
-  bool HasBuffered() const override { return false; }
-  void SayEnd() override {}
+  bool HasBufferedInput() const override { return false; }
+  void SendCloseNotify() override {}
   Result<std::optional<ClientCertificate>> Certificate() const override {
     return std::optional<ClientCertificate>();
   }
@@ -45,7 +45,7 @@ class PlainTransport final : public Transport {
   int socket_;
 };
 
-// OpenSSL's socket BIO, but for SIGPIPE: to write to a connection that the client has closed is an error.
+// Like OpenSSL's socket BIO, but without SIGPIPE when the client has closed the connection.
 int WriteQuietly(BIO* bio, const char* bytes, int size) {
   BIO_clear_retry_flags(bio);
   const ssize_t sent =
@@ -69,7 +69,8 @@ const BIO_METHOD* QuietSocket() {
   return method;
 }
 
-// Such as a change of keys, which clients make after some 10^7 records (RFC 8446, 5.5), or an alert.
+// The maximum of TLS records without application data after the handshake: alerts and key updates. A client
+// updates its keys after about 10^7 records (RFC 8446, 5.5), so 100 are plenty.
 constexpr int kMaxOtherRecords = 100;
 
 class TlsTransport final : public Transport {
@@ -79,11 +80,11 @@ class TlsTransport final : public Transport {
   Io Handshake() override {
     ERR_clear_error();
     const int done = SSL_accept(session_.get());
-    if (done != 1) return Judge(done);
+    if (done != 1) return ToIo(done);
     const unsigned char* protocol = nullptr;
     unsigned int size = 0;
     SSL_get0_alpn_selected(session_.get(), &protocol, &size);
-    has_no_protocol_ = size == 0;  // the client offered none
+    has_no_protocol_ = size == 0;  // the client did not use ALPN
     SSL_set_msg_callback(session_.get(), &CountRecord);
     SSL_set_msg_callback_arg(session_.get(), this);
     return has_no_protocol_ ? Io::kFailed : Io::kDone;
@@ -93,14 +94,15 @@ class TlsTransport final : public Transport {
     return has_no_protocol_ ? "the client offers no protocol (ALPN)" : rpc::HandshakeError(*session_);
   }
 
-  // A client that sends no data but has TLS work is cut off: it may ask for new keys a few times. One whose
-  // own answer to that waits to be written, or that leaves TLS half way, is none that we know.
+  // Fails if the client has sent too many records without application data. Also fails if OpenSSL must write
+  // before it can read on: its answer to a key update does not fit into the socket's buffer, which happens
+  // only if the client does not read.
   Io Read(char* into, std::size_t size, std::size_t& got) override {
     ERR_clear_error();
     const int done = SSL_read_ex(session_.get(), into, size, &got);
     if (other_records_ > kMaxOtherRecords) return Io::kFailed;
     if (done == 1) return Io::kDone;
-    const Io io = Judge(done);
+    const Io io = ToIo(done);
     return io == Io::kWantWrite ? Io::kFailed : io;
   }
 
@@ -108,14 +110,15 @@ class TlsTransport final : public Transport {
     ERR_clear_error();
     const int done = SSL_write_ex(session_.get(), bytes.data(), bytes.size(), &written);
     if (done == 1) return Io::kDone;
-    const Io io = Judge(done);
+    const Io io = ToIo(done);
     return io == Io::kWantRead ? Io::kFailed : io;
   }
 
-  // Of the record that was read last: OpenSSL reads no further (SSL_CTX_set_read_ahead(3) is off).
-  bool HasBuffered() const override { return SSL_pending(session_.get()) > 0; }
+  // Only the record that was read last can be buffered, since OpenSSL does not read ahead
+  // (SSL_CTX_set_read_ahead(3)).
+  bool HasBufferedInput() const override { return SSL_pending(session_.get()) > 0; }
 
-  void SayEnd() override {
+  void SendCloseNotify() override {
     ERR_clear_error();
     if (!broken_) SSL_shutdown(session_.get());
   }
@@ -125,14 +128,15 @@ class TlsTransport final : public Transport {
   }
 
  private:
-  // Of a record's type OpenSSL tells with its head, and for TLS 1.3, whose heads do not say it, by itself.
+  // OpenSSL reports the type of a received record in the record's header, and for TLS 1.3, whose headers do
+  // not contain it, in a message of its own.
   static void CountRecord(int is_sent, int, int what, const void* bytes, std::size_t size, SSL*, void* self) {
     if (is_sent != 0 || size == 0 || (what != SSL3_RT_HEADER && what != SSL3_RT_INNER_CONTENT_TYPE)) return;
     const bool is_data = *static_cast<const unsigned char*>(bytes) == SSL3_RT_APPLICATION_DATA;
     if (!is_data) ++static_cast<TlsTransport*>(self)->other_records_;
   }
 
-  Io Judge(int result) {
+  Io ToIo(int result) {
     switch (SSL_get_error(session_.get(), result)) {
       case SSL_ERROR_WANT_READ:
         return Io::kWantRead;
@@ -141,13 +145,13 @@ class TlsTransport final : public Transport {
       case SSL_ERROR_ZERO_RETURN:
         return Io::kClosed;
       default:
-        broken_ = true;  // and must not be used again (SSL_get_error(3))
+        broken_ = true;  // the session must not be used any more (SSL_get_error(3))
         return Io::kFailed;
     }
   }
 
   SslSession session_;
-  int other_records_ = 0;  // than data, since the handshake
+  int other_records_ = 0;  // records without application data since the handshake
   bool broken_ = false;
   bool has_no_protocol_ = false;
 };

@@ -10,43 +10,45 @@
 
 namespace tokend::rpc {
 
-// The bytes of one connection: of a non-blocking socket, plain or in TLS. It does not own the socket, which
-// must stay open until it ends. One thread at a time.
+// Sends and receives the bytes of one connection over a non-blocking socket, with or without TLS. It does not
+// own the socket, which must outlive it. One thread at a time.
 class Transport {
  public:
   enum class Io {
-    kDone,       // some bytes went; for a handshake: it is done
-    kWantRead,   // goes on once the socket is readable
-    kWantWrite,  // goes on once the socket is writable
-    kClosed,     // the other side has said all
+    kDone,       // some bytes were transferred, or the handshake is complete
+    kWantRead,   // try again when the socket is readable
+    kWantWrite,  // try again when the socket is writable
+    kClosed,     // the client has closed its side
     kFailed,
   };
 
   virtual ~Transport() = default;
 
-  // The next step of the handshake, until it is done. Reading and writing come after it.
+  // Makes the next step of the handshake. Read and Write are allowed after it has returned kDone.
   virtual Io Handshake() = 0;
   // Why Handshake failed, in fixed words.
   virtual std::string HandshakeError() const = 0;
 
-  // Reads at most `size` bytes. kWantRead may mean that what came was for TLS itself.
+  // Reads at most `size` bytes. It can return kWantRead although the socket was readable: TLS has consumed
+  // the input.
   virtual Io Read(char* into, std::size_t size, std::size_t& got) = 0;
-  // Writes some of these bytes. Where it wants to be asked again, it wants the same bytes, and may get more.
+  // Writes some of these bytes. After kWantRead or kWantWrite the next call must begin with the same bytes,
+  // and may have more behind them.
   virtual Io Write(std::string_view bytes, std::size_t& written) = 0;
 
-  // Whether there are bytes to be read that the socket will not tell of.
-  virtual bool HasBuffered() const = 0;
+  // Whether Read would return bytes even if the socket is not readable.
+  virtual bool HasBufferedInput() const = 0;
 
-  // Tells the other side, if there is room, that nothing more comes.
-  virtual void SayEnd() = 0;
+  // Sends TLS's close_notify, if the socket's buffer has room.
+  virtual void SendCloseNotify() = 0;
 
-  // The client's certificate, once the handshake is done. An error: it cannot be read.
+  // The client's certificate, after the handshake; nothing if none was requested. Fails if it cannot be read.
   virtual Result<std::optional<ClientCertificate>> Certificate() const = 0;
 };
 
 std::unique_ptr<Transport> MakePlainTransport(int socket);
 
-// Null where memory is short.
+// Null if there is no memory.
 std::unique_ptr<Transport> MakeTlsTransport(int socket, const TlsContext& context);
 
 }  // namespace tokend::rpc

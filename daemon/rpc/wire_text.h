@@ -5,26 +5,25 @@
 #include <string>
 #include <string_view>
 
-// The text forms of gRPC over HTTP/2: grpc/grpc, doc/PROTOCOL-HTTP2.md. Pure functions.
+// The text formats of gRPC's headers (grpc/grpc, doc/PROTOCOL-HTTP2.md). Pure functions.
 namespace tokend::rpc {
 
-// No call waits longer, whatever its grpc-timeout says.
+// The longest timeout of a call. Longer values of grpc-timeout are reduced to it.
 inline constexpr std::chrono::hours kLongestTimeout{24};
 
-// The value of grpc-timeout: one to eight digits and a unit, at most kLongestTimeout. Nothing: it has another
-// form.
+// Parses the value of grpc-timeout: one to eight digits and a unit. Nothing if it has another form.
 std::optional<std::chrono::nanoseconds> ParseTimeout(std::string_view value);
 
-// The value of grpc-message: everything but printable ASCII, and "%", is escaped.
+// Encodes the value of grpc-message: "%" and everything but printable ASCII is escaped.
 std::string PercentEncode(std::string_view message);
 
-// The value of a header whose name ends with "-bin", without padding.
+// Encodes the value of a header whose name ends with "-bin": base64 without padding.
 std::string EncodeBinary(std::string_view bytes);
 
-// Whether a value of such a header is base64, padded or not; several may be joined by commas.
+// Whether the value of such a header is base64, with or without padding. Commas may separate several values.
 bool IsBinary(std::string_view value);
 
-// Whether this content type is gRPC's: application/grpc or application/grpc+proto, with or without
+// Whether this is a content type of gRPC: application/grpc or application/grpc+proto, with or without
 // parameters.
 bool IsGrpc(std::string_view content_type);
 

@@ -34,8 +34,7 @@ void AuditLogWithCallsWaiting(benchmark::State& state) {
   const fakes::TemporaryFolder folder;
   fakes::HandCrankedLoop loop;
   config::Audit config;
-  config.file =
-      config::AuditFile{.path = folder / "audit.jsonl", .max_size = 256U << 20U, .keep = 30};
+  config.file = config::AuditFile{.path = folder / "audit.jsonl", .max_size = 256U << 20U, .keep = 30};
   OpenOptions options;
   options.config = "0123456789abcdef";
   Keys keys{std::make_shared<const Fingerprinter>(Fingerprinter::WithNewKey()), nullptr};

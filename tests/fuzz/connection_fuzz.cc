@@ -52,8 +52,8 @@ class FuzzedTransport final : public Transport {
     return Io::kDone;
   }
 
-  bool HasBuffered() const override { return !piece_.empty(); }
-  void SayEnd() override {}
+  bool HasBufferedInput() const override { return !piece_.empty(); }
+  void SendCloseNotify() override {}
   Result<std::optional<ClientCertificate>> Certificate() const override {
     return std::optional<ClientCertificate>();
   }
@@ -132,7 +132,7 @@ class Environment {
     AddTokenService(services_, routes_);
     AddReflectionService(services_, routes_);
     context_.mailbox->Own();
-    context_.shows_caller = [](const Peer&) { return true; };
+    context_.identifies_caller = [](const Peer&) { return true; };
     health_.SetServing(Serving::kYes);
   }
 
@@ -156,7 +156,7 @@ class Environment {
     connection.Stop(std::chrono::steady_clock::now());
     Flush(connection);
     connection.CloseAtOnce(CloseCause::kDrain);
-    context_.touched.clear();
+    context_.to_flush.clear();
     fuzz::Check(written <= kMaxAmplification * (input.size() + 1));
   }
 
@@ -174,8 +174,8 @@ class Environment {
   static constexpr std::size_t kMaxAmplification = 4096;
 
   void Flush(Connection& connection) {
-    while (!context_.touched.empty()) {
-      context_.touched.clear();
+    while (!context_.to_flush.empty()) {
+      context_.to_flush.clear();
       connection.Flush();
     }
   }

@@ -713,7 +713,7 @@ TEST_F(ShortTimesTest, AnAnswerThatIsNotReadIsEndedAndNothingElse) {
 }
 
 TEST_F(ShortTimesTest, AConnectionThatShowsNoCallerIsEnded) {
-  times_.stranger = kShort;
+  times_.unknown_caller = kShort;
   config::Listener listener = UnixListener();
   listener.authentication = config::UnixAuthentication{{{geteuid() + 1, "unix:other"}}};
   Start({listener});
@@ -727,7 +727,7 @@ TEST_F(ShortTimesTest, AConnectionThatShowsNoCallerIsEnded) {
 }
 
 TEST_F(ShortTimesTest, AConnectionOfAKnownCallerStays) {
-  times_.stranger = milliseconds(1);
+  times_.unknown_caller = milliseconds(1);
   Listen();
   Wire wire(UnixAddress());
   Http2Client client(wire);

@@ -201,7 +201,7 @@ TEST_F(UnixSocketTest, SaysThatItsFolderIsMissing) {
   const Status status = Open().status();
   EXPECT_TRUE(absl::IsNotFound(status));
   EXPECT_EQ(status.message(), folder_.path().native() +
-                                  "/missing, the folder of a listener's socket, cannot be opened; make it "
+                                  "/missing, the folder of a listener's socket, does not exist; create it "
                                   "first: No such file or directory");
 }
 

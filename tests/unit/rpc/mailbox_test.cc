@@ -17,7 +17,7 @@ bool IsReadable(const Mailbox& mailbox) {
 
 TEST(Mailbox, RunsTasksInOrderOnTheOwnersThread) {
   Mailbox mailbox;
-  mailbox.Own();
+  mailbox.BindToThisThread();
   std::vector<int> ran;
   std::thread([&] {
     for (int i = 0; i < 3; ++i) mailbox.Post([&ran, i] { ran.push_back(i); });
@@ -31,11 +31,11 @@ TEST(Mailbox, RunsTasksInOrderOnTheOwnersThread) {
 
 TEST(Mailbox, RunsATaskOfTheOwnersThreadAtOnce) {
   Mailbox mailbox;
-  mailbox.Own();
+  mailbox.BindToThisThread();
   bool ran = false;
-  mailbox.Run([&] { ran = true; });
+  mailbox.RunOrPost([&] { ran = true; });
   EXPECT_TRUE(ran);
-  std::thread([&] { mailbox.Run([&] { ran = false; }); }).join();
+  std::thread([&] { mailbox.RunOrPost([&] { ran = false; }); }).join();
   EXPECT_TRUE(ran);
   mailbox.RunTasks();
   EXPECT_FALSE(ran);
@@ -43,7 +43,7 @@ TEST(Mailbox, RunsATaskOfTheOwnersThreadAtOnce) {
 
 TEST(Mailbox, LosesNoTaskOfManyThreads) {
   Mailbox mailbox;
-  mailbox.Own();
+  mailbox.BindToThisThread();
   constexpr int kThreads = 4;
   constexpr int kTasks = 10000;
   int ran = 0;
@@ -63,14 +63,14 @@ TEST(Mailbox, LosesNoTaskOfManyThreads) {
 
 TEST(Mailbox, EndsTasksUnrunOnceClosed) {
   Mailbox mailbox;
-  mailbox.Own();
+  mailbox.BindToThisThread();
   auto waiting = std::make_shared<int>(0);
   auto late = std::make_shared<int>(0);
   mailbox.Post([waiting] { ++*waiting; });
   mailbox.Close();
   EXPECT_EQ(waiting.use_count(), 1);
   mailbox.Post([late] { ++*late; });
-  mailbox.Run([late] { ++*late; });
+  mailbox.RunOrPost([late] { ++*late; });
   EXPECT_EQ(late.use_count(), 1);
   mailbox.RunTasks();
   EXPECT_EQ(*waiting + *late, 0);

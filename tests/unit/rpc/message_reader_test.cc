@@ -20,7 +20,7 @@ TEST(MessageReader, TakesMessagesApartHoweverTheyCome) {
     std::string taken;
     for (std::size_t at = 0; at < bytes.size(); at += step) {
       reader.Append(bytes.substr(at, step));
-      while (reader.HasMessage()) taken += "<" + reader.Take() + ">";
+      while (reader.HasMessage()) taken += "<" + reader.TakeMessage() + ">";
     }
     EXPECT_EQ(taken, "<first><><third>") << step;
     EXPECT_EQ(reader.size(), 0U);
@@ -32,12 +32,12 @@ TEST(MessageReader, KnowsWhatIsMissing) {
   MessageReader reader;
   const std::string bytes = Message(std::string(100, 'x'));
   reader.Append(bytes.substr(0, 4));
-  EXPECT_EQ(reader.Missing(), 0U);
+  EXPECT_EQ(reader.MissingBytes(), 0U);
   EXPECT_TRUE(reader.HasPart());
   reader.Append(bytes.substr(4, 6));
-  EXPECT_EQ(reader.Missing(), 95U);
+  EXPECT_EQ(reader.MissingBytes(), 95U);
   reader.Append(bytes.substr(10));
-  EXPECT_EQ(reader.Missing(), 0U);
+  EXPECT_EQ(reader.MissingBytes(), 0U);
   EXPECT_TRUE(reader.HasMessage());
   EXPECT_FALSE(reader.HasMoreThanOne());
   reader.Append("x");
@@ -48,7 +48,7 @@ TEST(MessageReader, TakesTheLongestMessageThatIsAllowed) {
   MessageReader reader;
   reader.Append(Message(std::string(bounds::kMaxMessageBytes, 'x')));
   ASSERT_TRUE(reader.HasMessage());
-  EXPECT_EQ(reader.Take().size(), bounds::kMaxMessageBytes);
+  EXPECT_EQ(reader.TakeMessage().size(), bounds::kMaxMessageBytes);
 }
 
 TEST(MessageReader, RefusesByTheHeadAloneAndHoldsNothing) {
@@ -56,8 +56,8 @@ TEST(MessageReader, RefusesByTheHeadAloneAndHoldsNothing) {
                                       {std::string("\0\xFF\xFF\xFF\xFF", 5), Problem::kTooLarge},
                                       {std::string("\1\0\0\0\1", 5), Problem::kCompressed},
                                       {std::string("\1\xFF\xFF\xFF\xFF", 5), Problem::kCompressed},
-                                      {std::string("\2\0\0\0\1", 5), Problem::kBadHead},
-                                      {std::string("\xFF\0\0\0\1", 5), Problem::kBadHead}}) {
+                                      {std::string("\2\0\0\0\1", 5), Problem::kBadPrefix},
+                                      {std::string("\xFF\0\0\0\1", 5), Problem::kBadPrefix}}) {
     MessageReader reader;
     reader.Append(head.substr(0, 4));
     EXPECT_EQ(reader.problem(), Problem::kNone);
@@ -73,7 +73,7 @@ TEST(MessageReader, RefusesALaterMessageAsWell) {
   MessageReader reader;
   reader.Append(Message("good") + Message("bad", 1));
   ASSERT_TRUE(reader.HasMessage());
-  EXPECT_EQ(reader.Take(), "good");
+  EXPECT_EQ(reader.TakeMessage(), "good");
   EXPECT_EQ(reader.problem(), Problem::kCompressed);
 }
 

@@ -215,7 +215,7 @@ Channel ServerTest::ConnectTls(const std::string& ca, const fakes::Identity& ide
 
 Result<std::unique_ptr<Server>> ServerTest::StartServer() {
   issuer_.ShowFrom(current_);
-  const Result<EdgeSettings> settings = ReadEdgeSettings(config_);
+  const Result<ServerSettings> settings = ReadServerSettings(config_);
   if (!settings.ok()) return settings.status();
   return Server::Start(config_, *settings, issuer_, current_, metrics_, times_);
 }

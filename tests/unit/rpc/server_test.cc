@@ -488,13 +488,13 @@ TEST_F(ServerTest, AChainOfWhichOneIsBrokenAndAKeyThatIsTooShortAreNeverRead) {
     EXPECT_EQ(StartServer().status().code(), absl::StatusCode::kInvalidArgument);
   }
   WriteFile("ca.crt", good + authority.certificate());
-  EXPECT_TRUE(ReadEdgeSettings(config_).ok());
+  EXPECT_TRUE(ReadServerSettings(config_).ok());
 
   const fakes::Identity weak = authority.IssueWithShortKey("DNS:localhost");
   WriteFile("tls.crt", weak.certificate);
   WriteFile("tls.key", weak.private_key);
-  EXPECT_THAT(std::string(ReadEdgeSettings(config_).status().message()),
-              testing::HasSubstr("too short a key"));
+  EXPECT_THAT(std::string(ReadServerSettings(config_).status().message()),
+              testing::HasSubstr("a key that is too short"));
 }
 
 TEST_F(ServerTest, NeedsTlsFilesThatFit) {
@@ -596,9 +596,9 @@ class SlowlyKnownTest : public ServerTest {
  protected:
   void SetUp() override {
     Start({UnixListener()});
-    EdgeSettings settings = *ReadEdgeSettings(config_);
+    ServerSettings settings = *ReadServerSettings(config_);
     settings.listeners[0].authenticator = authenticator_;
-    server_->Use(settings);
+    server_->Apply(settings);
   }
 
   std::shared_ptr<const SlowAuthenticator> authenticator_ = std::make_shared<SlowAuthenticator>();
@@ -668,9 +668,9 @@ TEST_F(ServerTest, SwapsCertificateKeyAndCaTogetherForNewConnections) {
   ASSERT_TRUE(GetCaller(old_connection, &caller).ok());
 
   config_.listeners = {MtlsListener(after)};  // writes the files
-  const Result<EdgeSettings> settings = ReadEdgeSettings(config_);
+  const Result<ServerSettings> settings = ReadServerSettings(config_);
   ASSERT_TRUE(settings.ok());
-  server_->Use(*settings);
+  server_->Apply(*settings);
   EXPECT_TRUE(
       GetCaller(ConnectTls(after.certificate(), after.Issue("URI:" + std::string(kSpiffeId))), &caller).ok());
   EXPECT_FALSE(GetCaller(ConnectTls(before.certificate(), old_client), &caller).ok());
@@ -681,17 +681,17 @@ TEST_F(ServerTest, SwapsCertificateKeyAndCaTogetherForNewConnections) {
 TEST_F(ServerTest, APairThatDoesNotMatchIsNeverRead) {
   const fakes::TestAuthority authority;
   config_.listeners = {MtlsListener(authority)};
-  const Result<EdgeSettings> running = ReadEdgeSettings(config_);
+  const Result<ServerSettings> running = ReadServerSettings(config_);
   ASSERT_TRUE(running.ok());
-  const Result<EdgeSettings> same = ReadEdgeSettings(config_, &*running);
+  const Result<ServerSettings> same = ReadServerSettings(config_, &*running);
   ASSERT_TRUE(same.ok());
   EXPECT_TRUE(ChangedKeys(*running, *same).empty());
   WriteFile("tls.key", authority.Issue("DNS:localhost").private_key);
-  const Result<EdgeSettings> halfway = ReadEdgeSettings(config_, &*running);
+  const Result<ServerSettings> halfway = ReadServerSettings(config_, &*running);
   ASSERT_FALSE(halfway.ok());
   EXPECT_THAT(std::string(halfway.status().message()), StartsWith("listener cluster: "));
   MtlsListener(authority);
-  const Result<EdgeSettings> whole = ReadEdgeSettings(config_, &*running);
+  const Result<ServerSettings> whole = ReadServerSettings(config_, &*running);
   ASSERT_TRUE(whole.ok());
   EXPECT_THAT(ChangedKeys(*running, *whole), ElementsAre("listener cluster: certificate, key or CA"));
 }

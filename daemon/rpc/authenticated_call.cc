@@ -1,4 +1,4 @@
-#include "daemon/rpc/caller_call.h"
+#include "daemon/rpc/authenticated_call.h"
 
 #include <chrono>
 #include <string_view>
@@ -9,8 +9,9 @@
 namespace tokend::rpc {
 namespace {
 
-// Calls that wait until their caller is known, which may take a fetch of keys, share as if they were one's.
-constexpr std::string_view kNotYetKnown;
+// While calls wait for authentication, which may include a fetch of keys, they count as calls of this one
+// caller.
+constexpr std::string_view kUnauthenticated;
 
 }  // namespace
 
@@ -26,99 +27,99 @@ identity::Evidence EvidenceOf(const Peer& peer) {
   return evidence;
 }
 
-CallerCall::CallerCall(const CallServices& services, Exchange& exchange, const char* name)
+AuthenticatedCall::AuthenticatedCall(const CallServices& services, ServerCall& server_call, const char* name)
     : services_(services),
-      exchange_(&exchange),
+      server_call_(&server_call),
       name_(name),
-      mailbox_(exchange.mailbox()),
-      peer_(exchange.peer().name),
-      arrived_(exchange.arrived()),
-      bad_metadata_(exchange.head().Judge()) {}
+      mailbox_(server_call.mailbox()),
+      peer_(server_call.peer().name),
+      arrived_(server_call.arrived()),
+      bad_metadata_(server_call.head().Validate()) {}
 
-void CallerCall::Admit(std::string request_id) {
+void AuthenticatedCall::AuthenticateAndServe(std::string request_id) {
   request_id_ = std::move(request_id);
-  if (exchange_->is_draining()) return Refuse({Reason::kShuttingDown});
-  identity::Evidence evidence = EvidenceOf(exchange_->peer());
-  for (const Secret& value : exchange_->head().authorization) {
+  if (server_call_->is_draining()) return Refuse({Reason::kShuttingDown});
+  identity::Evidence evidence = EvidenceOf(server_call_->peer());
+  for (const Secret& value : server_call_->head().authorization) {
     evidence.authorization.emplace_back(value.Expose());
   }
   services_.authenticator->Get()->Authenticate(
       std::move(evidence), [self = shared_from_this()](Result<Caller> caller) {
-        self->mailbox_->Run(
+        self->mailbox_->RunOrPost(
             [self, caller = std::move(caller)]() mutable { self->OnIdentified(std::move(caller)); });
       });
   if (identity_ == Identity::kSettled) return;
-  place_ = services_.in_flight->Enter(kNotYetKnown);
+  place_ = services_.in_flight->TryEnter(kUnauthenticated);
   if (place_) return;
   identity_ = Identity::kSettled;
-  Refuse({Reason::kOverloaded, "too many calls wait until their caller is known"});
+  Refuse({Reason::kOverloaded, "too many calls wait for authentication"});
 }
 
-void CallerCall::OnIdentified(Result<Caller> caller) {
-  if (identity_ == Identity::kSettled) return;  // refused meanwhile
+void AuthenticatedCall::OnIdentified(Result<Caller> caller) {
+  if (identity_ == Identity::kSettled) return;  // the call was refused meanwhile
   identity_ = Identity::kSettled;
   place_.reset();
   if (!caller.ok()) return Refuse({Reason::kCallerUnknown, std::string(caller.status().message())});
   caller_ = *std::move(caller);
-  if (exchange_ != nullptr) exchange_->ShowCaller();
-  place_ = services_.in_flight->Enter(caller_->name());
+  if (server_call_ != nullptr) server_call_->MarkCallerKnown();
+  place_ = services_.in_flight->TryEnter(caller_->name());
   if (!place_) return Refuse({Reason::kOverloaded, "too many calls are in flight"});
   if (bad_metadata_) return Refuse(*bad_metadata_);
   Serve(*caller_);
 }
 
-void CallerCall::Refuse(const Failure& failure) {
+void AuthenticatedCall::Refuse(const Failure& failure) {
   services_.issuer.Refuse(caller_ ? &*caller_ : nullptr, services_.listener, peer_, request_id_, failure);
   Fail(failure);
 }
 
-void CallerCall::Succeed(WipedBytes message) {
-  if (exchange_ != nullptr) exchange_->Send(std::move(message));
+void AuthenticatedCall::Succeed(WipedBytes message) {
+  if (server_call_ != nullptr) server_call_->Send(std::move(message));
   Succeed();
 }
 
-void CallerCall::Succeed() {
-  GiveBackPlace();
-  if (exchange_ != nullptr) End({}, nullptr);
+void AuthenticatedCall::Succeed() {
+  ReleasePlace();
+  if (server_call_ != nullptr) FinishCall({}, nullptr);
 }
 
-void CallerCall::Fail(const Failure& failure) {
-  GiveBackPlace();
-  if (exchange_ != nullptr) End(ToStatus(failure, request_id_), &failure);
+void AuthenticatedCall::Fail(const Failure& failure) {
+  ReleasePlace();
+  if (server_call_ != nullptr) FinishCall(ToStatus(failure, request_id_), &failure);
 }
 
-void CallerCall::EndAbandoned() {
-  GiveBackPlace();
-  if (exchange_ == nullptr) return;
-  const auto deadline = exchange_->deadline();
+void AuthenticatedCall::FinishCancelled() {
+  ReleasePlace();
+  if (server_call_ == nullptr) return;
+  const auto deadline = server_call_->deadline();
   if (deadline && std::chrono::steady_clock::now() >= *deadline) {
-    End({Code::kDeadlineExceeded, "the call's deadline has passed"}, nullptr);
+    FinishCall({Code::kDeadlineExceeded, "the call's deadline has passed"}, nullptr);
   } else {
-    End({Code::kCancelled, "the caller cancelled the call"}, nullptr);
+    FinishCall({Code::kCancelled, "the caller cancelled the call"}, nullptr);
   }
 }
 
-void CallerCall::OnAbandoned(Code why) {
-  exchange_ = nullptr;
+void AuthenticatedCall::OnCancelled(Code why) {
+  server_call_ = nullptr;
   Log(why, nullptr);
-  CallOff();
+  CancelWork();
 }
 
-CallStatus CallerCall::OnStop() {
-  exchange_ = nullptr;
-  const Failure failure = WhenStopped();
+CallStatus AuthenticatedCall::OnStop() {
+  server_call_ = nullptr;
+  const Failure failure = FailureOnStop();
   CallStatus status = ToStatus(failure, request_id_);
   Log(status.code, &failure);
-  CallOff();
+  CancelWork();
   return status;
 }
 
-void CallerCall::End(CallStatus status, const Failure* failure) {
+void AuthenticatedCall::FinishCall(CallStatus status, const Failure* failure) {
   Log(status.code, failure);
-  std::exchange(exchange_, nullptr)->Finish(std::move(status));
+  std::exchange(server_call_, nullptr)->Finish(std::move(status));
 }
 
-void CallerCall::Log(Code code, const Failure* failure) const {
+void AuthenticatedCall::Log(Code code, const Failure* failure) const {
   if (*name_ == '\0') return;
   const std::chrono::duration<double, std::milli> duration = std::chrono::steady_clock::now() - arrived_;
   telemetry::Log(config::LogLevel::kInfo, "call",

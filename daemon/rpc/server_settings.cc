@@ -1,4 +1,4 @@
-#include "daemon/rpc/edge_settings.h"
+#include "daemon/rpc/server_settings.h"
 
 #include <set>
 #include <string>
@@ -14,7 +14,7 @@ namespace tokend::rpc {
 namespace {
 
 Result<std::shared_ptr<const TlsContext>> ReadTls(const config::Listener& listener,
-                                                  const EdgeSettings::Listener* running) {
+                                                  const ServerSettings::Listener* running) {
   if (!listener.tls) return nullptr;
   Result<std::shared_ptr<const TlsContext>> read = TlsContext::Read(*listener.tls);
   const bool same = read.ok() && running != nullptr && running->tls && running->tls->Equals(**read);
@@ -27,7 +27,7 @@ bool NamesOneCaller(const std::vector<config::Grant>& grants) {
   return callers.size() == 1 && callers.begin()->find('*') == std::string::npos;
 }
 
-// Whether both go by keys that are known, and by others.
+// Whether both verify JWTs, both have their keys, and the keys differ.
 bool HasOtherKeys(const identity::Authenticator& running, const identity::Authenticator& next) {
   const auto* before = dynamic_cast<const identity::JwtAuthenticator*>(&running);
   const auto* after = dynamic_cast<const identity::JwtAuthenticator*>(&next);
@@ -53,14 +53,14 @@ identity::FetchObserver LogOfFetches(const std::string& listener) {
 
 }  // namespace
 
-Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSettings* running,
-                                      config::Contents contents, loop::CurlLoop* loop) {
-  EdgeSettings settings;
+Result<ServerSettings> ReadServerSettings(const config::Config& config, const ServerSettings* running,
+                                          config::Contents contents, loop::CurlLoop* loop) {
+  ServerSettings settings;
   settings.max_in_flight = config.server.max_in_flight;
   settings.one_caller = NamesOneCaller(config.grants);
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     const config::Listener& listener = config.listeners[i];
-    const EdgeSettings::Listener* before = running != nullptr ? &running->listeners[i] : nullptr;
+    const ServerSettings::Listener* before = running != nullptr ? &running->listeners[i] : nullptr;
     auto tls = ReadTls(listener, before);
     if (!tls.ok()) return Of(listener, i, "tls", tls.status());
     if (contents == config::Contents::kFiles && JwksUrlOf(listener.authentication) != nullptr) continue;
@@ -75,7 +75,7 @@ Result<EdgeSettings> ReadEdgeSettings(const config::Config& config, const EdgeSe
   return settings;
 }
 
-std::vector<std::string> ChangedKeys(const EdgeSettings& running, const EdgeSettings& next) {
+std::vector<std::string> ChangedKeys(const ServerSettings& running, const ServerSettings& next) {
   std::vector<std::string> changes;
   for (std::size_t i = 0; i < next.listeners.size(); ++i) {
     if (running.listeners[i].tls != next.listeners[i].tls) {

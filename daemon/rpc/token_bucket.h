@@ -7,23 +7,23 @@
 
 namespace tokend::rpc {
 
-// A token bucket that begins full. One thread at a time.
-class RateBudget {
+// A token bucket that is full at first. One thread at a time.
+class TokenBucket {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  explicit RateBudget(const bounds::Rate& rate) : rate_(&rate), left_(rate.burst) {}
+  explicit TokenBucket(const bounds::Rate& rate) : rate_(&rate), left_(rate.burst) {}
 
-  // Takes `amount`. False: there is not so much left, and nothing is taken.
-  bool Spend(double amount, TimePoint now) {
+  // Takes `amount`. If less is left, returns false and takes nothing.
+  bool TryTake(double amount, TimePoint now) {
     Refill(now);
     if (left_ < amount) return false;
     left_ -= amount;
     return true;
   }
 
-  // Gives `amount`, up to the burst.
-  void Earn(double amount) { left_ = std::min(rate_->burst, left_ + amount); }
+  // Adds `amount`, at most up to the burst.
+  void Add(double amount) { left_ = std::min(rate_->burst, left_ + amount); }
 
   bool IsFull(TimePoint now) {
     Refill(now);
@@ -33,7 +33,7 @@ class RateBudget {
  private:
   void Refill(TimePoint now) {
     if (filled_at_ == TimePoint() || now < filled_at_) filled_at_ = now;
-    Earn(std::chrono::duration<double>(now - filled_at_).count() * rate_->per_second);
+    Add(std::chrono::duration<double>(now - filled_at_).count() * rate_->per_second);
     filled_at_ = now;
   }
 
