@@ -43,7 +43,7 @@ class Made {
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
-  std::filesystem::path folder_;
+  fakes::TemporaryFolder folder_;
 };
 
 const std::string kScripts = TOKEND_SOURCE "/tests/unit/identity/";
