@@ -3,38 +3,18 @@
 #include <unistd.h>
 
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "daemon/audit/open.h"
 #include "tests/fakes/hand_cranked_loop.h"
+#include "tests/fakes/temporary_folder.h"
 
 // What records a second the audit log makes durable on the disk that TMPDIR is on, with so many calls waiting
 // for theirs, beside a log that syncs each record by itself.
 namespace tokend::audit {
 namespace {
-
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "tokend-bench-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) std::abort();
-    path_ = pattern;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 Record RecordOfAToken() {
   Record record;
@@ -51,11 +31,11 @@ Record RecordOfAToken() {
 }
 
 void AuditLogWithCallsWaiting(benchmark::State& state) {
-  const Folder folder;
+  const fakes::TemporaryFolder folder;
   fakes::HandCrankedLoop loop;
   config::Audit config;
   config.file.emplace();
-  config.file->path = folder.path() + "/audit.jsonl";
+  config.file->path = folder / "audit.jsonl";
   OpenOptions options;
   options.config = "0123456789abcdef";
   Keys keys{std::make_shared<const Fingerprinter>(Fingerprinter::WithNewKey()), nullptr};
@@ -86,9 +66,8 @@ void AuditLogWithCallsWaiting(benchmark::State& state) {
 BENCHMARK(AuditLogWithCallsWaiting)->Arg(1)->Arg(16)->Arg(64)->Arg(256)->UseRealTime();
 
 void OneSyncARecord(benchmark::State& state) {
-  const Folder folder;
-  const int file =
-      open((folder.path() + "/audit.jsonl").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  const fakes::TemporaryFolder folder;
+  const int file = open((folder / "audit.jsonl").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   const loop::Clock& clock = loop::SystemClock();
   Chain chain({}, "0123456789abcdef", clock);
   const Record record = RecordOfAToken();

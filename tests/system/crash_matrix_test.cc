@@ -115,7 +115,7 @@ class CrashMatrix : public testing::Test {
   void ExpectKilled(Tokend& tokend) { ASSERT_EQ(tokend.process().Wait(), -SIGKILL) << "not reached"; }
 
   // Lets the disk fail until the daemon has noticed: faulty_disk.cc.
-  void FailOnce(const TemporaryFolder& folder, const Tokend& tokend) {
+  void FailOnce(const fakes::TemporaryFolder& folder, const Tokend& tokend) {
     applivery_->WaitForPosts(applivery_->counts().posts + kParallel, std::chrono::seconds(10));
     WriteFile(folder / "fault.new", "sync-eio");
     std::filesystem::rename(folder / "fault.new", folder / "fault");
@@ -124,8 +124,8 @@ class CrashMatrix : public testing::Test {
   }
 
   // Ends a daemon in the state.
-  void Reach(const State& state, int passing, const TemporaryFolder& folder, Tokend& tokend, Account& account,
-             std::vector<Answered>& answered) {
+  void Reach(const State& state, int passing, const fakes::TemporaryFolder& folder, Tokend& tokend,
+             Account& account, std::vector<Answered>& answered) {
     std::jthread disk;
     if (state.when == When::kFault) disk = std::jthread([&] { FailOnce(folder, tokend); });
     answered = Load(tokend, account);
@@ -141,7 +141,7 @@ class CrashMatrix : public testing::Test {
 
   void Run(const State& state, int passing) {
     SCOPED_TRACE(std::string(state.name) + ": " + state.failpoint + ":" + std::to_string(passing));
-    const TemporaryFolder folder;
+    const fakes::TemporaryFolder folder;
     WriteFile(folder / "upstream-ca.crt", applivery_->ca_pem());
     Tokend::Options options;
     options.base_url = applivery_->base_url();

@@ -54,7 +54,7 @@ class SystemTest : public testing::Test {
     return last;
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   std::unique_ptr<fakes::FakeApplivery> applivery_;
   std::unique_ptr<Tokend> tokend_;
   std::unique_ptr<RawClient> client_;

@@ -210,7 +210,7 @@ TEST_F(Mint, SecondDaemonOnTheSameAuditLogFailsToStart) {
 }
 
 TEST(Commands, BadUsageAndBadConfigurationExitWithTwo) {
-  const TemporaryFolder folder;
+  const fakes::TemporaryFolder folder;
   for (const std::vector<std::string>& command :
        std::vector<std::vector<std::string>>{{Program("tokend")}, {Program("tokend"), "--confg", "x"}}) {
     const Ended ended = RunProgram(command);
@@ -228,7 +228,7 @@ TEST(Commands, BadUsageAndBadConfigurationExitWithTwo) {
 }
 
 TEST(Commands, CheckSaysTheWarningsAfterTheErrors) {
-  const TemporaryFolder folder;
+  const fakes::TemporaryFolder folder;
   WriteFile(folder / "bad.yaml", "audit: {stdout: {}}\nlistenrs: []\n");
   const Ended ended = RunProgram({Program("tokend"), "check", "--config", folder / "bad.yaml"});
   EXPECT_EQ(ended.exit, 2);

@@ -190,7 +190,7 @@ class Replicas : public testing::Test {
   }
 
   struct Replica {
-    TemporaryFolder folder;
+    fakes::TemporaryFolder folder;
     std::unique_ptr<Tokend> tokend;
     std::unique_ptr<RawClient> client;
   };

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -36,17 +37,6 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
 }
 
 }  // namespace
-
-TemporaryFolder::TemporaryFolder() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "tokend-test-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
-  path_ = pattern;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 std::string ReadFile(const std::string& path) {
   const std::ifstream file(path, std::ios::binary);
@@ -113,7 +103,7 @@ std::optional<int> Process::Wait(std::chrono::seconds limit) {
 
 Ended RunProgram(std::vector<std::string> command, const std::map<std::string, std::string>& environment,
                  std::chrono::seconds limit) {
-  const TemporaryFolder folder;
+  const fakes::TemporaryFolder folder;
   Process process(std::move(command), environment, folder / "out", folder / "err");
   const std::optional<int> exit = process.Wait(limit);
   return {exit.value_or(-1), process.out(), process.err()};
@@ -127,7 +117,7 @@ std::vector<std::string> AsUser(uid_t uid, std::vector<std::string> command) {
   return prefixed;
 }
 
-std::string SharedProgram(const TemporaryFolder& folder, const std::string& name) {
+std::string SharedProgram(const fakes::TemporaryFolder& folder, const std::string& name) {
   std::filesystem::permissions(folder / "", std::filesystem::perms(0755));
   std::filesystem::copy_file(Program(name), folder / name, std::filesystem::copy_options::skip_existing);
   return folder / name;
@@ -196,7 +186,7 @@ std::string Field(const std::string& line, const std::string& name) {
   return line.substr(begin, line.find('"', begin) - begin);
 }
 
-Tokend::Tokend(const TemporaryFolder& folder, const Options& options)
+Tokend::Tokend(const fakes::TemporaryFolder& folder, const Options& options)
     : folder_(folder),
       environment_(options.environment),
       out_(options.out),

@@ -3,7 +3,6 @@
 #include <sys/types.h>
 
 #include <chrono>
-#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -11,21 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "tests/fakes/temporary_folder.h"
+
 namespace tokend::system {
-
-// A folder that ends with its owner.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 std::string ReadFile(const std::string& path);
 void WriteFile(const std::string& path, const std::string& text, mode_t mode = 0600);
@@ -77,7 +64,7 @@ std::vector<std::string> AsUser(uid_t uid, std::vector<std::string> command);
 // The path of a program of this build.
 std::string Program(const std::string& name);
 // A copy of one that every user can reach, in a folder that is opened to them.
-std::string SharedProgram(const TemporaryFolder& folder, const std::string& name);
+std::string SharedProgram(const fakes::TemporaryFolder& folder, const std::string& name);
 
 // The first line of the JSON log that holds all of the words, or "".
 std::string LineWith(const std::string& log, const std::vector<std::string>& words);
@@ -112,7 +99,7 @@ class Tokend {
   };
 
   // Starts it and waits until it serves.
-  Tokend(const TemporaryFolder& folder, const Options& options);
+  Tokend(const fakes::TemporaryFolder& folder, const Options& options);
 
   // Stops being the owner of a process that ended; starts another on the same files.
   void Restart();
@@ -131,7 +118,7 @@ class Tokend {
  private:
   std::string WhyNotServing();
 
-  const TemporaryFolder& folder_;
+  const fakes::TemporaryFolder& folder_;
   const std::map<std::string, std::string> environment_;
   std::vector<std::string> as_user_;  // the command, where it runs as another user
   std::vector<std::string> prefix_;   // what the command is run by

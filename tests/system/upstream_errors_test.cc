@@ -84,7 +84,7 @@ std::vector<Row> Rows() {
 }
 
 // So many organizations that no fault is felt by the next one's calls: "acme-0" and so on.
-std::string Organizations(const TemporaryFolder& folder, std::size_t count) {
+std::string Organizations(const fakes::TemporaryFolder& folder, std::size_t count) {
   std::string yaml;
   for (std::size_t i = 0; i < count; ++i) {
     yaml += "      - name: acme-" + std::to_string(i) + "\n        api_key: {file: " + (folder / "api-key") +

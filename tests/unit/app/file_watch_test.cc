@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -12,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/fakes/temporary_folder.h"
+
 namespace tokend::app {
 namespace {
 
@@ -20,13 +21,9 @@ namespace fs = std::filesystem;
 class FileWatchTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = testing::TempDir() + "file_watch_XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
     Write("file", "one");
     watch_.Watch({folder_ / "file"});
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   void Write(const std::string& name, const std::string& text) const {
     std::ofstream(folder_ / name) << text;
@@ -38,7 +35,7 @@ class FileWatchTest : public testing::Test {
     return poll(&ready, 1, 5000) == 1;
   }
 
-  fs::path folder_;
+  fakes::TemporaryFolder folder_;
   FileWatch watch_;
 };
 

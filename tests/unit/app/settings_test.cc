@@ -4,13 +4,12 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "tests/fakes/temporary_folder.h"
 #include "tests/fakes/test_authority.h"
 
 namespace tokend::app {
@@ -25,8 +24,6 @@ using testing::StartsWith;
 class SettingsTest : public testing::Test {
  protected:
   SettingsTest() {
-    std::string name = testing::TempDir() + "settings_XXXXXX";
-    folder_ = mkdtemp(name.data());
     const fakes::Identity server = authority_.Issue("DNS:localhost");
     Write("tls.crt", server.certificate);
     Write("tls.key", server.private_key);
@@ -35,7 +32,6 @@ class SettingsTest : public testing::Test {
     Write("key", std::string(32, 'k'));
     Write("tokend.yaml", Configuration("{file: " + Path("api-key") + "}"));
   }
-  ~SettingsTest() override { std::filesystem::remove_all(folder_); }
 
   std::string Path(const std::string& name) const { return folder_ / name; }
   void Write(const std::string& name, const std::string& text) const {
@@ -86,7 +82,7 @@ class SettingsTest : public testing::Test {
   }
 
   const fakes::TestAuthority authority_;
-  std::filesystem::path folder_;
+  fakes::TemporaryFolder folder_;
 };
 
 TEST_F(SettingsTest, WhatANamedFileHoldsIsJudgedAtTheKeyThatNamesIt) {

@@ -2,24 +2,23 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "tests/fakes/temporary_folder.h"
 
 namespace tokend::audit {
 namespace {
 
 class FingerprintTest : public testing::Test {
  protected:
-  ~FingerprintTest() override { std::filesystem::remove(path_); }
-
   Result<Fingerprinter> WithKey(const std::string& key) {
     std::ofstream(path_, std::ios::binary) << key;
     return Fingerprinter::FromFile(path_);
   }
 
-  const std::string path_ =
-      testing::TempDir() + "fingerprint_key_" + testing::UnitTest::GetInstance()->current_test_info()->name();
+  const fakes::TemporaryFolder folder_;
+  const std::string path_ = folder_ / "key";
 };
 
 // From RFC 4231, test case 6: the key is longer than HMAC's block.

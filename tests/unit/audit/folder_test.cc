@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -12,6 +11,7 @@
 
 #include "daemon/audit/open.h"
 #include "tests/fakes/hand_cranked_loop.h"
+#include "tests/fakes/temporary_folder.h"
 #include "tests/unit/audit/audit_fixture.h"
 #include "tests/unit/audit/log_check.h"
 
@@ -24,15 +24,7 @@ using testing::HasSubstr;
 // The log in a real folder.
 class FolderTest : public testing::Test {
  protected:
-  FolderTest() {
-    std::string name = testing::TempDir() + "audit_XXXXXX";
-    folder_ = mkdtemp(name.data());
-    config_.file.emplace().path = (folder_ / "audit.jsonl").string();
-  }
-  ~FolderTest() override {
-    log_.reset();
-    std::filesystem::remove_all(folder_);
-  }
+  FolderTest() { config_.file.emplace().path = (folder_ / "audit.jsonl").string(); }
 
   Status TryOpen() {
     OpenOptions options;
@@ -58,7 +50,8 @@ class FolderTest : public testing::Test {
   }
   std::vector<CheckedLine> Log() const { return ReadLog(ReadFiles(folder_)); }
 
-  std::filesystem::path folder_;
+  const fakes::TemporaryFolder temporary_;
+  const std::filesystem::path folder_ = temporary_.path();
   config::Audit config_;
   fakes::HandCrankedLoop loop_;
   std::unique_ptr<QueuedAuditLog> log_;

@@ -1,11 +1,11 @@
 #include "daemon/audit/signature.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "tests/fakes/temporary_folder.h"
 
 namespace tokend::audit {
 namespace {
@@ -23,20 +23,13 @@ constexpr char kOtherPublic[] =
 
 class SignatureTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "signature_XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::string Write(const std::string& text) const {
-    std::ofstream(folder_ + "/key.pem") << text;
-    return folder_ + "/key.pem";
+    std::ofstream(folder_ / "key.pem") << text;
+    return folder_ / "key.pem";
   }
 
   const std::string prev_ = std::string(64, 'a');
-  std::string folder_;
+  fakes::TemporaryFolder folder_;
 };
 
 TEST_F(SignatureTest, IsVerifiedByItsKeyForItsSequenceAndHashAlone) {
@@ -66,7 +59,7 @@ TEST_F(SignatureTest, TakesOnlyKeysOfEd25519) {
     EXPECT_NE(signer.status().message().find("must hold an Ed25519 private key"), std::string::npos);
   }
   EXPECT_FALSE(Verifier::FromFile(Write(kPrivate)).ok());
-  EXPECT_FALSE(Signer::FromFile(folder_ + "/none").ok());
+  EXPECT_FALSE(Signer::FromFile(folder_ / "none").ok());
 }
 
 }  // namespace

@@ -5,11 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
+
+#include "tests/fakes/temporary_folder.h"
 
 namespace tokend {
 namespace {
@@ -20,13 +21,6 @@ using ::testing::Not;
 
 class KeyFile : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string folder = std::filesystem::temp_directory_path() / "key_file_test.XXXXXX";
-    ASSERT_NE(mkdtemp(folder.data()), nullptr);
-    folder_ = folder;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::string Write(const std::string& bytes, mode_t mode = 0440) {
     std::string path = folder_ / "key";
     std::ofstream(path, std::ios::binary) << bytes;
@@ -34,7 +28,7 @@ class KeyFile : public ::testing::Test {
     return path;
   }
 
-  std::filesystem::path folder_;
+  fakes::TemporaryFolder folder_;
 };
 
 std::string ErrorOf(const Result<Secret>& result) {
@@ -91,7 +85,7 @@ TEST_F(KeyFile, MustBeARegularFileAndIsNeverWaitedFor) {
   const std::string fifo = folder_ / "fifo";
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
   EXPECT_THAT(ErrorOf(ReadKeyFile(fifo)), HasSubstr("regular file"));
-  EXPECT_THAT(ErrorOf(ReadKeyFile(folder_)), HasSubstr("regular file"));
+  EXPECT_THAT(ErrorOf(ReadKeyFile(folder_.path())), HasSubstr("regular file"));
 }
 
 TEST_F(KeyFile, ThatIsMissingIsNamed) {

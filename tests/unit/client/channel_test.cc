@@ -92,7 +92,7 @@ class Tls : public testing::Test {
     return client->CreateToken({.application = "ios-app"});
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   Identity ca_ = MakeIdentity("DNS:ca");
   Identity server_ = MakeIdentity("IP:127.0.0.1", &ca_);
   Identity client_ = MakeIdentity("URI:spiffe://prod.example/ns/shop/sa/checkout", &ca_);

@@ -17,7 +17,7 @@ using testing::IsEmpty;
 
 class ClientTest : public testing::Test {
  protected:
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   std::string socket_ = folder_ / "tokend.sock";
   FakeTokend tokend_{"unix:" + socket_};
   FakeClock clock_;

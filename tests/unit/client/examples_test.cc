@@ -1,8 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "tests/unit/client/fake_tokend.h"
 #include "tests/unit/client/process.h"
 
@@ -38,7 +36,7 @@ class Examples : public testing::TestWithParam<Example> {
     return RunProgram(std::move(command), GetParam().environment);
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   std::string address_ = "unix://" + (folder_ / "tokend.sock");
   FakeTokend tokend_{"unix:" + (folder_ / "tokend.sock")};
 };

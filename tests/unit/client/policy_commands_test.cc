@@ -52,7 +52,7 @@ class PolicyCommands : public testing::Test {
            event + R"(",)" + members + R"(,"prev":")" + std::string(64, '0') + "\"}\n";
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   int sequence_ = 0;
 };
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/unit/client/fake_tokend.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace tokend::client {
 
@@ -31,7 +31,7 @@ inline Ended RunProgram(std::vector<std::string> command, std::vector<std::strin
     result.push_back(nullptr);
     return result;
   };
-  const TemporaryFolder folder;
+  const fakes::TemporaryFolder folder;
   const std::string out_file = out.empty() ? folder / "out" : out;
   const std::string err_file = folder / "err";
   posix_spawn_file_actions_t files;

@@ -32,7 +32,7 @@ class Retry : public testing::Test {
     return *Client::Connect({.address = "unix://" + socket_, .timeout = timeout}, clock_);
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   std::string socket_ = folder_ / "tokend.sock";
   FakeTokend tokend_{"unix:" + socket_};
   FakeClock clock_;
@@ -194,7 +194,7 @@ class LateDaemon final : public Clock {
 };
 
 TEST(RetryOfAConnection, ReachesADaemonThatStartsLate) {
-  const TemporaryFolder folder;
+  const fakes::TemporaryFolder folder;
   const std::string socket = folder / "late.sock";
   LateDaemon clock("unix:" + socket);
   const auto token =

@@ -25,7 +25,7 @@ class Tokenctl : public testing::Test {
     return RunProgram(std::move(arguments), {"TOKEND_ADDRESS=" + address_}, out);
   }
 
-  TemporaryFolder folder_;
+  fakes::TemporaryFolder folder_;
   std::string socket_ = folder_ / "tokend.sock";
   std::string address_ = "unix://" + socket_;
   FakeTokend tokend_{"unix:" + socket_};

@@ -59,9 +59,6 @@ audit::Record RecordOf(std::size_t seq, const audit::Fingerprinter& fingerprinte
 }  // namespace
 
 WrittenLog::WrittenLog(const Options& options) {
-  std::string pattern = (std::filesystem::temp_directory_path() / "tokend_log_XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) std::abort();
-  folder_ = pattern;
   MakeKeys(*this / "signing.pem", public_key());
   std::filesystem::permissions(*this / "signing.pem", std::filesystem::perms::owner_read);
   std::ofstream(fingerprint_key()) << std::string(32, 'k');
@@ -93,11 +90,6 @@ WrittenLog::WrittenLog(const Options& options) {
     file << line << '\n';
     if (options.records <= kMaxKept) lines_.push_back(std::move(line));
   }
-}
-
-WrittenLog::~WrittenLog() {
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
 }
 
 std::string WrittenLog::head() const { return audit::Sha256(lines_.back()); }

@@ -1,9 +1,10 @@
 #pragma once
 
 #include <cstddef>
-#include <filesystem>
 #include <string>
 #include <vector>
+
+#include "tests/fakes/temporary_folder.h"
 
 namespace tokend::client {
 
@@ -19,11 +20,8 @@ class WrittenLog {
   };
 
   explicit WrittenLog(const Options& options);
-  ~WrittenLog();
-  WrittenLog(const WrittenLog&) = delete;
-  WrittenLog& operator=(const WrittenLog&) = delete;
 
-  std::string operator/(const std::string& name) const { return (folder_ / name).string(); }
+  std::string operator/(const std::string& name) const { return folder_ / name; }
   std::string public_key() const { return *this / "public.pem"; }
   std::string fingerprint_key() const { return *this / "fingerprint.key"; }
   static std::string BearerOf(std::size_t seq) { return "bearer-of-" + std::to_string(seq); }
@@ -39,7 +37,7 @@ class WrittenLog {
   std::string WriteOne(const std::vector<std::string>& lines) const;
 
  private:
-  std::filesystem::path folder_;
+  fakes::TemporaryFolder folder_;
   std::vector<std::string> files_;
   std::vector<std::string> lines_;
   std::vector<std::string> anchors_;

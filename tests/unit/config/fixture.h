@@ -2,14 +2,13 @@
 
 #include <sys/stat.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include "daemon/config/load.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace tokend::config {
 
@@ -17,9 +16,6 @@ namespace tokend::config {
 class Folder {
  public:
   Folder() {
-    std::string path = std::filesystem::temp_directory_path() / "tokend-config-XXXXXX";
-    if (mkdtemp(path.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = path;
     Write("cert.pem", "certificate", 0644);
     Write("key.pem", "key", 0600);
     Write("ca.pem", "certificate", 0644);
@@ -29,11 +25,8 @@ class Folder {
     Write("redis_key", std::string(32, 'r'), 0400);
     Write("signing_key.pem", "key", 0400);
   }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
 
-  std::string Path(std::string_view name) const { return path_ + "/" + std::string(name); }
+  std::string Path(std::string_view name) const { return folder_ / std::string(name); }
 
   void Write(std::string_view name, std::string_view content, mode_t mode) const {
     std::ofstream(Path(name)) << content;
@@ -41,7 +34,9 @@ class Folder {
   }
 
   // The text with this folder's path for each $DIR.
-  std::string Fill(std::string_view text) const { return Replace(std::string(text), "$DIR", path_); }
+  std::string Fill(std::string_view text) const {
+    return Replace(std::string(text), "$DIR", folder_.path().native());
+  }
 
   LoadResult Parse(std::string_view text) const { return config::Parse(Fill(text), "t.yaml"); }
 
@@ -53,7 +48,7 @@ class Folder {
   }
 
  private:
-  std::string path_;
+  fakes::TemporaryFolder folder_;
 };
 
 // The least that is accepted.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/fakes/fake_applivery.h"
+#include "tests/fakes/temporary_folder.h"
 #include "tests/unit/fakes/curl_client.h"
 
 namespace tokend::fakes {
@@ -26,12 +27,7 @@ std::string Contents(const std::filesystem::path& path) {
 
 class FakeAppliveryProgram : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (std::filesystem::temp_directory_path() / "fake-applivery-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    std::ofstream(folder_ / "key") << "first-key\nsecond-key\n";
-  }
+  void SetUp() override { std::ofstream(folder_ / "key") << "first-key\nsecond-key\n"; }
 
   void TearDown() override {
     if (pid_ > 0) {
@@ -39,11 +35,10 @@ class FakeAppliveryProgram : public testing::Test {
       waitpid(pid_, nullptr, 0);
     }
     close(output_);
-    std::filesystem::remove_all(folder_);
   }
 
   void Spawn(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), {FAKE_APPLIVERY_PROGRAM, "--key-file", (folder_ / "key").string()});
+    arguments.insert(arguments.begin(), {FAKE_APPLIVERY_PROGRAM, "--key-file", folder_ / "key"});
     std::vector<char*> argv;
     argv.reserve(arguments.size() + 1);
     for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -78,7 +73,7 @@ class FakeAppliveryProgram : public testing::Test {
     return status;
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
   pid_t pid_ = -1;
   int output_ = -1;
 };

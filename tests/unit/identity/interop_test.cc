@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "tests/fakes/temporary_folder.h"
 #include "tests/unit/identity/jwt_fixture.h"
 
 // Tokens and key sets that neither this project nor the library that it verifies with has made.
@@ -18,19 +19,13 @@ namespace {
 class Made {
  public:
   explicit Made(const std::string& program) {
-    std::string path = std::filesystem::temp_directory_path() / "tokend-interop-XXXXXX";
-    if (mkdtemp(path.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    folder_ = path;
-    const std::string command = program + " " + path + " " + std::to_string(kNow);
+    const std::string command = program + " " + folder_.path().native() + " " + std::to_string(kNow);
     if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot run " + program);
   }
-  ~Made() { std::filesystem::remove_all(folder_); }
-  Made(const Made&) = delete;
-  Made& operator=(const Made&) = delete;
 
   std::set<std::string> Names() const {
     std::set<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
       if (entry.path().extension() == ".token") names.insert(entry.path().stem());
     }
     return names;
@@ -48,7 +43,7 @@ class Made {
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
-  std::filesystem::path folder_;
+  fakes::TemporaryFolder folder_;
 };
 
 const std::string kScripts = TOKEND_SOURCE "/tests/unit/identity/";

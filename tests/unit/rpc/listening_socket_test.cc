@@ -19,20 +19,13 @@
 #include <vector>
 
 #include "daemon/config/address.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace tokend::rpc {
 namespace {
 
 class UnixSocketTest : public testing::Test {
  protected:
-  UnixSocketTest() {
-    std::string folder = testing::TempDir() + "tokend-XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
-    folder_ = folder;
-    path_ = folder + "/t.sock";
-  }
-  ~UnixSocketTest() override { std::filesystem::remove_all(folder_); }
-
   Result<ListeningSocket> Open(mode_t mode = 0660) const {
     config::Listener listener;
     listener.address = config::UnixAddress{path_};
@@ -62,7 +55,7 @@ class UnixSocketTest : public testing::Test {
     ASSERT_EQ(Connect(path_), ECONNREFUSED);
   }
 
-  std::string folder_;
+  fakes::TemporaryFolder folder_;
   std::string path_;
 };
 
@@ -77,7 +70,7 @@ TEST_F(UnixSocketTest, ListensWithItsModeAndLeavesNothingBehind) {
     EXPECT_EQ(Connect(path_), 0);
     EXPECT_EQ(socket->address(), "unix://" + path_);
     socket->Close();
-    EXPECT_TRUE(std::filesystem::is_empty(folder_));
+    EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
   }
   EXPECT_EQ(umask(old_mask), 0077U);
 }
@@ -99,7 +92,7 @@ TEST_F(UnixSocketTest, RefusesAnAddressWhereSomebodyListens) {
 TEST_F(UnixSocketTest, RefusesASymlinkEvenToAStaleSocket) {
   LeaveStaleSocket();
   const std::string target = path_;
-  path_ = folder_ + "/link";
+  path_ = folder_ / "link";
   std::filesystem::create_symlink(target, path_);
   EXPECT_EQ(Open().status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_TRUE(std::filesystem::is_symlink(path_));
@@ -119,18 +112,18 @@ TEST_F(UnixSocketTest, RefusesAnotherUsersSocket) {
 }
 
 TEST_F(UnixSocketTest, NeedsItsFolder) {
-  path_ = folder_ + "/missing/t.sock";
+  path_ = folder_ / "missing/t.sock";
   EXPECT_EQ(Open().status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(UnixSocketTest, RefusesAPathThatTheSystemCannotTake) {
-  path_ = folder_ + "/" + std::string(120, 'a');
+  path_ = folder_ / std::string(120, 'a');
   EXPECT_EQ(Open().status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(UnixSocketTest, TakesTheLongestFolderThatIsAllowed) {
   const std::size_t longest = sizeof(sockaddr_un::sun_path) - 1 - 1 - config::kNewSocketName.size();
-  const std::string folder = folder_ + "/" + std::string(longest - folder_.size() - 1, 'a');
+  const std::string folder = folder_ / std::string(longest - folder_.path().native().size() - 1, 'a');
   std::filesystem::create_directory(folder);
   path_ = folder + "/t";
   const auto socket = Open();
@@ -144,7 +137,7 @@ TEST_F(UnixSocketTest, IsNeverOpenToMoreThanItsMode) {
   mode_t widest = 0;
   std::thread watcher([&] {
     while (!done) {
-      for (const std::string& name : {path_, folder_ + "/" + std::string(config::kNewSocketName)}) {
+      for (const std::string& name : {path_, folder_ / std::string(config::kNewSocketName)}) {
         struct stat found {};
         if (lstat(name.c_str(), &found) != 0) continue;
         widest |= found.st_mode & 0777;
@@ -174,7 +167,7 @@ TEST_F(UnixSocketTest, OneOfManyThatStartAtOnceTakesTheStaleSocketsPlace) {
 }
 
 TEST_F(UnixSocketTest, IsNotKeptFromStartingByWhoLocksTheFolder) {
-  const int folder = open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int folder = open(folder_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   ASSERT_EQ(flock(folder, LOCK_EX), 0);
   EXPECT_TRUE(Open().ok());
   close(folder);
@@ -182,7 +175,7 @@ TEST_F(UnixSocketTest, IsNotKeptFromStartingByWhoLocksTheFolder) {
 
 TEST_F(UnixSocketTest, RefusesAnotherUsersLock) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
-  const std::string lock = folder_ + "/.tokend.lock";
+  const std::string lock = folder_ / ".tokend.lock";
   std::ofstream(lock) << "";
   ASSERT_EQ(chown(lock.c_str(), 12345, 12345), 0);
   EXPECT_EQ(Open().status().code(), absl::StatusCode::kPermissionDenied);
@@ -190,24 +183,24 @@ TEST_F(UnixSocketTest, RefusesAnotherUsersLock) {
 }
 
 TEST_F(UnixSocketTest, DoesNotWaitAtAFifoThatSomebodyHasPutInPlaceOfItsLock) {
-  ASSERT_EQ(mkfifo((folder_ + "/.tokend.lock").c_str(), 0666), 0);
+  ASSERT_EQ(mkfifo((folder_ / ".tokend.lock").c_str(), 0666), 0);
   const auto start = std::chrono::steady_clock::now();
   EXPECT_FALSE(Open().ok());
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
 }
 
 TEST_F(UnixSocketTest, FollowsNoLinkThatSomebodyHasPutInPlaceOfItsLock) {
-  const std::string target = folder_ + "/precious";
-  ASSERT_EQ(symlink(target.c_str(), (folder_ + "/.tokend.lock").c_str()), 0);
+  const std::string target = folder_ / "precious";
+  ASSERT_EQ(symlink(target.c_str(), (folder_ / ".tokend.lock").c_str()), 0);
   EXPECT_FALSE(Open().ok());
   EXPECT_FALSE(std::filesystem::exists(target));
 }
 
 TEST_F(UnixSocketTest, SaysThatItsFolderIsMissing) {
-  path_ = folder_ + "/missing/t.sock";
+  path_ = folder_ / "missing/t.sock";
   const Status status = Open().status();
   EXPECT_TRUE(absl::IsNotFound(status));
-  EXPECT_EQ(status.message(), folder_ +
+  EXPECT_EQ(status.message(), folder_.path().native() +
                                   "/missing, the folder of a listener's socket, cannot be opened; make it "
                                   "first: No such file or directory");
 }

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 #include <fstream>
 
 #include "absl/strings/escaping.h"
@@ -157,16 +156,10 @@ int TcpConnectError(std::uint16_t port) {
 ServerTest::ServerTest()
     : current_(std::make_shared<issue::ConfigSnapshot>(
           issue::ConfigSnapshot{"", {{MobileGrant()}, {{"acme", config::KeyFile{"/key"}}}}})) {
-  std::string folder = testing::TempDir() + "tokend-XXXXXX";
-  EXPECT_NE(mkdtemp(folder.data()), nullptr);
-  folder_ = folder;
   config_.applivery.organizations.push_back({"acme", config::KeyFile{"/key"}});
 }
 
-ServerTest::~ServerTest() {
-  server_.reset();
-  std::filesystem::remove_all(folder_);
-}
+ServerTest::~ServerTest() { server_.reset(); }
 
 config::Grant ServerTest::MobileGrant() {
   config::Grant grant;
@@ -208,8 +201,8 @@ config::Listener ServerTest::MtlsListener(const fakes::TestAuthority& authority)
 }
 
 std::string ServerTest::WriteFile(const std::string& name, const std::string& text) const {
-  std::ofstream(folder_ + "/" + name) << text;
-  return folder_ + "/" + name;
+  std::ofstream(folder_ / name) << text;
+  return folder_ / name;
 }
 
 Channel ServerTest::ConnectTls(const std::string& ca, const fakes::Identity& identity) const {

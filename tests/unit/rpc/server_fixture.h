@@ -15,6 +15,7 @@
 #include "daemon/rpc/server.h"
 #include "google/rpc/error_details.pb.h"
 #include "tests/fakes/http2_client.h"
+#include "tests/fakes/temporary_folder.h"
 #include "tests/fakes/test_authority.h"
 #include "tests/unit/rpc/fake_issuer.h"
 #include "tokend/v1/token_service.grpc.pb.h"
@@ -95,7 +96,7 @@ class ServerTest : public testing::Test {
   ~ServerTest() override;
 
   static config::Grant MobileGrant();
-  std::string SocketPath() const { return folder_ + "/t.sock"; }
+  std::string SocketPath() const { return folder_ / "t.sock"; }
   std::string UnixAddress() const { return "unix://" + SocketPath(); }
   config::Listener UnixListener() const;
   static config::Listener TcpListener();
@@ -115,7 +116,7 @@ class ServerTest : public testing::Test {
   // How many connections of a listener were closed for this cause.
   std::uint64_t Closed(const std::string& listener, const std::string& cause) const;
 
-  std::string folder_;
+  fakes::TemporaryFolder folder_;
   config::Config config_;
   bounds::Times times_;
   issue::CurrentConfig current_;

@@ -107,7 +107,7 @@ TEST_F(ServerTest, KnowsUnixPeersApart) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can be someone else";
   config::Listener listener = UnixListener();
   listener.socket_mode = 0666;
-  ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
+  ASSERT_EQ(chmod(folder_.path().c_str(), 0755), 0);
   Start({listener});
   for (const uid_t uid : {0, 12345, 54321, 12345}) {
     const Channel channel = ConnectUnix();
@@ -124,7 +124,7 @@ TEST_F(ServerTest, KnowsUnixPeersApart) {
 
 TEST_F(ServerTest, ServesManyUidsAtATimeOnAUnixListener) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can be someone else";
-  ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
+  ASSERT_EQ(chmod(folder_.path().c_str(), 0755), 0);
   config::Listener listener = UnixListener();
   listener.socket_mode = 0666;
   Start({listener});
@@ -505,7 +505,7 @@ TEST_F(ServerTest, NeedsTlsFilesThatFit) {
   EXPECT_EQ(StartServer().status().code(), absl::StatusCode::kInvalidArgument);
   WriteFile("tls.key", "");
   EXPECT_EQ(StartServer().status().code(), absl::StatusCode::kInvalidArgument);
-  listener.tls->client_ca_file = folder_ + "/missing";
+  listener.tls->client_ca_file = folder_ / "missing";
   config_.listeners = {listener};
   EXPECT_EQ(StartServer().status().code(), absl::StatusCode::kInvalidArgument);
 }

@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "tests/fakes/temporary_folder.h"
 
 namespace tokend::state {
 namespace {
@@ -16,23 +16,16 @@ using testing::HasSubstr;
 
 class Secrets : public testing::Test {
  protected:
-  Secrets() {
-    std::string pattern = std::filesystem::temp_directory_path() / "tokend-secrets-XXXXXX";
-    EXPECT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  ~Secrets() override { std::filesystem::remove_all(folder_); }
-
   std::string Write(const std::string& name, const std::string& content, mode_t mode = 0400) const {
-    std::ofstream(folder_ + "/" + name) << content;
-    EXPECT_EQ(chmod((folder_ + "/" + name).c_str(), mode), 0);
-    return folder_ + "/" + name;
+    std::ofstream(folder_ / name) << content;
+    EXPECT_EQ(chmod((folder_ / name).c_str(), mode), 0);
+    return folder_ / name;
   }
   std::string ErrorOf(const config::RedisState& options) const {
     return std::string(ReadRedisSecrets(options).status().message());
   }
 
-  std::string folder_;
+  fakes::TemporaryFolder folder_;
 };
 
 TEST_F(Secrets, AreTheKeyAsItIsAndThePasswordWithoutItsNewline) {
@@ -63,7 +56,7 @@ TEST_F(Secrets, NameTheFileThatIsOfNoUseAndWhatToDo) {
   }
   options.encryption_key_file = Write("open", std::string(32, 'k'), 0444);
   EXPECT_EQ(ErrorOf(options), options.encryption_key_file + ": may be read by others: chmod o-r");
-  options.encryption_key_file = folder_ + "/none";
+  options.encryption_key_file = folder_ / "none";
   EXPECT_THAT(ErrorOf(options), HasSubstr("none: cannot be read"));
   options.encryption_key_file = Write("right", std::string(32, 'k'));
   options.password_file = Write("open-password", "password", 0644);

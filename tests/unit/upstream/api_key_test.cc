@@ -9,23 +9,17 @@
 #include <fstream>
 #include <string>
 
+#include "tests/fakes/temporary_folder.h"
+
 namespace tokend::upstream {
 namespace {
 
 class ApiKeyFrom : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "api_key_XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override {
-    unsetenv("CREDENTIALS_DIRECTORY");
-    std::filesystem::remove_all(folder_);
-  }
+  ~ApiKeyFrom() override { unsetenv("CREDENTIALS_DIRECTORY"); }
 
   std::string Write(const std::string& name, const std::string& text) {
-    std::string path = folder_ + "/" + name;
+    std::string path = folder_ / name;
     std::ofstream(path) << text;
     chmod(path.c_str(), 0440);
     return path;
@@ -35,7 +29,7 @@ class ApiKeyFrom : public testing::Test {
     return ReadKeys({{.name = "acme", .api_key = source}}, previous);
   }
 
-  std::string folder_;
+  fakes::TemporaryFolder folder_;
 };
 
 TEST_F(ApiKeyFrom, AFileIsItsOneLine) {
@@ -54,7 +48,7 @@ TEST_F(ApiKeyFrom, TheEnvironmentIsTakenOutOfIt) {
 
 TEST_F(ApiKeyFrom, ACredentialIsInTheCredentialsDirectory) {
   Write("applivery", "key-3\n");
-  setenv("CREDENTIALS_DIRECTORY", folder_.c_str(), 1);
+  setenv("CREDENTIALS_DIRECTORY", folder_.path().c_str(), 1);
   const Result<KeyRing> key = Ring(config::KeyCredential{"applivery"});
   ASSERT_TRUE(key.ok()) << key.status();
   EXPECT_TRUE(key->at("acme").key->Expose() == "key-3");
@@ -62,8 +56,8 @@ TEST_F(ApiKeyFrom, ACredentialIsInTheCredentialsDirectory) {
 
 TEST_F(ApiKeyFrom, ACredentialStaysWithinTheCredentialsDirectory) {
   Write("applivery", "key-3\n");
-  setenv("CREDENTIALS_DIRECTORY", (folder_ + "/below").c_str(), 1);
-  std::filesystem::create_directory(folder_ + "/below");
+  setenv("CREDENTIALS_DIRECTORY", (folder_ / "below").c_str(), 1);
+  std::filesystem::create_directory(folder_ / "below");
   for (const char* name : {"../applivery", "/etc/hostname", "a/b", "..", ".", ""}) {
     EXPECT_FALSE(Ring(config::KeyCredential{name}).ok()) << name;
   }
@@ -79,7 +73,7 @@ TEST_F(ApiKeyFrom, NothingThatIsNotOnePrintableWord) {
   for (const char* text : {"", "\n", " ", "two words", "a\nb\n", "tab\t", "nul\x01", "\xc3\xa4"}) {
     const Result<KeyRing> key = Ring(config::KeyFile{Write("bad", text)});
     EXPECT_FALSE(key.ok());
-    std::filesystem::remove(folder_ + "/bad");
+    std::filesystem::remove(folder_ / "bad");
   }
 }
 
@@ -92,7 +86,7 @@ TEST_F(ApiKeyFrom, AnErrorNamesTheSourceAndNotTheKey) {
 }
 
 TEST_F(ApiKeyFrom, AnErrorNamesTheOrganization) {
-  const Result<KeyRing> key = Ring(config::KeyFile{folder_ + "/none"});
+  const Result<KeyRing> key = Ring(config::KeyFile{folder_ / "none"});
   ASSERT_FALSE(key.ok());
   EXPECT_EQ(key.status().message().find("organization acme: "), 0U);
 }
@@ -111,7 +105,7 @@ TEST_F(ApiKeyFrom, AnotherKeyIsTheNextGeneration) {
   const Result<KeyRing> first = Ring(file);
   const Result<KeyRing> same = Ring(file, &*first);
   Write("next", "key-2\n");
-  std::filesystem::rename(folder_ + "/next", folder_ + "/acme");
+  std::filesystem::rename(folder_ / "next", folder_ / "acme");
   const Result<KeyRing> next = Ring(file, &*same);
   ASSERT_TRUE(first.ok() && same.ok() && next.ok());
   EXPECT_EQ(first->at("acme").generation, 1U);
