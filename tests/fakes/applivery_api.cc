@@ -29,7 +29,7 @@ std::string_view TakeSegment(std::string_view& path) {
   return segment;
 }
 
-// Of valid UTF-8: a sequence of four bytes is a surrogate pair.
+// Expects valid UTF-8. A sequence of four bytes counts as two units: a surrogate pair.
 std::size_t Utf16Length(std::string_view utf8) {
   std::size_t units = 0;
   for (const char byte : utf8) {

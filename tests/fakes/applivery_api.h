@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-// The vendor's page as pure functions.
+// The rules on Applivery's API page, as pure functions.
 namespace tokend::fakes {
 
 struct TokensRoute {
@@ -14,7 +14,8 @@ struct TokensRoute {
   std::string application;
 };
 
-// /v1/organizations/{organization}/apps/{application}/tokens, with names as the page has them.
+// Parses /v1/organizations/{organization}/apps/{application}/tokens, where the names have the form that the
+// page allows.
 std::optional<TokensRoute> ParseTokensRoute(std::string_view path);
 
 struct TokenFields {
@@ -22,8 +23,9 @@ struct TokenFields {
   std::optional<std::vector<std::string>> scopes;
 };
 
-// A JSON object of nothing but a description (a string of at most 1000 UTF-16 units) and scopes (an array of
-// strings), each at most once; nothing if it is anything else. One thread at a time.
+// Parses a JSON object that has at most a description (a string of at most 1000 UTF-16 units) and scopes (an
+// array of strings), each at most once. Returns nothing for any other text. Only one thread at a time may use
+// a parser.
 class TokenFieldsParser {
  public:
   TokenFieldsParser();
@@ -38,11 +40,11 @@ class TokenFieldsParser {
   std::unique_ptr<Impl> impl_;
 };
 
-// The inside of a JSON string.
+// The text escaped for a JSON string, without the quotes.
 std::string JsonEscaped(std::string_view utf8);
 std::string JsonArray(const std::vector<std::string>& strings);
 
-// {"status":false,"error":{…}} with the code's message.
+// {"status":false,"error":{…}} with this code and its message.
 std::string ErrorBody(int code);
 
 }  // namespace tokend::fakes

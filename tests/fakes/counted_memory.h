@@ -2,12 +2,13 @@
 
 #include <cstdint>
 
-// What is allocated by operator new in this program, by the allocator's own word of how large each block is.
+// Counts the memory that operator new has allocated in this program. The allocator says how large each block
+// is.
 namespace tokend::fakes {
 
 std::int64_t CountedBytes();
 
-// The most at a time since it was last forgotten.
+// The maximum of CountedBytes() since the last ForgetMostCountedBytes().
 std::int64_t MostCountedBytes();
 void ForgetMostCountedBytes();
 

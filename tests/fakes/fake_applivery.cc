@@ -87,7 +87,7 @@ Reply ErrorReply(int status, int code) {
 
 std::string ObjectIdOf(std::string_view name) {
   if (IsObjectId(name)) return std::string(name);
-  // FNV-1a, 64 bits, begun anew for the last 8 digits.
+  // FNV-1a with 64 bits gives 16 digits. A second round gives the last 8.
   std::string id;
   for (const char salt : {'a', 'b'}) {
     std::uint64_t hash = 14695981039346656037U;
@@ -317,7 +317,7 @@ class FakeApplivery::Impl : public Handler {
   const std::chrono::milliseconds delay_;
   const std::size_t max_remembered_;
   const bool tls_;
-  TokenFieldsParser parser_;  // the server's thread only
+  TokenFieldsParser parser_;  // used by the server's thread only
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::vector<std::string> api_keys_;
@@ -327,7 +327,7 @@ class FakeApplivery::Impl : public Handler {
   std::vector<Post> posts_;
   std::vector<MintedToken> tokens_;
   std::string ca_pem_;
-  HttpServer server_;  // last: its thread uses all of the above
+  HttpServer server_;  // last, because its thread uses all members above
 };
 
 FakeApplivery::FakeApplivery(FakeAppliveryOptions options)

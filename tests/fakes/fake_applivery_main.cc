@@ -92,7 +92,7 @@ int Run(const Flags& flags) {
   options.ca_file = flags.ca_out;
   options.max_concurrent_streams = flags.max_concurrent_streams;
   options.delay = std::chrono::milliseconds(flags.delay_ms);
-  options.max_remembered = 0;  // it runs for as long as it is left to
+  options.max_remembered = 0;  // the program may run for days
   FakeApplivery fake(std::move(options));
   AddFaults(fake, flags.faults);
 

@@ -24,7 +24,7 @@ std::optional<int> StatusNumber(std::string_view text) {
   return status && *status >= 200 && *status <= 599 ? status : std::nullopt;
 }
 
-// The answer that Applivery, or what stands before it, gives with this status.
+// The answer that Applivery, or the proxy in front of it, gives with this status.
 Fault Usual(int status) {
   switch (status) {
     case 400:

@@ -24,7 +24,7 @@ void FakeClock::StepWall(std::chrono::nanoseconds by) {
 }
 
 void HandCrankedLoop::Post(loop::Task task) {
-  // Notified under the lock: once RunUntil has seen the task, the test may end this loop.
+  // Notify while holding the lock: as soon as RunUntil has seen the task, the test may destroy this loop.
   const std::lock_guard lock(mutex_);
   tasks_.push_back(std::move(task));
   posted_.notify_one();
@@ -81,7 +81,7 @@ void HandCrankedLoop::Advance(std::chrono::nanoseconds by) {
     auto timer = timers_.extract(timers_.begin());
     const auto due = timer.key().first;
     due_.erase(timer.key().second);
-    // A task may itself have let time pass.
+    // A task may itself have advanced the time.
     if (due > clock_.Now()) clock_.Advance(due - clock_.Now());
     timer.mapped()();
     RunPending();
@@ -90,7 +90,7 @@ void HandCrankedLoop::Advance(std::chrono::nanoseconds by) {
 }
 
 void HandCrankedLoop::Discard() {
-  // What they hold may call back as it ends.
+  // The destructors of the tasks may call this loop again.
   const auto timers = std::exchange(timers_, {});
   due_.clear();
   std::deque<loop::Task> tasks;

@@ -15,16 +15,16 @@
 
 namespace tokend::fakes {
 
-// A clock that stands still until a test moves it. Begins at 2026-01-01T00:00:00Z. Thread-safe.
+// A clock that stands still until a test advances it. It starts at 2026-01-01T00:00:00Z. Thread-safe.
 class FakeClock final : public loop::Clock {
  public:
   std::chrono::steady_clock::time_point Now() const override;
   std::chrono::system_clock::time_point WallNow() const override;
 
-  // Lets time pass: both clocks move.
+  // Advances the steady clock and the wall clock.
   void Advance(std::chrono::nanoseconds by);
 
-  // Sets the wall clock forwards or back, as an administrator or NTP would; intervals do not notice.
+  // Sets the wall clock forwards or back, as an administrator or NTP does. The steady clock stays as it is.
   void StepWall(std::chrono::nanoseconds by);
 
  private:
@@ -33,8 +33,9 @@ class FakeClock final : public loop::Clock {
   std::chrono::system_clock::time_point wall_{std::chrono::seconds(1767225600)};
 };
 
-// An event loop that runs only when its test says so, on the test's thread and on a fake clock. Post may be
-// called by any thread, all else by the test's. What is left at the end is destroyed unrun.
+// An event loop that runs only when its test tells it to, on the test's thread and with a fake clock. Any
+// thread may call Post, only the test's thread the other functions. The destructor destroys remaining tasks
+// without running them.
 class HandCrankedLoop final : public loop::EventLoop {
  public:
   void Post(loop::Task task) override;
@@ -44,18 +45,18 @@ class HandCrankedLoop final : public loop::EventLoop {
 
   FakeClock& fake_clock() { return clock_; }
 
-  // Runs what is posted, and what that posts, until nothing is. Returns how many tasks ran.
+  // Runs posted tasks, including those that they post, until there are none. Returns how many tasks ran.
   std::size_t RunPending();
 
-  // Runs what is posted by other threads as it comes, until `done`, which is asked after each task. False if
-  // `limit` of real time passes first: a test that hangs, not one that waits.
+  // Runs tasks as other threads post them, until `done` returns true, which is called after each task.
+  // Returns false after `limit` of real time, so that a broken test ends.
   bool RunUntil(absl::FunctionRef<bool()> done, std::chrono::seconds limit = std::chrono::seconds(30));
 
-  // Lets time pass: runs what is posted, then each timer that falls due, in order and at its own time, with
-  // what that posts.
+  // Advances the time: runs posted tasks, then each timer that falls due, in order and at its due time, with
+  // the tasks that it posts.
   void Advance(std::chrono::nanoseconds by);
 
-  // Destroys what is posted and all timers, unrun.
+  // Destroys posted tasks and timers without running them.
   void Discard();
 
   std::size_t timers() const { return timers_.size(); }
@@ -65,9 +66,9 @@ class HandCrankedLoop final : public loop::EventLoop {
 
   FakeClock clock_;
   std::uint64_t last_timer_ = 0;
-  // By due time, then in the order they were set.
+  // Ordered by due time, then by the order in which they were set.
   std::map<std::pair<std::chrono::steady_clock::time_point, std::uint64_t>, loop::Task> timers_;
-  std::unordered_map<std::uint64_t, std::chrono::steady_clock::time_point> due_;  // of each timer
+  std::unordered_map<std::uint64_t, std::chrono::steady_clock::time_point> due_;  // of each timer, by its id
 
   std::mutex mutex_;
   std::condition_variable posted_;

@@ -98,7 +98,7 @@ class Http1Codec : public Codec {
     Answer(refusal, "", Connection::kClose);
   }
 
-  // `body` is what is sent; the reply's own body is what the header promises.
+  // Sends `body`. The header gives the length of the reply's own body, which may differ.
   void Answer(const Reply& reply, std::string_view body, Connection connection) {
     out_ += "HTTP/1.1 ";
     out_ += std::to_string(reply.status);
@@ -118,7 +118,7 @@ class Http1Codec : public Codec {
     if (!advancing_) Advance();
   }
 
-  // Runs until it needs more bytes or waits for a reply.
+  // Parses until it needs more bytes or waits for a reply.
   void Advance() {
     advancing_ = true;
     while (Step()) {
@@ -251,9 +251,9 @@ class Http1Codec : public Codec {
   State state_ = State::kHeader;
   Request request_;
   bool close_asked_ = false;
-  bool early_ = false;  // answered before its body: what comes next on the connection is no request
+  bool early_ = false;  // answered before its body, so the next bytes on the connection are no request
   bool advancing_ = false;
-  std::size_t expected_ = 0;  // bytes of the body, or of the chunk
+  std::size_t expected_ = 0;  // remaining bytes of the body, or of the chunk
   std::string in_;
   std::string out_;
 };

@@ -32,7 +32,7 @@ std::uint64_t ReadNumber(std::string_view bytes) {
   return value;
 }
 
-// HPACK's integers (RFC 7541, 5.1), with a prefix of seven bits.
+// An HPACK integer (RFC 7541, 5.1) with a prefix of seven bits.
 std::string HpackLength(std::size_t length) {
   constexpr std::size_t kPrefix = 127;
   if (length < kPrefix) return std::string(1, static_cast<char>(length));

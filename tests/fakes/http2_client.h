@@ -14,48 +14,50 @@
 #include <utility>
 #include <vector>
 
-// HTTP/2 by hand: a client that sends what a test says, well-formed or not, and heeds nothing that it is
-// told.
+// An HTTP/2 client for tests. It sends any bytes that the test gives it, well-formed or not, and ignores what
+// the server asks of it.
 namespace tokend::fakes::http2 {
 
-// What a TLS client shows and takes. The server's certificate is not looked at.
+// The options of a TLS client. It does not verify the server's certificate.
 struct TlsClient {
   std::string certificate_pem = {};  // empty: none
   std::string private_key_pem = {};
   std::string protocol = "h2";  // ALPN; empty: none
   int newest_version = TLS1_3_VERSION;
-  SSL_SESSION* resumed = nullptr;  // a session of an earlier connection to go on with
+  SSL_SESSION* resumed = nullptr;  // a session of an earlier connection to resume
 };
 
-// A connection. Throws std::runtime_error where it cannot be made.
+// A connection. The constructor throws std::runtime_error if it cannot connect.
 class Wire {
  public:
-  // `address`: "unix:///path" or "127.0.0.1:port". `from`: the address to come from, in 127.0.0.0/8.
+  // `address` is "unix:///path" or "127.0.0.1:port". `from` is the client's own address, in 127.0.0.0/8.
   explicit Wire(const std::string& address, const std::optional<TlsClient>& tls = std::nullopt,
                 const std::string& from = "");
   ~Wire();
   Wire(const Wire&) = delete;
   Wire& operator=(const Wire&) = delete;
 
-  // Sends all of it, and keeps what comes meanwhile for Receive. False: the other side has closed, or has
-  // taken nothing for `patience`.
+  // Sends all bytes, and keeps bytes that arrive meanwhile for Receive. Returns false if the other side has
+  // closed, or has accepted nothing for `patience`.
   bool Send(std::string_view bytes, std::chrono::milliseconds patience = std::chrono::seconds(10));
 
-  // The same, and drops what comes meanwhile.
+  // Like Send, but drops bytes that arrive meanwhile.
   bool Blast(std::string_view bytes, std::chrono::milliseconds patience = std::chrono::seconds(1));
 
-  // What has come, once there is some; empty: nothing within `patience`, or the other side has closed.
+  // Waits for bytes and returns them. Returns none if none arrived within `patience` or the other side has
+  // closed.
   std::string Receive(std::chrono::milliseconds patience = std::chrono::seconds(10));
 
-  // Reads until the other side closes. False: it did not within `patience`.
+  // Reads until the other side closes. Returns false if it did not close within `patience`.
   bool AwaitClose(std::chrono::milliseconds patience = std::chrono::seconds(30));
 
   void ShutdownWrite();
   bool closed() const { return closed_; }  // by the other side
   int socket() const { return socket_; }
-  // Whether the TLS server has given a ticket for the next connection, or has taken one of an earlier.
+  // Whether the TLS server has issued a ticket for a later connection, or has accepted one of an earlier
+  // connection.
   bool has_session_ticket() const { return has_ticket_; }
-  // Changes the keys that it writes with so often (TLS 1.3). False: the other side has closed.
+  // Updates the client's TLS 1.3 traffic keys this many times. Returns false if the other side has closed.
   bool UpdateKeys(int times);
   bool is_resumed() const { return SSL_session_reused(session_.get()) == 1; }
   SSL_SESSION* session() const { return SSL_get0_session(session_.get()); }
@@ -90,39 +92,40 @@ std::string Number(std::uint64_t value, std::size_t size);
 // One frame (RFC 9113, 4.1).
 std::string Frame(std::uint8_t type, std::uint8_t flags, std::uint32_t stream, std::string_view payload);
 
-// Headers as HPACK literals that are not indexed, without Huffman coding.
+// Headers encoded as HPACK literals without indexing and without Huffman coding.
 std::string HeaderBlock(const Headers& headers);
 
-// What every gRPC request begins with, and `more` behind.
+// The headers that every gRPC request needs, followed by `more`.
 Headers RequestHeaders(const std::string& path, const Headers& more = {});
 
-// A header block on this stream, in as many frames as it takes; `flags` beside END_HEADERS.
+// A header block on this stream, split into as many frames as it needs. The first frame has `flags`, the last
+// END_HEADERS.
 std::string HeaderFrames(std::uint32_t stream, const Headers& headers, std::uint8_t flags = 0);
 
-// A message with gRPC's five bytes before it.
+// A message after the five bytes of gRPC's prefix.
 std::string Message(std::string_view bytes, char flag = 0);
 
-// A whole request: HEADERS and DATA that ends the stream.
+// A complete request: HEADERS, and DATA that ends the stream.
 std::string Request(std::uint32_t stream, const std::string& path, std::string_view message,
                     const Headers& more = {});
 
 // What came back on one stream.
 struct Reply {
-  std::map<std::string, std::string> headers;  // trailers included
+  std::map<std::string, std::string> headers;  // including trailers
   std::string data;
   bool ended = false;
-  std::optional<std::uint32_t> reset;  // its error code
+  std::optional<std::uint32_t> reset;  // the error code of RST_STREAM
 
-  // "grpc-status" as a number; -1: none came.
+  // "grpc-status" as a number, or -1 without one.
   int code() const;
-  // The first message, without its head.
+  // The first message, without gRPC's prefix.
   std::string message() const;
 };
 
-// A client on a wire: it keeps streams apart and decodes what comes.
+// A client on a connection. It decodes frames and assigns them to their streams.
 class Http2Client {
  public:
-  enum class Window { kGrow, kLeave };  // whether the client lets the server send on
+  enum class Window { kGrow, kLeave };  // whether the client sends WINDOW_UPDATE
 
   // Sends the preface and SETTINGS.
   explicit Http2Client(Wire& wire, const std::vector<std::pair<std::uint16_t, std::uint32_t>>& settings = {},
@@ -131,19 +134,20 @@ class Http2Client {
   Http2Client(const Http2Client&) = delete;
   Http2Client& operator=(const Http2Client&) = delete;
 
-  // Begins a call and returns its stream.
+  // Starts a call and returns the number of its stream.
   std::uint32_t Begin(const std::string& path, std::string_view message, const Headers& more = {});
   // Sends any frame.
   bool Send(std::uint8_t type, std::uint8_t flags, std::uint32_t stream, std::string_view payload);
   std::uint32_t NextStream() { return std::exchange(next_stream_, next_stream_ + 2); }
 
-  // The call's reply, once it has ended; as far as it has come after `patience`.
+  // Waits for the end of the call and returns its reply. After `patience`, returns what has arrived of it.
   Reply Await(std::uint32_t stream, std::chrono::milliseconds patience = std::chrono::seconds(30));
   Reply Call(const std::string& path, std::string_view message, const Headers& more = {}) {
     return Await(Begin(path, message, more));
   }
 
-  // Takes frames until the condition holds. False: it does not after `patience`, or the connection has ended.
+  // Reads frames until the condition holds. Returns false if it does not hold after `patience`, or the
+  // connection has ended.
   template <class Condition>
   bool Until(Condition holds, std::chrono::milliseconds patience = std::chrono::seconds(30)) {
     const auto end = std::chrono::steady_clock::now() + patience;
@@ -155,18 +159,18 @@ class Http2Client {
     return true;
   }
 
-  // The error codes and last streams of the GOAWAY frames that came.
+  // The error codes and last stream numbers of the received GOAWAY frames.
   const std::vector<std::pair<std::uint32_t, std::uint32_t>>& goaways() const { return goaways_; }
   const std::map<std::uint16_t, std::uint32_t>& settings() const { return settings_; }
   const Reply& reply(std::uint32_t stream) { return replies_[stream]; }
   std::size_t pings_answered() const { return pings_answered_; }
-  // How many bytes the server lets the stream send beyond its first window.
+  // How many bytes the server has added to the stream's first window by WINDOW_UPDATE.
   std::size_t window_granted(std::uint32_t stream) { return windows_[stream]; }
-  // Whether PING is answered and SETTINGS acknowledged.
+  // Whether the client answers PING and acknowledges SETTINGS.
   void set_polite(bool polite) { polite_ = polite; }
 
  private:
-  // Takes what comes. False: nothing within `patience`.
+  // Reads and handles frames. Returns false if none arrived within `patience`.
   bool Take(std::chrono::milliseconds patience);
   void OnFrame(std::uint8_t type, std::uint8_t flags, std::uint32_t stream, std::string_view payload);
   void Decode(std::uint32_t stream, std::string_view block, bool final);

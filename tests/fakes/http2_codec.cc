@@ -14,7 +14,7 @@ constexpr std::size_t kProduceAtOnce = std::size_t{256} << 10;
 constexpr std::int32_t kConnectionWindow = 1 << 24;
 
 nghttp2_nv Field(const std::string& name, const std::string& value) {
-  // nghttp2 copies both, and takes them by pointers that are not const.
+  // nghttp2 takes non-const pointers, but only copies from them.
   return {reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
           reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
           NGHTTP2_NV_FLAG_NONE};
@@ -117,7 +117,7 @@ class Http2Codec : public Codec {
  private:
   struct Stream {
     Request request;
-    bool ignored = false;  // answered before its body
+    bool ignored = false;  // answered before its body was read
     Reply reply;
     std::size_t sent = 0;   // of the reply's body
     std::size_t limit = 0;  // bytes of the reply's body that may be sent

@@ -14,39 +14,39 @@ inline constexpr std::size_t kMaxRequestHeader = std::size_t{64} << 10;
 inline constexpr std::size_t kMaxRequestBody = std::size_t{1} << 20;
 
 enum class Ending {
-  kPolite,  // close_notify where there is TLS, then FIN
+  kPolite,  // close_notify if the connection has TLS, then FIN
   kCut,     // FIN
   kReset,   // RST
 };
 
-// The connection that a codec speaks for. Server thread only.
+// The connection of a codec. Only the server's thread calls it.
 class CodecHost {
  public:
   virtual ~CodecHost() = default;
 
-  // Fills in what the connection knows, and asks the handler.
+  // Fills in the request's facts about the connection and calls the handler's OnHeader.
   virtual std::optional<Reply> HeaderRead(Request& request) = 0;
 
-  // Asks the handler and sees to it that Codec::Perform is called with the reply, now or later.
+  // Calls the handler, and calls Codec::Perform with the reply, at once or after its delay.
   virtual void RequestRead(std::int32_t stream, const Request& request) = 0;
 
-  // Ends the connection once everything that the codec has produced is written.
+  // Ends the connection once all output of the codec is written.
   virtual void EndAfterWriting(Ending ending) = 0;
 };
 
-// One connection's HTTP, between bytes and requests. Server thread only.
+// Parses the requests of one connection and writes the replies. Only the server's thread calls it.
 class Codec {
  public:
   virtual ~Codec() = default;
 
-  // Takes what was read. May call the host.
+  // Parses these bytes. May call the host.
   virtual void Receive(std::string_view bytes) = 0;
 
-  // Does what the reply says. A stream that is gone is ignored. kListenerGone is the host's matter and acts
-  // as kDrop here.
+  // Performs the reply's action. Ignores a stream that has ended. Treats kListenerGone as kDrop: the host
+  // closes the listener.
   virtual void Perform(std::int32_t stream, Reply reply) = 0;
 
-  // Appends bytes to be written; nothing if there is none. Bounded at each call.
+  // Appends the next bytes to write, if there are any. Each call appends a limited number of bytes.
   virtual void Produce(std::string& out) = 0;
 };
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-// What passes between a connection of the fake server and what answers it.
+// The requests and replies between the fake HTTP server and its handler.
 namespace tokend::fakes {
 
 struct Fault;
@@ -24,23 +24,23 @@ struct Request {
   std::optional<std::string> authorization;
   std::string content_type;
   std::string body;
-  std::uint64_t connection = 0;  // 1, 2, 3 … in the order of accepting
+  std::uint64_t connection = 0;  // 1, 2, 3 … in the order in which they were accepted
   Protocol protocol = Protocol::kHttp1;
-  std::shared_ptr<const Fault> fault;  // the handler's own, from OnHeader to OnRequest
+  std::shared_ptr<const Fault> fault;  // set by the handler in OnHeader, for its OnRequest
 };
 
-// What the server does with a request. On HTTP/1.1 kStreamReset is kReset, and kGoAwayBelow is kDrop.
+// What the server does with a request. HTTP/1.1 treats kStreamReset as kReset and kGoAwayBelow as kDrop.
 enum class Action {
   kAnswer,
-  kAnswerThenClose,   // HTTP/2: GOAWAY that covers this request, the answer, then the end of the connection
-  kHeaderThenDrop,    // the answer's header and not a byte of its body
-  kHalfBodyThenDrop,  // the answer's header and half of its body
-  kBlackHole,         // no answer, and the connection stays
-  kDrop,              // ends the connection in good order (TLS close_notify, FIN) without a byte of answer
+  kAnswerThenClose,   // HTTP/2: GOAWAY that includes this request, the answer, then the end of the connection
+  kHeaderThenDrop,    // the answer's header and no byte of its body, then kDrop
+  kHalfBodyThenDrop,  // the answer's header and half of its body, then kDrop
+  kBlackHole,         // no answer, and the connection stays open
+  kDrop,              // closes the connection orderly (TLS close_notify, FIN) without an answer
   kCut,               // FIN alone
   kReset,             // RST
   kStreamReset,       // RST_STREAM with Reply::http2_error
-  kGoAwayBelow,       // GOAWAY whose last stream is below this one, then the end of the connection
+  kGoAwayBelow,       // GOAWAY whose last stream is below this request's, then the end of the connection
   kListenerGone,      // closes the listening socket, then kDrop
   kMalformed,         // bytes that are not HTTP, then kDrop
 };
@@ -52,11 +52,11 @@ struct Reply {
   std::string body;
   std::chrono::milliseconds delay{0};
   std::uint32_t http2_error = 0;
-  // HTTP/2: RST_STREAM with NO_ERROR after the answer (RFC 9113, 8.1). Only where the body was not looked at.
+  // HTTP/2: RST_STREAM with NO_ERROR follows the answer (RFC 9113, 8.1). Only for a reply from OnHeader.
   bool reset_after_answer = false;
 };
 
-// Answers requests. Called on the server's thread only, which it must not block.
+// Answers requests. Only the server's thread calls it; the handler must not block that thread.
 class Handler {
  public:
   virtual ~Handler() = default;
@@ -64,10 +64,11 @@ class Handler {
   virtual void OnAccepted() = 0;
   virtual void OnClosed() = 0;
 
-  // The request's header is there. A reply here is given at once, and the body is not looked at.
+  // Called after the request's header. If this returns a reply, the server sends it at once and ignores the
+  // body.
   virtual std::optional<Reply> OnHeader(Request& request) = 0;
 
-  // The request's body has been read whole.
+  // Called after the end of the request's body.
   virtual Reply OnRequest(const Request& request) = 0;
 };
 

@@ -37,7 +37,8 @@ constexpr std::uint64_t kListenerTag = kWakeTag - 1;
 constexpr int kBacklog = 4096;
 constexpr std::size_t kMaxConnections = 8192;
 constexpr std::size_t kReadSize = std::size_t{64} << 10;
-// How long a connection whose end was sent is read from, so that unread bytes do not turn the FIN into a RST.
+// After its FIN, the server still reads from a connection for this long. Unread bytes would turn the FIN into
+// a RST.
 constexpr std::chrono::seconds kLinger{1};
 
 class FileDescriptor {
@@ -112,7 +113,7 @@ int SelectAlpn(SSL*, const unsigned char** out, unsigned char* out_size, const u
   return result == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-// `alpn` must outlive the context.
+// `alpn` must outlive the returned context.
 SslContext MakeContext(const HttpServerOptions& options, std::string& alpn) {
   SslContext context(SSL_CTX_new(TLS_server_method()));
   if (context == nullptr) Fail("OpenSSL has no TLS server");
@@ -168,8 +169,8 @@ class HttpServer::Impl {
     Watch(wake_.get(), kWakeTag);
     OpenListener();
     stop_ = false;
-    // The thread inherits the mask: signals are the program's, and a write to a closed connection is no
-    // death.
+    // The new thread inherits this mask. Signals go to the program's other threads, and a write to a closed
+    // connection raises no SIGPIPE.
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
@@ -210,7 +211,7 @@ class HttpServer::Impl {
     std::optional<Reply> reply;  // none: close the connection
   };
 
-  // Runs the command on the server's thread and waits for its end; its exception is the caller's.
+  // Runs the command on the server's thread and waits for its end. Rethrows its exception here.
   void RunOnLoop(std::function<void()> command) {
     if (!thread_.joinable()) return;
     std::packaged_task<void()> task(std::move(command));
@@ -280,7 +281,7 @@ class HttpServer::Impl {
   std::mutex commands_mutex_;
   std::vector<std::packaged_task<void()>> commands_;
 
-  // The rest belongs to the server's thread while there is one.
+  // While the server's thread runs, it alone uses the members below.
   bool stop_ = false;
   FileDescriptor epoll_;
   FileDescriptor listener_;
@@ -297,7 +298,7 @@ class HttpServer::Impl::Connection : public CodecHost {
   Connection(Impl& server, std::uint64_t id, FileDescriptor fd)
       : server_(server), id_(id), fd_(std::move(fd)) {}
 
-  // False: the connection is over.
+  // Returns false if the connection has ended.
   bool Begin(ConnectionFault fault);
   bool Read();
   bool Flush();
@@ -330,7 +331,7 @@ class HttpServer::Impl::Connection : public CodecHost {
   }
 
  private:
-  // Asks for a Flush() at the end of the turn: what one turn has to say to a connection goes out together.
+  // Requests a Flush() at the end of this turn of the loop, so that all output of the turn is sent together.
   void Touch() {
     if (touched_) return;
     touched_ = true;

@@ -10,26 +10,27 @@
 
 namespace tokend::fakes {
 
-// What becomes of a new connection before a byte of TLS or HTTP is read from it.
+// What the server does with a new connection before it reads any byte from it.
 enum class ConnectionFault {
   kNone,
   kClose,    // FIN
   kReset,    // RST
   kGarbage,  // bytes that are neither TLS nor HTTP, then FIN
-  kSilence,  // nothing, for as long as the client waits
+  kSilence,  // the server sends nothing and keeps the connection open
 };
 
 struct HttpServerOptions {
-  std::uint16_t port = 0;       // 0: any that is free
-  std::string certificate_pem;  // a chain; empty: no TLS, and HTTP/1.1 alone
+  std::uint16_t port = 0;       // 0: any free port
+  std::string certificate_pem;  // a chain; empty: no TLS, and only HTTP/1.1
   std::string private_key_pem;
-  std::vector<Protocol> protocols;  // by ALPN, the preferred one first
+  std::vector<Protocol> protocols;  // for ALPN, the preferred one first
   std::uint32_t max_concurrent_streams = 256;
 };
 
-// An HTTP/1.1 and HTTP/2 server on 127.0.0.1 whose one thread serves every connection. Public functions may
-// be called by any one thread at a time but not by the handler, and return once the server has done as asked.
-// Listens from its construction; std::runtime_error where it cannot. The handler must outlive it.
+// An HTTP/1.1 and HTTP/2 server on 127.0.0.1 with one thread for all connections. One thread at a time may
+// call the public functions; the handler must not call them. They return once the server has done its work.
+// The constructor starts to listen, and throws std::runtime_error if it cannot. The handler must outlive the
+// server.
 class HttpServer {
  public:
   HttpServer(HttpServerOptions options, Handler& handler);
@@ -39,7 +40,7 @@ class HttpServer {
 
   std::uint16_t port() const;
 
-  // Closes the listener and every connection, and ends the thread. Again: nothing.
+  // Closes the listener and every connection, and ends the thread. A second call does nothing.
   void Stop();
   // Listens on the same port again, after Stop(), StopListening() or Action::kListenerGone.
   void Start();
@@ -47,7 +48,7 @@ class HttpServer {
   void CloseConnections();
   void SetConnectionFault(ConnectionFault fault);
 
-  // The most requests that have waited for the end of a Reply::delay at once.
+  // The largest number of requests that waited for the end of a Reply::delay at the same time.
   std::size_t peak_delayed() const;
 
  private:

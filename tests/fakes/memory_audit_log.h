@@ -10,15 +10,16 @@
 
 namespace tokend::fakes {
 
-// An audit log whose disk a test holds in its hand. Records get their numbers when they become durable. The
-// test's thread only.
+// An audit log whose disk the test controls. A record gets its number when it becomes durable. Only the
+// test's thread may use it.
 class MemoryAuditLog final : public audit::AuditLog {
  public:
   enum class Disk { kWorks, kHangs, kFails };
 
   explicit MemoryAuditLog(loop::EventLoop& loop) : loop_(loop) {}
 
-  // What happens to records from now on. A disk that works again takes what it held back.
+  // Sets how the disk behaves from now on. A disk that works again first writes the records that it held
+  // back.
   void SetDisk(Disk disk) {
     disk_ = disk;
     if (disk_ == Disk::kHangs) return;
@@ -68,7 +69,7 @@ class MemoryAuditLog final : public audit::AuditLog {
   void Write(Pending pending) {
     if (disk_ == Disk::kFails) {
       if (pending.room == Room::kReserved) {
-        held_.push_back(std::move(pending));  // what ends an intent is never given up
+        held_.push_back(std::move(pending));  // a record that ends an intent is kept until it is written
       } else if (pending.done) {
         loop_.Post([done = std::move(pending.done)]() mutable { done(absl::UnavailableError("disk")); });
       }

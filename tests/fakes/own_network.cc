@@ -15,7 +15,7 @@
 namespace tokend::fakes {
 namespace {
 
-// Of an alias of the loopback, which is there as long as it has an address.
+// Sets the address of an alias of the loopback device. The alias exists as long as it has an address.
 bool SetAddress(int control, const char* address) {
   sockaddr_in in{};
   in.sin_family = AF_INET;

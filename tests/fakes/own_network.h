@@ -2,9 +2,10 @@
 
 namespace tokend::fakes {
 
-// A network namespace of the thread's own, and of the threads and programs that it starts from then on: the
-// loopback alone, with one more address that a test can take away and give back. What is under way to it then
-// is lost, and nothing is closed. The thread's own network is back at the end.
+// Moves the calling thread into a new network namespace; threads and programs that it starts later are in it
+// too. The namespace has only the loopback device, with one more address that a test can remove and restore.
+// While the address is removed, packets to it are lost and connections stay open. The destructor moves the
+// thread back to its first namespace.
 class OwnNetwork {
  public:
   static constexpr char kAddress[] = "10.255.0.1";
@@ -14,7 +15,7 @@ class OwnNetwork {
   OwnNetwork(const OwnNetwork&) = delete;
   OwnNetwork& operator=(const OwnNetwork&) = delete;
 
-  // Whether there is one: it takes CAP_SYS_ADMIN, and a kernel that has them.
+  // Whether the namespace could be made. That needs CAP_SYS_ADMIN and a kernel with network namespaces.
   bool permitted() const { return control_ >= 0; }
 
   void TakeAddressAway();

@@ -6,7 +6,8 @@
 #include "daemon/base/caller.h"
 #include "daemon/base/token_request.h"
 
-// Callers and requests for tests, made by the one way there is: authentication and parsing.
+// Makes callers and requests for tests. Only authentication can make a Caller and only parsing a
+// TokenRequest, so these functions use both.
 namespace tokend::fakes {
 
 Caller CallerNamed(const std::string& name, const std::string& listener = "test");
@@ -20,7 +21,7 @@ struct Request {
   bool validate_only = false;
 };
 
-// The request, parsed. Aborts if it is not well-formed.
+// Parses the request. Aborts if it is not well-formed.
 TokenRequest RequestFor(const Request& request);
 
 }  // namespace tokend::fakes

@@ -7,7 +7,7 @@
 
 namespace tokend::fakes {
 
-// Takes requests and leaves it to the test to answer them. The test's thread only.
+// Collects requests, which the test answers. Only the test's thread may use it.
 class ScriptedHttpClient final : public loop::HttpClient {
  public:
   struct Posted {
@@ -29,7 +29,7 @@ class ScriptedHttpClient final : public loop::HttpClient {
     }
   }
 
-  std::vector<Posted> posted;  // and not answered yet
+  std::vector<Posted> posted;  // requests without an answer
 };
 
 }  // namespace tokend::fakes

@@ -11,11 +11,11 @@
 
 namespace tokend::fakes {
 
-// An upstream that answers when its test says so. The test's thread only.
+// An upstream that answers when its test tells it to. Only the test's thread may use it.
 class ScriptedUpstream final : public upstream::Upstream {
  public:
   struct Post {
-    std::uint64_t intent;  // sequence number of the receipt that it was sent against
+    std::uint64_t intent;  // the sequence number of its receipt
     upstream::MintRequest request;
     IntentReceipt receipt;
     Done done;
@@ -31,10 +31,10 @@ class ScriptedUpstream final : public upstream::Upstream {
 
   std::shared_ptr<const void> Hold(const std::string& /*organization*/) override { return nullptr; }
 
-  // Drops what waits, unanswered.
+  // Drops the waiting POSTs without an answer.
   void Stop() override { waiting_.clear(); }
 
-  // Answers the longest waiting POST.
+  // Answers the POST that has waited longest.
   void Answer(MintOutcome outcome) {
     Post post = std::move(waiting_.front());
     waiting_.pop_front();
@@ -43,7 +43,7 @@ class ScriptedUpstream final : public upstream::Upstream {
     });
   }
 
-  // Answers it with a new token: "bearer-1", "bearer-2" …
+  // Answers that POST with a new token: "bearer-1", "bearer-2" …
   void AnswerMinted(std::uint64_t key_generation = 1) {
     auto token = std::make_shared<Token>();
     ++minted_;

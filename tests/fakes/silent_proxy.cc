@@ -16,7 +16,7 @@
 namespace tokend::fakes {
 namespace {
 
-constexpr int kLookMs = 10;  // whether it is cut, mended or to end
+constexpr int kLookMs = 10;  // how often it looks at cut_ and stopping_
 
 struct Pair {
   int client;
@@ -33,7 +33,7 @@ int ConnectTo(const std::string& socket_path) {
   return -1;
 }
 
-// False once one side has ended.
+// Returns false once one side has closed.
 bool Pass(int from, int to) {
   std::array<char, 65536> bytes;
   const ssize_t count = recv(from, bytes.data(), bytes.size(), 0);

@@ -7,8 +7,9 @@
 
 namespace tokend::fakes {
 
-// A network between a client and a server on a unix socket, that a test can cut: then nothing passes and
-// nothing is closed, as where a cable is pulled. What was sent meanwhile arrives once it is mended.
+// A TCP proxy in front of a server on a unix socket, for tests of a broken network. After Cut(), it passes no
+// bytes and closes no connection, as if a cable were pulled. After Mend(), it passes the bytes that were sent
+// meanwhile.
 class SilentProxy {
  public:
   explicit SilentProxy(std::string socket);

@@ -15,7 +15,7 @@ struct Identity {
   std::string private_key;
 };
 
-// A certificate authority of the tests.
+// A certificate authority for tests.
 class TestAuthority {
  public:
   TestAuthority();
@@ -23,11 +23,11 @@ class TestAuthority {
   // Its own certificate, in PEM.
   std::string certificate() const;
 
-  // A certificate with these subject alternative names, as OpenSSL writes them: "URI:spiffe://a/b,DNS:c".
-  // None for "".
+  // Issues a certificate with these subject alternative names, in OpenSSL's form: "URI:spiffe://a/b,DNS:c".
+  // With "", the certificate has none.
   Identity Issue(const std::string& names, std::chrono::seconds valid_for = std::chrono::hours(1)) const;
 
-  // With RSA of 1024 bits, which nobody should take.
+  // Issues a certificate with an RSA key of 1024 bits, which every peer should refuse.
   Identity IssueWithShortKey(const std::string& names) const;
 
  private:

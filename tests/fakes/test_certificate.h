@@ -11,8 +11,8 @@ struct TestCertificate {
   std::string private_key_pem;
 };
 
-// A new CA, and a server certificate of it for these host names and IP addresses. Both hold for a year.
-// Throws std::runtime_error where OpenSSL fails.
+// Makes a CA and, issued by it, a server certificate for these host names and IP addresses. Both are valid
+// for a year. Throws std::runtime_error if OpenSSL fails.
 TestCertificate MakeTestCertificate(const std::vector<std::string>& hosts);
 
 }  // namespace tokend::fakes

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-// JSON Web Tokens and keys of the tests, made with OpenSSL alone: what the daemon verifies with has no part
-// in them. Everything aborts where OpenSSL fails.
+// JSON Web Tokens and keys for tests. They are made only with OpenSSL, not with the library that the daemon
+// verifies with. All functions abort if OpenSSL fails.
 namespace tokend::fakes {
 
 std::string Base64Url(std::string_view bytes);
@@ -20,16 +20,16 @@ class TokenKey {
   // "P-256", "P-384", "P-521" or "secp256k1".
   static TokenKey Ec(const std::string& curve);
 
-  // Its public half as a JWK; `members` is put before the closing brace, such as R"(,"kid":"a")".
+  // The public key as a JWK, with `members` before its closing brace, such as R"(,"kid":"a")".
   std::string Jwk(const std::string& members = "") const;
   std::string PublicPem() const;
-  // Of an RSA key, big-endian.
+  // The modulus of an RSA key, big-endian.
   std::string Modulus() const;
 
-  // A signature as a JWS has it. `algorithm` must suit the key's type: RS256 … PS512, ES256 … ES512; for an
-  // EC key it says the digest alone.
+  // A signature in the form of a JWS. `algorithm` must fit the type of the key: RS256 … PS512, ES256 … ES512.
+  // For an EC key it selects only the digest.
   std::string Sign(std::string_view algorithm, std::string_view input) const;
-  // The same of an EC key as ASN.1, which no JWS may have.
+  // The same for an EC key, but encoded as ASN.1, which is invalid in a JWS.
   std::string SignDer(std::string_view algorithm, std::string_view input) const;
 
  private:
@@ -45,10 +45,10 @@ class TokenKey {
 
 std::string JwkSet(const std::vector<std::string>& jwks);
 
-// HMAC with SHA-256, 384 or 512, by the last three characters of the algorithm.
+// HMAC with SHA-256, SHA-384 or SHA-512: the last three characters of the algorithm say which.
 std::string Hmac(std::string_view algorithm, std::string_view key, std::string_view input);
 
-// The base64url of header and payload with a dot between: what is signed.
+// The bytes that a signature covers: header and payload in base64url, with a dot between them.
 std::string SigningInput(std::string_view header, std::string_view payload);
 
 // A token in compact form.

@@ -5,7 +5,7 @@
 namespace tokend::fakes {
 
 void TurnedLoop::Post(loop::Task task) {
-  // Notified under the lock: once the task is seen, the test may end this loop.
+  // Notify while holding the lock: as soon as the test has seen the task, it may destroy this loop.
   const std::lock_guard lock(mutex_);
   tasks_.push_back(std::move(task));
   posted_.notify_one();

@@ -13,8 +13,8 @@
 
 namespace tokend::fakes {
 
-// An event loop on the process's own clocks, that a test turns on its own thread: for what real programs
-// answer in their own time. Post may be called by any thread, all else by the test's.
+// An event loop with real clocks that runs on the test's thread, for tests with real servers. Any thread may
+// call Post, only the test's thread the other functions.
 class TurnedLoop final : public loop::EventLoop {
  public:
   void Post(loop::Task task) override;
@@ -22,11 +22,11 @@ class TurnedLoop final : public loop::EventLoop {
   void Cancel(loop::TimerId timer) override;
   const loop::Clock& clock() const override { return loop::SystemClock(); }
 
-  // Runs what is posted and what falls due, until `done`, which is asked after each task. False if `limit`
-  // passes first: a test that hangs, not one that waits.
+  // Runs posted tasks and due timers until `done` returns true, which is called after each task. Returns
+  // false after `limit`, so that a broken test ends.
   bool RunUntil(absl::FunctionRef<bool()> done, std::chrono::seconds limit = std::chrono::seconds(30));
 
-  // The same for so long: to see that something does not happen.
+  // Runs posted tasks and due timers for this long, to see that something does not happen.
   void RunFor(std::chrono::milliseconds duration);
 
  private:
