@@ -11,8 +11,8 @@
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/fakes/temporary_folder.h"
 
-// What records a second the audit log makes durable on the disk that TMPDIR is on, with so many calls waiting
-// for theirs, beside a log that syncs each record by itself.
+// Measures how many records per second the audit log makes durable on the disk of TMPDIR while a number of
+// calls wait for their records, compared with a log that syncs each record separately.
 namespace tokend::audit {
 namespace {
 

@@ -18,14 +18,14 @@
 
 #include "tokend/v1/token_service.grpc.pb.h"
 
-// The least that mints a token: gRPC's callback API in front of one libcurl thread. It believes everything it
-// is sent, so it is for the benchmark's own calls and nothing else.
+// The smallest proxy that can mint a token: gRPC's callback API in front of one libcurl thread. It checks
+// nothing that it receives, so only the benchmark may call it.
 namespace {
 
 using tokend::v1::CreateTokenRequest;
 using tokend::v1::CreateTokenResponse;
 
-// As tokend has them for its 256 requests upstream.
+// The same as in tokend for its 256 requests to the upstream.
 constexpr long kMaxConnections = 3;
 constexpr long kTimeoutMs = 30000;
 constexpr int kLongestWaitMs = 1000;
@@ -50,7 +50,7 @@ std::size_t OnWrite(char* bytes, std::size_t size, std::size_t count, void* call
   return size * count;
 }
 
-// One thread that drives one multi handle.
+// A thread that drives a libcurl multi handle.
 class Upstream {
  public:
   explicit Upstream(const Flags& flags) : ca_file_(flags.ca_file), multi_(curl_multi_init()) {
@@ -65,7 +65,7 @@ class Upstream {
     thread_ = std::thread([this] { Run(); });
   }
 
-  // No call is under way any more.
+  // Call this when no call is running.
   ~Upstream() {
     stopping_ = true;
     curl_multi_wakeup(multi_);
@@ -221,7 +221,7 @@ int Serve(const Flags& flags) {
 int main(int argc, char** argv) {
   CLI::App app("What tokend is measured against. For the benchmark alone.");
   Flags flags;
-  app.add_option("--address", flags.address, "As gRPC has it: unix:///path")->required();
+  app.add_option("--address", flags.address, "In gRPC's form: unix:///path")->required();
   app.add_option("--base-url", flags.base_url)->required();
   app.add_option("--ca-file", flags.ca_file)->required();
   app.add_option("--key-file", flags.key_file)->required();

@@ -8,12 +8,12 @@
 #include "daemon/identity/jwt_authenticator.h"
 #include "tests/fakes/test_tokens.h"
 
-// What it costs to tell a caller by its token.
+// Measures what it costs to identify a caller by its token.
 namespace tokend::identity {
 namespace {
 
 constexpr char kHeader[] = R"({"alg":"ALGORITHM","kid":"3Rn3TLeKGC7nHgNQ9cS0IUvfLHlJhDuU1pZQ0k5h0sA"})";
-// As Kubernetes makes them.
+// Tokens like those of Kubernetes.
 constexpr char kClaims[] =
     R"({"aud":["tokend"],"exp":4000000000,"iat":1700000000,"iss":"https://kubernetes.default.svc","kubernetes.io":)"
     R"({"namespace":"shop","pod":{"name":"checkout-6d8f","uid":"0d1a0f0b-6a0b-4f5e-9f57-6f1c2f5e3c11"},)"
@@ -49,7 +49,7 @@ class Issuer {
   config::JwtAuthentication configuration_;
 };
 
-// A set that is another each time it is asked for, so that no token that was verified before counts.
+// Gives a different key set each time, so that the cache of verified tokens never applies.
 class OtherKeysEachTime final : public KeySource {
  public:
   explicit OtherKeysEachTime(const Issuer& issuer) : sets_{issuer.Keys(), issuer.Keys()} {}

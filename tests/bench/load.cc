@@ -17,8 +17,8 @@
 
 #include "tokend/v1/token_service.grpc.pb.h"
 
-// A stock gRPC client that keeps a number of CreateToken calls in flight on one channel for a number of
-// seconds. Prints one line of JSON; exits 1 if any call fails.
+// A gRPC client that keeps a number of CreateToken calls in flight on one channel for a number of seconds.
+// Prints one line of JSON. Exits with 1 if a call fails.
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -34,7 +34,7 @@ struct Flags {
   unsigned seconds = 3;
 };
 
-// A UUID that no other run sends.
+// A UUID that no other run uses.
 std::string RequestId() {
   static const std::uint64_t run = std::random_device{}() | std::uint64_t{std::random_device{}()} << 32U;
   static std::atomic<std::uint64_t> last = 0;
@@ -45,15 +45,15 @@ std::string RequestId() {
   return text.data();
 }
 
-// What all slots share.
+// The state that all slots share.
 struct Run {
   TokenService::Stub& stub;
   Clock::time_point until;
-  std::latch running;           // slots
+  std::latch running;           // counts the slots that run
   std::atomic<int> failed = 0;  // a grpc::StatusCode
 };
 
-// One call after the other.
+// Makes one call after the other.
 class Slot {
  public:
   explicit Slot(Run& run) : run_(run) {
@@ -134,7 +134,7 @@ int Measure(const Flags& flags) {
 int main(int argc, char** argv) {
   CLI::App app("Calls CreateToken, many at a time, and says how that went.");
   Flags flags;
-  app.add_option("--address", flags.address, "As gRPC has it: unix:///path")->required();
+  app.add_option("--address", flags.address, "In gRPC's form: unix:///path")->required();
   app.add_option("--in-flight", flags.in_flight)->check(CLI::Range(1, 1024));
   app.add_option("--seconds", flags.seconds)->check(CLI::Range(1, 60));
   CLI11_PARSE(app, argc, argv);

@@ -14,7 +14,7 @@
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/fakes/requests.h"
 
-// What one call costs in each of the daemon's own parts, without I/O.
+// Measures what one call costs in each part of the daemon, without I/O.
 namespace tokend {
 namespace {
 
@@ -44,7 +44,7 @@ void PolicyDecidesByTheLastOfTenGrants(benchmark::State& state) {
 }
 BENCHMARK(PolicyDecidesByTheLastOfTenGrants);
 
-// At 100,000 known request_ids: each claim's outcome is forgotten that many claims later.
+// With 100,000 known request_ids: the ledger forgets each outcome 100,000 claims later.
 void LedgerClaimsSettlesAndForgets(benchmark::State& state) {
   constexpr std::chrono::microseconds kBetweenClaims{10};
   fakes::HandCrankedLoop loop;

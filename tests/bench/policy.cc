@@ -10,8 +10,8 @@
 #include "daemon/config/load.h"
 #include "tests/fakes/requests.h"
 
-// What a decision costs by the number of grants, asked by 10,000 callers in turn, and what loading them
-// costs.
+// Measures what a decision costs with different numbers of grants, for 10,000 callers in turn, and what it
+// costs to load the grants.
 namespace tokend {
 namespace {
 
@@ -19,14 +19,14 @@ constexpr std::size_t kCallers = 10'000;
 
 std::string Team(std::size_t i) { return "team-" + std::to_string(i); }
 
-// How the callers of grant i are written.
+// The callers pattern of grant i.
 using CallersOf = std::string (*)(std::size_t i);
 
 std::string Literal(std::size_t i) { return "spiffe://prod.example/ns/" + Team(i) + "/sa/builder"; }
 std::string WithPrefix(std::size_t i) { return "spiffe://prod.example/ns/" + Team(i) + "/sa/*"; }
 std::string WithSuffix(std::size_t i) { return "spiffe://prod.example/ns/*/sa/" + Team(i); }
 std::string WithSegment(std::size_t i) { return "spiffe://*/ns/" + Team(i) + "/sa/*"; }
-// Nothing tells these apart but trying each.
+// For these patterns, an index does not help: each must be tried.
 std::string WithPartOfASegment(std::size_t i) { return "spiffe://*/ns/*-" + Team(i) + "-*/sa/*"; }
 std::string OneForAll(std::size_t) { return "spiffe://prod.example/ns/*/sa/*"; }
 
@@ -47,7 +47,7 @@ policy::Policy PolicyOf(std::size_t count, CallersOf callers_of) {
 
 enum class Expected { kPermitted, kDenied };
 
-// `name_of`: the callers' names, by the number of the grant that is meant.
+// `name_of` gives the name of a caller to whom the grant with this number applies.
 void Decide(benchmark::State& state, CallersOf callers_of, CallersOf name_of, const char* application,
             Expected expected) {
   const auto count = static_cast<std::size_t>(state.range(0));
@@ -58,7 +58,7 @@ void Decide(benchmark::State& state, CallersOf callers_of, CallersOf name_of, co
   std::size_t next = 0;
   for (auto _ : state) {
     Decision decision = policy.Decide(callers[next], request);
-    // Far apart in turn, so that no grant is still at hand from the caller before.
+    // Successive callers have grants far apart, so that no grant is still in the CPU's cache.
     next = (next + 7919) % kCallers;
     if (std::holds_alternative<Permitted>(decision) != (expected == Expected::kPermitted)) {
       state.SkipWithError("decided otherwise");

@@ -15,8 +15,8 @@
 #include "tests/fakes/redis_server.h"
 #include "tests/fakes/turned_loop.h"
 
-// What a real Redis on this machine makes of requests: each is admitted under two limits and settled with its
-// token, through one connection, so many at a time.
+// Measures requests through a real Redis on this machine: each is admitted under two limits and settled with
+// its token. All use one connection, with a number of requests at a time.
 namespace tokend::state {
 namespace {
 

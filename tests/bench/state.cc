@@ -16,7 +16,7 @@
 #include "daemon/state/rate_limiter.h"
 #include "tests/fakes/hand_cranked_loop.h"
 
-// What limits and request_ids cost in memory.
+// Measures the memory that limits and request_ids need.
 namespace tokend::state {
 namespace {
 
@@ -24,14 +24,14 @@ using std::chrono::hours;
 using std::chrono::microseconds;
 using std::chrono::seconds;
 
-// What is allocated now.
+// The number of bytes that are allocated now.
 double AllocatedBytes() {
   const struct mallinfo2 info = mallinfo2();
   return static_cast<double>(info.uordblks + info.hblkhd);
 }
 
-// Requests with three charges: two limits of their callers' own, and one of the organization. None is ever
-// spent, and a caller's buckets are not full for an hour once it has come.
+// Requests with three charges: two for limits of the caller and one for the organization's limit. No limit is
+// ever reached, and a caller's buckets need an hour to fill up after its request.
 class Callers {
  public:
   explicit Callers(std::size_t callers) {
@@ -84,7 +84,8 @@ void LimiterSpendsThreeCharges(benchmark::State& state) {
 }
 BENCHMARK(LimiterSpendsThreeCharges)->ArgName("callers")->Arg(1)->Arg(1000)->Arg(1000000);
 
-// At as many known request_ids as come within `remember`: each outcome is forgotten that many later.
+// With as many known request_ids as arrive within `remember`: the ledger forgets each outcome after that many
+// further requests.
 void MemoryStateAdmitsAndSettles(benchmark::State& state) {
   constexpr microseconds kBetweenCalls{10};
   Callers callers(1000);

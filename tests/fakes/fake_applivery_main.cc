@@ -33,25 +33,28 @@ struct Flags {
 };
 
 void Declare(CLI::App& app, Flags& flags) {
-  app.add_option("--port", flags.port, "0: any that is free");
-  app.add_option("--key-file", flags.key_file, "API keys, one a line")->required()->check(CLI::ExistingFile);
-  auto* ca_out = app.add_option("--ca-out", flags.ca_out, "Where to write the CA of a new certificate");
+  app.add_option("--port", flags.port, "0: any free port");
+  app.add_option("--key-file", flags.key_file, "API keys, one on each line")
+      ->required()
+      ->check(CLI::ExistingFile);
+  auto* ca_out = app.add_option("--ca-out", flags.ca_out, "The file for the CA of a new certificate");
   auto* certificate = app.add_option("--certificate-file", flags.certificate_file)->check(CLI::ExistingFile);
   auto* private_key = app.add_option("--private-key-file", flags.private_key_file)->check(CLI::ExistingFile);
   certificate->needs(private_key)->excludes(ca_out);
   private_key->needs(certificate);
   const std::map<std::string, Protocol> names = {{"h2", Protocol::kHttp2}, {"http/1.1", Protocol::kHttp1}};
-  auto* protocols =
-      app.add_option("--protocols", flags.protocols, "h2,http/1.1: offered, the preferred one first");
+  auto* protocols = app.add_option("--protocols", flags.protocols,
+                                   "The offered protocols, such as h2,http/1.1, the preferred one first");
   protocols->delimiter(',')->transform(CLI::CheckedTransformer(names));
-  app.add_flag("--plain", flags.plain, "http://, HTTP/1.1")
+  app.add_flag("--plain", flags.plain, "Serve http:// with HTTP/1.1")
       ->excludes(ca_out)
       ->excludes(certificate)
       ->excludes(protocols);
-  app.add_option("--max-concurrent-streams", flags.max_concurrent_streams, "Of one HTTP/2 connection");
-  app.add_option("--delay-ms", flags.delay_ms, "Before every answer without a fault");
-  app.add_option("--fault", flags.faults, "APP=KIND[:ARG]: what every request for the application meets");
-  app.add_option("--address-out", flags.address_out, "Where to write the base URL");
+  app.add_option("--max-concurrent-streams", flags.max_concurrent_streams,
+                 "The limit for each HTTP/2 connection");
+  app.add_option("--delay-ms", flags.delay_ms, "The delay of every answer without a fault");
+  app.add_option("--fault", flags.faults, "APP=KIND[:ARG]: the fault for every request for the application");
+  app.add_option("--address-out", flags.address_out, "The file for the base URL");
   app.footer("Kinds of fault:\n" + tokend::fakes::FaultKinds());
 }
 

@@ -4,7 +4,7 @@
 
 namespace tokend::fuzz {
 
-// What must hold whatever the input is.
+// Ends the program if `holds` is false.
 inline void Check(bool holds) {
   if (!holds) std::abort();
 }

@@ -6,8 +6,8 @@
 #include "daemon/config/load.h"
 #include "tests/fuzz/check.h"
 
-// A configuration is either accepted, and then its effective form means the same, or has errors that each
-// name their place and hold nothing that would disturb a terminal.
+// A configuration is either accepted, and then its effective form has the same meaning, or rejected with
+// errors that name their places and contain no control characters.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using tokend::fuzz::Check;
   namespace config = tokend::config;

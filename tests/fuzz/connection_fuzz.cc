@@ -21,13 +21,13 @@
 #include "tests/fuzz/check.h"
 #include "tests/unit/rpc/fake_issuer.h"
 
-// One connection's bytes, whatever they are, over a transport that gives and takes them in pieces. The daemon
-// survives them, counts back whatever it has counted, and holds no more than its bounds allow.
+// Feeds any bytes to one connection, over a transport that reads and writes in pieces. The connection must
+// not crash, must release all that it has counted, and must stay within its memory bounds.
 namespace tokend::rpc {
 namespace {
 
-// Gives the input in the pieces that it says itself: a byte for the size of a piece, then the piece. Takes
-// what is written, or nothing for a while where a piece is empty.
+// Reads the input in pieces: a byte says the size of the next piece. Accepts all written bytes, but after an
+// empty piece none for a while.
 class FuzzedTransport final : public Transport {
  public:
   FuzzedTransport(std::string_view input, std::size_t& written) : input_(input), written_(written) {}
@@ -59,7 +59,7 @@ class FuzzedTransport final : public Transport {
   }
 
  private:
-  // False: the socket has no more for now.
+  // Returns false if the socket has no more bytes for now.
   bool NextPiece() {
     if (input_.empty()) return false;
     constexpr std::size_t kUnit = 16;
@@ -77,7 +77,7 @@ class FuzzedTransport final : public Transport {
   bool is_blocked_ = false;
 };
 
-// Answers at once, later or never, as the description says.
+// Answers at once, later or never, as the request's description says.
 class FuzzedIssuer final : public issue::Issuer {
  public:
   class Call final : public issue::Call {
@@ -123,7 +123,7 @@ std::shared_ptr<CurrentAuthenticator> Everyone() {
   return std::make_shared<CurrentAuthenticator>(*identity::MakeAuthenticator(listener, nullptr));
 }
 
-// What a listener has, without its thread.
+// The parts of a listener, without its thread.
 class Environment {
  public:
   Environment() {
@@ -142,14 +142,14 @@ class Environment {
     const FuzzedTransport& fed = *transport;
     Connection connection(context_, 1, open("/dev/null", O_RDWR | O_CLOEXEC), std::move(transport),
                           {.name = "fuzz"});
-    // Each turn takes a piece at least; a connection that is closed takes no more.
+    // Each turn reads at least one piece, and a closed connection reads no more.
     for (int turn = 0; connection.is_open() && !fed.is_over() && turn < 4096; ++turn) {
       connection.OnReady(EPOLLIN | EPOLLOUT);
       if (turn % 3 == 0) issuer_.AnswerLater();
       if (turn % 7 == 0) health_.SetServing(turn % 2 == 0 ? Serving::kNo : Serving::kYes);
       context_.mailbox->RunTasks();
       Flush(connection);
-      // The most that is queued, and one answer of each stream beside it.
+      // The maximum of the queue, plus one answer of each stream.
       fuzz::Check(connection.answer_bytes() <=
                   bounds::kMaxQueuedAnswerBytes + bounds::kMaxStreams * kLargestAnswer);
     }
@@ -170,7 +170,7 @@ class Environment {
 
  private:
   static constexpr std::size_t kLargestAnswer = std::size_t{64} * 1024;
-  // A question of reflection in a few bytes is answered with a file's description.
+  // A reflection request of a few bytes is answered with the descriptor of a file.
   static constexpr std::size_t kMaxAmplification = 4096;
 
   void Flush(Connection& connection) {

@@ -17,7 +17,7 @@
 namespace tokend::identity {
 namespace {
 
-// Of a key that signed the one good token of the corpus and is gone.
+// The public half of the key that signed the only valid token of the corpus. The private half was deleted.
 constexpr char kKeySet[] =
     R"({"keys":[{"kty":"EC","crv":"P-256","kid":"fuzz","use":"sig","alg":"ES256",)"
     R"("x":"HeDayTac9SgAvrt5cp0M6ua--4SyDfEA8CrhakWx7Jg","y":"a3QiLxhdt6QUR0dlk9Bl_E6W2NxQeeDe3IXJ36IdJlE"}]})";
@@ -47,7 +47,7 @@ void Authenticate(std::string_view authorization) {
                              [&answer](Result<Caller> caller) { answer = std::move(caller); });
   fuzz::Check(answer.has_value());
   if (answer->ok()) {
-    // Nobody without the key can have made another.
+    // Without the private key, nobody can make another valid token.
     fuzz::Check((*answer)->name() == "ci:builder");
   } else {
     fuzz::Check(answer->status().code() == absl::StatusCode::kUnauthenticated);
@@ -58,8 +58,8 @@ void Fuzz(std::string_view input) {
   Authenticate(input);
   Authenticate("Bearer " + std::string(input));
 
-  // A line is a header, and what follows are claims, neither encoded: most mutations of a token end in
-  // base64url.
+  // The first line is a header and the rest are claims, both not encoded, because most mutations of an
+  // encoded token are invalid base64url.
   const std::size_t newline = input.find('\n');
   if (newline != std::string_view::npos) {
     Authenticate("Bearer " + fakes::SigningInput(input.substr(0, newline), input.substr(newline + 1)) + "." +
@@ -76,7 +76,8 @@ void Fuzz(std::string_view input) {
 }  // namespace
 }  // namespace tokend::identity
 
-// The "authorization" metadata, with and without its scheme; a header and claims; claims; or a key set.
+// Takes the input as the "authorization" metadata with and without its scheme, as a header and claims, as
+// claims, and as a key set.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   tokend::identity::Fuzz({reinterpret_cast<const char*>(data), size});
   return 0;

@@ -7,10 +7,10 @@
 
 namespace {
 
-// The longest that trying every way is affordable for.
+// The maximum length for which trying every match is fast enough.
 constexpr std::size_t kMaxNaive = 14;
 
-// By trying every way, as the words of pattern.h have it.
+// Tries every match, by the definition in pattern.h.
 bool MatchesNaively(std::string_view pattern, std::string_view name) {
   if (pattern.empty()) return name.empty();
   if (pattern.front() != '*') {
@@ -29,13 +29,13 @@ bool MatchesNaively(std::string_view pattern, std::string_view name) {
 
 }  // namespace
 
-// A line with a pattern, and then a name.
+// The input is a line with a pattern, and then a name.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using tokend::fuzz::Check;
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const std::size_t newline = input.find('\n');
   if (newline == std::string_view::npos) return 0;
-  // Longer than any that the configuration takes would only take longer.
+  // The configuration rejects longer patterns, so they would only cost time.
   const std::string_view text = input.substr(0, newline).substr(0, 1024);
   const std::string_view name = input.substr(newline + 1).substr(0, 1024);
 

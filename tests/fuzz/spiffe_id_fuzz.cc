@@ -5,7 +5,7 @@
 #include "daemon/identity/spiffe_id.h"
 #include "tests/fuzz/check.h"
 
-// What passes for a workload's SPIFFE ID reads the same to everybody.
+// An accepted SPIFFE ID of a workload has only one possible reading.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using tokend::fuzz::Check;
   const std::string_view id(reinterpret_cast<const char*>(data), size);

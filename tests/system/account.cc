@@ -39,8 +39,8 @@ void Account::Add(const Answered& answered) {
 }
 
 void Account::Expect(const std::vector<std::string>& records, const std::vector<fakes::MintedToken>& minted) {
-  std::map<std::string, int> open;  // ends that an intent still needs, by its number
-  std::set<std::string> maybe;      // request_ids that have or may have a token, by the log
+  std::map<std::string, int> open;  // the number of ends that each intent still needs, by its sequence number
+  std::set<std::string> maybe;      // request_ids that have or may have a token according to the log
   ends_.clear();
   for (const std::string& record : records) {
     const std::string event = Field(record, "event");

@@ -1,4 +1,5 @@
-// deploy/audit.md tells auditors how to check a log without this project's code. Here it is done as written.
+// deploy/audit.md tells auditors how to check a log without this project's code. These tests run its
+// commands.
 #include <gmock/gmock.h>
 
 #include "tests/system/account.h"

@@ -8,7 +8,7 @@
 #include "tests/fakes/test_tokens.h"
 #include "tests/system/fixture.h"
 
-// Who calls, as the real daemon tells it by tokens and by users.
+// How the real daemon identifies callers by their tokens and by their Unix users.
 namespace tokend::system {
 namespace {
 

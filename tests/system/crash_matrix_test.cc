@@ -1,5 +1,5 @@
-// The real binary under load, ended with SIGKILL in each state that a request, the log and a restart go
-// through. Failpoints of the program tokend-failpoints say where; daemon/base/failpoint.h.
+// Kills the real daemon under load with SIGKILL in each state of a request, of the log and of a restart. The
+// program tokend-failpoints ends itself there: see daemon/base/failpoint.h.
 #include <gmock/gmock.h>
 
 #include <csignal>
@@ -19,8 +19,8 @@ constexpr std::size_t kCalls = 120;
 constexpr std::size_t kParallel = 16;
 
 enum class When {
-  kLoad,         // under calls
-  kFault,        // under calls, when the disk has failed and works again
+  kLoad,         // while calls run
+  kFault,        // while calls run, after the disk has failed and works again
   kStop,         // at SIGTERM after calls
   kRecovery,     // at the start after a crash that left intents open
   kTornRestart,  // at the start after a crash that left half a line
@@ -29,8 +29,8 @@ enum class When {
 struct State {
   const char* name;
   const char* failpoint;
-  int first;   // which passing ends the process
-  int second;  // another, in the long run
+  int first;   // the process ends when it reaches the state for this time
+  int second;  // with --long, also for this time
   When when = When::kLoad;
 };
 
@@ -114,7 +114,7 @@ class CrashMatrix : public testing::Test {
 
   void ExpectKilled(Tokend& tokend) { ASSERT_EQ(tokend.process().Wait(), -SIGKILL) << "not reached"; }
 
-  // Lets the disk fail until the daemon has noticed: faulty_disk.cc.
+  // Makes the disk fail until the daemon has noticed it: see faulty_disk.cc.
   void FailOnce(const fakes::TemporaryFolder& folder, const Tokend& tokend) {
     applivery_->WaitForPosts(applivery_->counts().posts + kParallel, std::chrono::seconds(10));
     WriteFile(folder / "fault.new", "sync-eio");
@@ -123,7 +123,7 @@ class CrashMatrix : public testing::Test {
     std::filesystem::remove(folder / "fault");
   }
 
-  // Ends a daemon in the state.
+  // Runs a daemon until it ends in the state.
   void Reach(const State& state, int passing, const fakes::TemporaryFolder& folder, Tokend& tokend,
              Account& account, std::vector<Answered>& answered) {
     std::jthread disk;
@@ -133,7 +133,7 @@ class CrashMatrix : public testing::Test {
     ExpectKilled(tokend);
     if (state.when != When::kRecovery && state.when != When::kTornRestart) return;
     const bool serves = tokend.TryRestart(kFailpoints, EndAt(state.failpoint, passing));
-    // Half of a batch may end with a whole line.
+    // The written half of a batch may end with a complete line.
     if (serves && state.when == When::kTornRestart) tokend.process().Signal(SIGKILL);
     ASSERT_TRUE(!serves || state.when == When::kTornRestart) << "not reached";
     ExpectKilled(tokend);
@@ -164,7 +164,8 @@ class CrashMatrix : public testing::Test {
     Reach(state, passing, folder, tokend, account, answered);
     if (HasFatalFailure()) return;
 
-    // The program that is shipped starts on what is left, and callers that know their request_id ask again.
+    // Then the normal program starts on the files that are left, and callers that know their request_id ask
+    // again.
     tokend.Restart();
     std::vector<std::size_t> again;
     for (std::size_t i = 0; i < answered.size(); i += 2) {

@@ -1,4 +1,5 @@
-// The real binary under SIGKILL: what it may have created stands in its log, and is never created again.
+// Kills the real daemon with SIGKILL. Every token that it may have created is in its log, and it never
+// creates that token again.
 #include <gmock/gmock.h>
 
 #include <csignal>
@@ -55,9 +56,9 @@ TEST_F(Crash, RequestIdThatWasIntendedBeforeIsNeverSentAgain) {
   EXPECT_EQ(applivery_->counts().posts, 1U);
 }
 
-// Kills the daemon at random moments under load. Afterwards every token that the upstream minted is issued,
-// unknown or withheld in the log, every bearer that a caller got has its durable record, and no request_id
-// was sent twice.
+// Kills the daemon at random moments under load. Afterwards the log has every token that the upstream minted
+// as issued, unknown or withheld, it has a record for every bearer that a caller got, and the daemon has sent
+// no request_id twice.
 TEST_F(Crash, EveryTokenIsAccountedForAfterKillsAtRandomMoments) {
   const int kills = std::getenv("TOKEND_LONG_TESTS") != nullptr ? 500 : 12;
   const unsigned seed = std::random_device()();
@@ -72,7 +73,7 @@ TEST_F(Crash, EveryTokenIsAccountedForAfterKillsAtRandomMoments) {
   Account account;
   for (int kill = 0; kill < kills; ++kill) {
     const RawClient client(tokend_->address());
-    // At a random moment of the work, not of the clock: where the daemon is slow it gets on as far.
+    // Wait for a random number of POSTs, not for a time, so that a slow daemon gets as far as a fast one.
     std::jthread killer([&, posts = applivery_->counts().posts + random() % 80] {
       applivery_->WaitForPosts(posts, std::chrono::seconds(20));
       tokend_->process().Signal(SIGKILL);

@@ -1,4 +1,4 @@
-// What the memory of the real daemon holds, read as root.
+// Reads the memory of the real daemon as root and searches it for secrets.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
@@ -14,7 +14,7 @@ namespace {
 
 using std::chrono::seconds;
 
-// How often the text stands in what a process can write to.
+// How often the text occurs in the writable memory of a process.
 std::size_t CountInMemory(pid_t pid, const std::string& text) {
   const int memory = open(("/proc/" + std::to_string(pid) + "/mem").c_str(), O_RDONLY | O_CLOEXEC);
   std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
@@ -65,7 +65,7 @@ TEST_F(Custody, NoBearerIsLeftInMemoryOnceItsRequestIsForgotten) {
     EXPECT_EQ(tls.Create(RequestFor("ios-app")).code, 0);
   }
   ASSERT_EQ(applivery_->tokens().size(), 50U);
-  const std::string prefix = applivery_->tokens()[0].bearer.substr(0, 12);  // each bearer begins so
+  const std::string prefix = applivery_->tokens()[0].bearer.substr(0, 12);  // the same for all bearers
   EXPECT_TRUE(Eventually([&] { return CountInMemory(tokend_->process().pid(), prefix) == 0; }, seconds(30)))
       << CountInMemory(tokend_->process().pid(), prefix) << " copies";
   EXPECT_GT(CountInMemory(tokend_->process().pid(), options.key), 0U) << "memory was not read at all";

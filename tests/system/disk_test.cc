@@ -1,5 +1,5 @@
-// The real binary on a disk that fails: no call hangs, no bearer leaves without its record, and service
-// returns by itself.
+// The real daemon on a disk that fails: no call hangs, the daemon returns no bearer without its record, and
+// it serves again by itself once the disk works.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sched.h>
@@ -27,14 +27,14 @@ using std::chrono::seconds;
 using testing::HasSubstr;
 using Clock = std::chrono::steady_clock;
 
-// What audit.deadline is in these tests. A call may wait for two records.
+// The value of audit.deadline in these tests. A call may wait for two records.
 constexpr milliseconds kDeadline{500};
 constexpr milliseconds kLongestCall = 2 * kDeadline + seconds(1);
-// Between the end of a fault and the first token.
+// The longest time between the end of a fault and the first token.
 constexpr seconds kReturn{1};
 constexpr int kCallers = 8;
 
-// Callers that ask without end.
+// Callers that request one token after another.
 class Callers {
  public:
   explicit Callers(const std::string& address) {
@@ -43,11 +43,11 @@ class Callers {
     }
   }
 
-  // Until so many calls that began after this was called have ended, well or not.
+  // Waits until this many calls that began after now have ended, with or without a token.
   bool WaitForTokens(std::size_t count) { return WaitFor(&Callers::tokens_, count); }
   bool WaitForFailures(std::size_t count) { return WaitFor(&Callers::failures_, count); }
 
-  // When the first token was got by a call that ended after `since`.
+  // The time at which a call that ended after `since` got the first token.
   Clock::duration FirstTokenAfter(Clock::time_point since) {
     Eventually([&] {
       const std::lock_guard lock(mutex_);
@@ -56,7 +56,7 @@ class Callers {
     const std::lock_guard lock(mutex_);
     return first_token_after_ ? *first_token_after_ - since : Clock::duration::max();
   }
-  // From here on the next token is the one that FirstTokenAfter tells of.
+  // FirstTokenAfter returns the time of the first token after this call.
   Clock::time_point Mark() {
     const std::lock_guard lock(mutex_);
     first_token_after_.reset();
@@ -99,7 +99,7 @@ class Callers {
           if (!first_token_after_) first_token_after_ = end;
         }
       }
-      // As callers do that were told to come again later.
+      // Callers that were told to retry later wait as well.
       if (answered.code != 0) std::this_thread::sleep_for(milliseconds(5));
     }
   }
@@ -122,14 +122,14 @@ class Callers {
   std::size_t tokens_ = 0;
   std::size_t failures_ = 0;
   std::map<std::string, int> reasons_;
-  std::vector<std::jthread> threads_;  // last: they use the rest
+  std::vector<std::jthread> threads_;  // last, because they use all members above
 };
 
 class Disk : public SystemTest {
  protected:
   Disk() : log_folder_(folder_ / "log") { std::filesystem::create_directory(log_folder_); }
 
-  // The daemon with its log in a folder of its own.
+  // The daemon, with its log in a separate folder.
   void StartOnLog(std::string audit_file = {}, std::map<std::string, std::string> environment = {}) {
     Tokend::Options options;
     options.audit = "file: {path: " + log_folder_ + "/audit.jsonl" + std::move(audit_file) +
@@ -141,7 +141,7 @@ class Disk : public SystemTest {
 
   bool Ready() const { return tokend_->Get("/readyz").rfind("HTTP/1.1 200", 0) == 0; }
 
-  // What holds while records cannot be made durable, and after.
+  // Expects what must hold during and after a time in which records cannot be made durable.
   template <class Begin, class End>
   void ExpectToSurvive(Begin begin, End end) {
     ASSERT_TRUE(Eventually([this] { return Ready(); }));
@@ -173,7 +173,7 @@ class Disk : public SystemTest {
   }
 
   std::string log_folder_;
-  const std::string away_ = folder_ / "away";  // where a test may move it
+  const std::string away_ = folder_ / "away";  // where a test may move the log's folder
 };
 
 std::string NameOf(const testing::TestParamInfo<const char*>& parameter) {
@@ -190,7 +190,7 @@ class FaultyDisk : public Disk, public testing::WithParamInterface<const char*> 
                     {"FAULTY_DISK", folder_ / "fault"},
                     {"ASAN_OPTIONS", "verify_asan_link_order=0"}});
   }
-  // Renamed into place, so that nobody reads half of it.
+  // Renamed into place, so that the daemon never reads half of it.
   void Set(const std::string& fault) {
     WriteFile(folder_ / "fault.new", fault);
     std::filesystem::rename(folder_ / "fault.new", folder_ / "fault");
@@ -240,7 +240,8 @@ TEST_F(Disk, FileThatAnotherProcessTruncatedIsSetAsideAndTheLossIsSeen) {
               HasSubstr("audit.jsonl was truncated, or written by another"));
 }
 
-// A folder that a test may mount on, in a mount namespace of this thread and of what it starts.
+// A folder on which a test may mount. This thread, and the programs that it starts, are in a mount namespace
+// of their own.
 class MountedDisk : public Disk {
  protected:
   void SetUp() override {
@@ -270,7 +271,7 @@ TEST_F(MountedDisk, FullFileSystemFailsCallsInTimeAndServesAgainOnceThereIsRoom)
 }
 
 TEST_F(MountedDisk, FolderThatBecomesReadOnlyFailsCallsInTimeAndServesAgainOnceItIsNot) {
-  // Files that are open stay writable; the next rotation finds out.
+  // Open files stay writable. The daemon notices the fault at its next rotation.
   StartOnLog(", max_size: 24KiB");
   ExpectToSurvive(
       [&] {
@@ -286,7 +287,7 @@ TEST_F(MountedDisk, VanishedFolderFailsCallsInTimeAndServesAgainOnceItIsBack) {
                   [&] { std::filesystem::rename(away_, log_folder_); });
 }
 
-// Standard output is the log's only home, and somebody may stop reading it.
+// The log goes only to standard output, and its reader may stop reading.
 class StandardOutput : public SystemTest {
  protected:
   void StartOnPipe() {

@@ -1,6 +1,7 @@
-// For LD_PRELOAD: a disk that fails, or hangs, as the file that FAULTY_DISK names says at that moment. Its
-// text is one of write-eio, write-nospace, write-short, write-interrupted, write-hang, sync-eio, sync-hang;
-// empty or missing: all is well. Standard error and what is no regular file or folder are left alone.
+// A library for LD_PRELOAD that makes the disk fail or hang. Each call reads the fault from the file that the
+// environment variable FAULTY_DISK names. The fault is one of write-eio, write-nospace, write-short,
+// write-interrupted, write-hang, sync-eio and sync-hang. Without the file, or with an empty one, the disk
+// works. Only regular files and folders other than standard error are affected.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>

@@ -15,7 +15,7 @@ namespace tokend::system {
 
 inline constexpr char kRequestId[] = "018f3b2a-0000-7000-8000-0123456789ab";
 
-// The real daemon in front of fake-applivery over TLS, asked over a unix socket.
+// Starts the real daemon. It calls fake-applivery over TLS and serves on a unix socket.
 class SystemTest : public testing::Test {
  protected:
   Tokend& Start(Tokend::Options options = {}, fakes::FakeAppliveryOptions applivery = {}) {
@@ -33,8 +33,8 @@ class SystemTest : public testing::Test {
     return *tokend_;
   }
 
-  // Ends the daemon in good order and gives its exit code. The client goes first: its connection, which
-  // nobody reads any more, would be waited for.
+  // Stops the daemon by SIGTERM and returns its exit code. Closes the client first, because the daemon waits
+  // for open connections.
   std::optional<int> Stop() {
     client_.reset();
     tokend_->process().Signal(SIGTERM);

@@ -1,6 +1,7 @@
-// Hostile clients of the real daemon, each beside honest ones in processes of their own. What one client
-// sends must cost the others nothing: the daemon stays up, at most one in twenty calls beside it is lost, all
-// is well within two seconds of its end, and memory is bounded while it lasts and given back afterwards.
+// Attacks the real daemon with hostile clients while honest clients call it; each runs as its own process.
+// During an attack, the daemon keeps running, at most one in twenty honest calls fails, and the daemon's
+// memory stays below a bound. At most two seconds after the attack, the daemon serves as before and has given
+// the memory back.
 #include <gmock/gmock.h>
 #include <simdjson.h>
 
@@ -20,8 +21,8 @@ using std::chrono::steady_clock;
 using testing::HasSubstr;
 
 #if defined(__SANITIZE_ADDRESS__)
-constexpr bool kMemoryMeans = false;  // a sanitizer keeps what is given back
-constexpr seconds kWellAfter{6};      // and everything takes several times as long
+constexpr bool kMemoryMeans = false;  // a sanitizer keeps freed memory
+constexpr seconds kWellAfter{6};      // and makes everything several times slower
 #else
 constexpr bool kMemoryMeans = true;
 constexpr seconds kWellAfter{2};
@@ -43,7 +44,7 @@ class HostileClients : public SystemTest,
                        public testing::WithParamInterface<std::tuple<const char*, const char*>> {
  protected:
   static std::string attack() { return std::get<0>(GetParam()); }
-  // The listener that is attacked.
+  // The listener under attack.
   static std::string attacked() { return std::get<1>(GetParam()); }
 
   void SetUp() override {
@@ -60,7 +61,7 @@ class HostileClients : public SystemTest,
                         "  - name: tls\n    address: 127.0.0.1:0\n    tls: {certificate_file: " +
                         (folder_ / "server.crt") + ", private_key_file: " + (folder_ / "server.key") +
                         ", client_ca_file: " + (folder_ / "ca.crt") + "}\n    authentication: {mtls: {}}\n";
-    // GetCaller tells of this grant in some 60 KB, which a client may leave unread.
+    // The answer of GetCaller has about 60 KB with this grant. A hostile client does not read it.
     options.grant =
         "    - name: many\n      callers: [ci, \"spiffe://test.example/ci\"]\n      scopes: [sdk]\n      "
         "applications: [";
@@ -82,7 +83,7 @@ class HostileClients : public SystemTest,
     return command;
   }
 
-  // An honest client: calls all the while, each with a deadline of two seconds.
+  // Starts an honest client. It makes calls all the time, each with a deadline of two seconds.
   std::unique_ptr<Process> StartHonest(const std::string& listener, double length) {
     const std::string name = "honest-" + listener + std::to_string(++clients_);
     std::string plan = "{\"address\":\"" + tokend_->address(listener) + "\",\"jobs\":[{\"method\":" +

@@ -1,6 +1,6 @@
-// What strangers send to the real daemon, and what callers send whose certificates are made by OpenSSL's
-// command line: each comes to a closed connection or to UNAUTHENTICATED, is counted or recorded in words of
-// the daemon's own, and the daemon lives on.
+// Sends malformed bytes and hostile certificates, made by OpenSSL's command line, to the real daemon. The
+// daemon closes the connection or answers UNAUTHENTICATED, counts or records the event without repeating the
+// received bytes, and keeps running.
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <openssl/err.h>
@@ -24,11 +24,11 @@ constexpr int kOk = 0;
 constexpr int kUnavailable = 14;
 constexpr int kUnauthenticated = 16;
 
-// Stands in everything hostile, and nowhere in what the daemon writes.
+// Part of everything hostile that the tests send. The daemon must never write it.
 constexpr char kMarker[] = "hxqzjvkw";
 constexpr char kPreface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-// A connection without any manners.
+// A connection that sends any bytes.
 class Wire {
  public:
   explicit Wire(const std::string& address) {
@@ -49,7 +49,7 @@ class Wire {
   Wire(const Wire&) = delete;
   Wire& operator=(const Wire&) = delete;
 
-  // As much of it as the other side takes.
+  // Sends as much as the other side accepts.
   void Send(std::string_view bytes) const {
     while (!bytes.empty()) {
       const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -58,7 +58,7 @@ class Wire {
     }
   }
 
-  // Some bytes; none once the other side has closed, or has said nothing for long.
+  // Receives some bytes, or none if the other side has closed or has sent nothing for a long time.
   std::string Receive() const {
     std::string bytes(16 * 1024, '\0');
     const ssize_t got = recv(fd_, bytes.data(), bytes.size(), 0);
@@ -67,7 +67,7 @@ class Wire {
     return bytes;
   }
 
-  // Says no more, and hears the other side out. Whether it closes.
+  // Sends FIN and reads to the end. Returns whether the other side closes.
   bool IsClosed() const {
     shutdown(fd_, SHUT_WR);
     while (!Receive().empty()) {
@@ -88,7 +88,7 @@ class Wire {
   mutable bool silent_ = false;
 };
 
-// OpenSSL's client, whose every flight a test may change before it is sent.
+// OpenSSL's TLS client. A test may change each flight before it is sent.
 class TlsClient {
  public:
   using Tamper = std::function<void(int flight, std::string& bytes)>;
@@ -106,7 +106,7 @@ class TlsClient {
     EXPECT_EQ(SSL_CTX_use_PrivateKey_file(context_.get(), key_file.c_str(), SSL_FILETYPE_PEM), 1);
   }
 
-  // Whether the client's side of the handshake ends well.
+  // Whether the client completes the handshake.
   bool Handshake(const Wire& wire, const Tamper& tamper = {}) {
     Begin();
     for (int flight = 0;; ++flight) {
@@ -168,7 +168,7 @@ std::string Frame(char type, char flags, std::size_t stream, const std::string& 
   return Number(payload.size(), 3) + type + flags + Number(stream, 4) + payload;
 }
 
-// A call with one header of so many bytes, over as many frames as that takes.
+// A call with one header of this many bytes, in as many frames as it needs.
 std::string CallWithHeader(std::size_t size) {
   constexpr std::size_t kFrame = 16 * 1024;
   std::string block = std::string("\x83\x86", 2);  // POST, http
@@ -181,7 +181,7 @@ std::string CallWithHeader(std::size_t size) {
   }
   std::string value;
   while (value.size() < size) value += kMarker;
-  std::string length = "\x7F";  // HPACK's integers: 127 and then 7 bits a byte
+  std::string length = "\x7F";  // an HPACK integer: 127, then 7 bits in each byte
   std::size_t rest = value.size() - 127;
   for (; rest >= 128; rest /= 128) length += static_cast<char>(rest % 128 + 128);
   block += std::string("\0\x01x", 3) + length + static_cast<char>(rest) + value;
@@ -194,7 +194,7 @@ std::string CallWithHeader(std::size_t size) {
   return bytes + Frame(0, 1, 1, std::string(5, '\0'));
 }
 
-// Cuts the certificate in a TLS 1.2 client's flight short, and all lengths around it to fit.
+// Shortens the certificate in a TLS 1.2 client's flight, and adapts all lengths around it.
 void TruncateCertificate(std::string& flight) {
   constexpr std::size_t kCut = 10;
   constexpr std::size_t kHeaders = 5 + 4 + 3 + 3;  // record, handshake, list, certificate
@@ -233,9 +233,9 @@ class HostileTransport : public SystemTest {
     Start(options);
   }
 
-  // That it all has left the daemon as it was, and nothing of it is in what the daemon writes.
+  // Expects that the daemon still serves and has written nothing that was sent to it.
   void TearDown() override {
-    // Once the address may begin handshakes again.
+    // As soon as the limit on handshakes allows this address another one.
     EXPECT_TRUE(Eventually([&] { return CreateAs("good").code == kOk; }));
     EXPECT_EQ(Create("ios-app").code, kOk);
     EXPECT_THAT(tokend_->Get("/metrics"), Not(HasSubstr(kMarker)));
@@ -255,7 +255,7 @@ class HostileTransport : public SystemTest {
     ASSERT_EQ(ended.exit, 0) << ended.err;
   }
 
-  // NAME.crt and NAME.key, with this of an OpenSSL extension file.
+  // Makes NAME.crt and NAME.key, with these lines of an OpenSSL extension file.
   void Issue(const std::string& name, const std::string& extensions, const std::string& authority = "ca",
              const std::string& days = "1") const {
     WriteFile(folder_ / (name + ".ext"), extensions + "\n");
@@ -298,7 +298,7 @@ TEST_F(HostileTransport, CertificatesThatNameNobodyAreUnauthenticated) {
   const std::string marked = uri + "spiffe://" + kMarker;
   const std::string dns = "subjectAltName=DNS:";
   const std::string domain = std::string("spiffe://") + kMarker + ".example/";
-  // A subjectAltName of one URI, or DNS name, byte for byte.
+  // A subjectAltName with one URI or DNS name of exactly these bytes.
   const auto raw = [](char kind, const std::string& name) {
     const std::string entry = std::string(1, kind) + Number(name.size(), 1) + name;
     const std::string der = "\x30" + Number(entry.size(), 1) + entry;
@@ -454,7 +454,7 @@ TEST_F(HostileTransport, WhatIsNoHttp2IsClosedHoweverItComes) {
     wire.Send(client.Seal(opening));
     EXPECT_TRUE(wire.IsClosed());
   }
-  // Those that hold a whole call may have been handled before they were closed, for nobody to hear.
+  // The daemon may have handled a complete call before the connection closed, and its answer went nowhere.
 }
 
 }  // namespace

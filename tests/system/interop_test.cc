@@ -1,5 +1,5 @@
-// Clients of other languages, and proxies in front, against the real daemon over each of its transports. What
-// the clients do is in interop/README.md.
+// Calls the real daemon over each of its transports with gRPC clients of other languages and through proxies.
+// interop/README.md says what the clients do.
 #include <gmock/gmock.h>
 #include <netinet/in.h>
 #include <simdjson.h>
@@ -48,7 +48,7 @@ std::string TokenRequest(const std::string& application, const std::string& requ
   return RequestFor(application, request_id).SerializeAsString();
 }
 
-// A message that is well-formed and long: its one field is not known.
+// A long, well-formed message whose only field is unknown.
 std::string LongMessage(std::size_t bytes) {
   std::string message = "\xFA\x01";  // field 31, bytes
   for (std::size_t size = bytes; size > 0; size >>= 7U) {
@@ -114,7 +114,7 @@ Report ReadReport(const std::string& text) {
   return report;
 }
 
-// One job of a plan.
+// One job in a client's plan.
 class Job {
  public:
   explicit Job(const std::string& method) { json_ = "\"method\":\"" + method + "\""; }
@@ -213,7 +213,7 @@ class Interop : public SystemTest {
     return plan + "]}";
   }
 
-  // The client at work; its report is its standard output.
+  // Starts the client. Its report is its standard output.
   std::unique_ptr<Process> Begin(Client client, const std::string& plan) {
     const std::string name = "plan" + std::to_string(++plans_);
     WriteFile(folder_ / name, plan);
@@ -260,8 +260,8 @@ INSTANTIATE_TEST_SUITE_P(
              kOverNames[static_cast<std::size_t>(std::get<1>(with.param))];
     });
 
-// A token; health, once and watched; reflection of both versions; a deadline; a cancellation; metadata that
-// fits and metadata that does not; an unknown method and an unknown service.
+// Covers a token, Check and Watch of health, both versions of reflection, a deadline, a cancellation,
+// metadata within and over the limit, an unknown method and an unknown service.
 TEST_P(InteropTest, GetsWhatItAsksFor) {
   StartDaemon();
   applivery_->Script("slow", {Fault::None().After(seconds(3))}, fakes::ScriptEnd::kRepeatLast);
@@ -345,7 +345,7 @@ TEST_P(InteropTest, GetsEveryErrorWithItsDetails) {
   EXPECT_EQ(first.jobs[1].outcomes[0].code, 7);
   EXPECT_EQ(first.jobs[1].outcomes[0].reason, "NOT_PERMITTED");
 
-  tokend_->Restart();  // the pause is forgotten, and the limit is full
+  tokend_->Restart();  // ends the pause and refills the limit
   const Report second = Do({
       Job(kCreateToken)
           .Requests({TokenRequest("ios-app", kRequestId), TokenRequest("android-app", kRequestId)})
@@ -450,7 +450,7 @@ TEST_P(InteropTest, GetsALongAnswer) {
   EXPECT_GT(report.jobs[0].outcomes[0].responses[0].size(), 290'000U);
 }
 
-// Over one transport each: it takes its time.
+// Each client uses only one transport, because the test takes long.
 class PingTest : public Interop, public testing::WithParamInterface<Client> {};
 
 INSTANTIATE_TEST_SUITE_P(With, PingTest,
@@ -467,7 +467,7 @@ TEST_P(PingTest, AClientMayPingEveryTenSeconds) {
   EXPECT_EQ(report.connects, 1);
 }
 
-// A proxy in front is one address.
+// The daemon sees all clients of a proxy at one address.
 class ProxyTest : public Interop, public testing::WithParamInterface<Client> {
  protected:
   static std::uint16_t FreePort() {
@@ -538,7 +538,7 @@ TEST_P(ProxyTest, NghttpxPassesCallsOn) {
   const auto proxy = StartProxy(
       {"/usr/sbin/nghttpx", "--conf=/dev/null", "--frontend=127.0.0.1," + std::to_string(port) + ";no-tls",
        "--backend=127.0.0.1," + backend.substr(colon + 1) + ";;proto=h2",
-       "--workers=1",  // It holds what streams may not send yet; see deploy/README.md.
+       "--workers=1",  // It buffers what flow control holds back: see deploy/README.md.
        "--frontend-http2-connection-window-size=16M", "--accesslog-file=/dev/null"});
   ExpectServed(port);
   proxy->Signal(SIGTERM);

@@ -9,7 +9,7 @@
 
 #include "tests/system/fixture.h"
 
-// Limits, and an upstream that fails, at the real daemon.
+// Rate limits of the real daemon, and how it treats an upstream that fails.
 namespace tokend::system {
 namespace {
 
@@ -84,7 +84,7 @@ TEST_F(Limits, AKeyThatUpstreamRejectsIsSeenAndItsChangeEndsTheCoolingAtOnce) {
   EXPECT_THAT(tokend_->Get("/"), HasSubstr(kTrouble));
   EXPECT_EQ(Metric("tokend_upstream_key_rejected{organization=\"acme\"}"), 1);
 
-  // By now the cooling would last: only the change can end it.
+  // The pause for the rejected key still lasts, so only the new key can end it.
   for (int i = 0; i < 2; ++i) {
     std::this_thread::sleep_for(milliseconds(1100) * (1 << i));
     EXPECT_EQ(Create("ios-app").reason, "UPSTREAM_KEY_REJECTED");
@@ -97,7 +97,8 @@ TEST_F(Limits, AKeyThatUpstreamRejectsIsSeenAndItsChangeEndsTheCoolingAtOnce) {
   EXPECT_EQ(Metric("tokend_upstream_key_rejected{organization=\"acme\"}"), 0);
 }
 
-// Callers that try again at once on every failure, in front of an upstream that works and fails in turn.
+// Callers that retry at once after every failure, with an upstream that alternates between working and
+// failing.
 class Flapping : public Limits {
  protected:
   using Fault = fakes::Fault;

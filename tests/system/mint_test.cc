@@ -145,7 +145,7 @@ TEST_F(Mint, DrainsOnSigtermAndExitsZero) {
                      fakes::ScriptEnd::kRepeatLast);
   Answered running;
   std::jthread call([&] { running = Create("ios-app"); });
-  // A client that does not heed that it is told to begin no more calls.
+  // This client ignores GOAWAY and starts another call.
   fakes::http2::Wire wire(tokend_->address());
   fakes::http2::Http2Client stubborn(wire);
   const std::uint32_t slow = stubborn.Begin(kCreateTokenPath, RequestFor("ios-app").SerializeAsString());

@@ -12,7 +12,7 @@
 
 namespace tokend::system {
 
-// What one call came to, with its google.rpc details taken apart.
+// The result of one call, with its google.rpc details parsed.
 struct Answered {
   int code = -1;  // grpc::StatusCode
   std::string message;
@@ -24,7 +24,7 @@ struct Answered {
   std::optional<std::chrono::milliseconds> retry_after;
   std::vector<std::string> fields;  // BadRequest
   std::string pushback;             // the trailer grpc-retry-pushback-ms
-  std::string bytes;                // the whole error, to search
+  std::string bytes;                // the complete error, for searches
   v1::CreateTokenResponse response;
 };
 
@@ -34,20 +34,20 @@ struct TlsFiles {
   std::string key_pem;
 };
 
-// gRPC with nothing between: no retries, no judgement. Any thread.
+// A bare gRPC client, without retries. Thread-safe.
 class RawClient {
  public:
-  // Plaintext, or TLS with what is not empty of `tls`.
+  // Connects in plaintext, or with TLS if a member of `tls` is set.
   explicit RawClient(const std::string& address, const std::optional<TlsFiles>& tls = std::nullopt);
   ~RawClient();
 
   Answered Create(const v1::CreateTokenRequest& request,
                   std::chrono::milliseconds deadline = std::chrono::seconds(30)) const;
-  // With these values of the metadata "authorization".
+  // Sends these values of the metadata "authorization" with the call.
   Answered CreateWith(const std::vector<std::string>& authorization,
                       const v1::CreateTokenRequest& request) const;
 
-  // Sends `count` calls, `parallel` at a time, and waits for all.
+  // Makes `count` calls, `parallel` at a time, and waits for all.
   std::vector<Answered> CreateMany(std::size_t count, std::size_t parallel,
                                    const std::function<v1::CreateTokenRequest(std::size_t)>& request) const;
 

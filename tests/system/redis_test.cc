@@ -21,7 +21,7 @@
 #include "tests/fakes/silent_proxy.h"
 #include "tests/system/fixture.h"
 
-// Two real daemons on one real Redis, in front of one upstream.
+// Two real daemons that share one real Redis and one upstream.
 namespace tokend::system {
 namespace {
 
@@ -31,7 +31,7 @@ using testing::HasSubstr;
 
 constexpr int kOk = 0;
 constexpr milliseconds kDeadline{5000};
-// A busy machine may answer a little later than it should.
+// The time by which a busy machine may answer late.
 constexpr milliseconds kGrace{1500};
 
 bool Long() { return std::getenv("TOKEND_LONG_TESTS") != nullptr; }
@@ -58,11 +58,11 @@ class Replicas : public testing::Test {
  protected:
   explicit Replicas(std::vector<std::string> settings = {"--appendonly", "yes", "--appendfsync", "always"})
       : redis_({.settings = std::move(settings)}), applivery_(PlainApplivery()) {
-    // As if it had served before: without, the first replica would wait for others.
+    // Marks this Redis as used before. In a new one, the first replica would wait for others.
     redis_.Ask({"HSET", "{tokend}:epoch", "id", "first", "created", "0", "quarantine", "0"});
   }
 
-  // `address`: of Redis, as the replica sees it.
+  // `address` is the address at which the replica reaches Redis.
   void Start(const std::string& address, const std::string& more = "") {
     auto replica = std::make_unique<Replica>();
     WriteFile(replica->folder / "encryption-key", std::string(32, 'k'), 0400);
@@ -84,7 +84,7 @@ class Replicas : public testing::Test {
   RawClient& client(std::size_t replica) { return *replicas_[replica]->client; }
   Tokend& tokend(std::size_t replica) { return *replicas_[replica]->tokend; }
 
-  // What a replica answers while it reaches Redis: on a busy machine it may lose it for a moment.
+  // Asks a replica until it reaches Redis: on a busy machine, it may lose the connection for a moment.
   Answered Ask(std::size_t replica, const v1::CreateTokenRequest& request) {
     Answered answered;
     EXPECT_TRUE(Eventually([&] {
@@ -98,14 +98,14 @@ class Replicas : public testing::Test {
     return Eventually([&] { return tokend(replica).Get("/readyz").find("200 OK") != std::string::npos; });
   }
 
-  // Every id has had one token at most.
+  // Expects at most one token for each id.
   void ExpectNoneTwice() const {
     std::map<std::string, int> minted;
     for (const fakes::MintedToken& token : applivery_.tokens()) ++minted[token.description];
     for (const auto& [id, count] : minted) EXPECT_EQ(count, 1) << id;
   }
 
-  // Callers that send each id to both replicas at once and, on a failure that is safe, again.
+  // Callers that send each id to both replicas at once, and again after a failure that is safe to retry.
   class Traffic {
    public:
     explicit Traffic(Replicas& test) : test_(test) {
@@ -126,7 +126,7 @@ class Replicas : public testing::Test {
     milliseconds longest() const { return milliseconds(longest_ms_); }
 
    private:
-    static constexpr std::size_t kCallers = 8;  // two for each id
+    static constexpr std::size_t kCallers = 8;  // two callers for each id
 
     void Call(std::size_t caller) {
       for (std::size_t number = caller / 2; !stopping_; number += kCallers / 2) {
@@ -157,7 +157,7 @@ class Replicas : public testing::Test {
     std::vector<std::thread> threads_;
   };
 
-  // Harms Redis again and again under traffic, and holds what came of it to the promises.
+  // Disturbs Redis repeatedly while callers run, and checks the promises afterwards.
   void ExpectPromisesKept(const std::function<void()>& harm, const std::function<void()>& mend) {
     Traffic traffic(*this);
     for (int round = 0; round < (Long() ? 12 : 2); ++round) {
@@ -176,7 +176,7 @@ class Replicas : public testing::Test {
     EXPECT_LE(traffic.longest(), kDeadline + kGrace);
     for (const auto& [number, bearers] : traffic.bearers()) EXPECT_EQ(bearers.size(), 1U) << number;
     ExpectNoneTwice();
-    // Whoever got a token gets it again, from either.
+    // A caller that got a token gets the same token again from either replica.
     for (const auto& [number, bearers] : traffic.bearers()) {
       if (number % 7 != 0) continue;
       for (std::size_t replica : {0U, 1U}) {
@@ -251,7 +251,7 @@ TEST_F(Replicas, ANetworkThatIsCutLetsNothingHappenTwice) {
   ExpectPromisesKept([&] { network.Cut(); }, [&] { network.Mend(); });
 }
 
-// All in a network of the test's own, where Redis has an address to itself.
+// In a separate network namespace, in which Redis has its own address.
 class ReplicasInANetwork : protected fakes::OwnNetwork, public Replicas {
  protected:
   ReplicasInANetwork()
@@ -299,7 +299,7 @@ TEST_F(Replicas, AReplicaThatIsKilledLeavesItsTokensToTheOther) {
   StartTwo();
   const Answered first = Ask(0, RequestOf(1));
   ASSERT_EQ(first.code, kOk);
-  // Its caller has the token at once; the other has it once it is written.
+  // One caller gets the token at once, the other as soon as Redis has it.
   ASSERT_EQ(Ask(1, RequestOf(1)).response.token().bearer(), first.response.token().bearer());
   tokend(0).process().Signal(SIGKILL);
   tokend(0).process().Wait();

@@ -25,7 +25,7 @@ using testing::Not;
 constexpr int kOk = 0;
 constexpr int kPermissionDenied = 7;
 
-// Calls, always `in_flight` of them, until it ends.
+// Keeps `in_flight` calls running until it is destroyed.
 class Callers {
  public:
   using Connect = std::function<std::unique_ptr<RawClient>()>;
@@ -47,7 +47,7 @@ class Callers {
     threads_.clear();
   }
   int done() const { return done_; }
-  // Why calls failed. Once they have stopped.
+  // Why calls failed. Call this after Stop().
   const std::multiset<std::string>& failures() const { return failures_; }
 
  private:
@@ -70,7 +70,7 @@ class Callers {
 
 class Reload : public SystemTest {
  protected:
-  // Puts another file in the place of one, as careful writers do.
+  // Replaces a file by a rename, so that no reader sees half of it.
   void Replace(const std::string& name, const std::string& text) const {
     WriteFile(folder_ / (name + ".new"), text);
     std::filesystem::rename(folder_ / (name + ".new"), folder_ / name);
@@ -84,7 +84,7 @@ class Reload : public SystemTest {
     Replace("tokend.yaml", text);
   }
 
-  // How many records of this event there are.
+  // The number of records of this event.
   std::size_t Count(const std::string& event) const {
     std::size_t count = 0;
     for (const std::string& of : tokend_->events()) count += of == event ? 1 : 0;
@@ -221,7 +221,7 @@ TEST_F(Reload, ACallThatWaitsGoesOnWhereItsOrganizationIsRemoved) {
   EXPECT_EQ(Create("ios-app").code, kPermissionDenied);
 }
 
-// A listener with mutual TLS, whose files a test replaces.
+// A listener with mutual TLS. A test replaces its files.
 class ReloadTls : public Reload {
  protected:
   void StartTls(const fakes::FakeAppliveryOptions& applivery = {}) {
@@ -232,7 +232,7 @@ class ReloadTls : public Reload {
         "  - name: local\n    address: 127.0.0.1:0\n    tls: {certificate_file: " + (folder_ / "tls.crt") +
         ", private_key_file: " + (folder_ / "tls.key") + ", client_ca_file: " + (folder_ / "ca.crt") +
         "}\n    authentication: {mtls: {}}\n";
-    // So that a call that fails does not fail for the load: in a thousand reloads there are many.
+    // A long deadline, so that no call fails because of the load that a thousand reloads make.
     options.audit += ", deadline: 1m";
     options.more = "requests: {max_entries: 10000000}\n";
     Start(options, applivery);
@@ -249,7 +249,7 @@ class ReloadTls : public Reload {
         tokend_->address(), TlsFiles{authority_.certificate(), caller.certificate, caller.private_key});
   }
 
-  // How many have been done, the one at the start too.
+  // The number of reloads, including the first load at the start.
   int Reloads() const {
     const std::string metric = "tokend_config_reloads_total{result=\"done\"} ";
     const std::string page = tokend_->Get("/metrics");
@@ -273,7 +273,7 @@ TEST_F(ReloadTls, ACertificateIsTakenUpWithItsKeyAndNeverWithAnother) {
   EXPECT_EQ(Connect()->Create(RequestFor("ios-app")).code, kOk);
 }
 
-// Policy, API key and certificate in turn, with 100 calls in flight all the while.
+// Replaces policy, API key and certificate in turn, with 100 calls in flight all the time.
 TEST_F(ReloadTls, NoCallFailsForAReload) {
   const int reloads = std::getenv("TOKEND_LONG_TESTS") != nullptr ? 1000 : 21;
   fakes::FakeAppliveryOptions slow;

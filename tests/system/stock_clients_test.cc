@@ -1,4 +1,4 @@
-// Clients that this project did not write: they have the protos, the documentation and nothing else.
+// Calls the real daemon with standard tools that have only the .proto files and the documentation.
 #include <gmock/gmock.h>
 
 #include "tests/system/fixture.h"

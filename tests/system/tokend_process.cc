@@ -149,7 +149,7 @@ std::vector<std::string> AuditFiles(const std::string& folder) {
 
 std::vector<std::string> AuditRecords(const std::string& folder) {
   constexpr std::string_view kBegin = "{\"seq\":";
-  std::vector<std::string> records;  // the newest first
+  std::vector<std::string> records;  // newest first
   std::uint64_t limit = UINT64_MAX;
   const std::vector<std::string> files = AuditFiles(folder);
   for (auto file = files.rbegin(); file != files.rend(); ++file) {
@@ -225,7 +225,7 @@ Tokend::Tokend(const fakes::TemporaryFolder& folder, const Options& options)
 }
 
 bool Tokend::TryRestart(const std::string& program, const std::map<std::string, std::string>& environment) {
-  static int starts = 0;  // so that each start has a log of its own
+  static int starts = 0;  // gives each start its own log file
   const std::string run = std::to_string(++starts);
   std::vector<std::string> command = as_user_.empty() ? std::vector<std::string>{Program(program)} : as_user_;
   command.insert(command.end(), {"--config", config_file_});

@@ -17,14 +17,13 @@ namespace tokend::system {
 std::string ReadFile(const std::string& path);
 void WriteFile(const std::string& path, const std::string& text, mode_t mode = 0600);
 
-// Asks until it holds. False if `limit` passes first.
+// Checks the condition until it holds. Returns false if it does not hold within `limit`.
 bool Eventually(const std::function<bool()>& holds, std::chrono::seconds limit = std::chrono::seconds(20));
 
-// A program that a test started. Ended with SIGKILL if it still runs at the end.
+// A program that a test has started. The destructor kills it if it still runs.
 class Process {
  public:
-  // Standard output and error go to files; the environment is `environment` alone, and what tells sanitizers
-  // how to work.
+  // Standard output and error go to files. The environment is `environment` and the options of sanitizers.
   Process(std::vector<std::string> command, const std::map<std::string, std::string>& environment,
           std::string out_file, std::string err_file);
   ~Process();
@@ -36,7 +35,8 @@ class Process {
   std::string err() const { return ReadFile(err_file_); }
 
   void Signal(int signal) const;
-  // The exit code, or minus the signal that ended it; nothing if `limit` passes first.
+  // The exit code, or the negative number of the signal that ended it. Nothing if it still runs after
+  // `limit`.
   std::optional<int> Wait(std::chrono::seconds limit = std::chrono::seconds(30));
   bool running() { return !Poll(); }
 
@@ -49,7 +49,7 @@ class Process {
   std::optional<int> exit_;
 };
 
-// A program run to its end.
+// The result of a program that has ended.
 struct Ended {
   int exit = -1;
   std::string out;
@@ -58,26 +58,26 @@ struct Ended {
 Ended RunProgram(std::vector<std::string> command, const std::map<std::string, std::string>& environment = {},
                  std::chrono::seconds limit = std::chrono::seconds(60));
 
-// The command, run as another user. For root's tests.
+// The command that runs `command` as another user. Only root can run it.
 std::vector<std::string> AsUser(uid_t uid, std::vector<std::string> command);
 
 // The path of a program of this build.
 std::string Program(const std::string& name);
-// A copy of one that every user can reach, in a folder that is opened to them.
+// A copy of a program of this build in `folder`, which this makes readable for every user.
 std::string SharedProgram(const fakes::TemporaryFolder& folder, const std::string& name);
 
-// The first line of the JSON log that holds all of the words, or "".
+// The first line of the JSON log that contains all of the words, or "".
 std::string LineWith(const std::string& log, const std::vector<std::string>& words);
-// A string field's value in a line of JSON, as written.
+// The value of a string field in a line of JSON, with its escapes.
 std::string Field(const std::string& line, const std::string& name);
 std::vector<std::string> Lines(const std::string& text);
 
 // The audit log's files in the folder, in the order in which they were written.
 std::vector<std::string> AuditFiles(const std::string& folder);
-// Their records, without what a later file begins again and without what is no whole line.
+// The records of these files, without incomplete lines and without the records that a later file repeats.
 std::vector<std::string> AuditRecords(const std::string& folder);
 
-// The real daemon, on a configuration whose parts a test may replace. All its files are in `folder`.
+// The real daemon. A test may replace parts of its configuration. All its files are in `folder`.
 class Tokend {
  public:
   struct Options {
@@ -91,19 +91,19 @@ class Tokend {
     std::string more = {};          // further top-level keys
     std::map<std::string, std::string> environment = {};
     std::string key = "fake-api-key";
-    std::optional<uid_t> uid = {};  // root's tests: runs as this user, whose all its files then are
-    int descriptors = 0;            // how many it may have open; 0: as many as the test
+    std::optional<uid_t> uid = {};  // for tests as root: the user that runs it and owns its files
+    int descriptors = 0;            // its limit of open files; 0: the test's own limit
     std::string audit = "file: {path: FOLDER/audit.jsonl}";  // the keys of audit
-    std::string out = {};                                    // where standard output goes; empty: a file
+    std::string out = {};  // the file of standard output; empty: one in `folder`
     std::string program = "tokend";
   };
 
-  // Starts it and waits until it serves.
+  // Starts the daemon and waits until it serves.
   Tokend(const fakes::TemporaryFolder& folder, const Options& options);
 
-  // Stops being the owner of a process that ended; starts another on the same files.
+  // Starts the daemon again on the same files. The process before must have ended.
   void Restart();
-  // The same, of this program with this environment. False if it ended before it served.
+  // The same with this program and this environment. Returns false if it ended before it served.
   bool TryRestart(const std::string& program, const std::map<std::string, std::string>& environment);
 
   Process& process() { return *process_; }
@@ -112,7 +112,7 @@ class Tokend {
   std::vector<std::string> events() const;
   // "unix:///…" or "127.0.0.1:PORT".
   std::string address(const std::string& listener = "local") const;
-  std::string Get(const std::string& path) const;  // the admin page's answer, header and all
+  std::string Get(const std::string& path) const;  // the admin page's answer with its header
   const std::string& config_file() const { return config_file_; }
 
  private:
@@ -120,12 +120,12 @@ class Tokend {
 
   const fakes::TemporaryFolder& folder_;
   const std::map<std::string, std::string> environment_;
-  std::vector<std::string> as_user_;  // the command, where it runs as another user
-  std::vector<std::string> prefix_;   // what the command is run by
+  std::vector<std::string> as_user_;  // the start of the command if it runs as another user
+  std::vector<std::string> prefix_;   // the program that runs the command
   const std::string out_;
   std::string config_file_;
   std::unique_ptr<Process> process_;
-  std::string log_at_start_;  // with every address; later it grows by a line a call
+  std::string log_at_start_;  // has every address; the log later grows with each call
 };
 
 }  // namespace tokend::system

@@ -1,5 +1,5 @@
-// Containers of one pod, each its own user, that share a socket in a folder that anyone may write to, as an
-// emptyDir is.
+// Callers like the containers of a pod: each runs as its own user, and they share a socket in a folder that
+// everyone may write to, such as an emptyDir.
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -68,7 +68,7 @@ TEST_F(UnixCallers, AreToldApartByTheKernelsWord) {
     EXPECT_EQ(refused.exit, kNotAuthenticated);
     EXPECT_THAT(refused.err, HasSubstr("CALLER_UNKNOWN"));
     const std::string peer = "\"unix:uid=" + std::to_string(uid) + "\"";
-    EXPECT_TRUE(Eventually([&] {  // alike denials of a second are one record
+    EXPECT_TRUE(Eventually([&] {  // the log combines equal denials within a second
       return !LineWith(tokend_->audit(), {"request.unauthenticated", "CALLER_UNKNOWN", peer}).empty();
     }));
   }
@@ -81,7 +81,7 @@ TEST_F(UnixCallers, ASocketThatAnotherUserHasPutThereIsNotReplaced) {
   std::strncpy(name.sun_path, socket_.c_str(), sizeof(name.sun_path) - 1);
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)), 0);
-  close(fd);  // stale
+  close(fd);  // leaves the socket file behind
   ASSERT_EQ(lchown(socket_.c_str(), kUnlisted, kUnlisted), 0);
   EXPECT_THROW(Start(options_), std::runtime_error);
   EXPECT_TRUE(std::filesystem::is_socket(socket_));

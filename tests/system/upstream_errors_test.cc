@@ -1,4 +1,4 @@
-// Every way in which the upstream can fail, over real TLS, as its caller sees it and as the log records it.
+// Every way in which the upstream can fail, over real TLS: what the caller gets and what the log records.
 #include <gmock/gmock.h>
 
 #include "tests/system/fixture.h"
@@ -83,7 +83,7 @@ std::vector<Row> Rows() {
   };
 }
 
-// So many organizations that no fault is felt by the next one's calls: "acme-0" and so on.
+// One organization for each fault, "acme-0" and so on, so that no fault affects the calls of the next.
 std::string Organizations(const fakes::TemporaryFolder& folder, std::size_t count) {
   std::string yaml;
   for (std::size_t i = 0; i < count; ++i) {
@@ -168,7 +168,7 @@ TEST_P(UpstreamErrors, NothingListeningIsUnavailableAndMayBeTriedAgain) {
   EXPECT_EQ(Create("ios-app", kRequestId).code, 0);
 }
 
-// The four ways in which libcurl by itself would send the POST a second time, or not say that it was sent.
+// The four cases in which libcurl by default sends the POST a second time or does not tell that it sent it.
 TEST_P(UpstreamErrors, ConnectionThatDiesAfterThePostWasReadIsUnknownAndOnePost) {
   enum class On { kFresh, kReused };
   for (const On on : {On::kFresh, On::kReused}) {
@@ -224,7 +224,7 @@ TEST_F(SystemTest, KeyThatTheUpstreamRefusesIsTheDaemonsFaultNotTheCallers) {
   EXPECT_EQ(answered.upstream_code, "4004");
 }
 
-// Plants the key and the bearers as canaries, drives every error, and looks for them in all that comes out.
+// Provokes every error, and searches all output of the daemon for the API key and the bearers.
 TEST_F(SystemTest, NeitherKeyNorBearerStandsInAnythingThatComesOut) {
   Tokend::Options options;
   options.key = "canary-key-0123456789";

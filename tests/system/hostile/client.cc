@@ -1,6 +1,7 @@
-// One hostile client: it attacks an address for some seconds, connecting again as often as it is thrown out,
-// and prints what it did. hostile_clients_test.cc runs it beside honest ones. Loopback and unix sockets only.
-//   hostile-client ATTACK ADDRESS SECONDS [CERTIFICATE KEY]    with certificate and key: over TLS
+// One hostile client. It attacks an address for some seconds, connects again whenever the server closes its
+// connection, and prints what it did. hostile_clients_test.cc runs it beside honest clients. It connects only
+// to the loopback and to unix sockets. With a certificate and a key, it attacks over TLS.
+//   hostile-client ATTACK ADDRESS SECONDS [CERTIFICATE KEY]
 #include <sys/resource.h>
 
 #include <chrono>
@@ -39,7 +40,7 @@ std::string ReadFile(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// What is attacked, and for how long.
+// The target of the attack, and its end.
 struct Target {
   std::string address;
   std::optional<TlsClient> tls;
@@ -49,7 +50,7 @@ struct Target {
 
   bool IsOver() const { return Clock::now() >= until; }
 
-  // Null: the server takes no connection now.
+  // Null if the server accepts no connection now.
   std::unique_ptr<Wire> Connect(const std::string& from = "") {
     try {
       ++connections;
@@ -72,7 +73,7 @@ std::string Opening(const std::string& settings = "") {
 
 std::string Setting(std::uint16_t id, std::uint32_t value) { return Number(id, 2) + Number(value, 4); }
 
-// Sends what `next` makes, for one stream after another, on one connection after another.
+// Sends the frames that `next` makes for each new stream. Connects again when the connection has ended.
 void Flood(Target& target, const std::string& opening,
            const std::function<std::string(std::uint32_t)>& next) {
   while (!target.IsOver()) {
@@ -87,7 +88,7 @@ void Flood(Target& target, const std::string& opening,
   }
 }
 
-// The same frames over and over, behind an opening with a stream that is open and one that was reset.
+// Opens one stream, resets another, and then sends the same frames repeatedly.
 void FloodFrame(Target& target, const std::string& frame) {
   const std::string opening = Opening() + HeaderFrames(1, RequestHeaders(kCreateToken)) +
                               HeaderFrames(3, RequestHeaders(kCreateToken)) +
@@ -101,7 +102,7 @@ void RapidReset(Target& target, const std::string& path, const std::string& mess
   });
 }
 
-// A header block without end, of 64 MiB on each of four connections, or as far as the server lets it come.
+// An endless header block: 64 MiB on each of four connections, or as much as the server accepts.
 void HeaderFlood(Target& target, const std::string& part) {
   std::vector<std::thread> threads;
   std::vector<Target> targets(4, target);
@@ -127,7 +128,7 @@ void HeaderFlood(Target& target, const std::string& part) {
   }
 }
 
-// One header whose value is announced as 24 MiB.
+// One header that announces a value of 24 MiB.
 void GiantString(Target& target) {
   std::string head = HeaderBlock(RequestHeaders(kGetCaller)) + std::string("\0\1x", 3);
   std::size_t rest = (std::size_t{24} << 20U) - 127;
@@ -143,7 +144,7 @@ void GiantString(Target& target) {
   }
 }
 
-// References to one large entry of the compression's table: each byte becomes 3,900.
+// References to one large entry in HPACK's dynamic table: each byte expands to 3,900.
 void HpackBomb(Target& target) {
   const std::string entry = std::string("\x40\x01x", 3) + "\x7F\xBD\x1D" + std::string(3900, 'x');
   const std::string block = HeaderBlock(RequestHeaders(kGetCaller)) + entry;
@@ -181,7 +182,7 @@ void SpecialHeaders(Target& target) {
   });
 }
 
-// Messages that say that they are compressed: were they inflated, each would be a thousand times as long.
+// Messages that are marked as compressed. Each would be a thousand times as long after decompression.
 void CompressionBomb(Target& target) {
   const std::string message = Message(std::string(1900, '\x78'), 1);
   Flood(target, Opening(), [&](std::uint32_t stream) {
@@ -190,7 +191,7 @@ void CompressionBomb(Target& target) {
   });
 }
 
-// Requests whose answers have no window to go to, on one connection after another, which stay.
+// Requests without flow-control window for their answers, on more and more connections, which stay open.
 void UnreadAnswers(Target& target, std::size_t connections, std::uint32_t window) {
   std::vector<std::unique_ptr<Wire>> wires(connections);
   std::vector<std::uint32_t> streams(connections, 1);
@@ -224,7 +225,7 @@ void HalfMessages(Target& target) {
   });
 }
 
-// As many connections as the process may have, that say nothing, or half a preface.
+// As many connections as the process may open. They send nothing, or half a preface.
 void Silent(Target& target) {
   std::vector<std::unique_ptr<Wire>> wires;
   const std::optional<TlsClient> tls = std::exchange(target.tls, std::nullopt);
@@ -237,7 +238,7 @@ void Silent(Target& target) {
   while (!target.IsOver()) std::this_thread::sleep_for(milliseconds(20));
 }
 
-// TLS handshakes, one after another, and connections that begin one and leave.
+// Complete TLS handshakes, one after another, and connections that close in the middle of one.
 void Handshakes(Target& target) {
   while (!target.IsOver()) {
     for (int i = 0; i < 8; ++i) target.Connect("127.0.0." + std::to_string(2 + i));

@@ -1,4 +1,4 @@
-// Does what a test asks over stock gRPC for C++, with messages as raw bytes: see README.md.
+// Runs a test's plan with gRPC for C++ and raw bytes as messages: see README.md.
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <simdjson.h>
@@ -98,7 +98,7 @@ std::string Bytes(const grpc::ByteBuffer& buffer) {
   return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
 }
 
-// Waits for the one operation that is under way. Whether it went well.
+// Waits for the only operation in progress. Returns whether it succeeded.
 bool Wait(grpc::CompletionQueue& queue) {
   void* tag = nullptr;
   bool ok = false;
@@ -169,7 +169,7 @@ Outcome Call(grpc::GenericStub& stub, const Job& job, const std::string& request
   return outcome;
 }
 
-// What all workers of a job share.
+// The state that all workers of a job share.
 class Run {
  public:
   Run(const std::shared_ptr<grpc::Channel>& channel, const Job& job, Clock::time_point started)

@@ -1,4 +1,4 @@
-// Does what a test asks over stock gRPC for Go, with messages as raw bytes: see README.md.
+// Runs a test's plan with gRPC for Go and raw bytes as messages: see README.md.
 package main
 
 import (
@@ -64,7 +64,7 @@ type result struct {
 	Outcomes []outcome   `json:"outcomes"`
 }
 
-// Messages are bytes, and stay what they are.
+// Passes messages through as bytes.
 type rawCodec struct{}
 
 func (rawCodec) Marshal(v interface{}) ([]byte, error) { return *v.(*[]byte), nil }

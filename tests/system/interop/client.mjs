@@ -1,4 +1,4 @@
-// Does what a test asks over stock gRPC for Node.js, with messages as raw bytes: see README.md.
+// Runs a test's plan with gRPC for Node.js and raw bytes as messages: see README.md.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Does what a test asks over stock gRPC for Python, with messages as raw bytes: see README.md."""
+"""Runs a test's plan with gRPC for Python and raw bytes as messages: see README.md."""
 
 import base64
 import collections
@@ -133,7 +133,7 @@ def main():
         job.begin()
     results = [job.result() for job in jobs]
     print(json.dumps({"connects": connects, "jobs": results}), flush=True)
-    os._exit(0)  # a channel that is watched may hang when Python ends it (grpcio 1.51)
+    os._exit(0)  # Python's exit may hang on a channel with an open Watch (grpcio 1.51)
 
 
 main()
