@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <simdjson.h>
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <fstream>
 #include <iostream>
@@ -219,12 +218,9 @@ int Serve(const Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("What tokend is measured against. For the benchmark alone.");
-  Flags flags;
-  app.add_option("--address", flags.address, "In gRPC's form: unix:///path")->required();
-  app.add_option("--base-url", flags.base_url)->required();
-  app.add_option("--ca-file", flags.ca_file)->required();
-  app.add_option("--key-file", flags.key_file)->required();
-  CLI11_PARSE(app, argc, argv);
-  return Serve(flags);
+  if (argc != 5) {
+    std::cerr << "usage: bench-bare-proxy ADDRESS BASE_URL CA_FILE KEY_FILE" << std::endl;
+    return 1;
+  }
+  return Serve({.address = argv[1], .base_url = argv[2], .ca_file = argv[3], .key_file = argv[4]});
 }

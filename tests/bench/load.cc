@@ -1,6 +1,5 @@
 #include <grpcpp/create_channel.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -30,8 +29,8 @@ constexpr std::chrono::seconds kCallDeadline{10};
 
 struct Flags {
   std::string address;
-  std::size_t in_flight = 64;
-  unsigned seconds = 3;
+  std::size_t in_flight = 0;
+  int seconds = 0;
 };
 
 // A UUID that no other run uses.
@@ -132,11 +131,9 @@ int Measure(const Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Calls CreateToken, many at a time, and says how that went.");
-  Flags flags;
-  app.add_option("--address", flags.address, "In gRPC's form: unix:///path")->required();
-  app.add_option("--in-flight", flags.in_flight)->check(CLI::Range(1, 1024));
-  app.add_option("--seconds", flags.seconds)->check(CLI::Range(1, 60));
-  CLI11_PARSE(app, argc, argv);
-  return Measure(flags);
+  if (argc != 4) {
+    std::cerr << "usage: bench-load ADDRESS IN_FLIGHT SECONDS" << std::endl;
+    return 1;
+  }
+  return Measure({.address = argv[1], .in_flight = std::stoul(argv[2]), .seconds = std::stoi(argv[3])});
 }

@@ -42,7 +42,7 @@ class Callers : public SystemTest {
   const TokenKey second_ = TokenKey::Ec("P-256");
 };
 
-TEST_F(Callers, OfTokensAreTheirSubjects) {
+TEST_F(Callers, WithATokenAreNamedByItsSubject) {
   StartWithKeySetFile();
   const std::string token = TokenBy(first_);
   const Answered answered = CreateWith({"Bearer " + token});
@@ -59,7 +59,7 @@ TEST_F(Callers, OfTokensAreTheirSubjects) {
   EXPECT_THAT(tokend_->audit(), Not(HasSubstr(token)));
 }
 
-TEST_F(Callers, OfTokensGoByTheKeySetThatTheFileHolds) {
+TEST_F(Callers, WithATokenAreVerifiedByTheKeySetInTheFile) {
   StartWithKeySetFile();
   ASSERT_EQ(CreateWith({"Bearer " + TokenBy(first_)}).code, 0);
   WriteFile(folder_ / "jwks.json", JwkSet({second_.Jwk()}));

@@ -208,7 +208,7 @@ INSTANTIATE_TEST_SUITE_P(, FaultyDisk,
 
 class PatientDisk : public FaultyDisk {};
 
-TEST_P(PatientDisk, NobodyNotices) {
+TEST_P(PatientDisk, FailsNoCall) {
   StartOnFaultyDisk();
   Set(GetParam());
   for (const Answered& one :

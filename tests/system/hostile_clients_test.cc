@@ -125,7 +125,7 @@ class HostileClients : public SystemTest,
   int clients_ = 0;
 };
 
-TEST_P(HostileClients, CostTheOthersNothing) {
+TEST_P(HostileClients, DoNotDisturbHonestClients) {
   Finish(*StartHonest("local", 0.3));
   Finish(*StartHonest("tls", 0.3));
   const std::int64_t before = ResidentKiB();

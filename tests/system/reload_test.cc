@@ -142,7 +142,7 @@ TEST_F(Reload, WhatCannotChangeWhileItRunsIsNamedAndNothingElseOfTheFileTakesEff
   EXPECT_EQ(Create("ios-app").code, kOk);
 }
 
-TEST_F(Reload, AnApiKeyThatIsNoneIsRejectedAndTheLastGoodOneServesOn) {
+TEST_F(Reload, AnInvalidApiKeyIsRejectedAndTheLastGoodOneServesOn) {
   Start();
   Replace("api-key", "two words\n");
   ASSERT_TRUE(WaitForRecords("key.rejected", 1));

@@ -48,7 +48,7 @@ class UnixCallers : public SystemTest {
   Tokend::Options options_;
 };
 
-TEST_F(UnixCallers, AreToldApartByTheKernelsWord) {
+TEST_F(UnixCallers, AreIdentifiedByTheKernelsPeerCredentials) {
   Start(options_);
   struct stat found {};
   ASSERT_EQ(lstat(socket_.c_str(), &found), 0);

@@ -119,7 +119,7 @@ std::string ProtocolName(const testing::TestParamInfo<Protocol>& info) {
 INSTANTIATE_TEST_SUITE_P(Over, UpstreamErrors, testing::Values(Protocol::kHttp1, Protocol::kHttp2),
                          ProtocolName);
 
-TEST_P(UpstreamErrors, EachIsToldRecordedAndSentOnce) {
+TEST_P(UpstreamErrors, EachIsReturnedToTheCallerRecordedAndSentOnce) {
   const std::vector<Row> rows = Rows();
   StartOver(GetParam(), Organizations(folder_, rows.size()));
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -207,7 +207,7 @@ TEST_F(SystemTest, ResetStreamsAndGoawaysAreUnknownAndOnePostEach) {
   }
 }
 
-TEST_F(SystemTest, UpstreamThatIsNotWhomItsCertificateNamesGetsNoKey) {
+TEST_F(SystemTest, UpstreamWithACertificateOfAnotherHostGetsNoKey) {
   fakes::FakeAppliveryOptions other;
   other.certificate_hosts = {"other.example"};
   Start({}, other);
@@ -225,7 +225,7 @@ TEST_F(SystemTest, KeyThatTheUpstreamRefusesIsTheDaemonsFaultNotTheCallers) {
 }
 
 // Provokes every error, and searches all output of the daemon for the API key and the bearers.
-TEST_F(SystemTest, NeitherKeyNorBearerStandsInAnythingThatComesOut) {
+TEST_F(SystemTest, NeitherKeyNorBearerIsInAnyOutput) {
   Tokend::Options options;
   options.key = "canary-key-0123456789";
   options.upstream = "    timeout: 1s\n";
