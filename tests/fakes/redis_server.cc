@@ -48,7 +48,7 @@ std::string Text(const redisReply& reply) {
   }
 }
 
-// One that nobody else is likely to take before the server does.
+// A port that is free now: another process could take it before the server does, but hardly will.
 int FreePort() {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};

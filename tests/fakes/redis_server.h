@@ -7,8 +7,8 @@
 
 namespace tokend::fakes {
 
-// A real redis-server of the test's own, in a temporary folder. What it holds survives Kill and Start as far
-// as its settings say so; by default nothing does.
+// A real redis-server that only this test uses, in a temporary folder. Its settings say what it keeps between
+// Kill and Start; by default it keeps nothing.
 class RedisServer {
  public:
   enum class Door { kUnix, kTcp };
@@ -17,7 +17,7 @@ class RedisServer {
     std::vector<std::string> settings = {};  // as on its command line: {"--appendonly", "yes"}
   };
 
-  // Starts it and waits until it answers. Throws where there is no redis-server.
+  // Starts it and waits until it answers. Throws if redis-server is not installed.
   explicit RedisServer(Options options);
   RedisServer() : RedisServer(Options{}) {}
   ~RedisServer();
@@ -30,7 +30,8 @@ class RedisServer {
   void Pause();   // SIGSTOP
   void Resume();  // SIGCONT
 
-  // What it answers to one command, as text: lists a line an element, errors with their code. "" to nothing.
+  // Its answer to one command as text: one line for each element of a list, an error with its code. "" if it
+  // does not answer.
   std::string Ask(const std::vector<std::string>& command) const;
 
   // As in the configuration: "unix:///…" or "127.0.0.1:PORT".

@@ -64,7 +64,7 @@ class SortedSet {
   std::size_t RankOf(const std::string& member) const {
     return order_.order_of_key({scores_.at(member), member});
   }
-  // How many have a lower score, or, `through`, none that is higher.
+  // How many have a score lower than this one or, with `through`, not higher.
   std::size_t Below(double score, bool through) const {
     const double bound = through ? std::nextafter(score, std::numeric_limits<double>::infinity()) : score;
     return order_.order_of_key({bound, std::string()});
@@ -81,7 +81,7 @@ struct Value {
   std::optional<std::int64_t> expires = std::nullopt;  // in milliseconds
 };
 
-// A bound of a range by score: how many entries stand before it.
+// How many entries come before a bound of a range by score.
 std::size_t RankOfBound(const SortedSet& set, const std::string& bound, bool lower) {
   if (bound == "-inf") return 0;
   if (bound == "+inf") return set.size();
@@ -140,7 +140,7 @@ class SimulatedRedis::Impl {
     return std::chrono::duration_cast<std::chrono::microseconds>(clock_.WallNow().time_since_epoch()).count();
   }
 
-  // The value there, unless it has expired.
+  // The value of a key, unless it has expired.
   Value* Find(const std::string& key) {
     const auto found = values_.find(key);
     if (found == values_.end()) return nullptr;
@@ -190,7 +190,7 @@ class SimulatedRedis::Impl {
 
   static int Call(lua_State* lua) {
     if (CallKnown(lua)) return 1;
-    // It jumps over all that would be destroyed.
+    // It jumps out of this function, so no object may be alive here that has a destructor.
     return luaL_error(lua, "no such command: %s", lua_tostring(lua, 1));
   }
   static bool CallKnown(lua_State* lua) {
@@ -372,7 +372,7 @@ class SimulatedRedis::Impl {
     for (std::size_t i = 2; i < a.size(); ++i) list.push_back(a[i]);
     PushCount(list.size());
   }
-  // The whole list: what the scripts ask for.
+  // The whole list: the scripts ask for no part of it.
   void LRange(const Arguments& a) {
     const List* list = Get<List>(a.at(1));
     lua_newtable(lua_);
@@ -384,7 +384,7 @@ class SimulatedRedis::Impl {
     }
   }
 
-  // A script's result, as Redis would send it: a list ends at its first nil, numbers lose their fraction.
+  // A script's result as Redis sends it: a list ends at its first nil, and numbers lose their fraction.
   state::RedisReply Take(int at) {
     switch (lua_type(lua_, at)) {
       case LUA_TNUMBER:
@@ -433,7 +433,7 @@ void SimulatedRedis::SetHash(const std::string& key,
 
 std::uint64_t SimulatedRedis::runs() const { return impl_->runs(); }
 
-// Those on their way, by number.
+// The scripts that have no answer yet, by number.
 struct SimulatedConnection::Wire {
   std::map<std::uint64_t, Done> waiting;
   std::uint64_t last = 0;
@@ -448,7 +448,7 @@ void SimulatedConnection::Run(const state::RedisScript& script, std::vector<std:
                               std::vector<std::string> arguments, Done done) {
   const std::uint64_t number = ++wire_->last;
   wire_->waiting.emplace(number, std::move(done));
-  // What is sent arrives, also where whoever sent it has died meanwhile.
+  // A script that was sent arrives, also if its replica has died meanwhile.
   loop_.After(kOneWay, [&loop = loop_, &redis = redis_, &script, arguments = std::move(arguments),
                         wire = std::weak_ptr(wire_), number] {
     state::RedisReply reply = redis.Run(script, arguments);

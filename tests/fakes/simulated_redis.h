@@ -10,8 +10,8 @@
 
 namespace tokend::fakes {
 
-// A Redis in the test's process, on the test's clock: it runs the very scripts, by the Lua that Redis has in
-// it, on the commands that they use. The test's thread only.
+// A Redis in the test's process, on the test's clock. It runs the real scripts in the version of Lua that
+// Redis has, and knows the commands that they use. The test's thread only.
 class SimulatedRedis {
  public:
   explicit SimulatedRedis(const loop::Clock& clock);
@@ -19,10 +19,10 @@ class SimulatedRedis {
   SimulatedRedis(const SimulatedRedis&) = delete;
   SimulatedRedis& operator=(const SimulatedRedis&) = delete;
 
-  // Runs a script as a whole. std::runtime_error where it fails: a fault of the script or of this.
+  // Runs a script. Throws std::runtime_error if it fails: then the script or this class is wrong.
   state::RedisReply Run(const state::RedisScript& script, const std::vector<std::string>& arguments);
 
-  // What a script's write would be.
+  // Sets fields of a hash, as a script could.
   void SetHash(const std::string& key, const std::vector<std::pair<std::string, std::string>>& fields);
 
   std::uint64_t runs() const;
@@ -32,8 +32,8 @@ class SimulatedRedis {
   std::unique_ptr<Impl> impl_;
 };
 
-// One replica's way there and back, which takes a millisecond each. What is on its way when it breaks may
-// have been run; it works again at once.
+// One replica's connection. A script takes a millisecond to arrive, and its answer another to come back. When
+// the connection breaks, scripts that are on their way may have run; it works again at once.
 class SimulatedConnection final : public state::Redis {
  public:
   // Both outlive this.
