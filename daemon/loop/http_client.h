@@ -70,11 +70,11 @@ struct HttpClientOptions {
   std::string ca_file;                  // empty: the system's CAs
   std::chrono::seconds ca_max_age{60};  // how long CAs that the file no longer holds still count
   bool allow_http = false;
-  std::chrono::milliseconds connect_timeout{5000};
-  std::chrono::milliseconds timeout{30000};
-  std::chrono::milliseconds connection_max_idle{4000};
-  std::size_t max_response_size = 65536;
-  std::size_t max_connections = 256;  // HTTP/2 takes far fewer
+  std::chrono::milliseconds connect_timeout{0};      // TLS included
+  std::chrono::milliseconds timeout{0};              // of the whole exchange
+  std::chrono::milliseconds connection_max_idle{0};  // under 1 s: no reuse
+  std::size_t max_response_size = 0;                 // bytes
+  std::size_t max_connections = 0;                   // HTTP/2 takes far fewer
 };
 
 // Sends requests and brings their answers; follows no redirect. Loop thread only.

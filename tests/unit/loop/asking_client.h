@@ -20,9 +20,13 @@ inline constexpr std::chrono::seconds kPatience{30};
 inline constexpr char kBody[] = R"({"scopes":["sdk"]})";
 
 inline HttpClientOptions Options() {
-  HttpClientOptions options;
-  options.allow_http = true;
-  return options;
+  return {.ca_file = "",
+          .allow_http = true,
+          .connect_timeout = std::chrono::seconds(5),
+          .timeout = std::chrono::seconds(30),
+          .connection_max_idle = std::chrono::seconds(4),
+          .max_response_size = 65536,
+          .max_connections = 256};
 }
 
 // A client on a loop of its own, asked from the test's thread.

@@ -477,7 +477,9 @@ TEST(CurlHttpClient, KeepsNoCookies) {
 
 TEST(CurlHttpClient, SendsNothingInCleartextUnlessAllowed) {
   ScriptedServer server(AnswerAll);
-  Client client(HttpClientOptions{});
+  HttpClientOptions options = Options();
+  options.allow_http = false;
+  Client client(options);
   const HttpAnswer answer = client.Ask(server.Url());
   ExpectOneUnanswered(answer, Sent::kNo);
   EXPECT_EQ(server.connections(), 0);

@@ -36,7 +36,8 @@ std::string WriteCa(const FakeApplivery& server) {
 }
 
 HttpClientOptions TlsOptions(const FakeApplivery& server) {
-  HttpClientOptions options;
+  HttpClientOptions options = Options();
+  options.allow_http = false;
   options.ca_file = WriteCa(server);
   options.timeout = milliseconds(20000);
   return options;
