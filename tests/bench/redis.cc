@@ -41,7 +41,7 @@ class Requests {
                   .charges = charges_,
                   .latest = loop_.clock().Now() + seconds(10)},
                  this, [this, id](const AdmitResult& result) {
-                   if (!std::holds_alternative<Fresh>(claim)) std::abort();
+                   if (!std::holds_alternative<Fresh>(result)) std::abort();
                    state_.Settle(id, Answered{token_, 1}, loop_.clock().Now());
                    --running_;
                    ++done_;

@@ -101,8 +101,8 @@ void MemoryStateAdmitsAndSettles(benchmark::State& state) {
                         .charges = callers.Any(),
                         .latest = loop.clock().Now() + seconds(1)};
     const std::string id = admission.request_id;
-    memory.Admit(std::move(admission), &last, [&state](const Claim& claim) {
-      if (!std::holds_alternative<Fresh>(claim)) state.SkipWithError("not admitted");
+    memory.Admit(std::move(admission), &last, [&state](const AdmitResult& result) {
+      if (!std::holds_alternative<Fresh>(result)) state.SkipWithError("not admitted");
     });
     auto token = std::make_shared<Token>();
     token->bearer = Bearer("a-bearer-of-some-40-characters-as-upstream");
