@@ -21,7 +21,7 @@ const std::set<std::string> kMayExpose = {
     "daemon/identity/https_get.cc",           // the daemon's own token, on its way to an issuer
     "daemon/identity/jwt_authenticator.cc",   // a caller's token, while it is verified
     "daemon/identity/make_authenticator.cc",  // a file of public keys
-    "daemon/rpc/authenticated_call.cc",              // a caller's token, on its way to its authenticator
+    "daemon/rpc/authenticated_call.cc",       // a caller's token, on its way to its authenticator
     "daemon/rpc/tls_context.cc",              // the listeners' own TLS keys, on their way to OpenSSL
     "daemon/rpc/token_service.cc",            // a released bearer, on its way to its caller
     "daemon/state/redis_wire.cc",             // Redis's password, on its way to Redis
