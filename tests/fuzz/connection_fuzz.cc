@@ -131,7 +131,7 @@ class Environment {
     health_.Add(routes_);
     AddTokenService(services_, routes_);
     AddReflectionService(services_, routes_);
-    context_.mailbox->Own();
+    context_.mailbox->BindToThisThread();
     context_.identifies_caller = [](const Peer&) { return true; };
     health_.SetServing(Serving::kYes);
   }
