@@ -101,8 +101,9 @@ class ReflectionCall final : public CallerCall {
     GiveBackPlace();
     admission_ = Admission::kAdmitted;
     if (exchange() == nullptr) return;
-    if (!first_) return Succeed();
-    Reply(*first_);
+    const std::optional<std::string> first = std::exchange(first_, std::nullopt);
+    if (!first) return Succeed();
+    Reply(*first);
     if (exchange() != nullptr) exchange()->Resume();
   }
 

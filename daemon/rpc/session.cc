@@ -428,7 +428,7 @@ static_assert(bounds::kWindowPool >= 2 * bounds::kMaxMessageBytes);
 void Session::WantWindow(Stream& stream) {
   const auto missing = static_cast<std::int64_t>(stream.messages_.Missing());
   if (missing <= 0 || missing <= stream.window_ || stream.window_wanted_ != 0) return;
-  stream.window_wanted_ = static_cast<std::size_t>(missing - stream.window_);
+  stream.window_wanted_ = std::min(static_cast<std::size_t>(missing - stream.window_), bounds::kWindowPool);
   window_queue_.push_back(stream.id_);
 }
 
