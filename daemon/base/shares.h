@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cassert>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -47,10 +46,10 @@ class Shares {
     ++taken_;
   }
 
-  // Returns a place of this holder to the pool.
+  // Returns a place of this holder to the pool. Nothing changes if the holder has none.
   void GiveBack(std::string_view holder) {
     const auto held = held_.find(holder);
-    assert(held != held_.end() && taken_ > 0);
+    if (held == held_.end()) return;
     if (--held->second == 0) held_.erase(held);
     --taken_;
   }

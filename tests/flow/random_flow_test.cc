@@ -47,7 +47,7 @@ World::Options OptionsOfWorld() {
   return {.slots = kSlots,
           .grant = grant,
           .organization_limits = {OrganizationLimit()},
-          .requests = {.remember = std::chrono::hours(24)}};
+          .requests = {.remember = std::chrono::hours(24), .max_entries = 100000}};
 }
 
 // A world in which everything happens at random: calls, joins, cancellations, deadlines, answers of every

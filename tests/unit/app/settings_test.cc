@@ -97,7 +97,7 @@ TEST_F(SettingsTest, WhatANamedFileHoldsIsJudgedAtTheKeyThatNamesIt) {
                 ElementsAre(In(4, "listeners[0].tls: listener cluster: " + Path("tls.key") +
                                       " is not the private key of " + Path("tls.crt")),
                             In(11, "upstream.applivery.ca_file: " + Path("ca.crt") +
-                                       " must hold certificates in PEM"),
+                                       " must hold one or more complete certificates in PEM"),
                             In(13, "upstream.applivery.organizations[0].api_key: organization acme: ")));
   }
 }

@@ -88,7 +88,7 @@ TEST_F(RecoveryTest, LeavesAChangedLineAndAllBehindItInTheLogForEveryoneToSee) {
   Close();
   const auto lines = Log();
   EXPECT_THAT(Events(lines), ElementsAre("z", "x", "x", "audit.recovered", "y"));
-  EXPECT_THAT(lines[3].record.detail(), HasSubstr("no chain after seq 1"));
+  EXPECT_THAT(lines[3].record.detail(), HasSubstr("breaks the chain after seq 1"));
   ExpectChained({lines.begin() + 1, lines.end()});
   EXPECT_EQ(disk_.Files().at("audit-00000000000000000001.jsonl"), changed);
 }
@@ -101,7 +101,7 @@ TEST_F(RecoveryTest, NamesAMissingLine) {
   disk_.Put("audit.jsonl", bytes);
   Open();
   EXPECT_EQ(*Append(EventOf("y")), 5U);
-  EXPECT_THAT(Log()[2].record.detail(), HasSubstr("no chain after seq 1"));
+  EXPECT_THAT(Log()[2].record.detail(), HasSubstr("breaks the chain after seq 1"));
 }
 
 TEST_F(RecoveryTest, EndsWhatACrashLeftOpen) {
