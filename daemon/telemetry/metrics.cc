@@ -200,8 +200,8 @@ struct Metrics::Families {
   Gauge& last_reload = prometheus::BuildGauge()
                            .Name("tokend_config_last_reload_successful")
                            .Help(
-                               "1 if the last reload was done, 0 if it was rejected and the configuration "
-                               "before it is still used.")
+                               "Whether the last reload was done (1) or rejected (0): then the "
+                               "configuration before it is still used.")
                            .Register(registry)
                            .Add({});
   Histogram& audit = prometheus::BuildHistogram()
@@ -223,7 +223,7 @@ struct Metrics::Families {
                               .Add({});
   Family<Gauge>& redis_family = prometheus::BuildGauge()
                                     .Name("tokend_redis_reachable")
-                                    .Help("1 if the Redis of state.redis can be used, else 0.")
+                                    .Help("Whether the Redis of state.redis can be used: 1 or 0.")
                                     .Register(registry);
   Family<Gauge>& queue_family = prometheus::BuildGauge()
                                     .Name("tokend_turn_queue_length")
