@@ -43,7 +43,7 @@ Result<Pattern> Pattern::Parse(std::string_view text) {
   }
   if (std::all_of(text.begin(), text.end(), [](char c) { return c == '*' || IsSeparator(c); })) {
     return absl::InvalidArgumentError(
-        "a pattern needs a literal part: this one would match nearly every name");
+        "a pattern needs a literal part: this one matches nearly every name");
   }
   Pattern pattern;
   const std::size_t first_wildcard = std::min(text.find('*'), text.size());
