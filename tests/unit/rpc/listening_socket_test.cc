@@ -56,7 +56,7 @@ class UnixSocketTest : public testing::Test {
   }
 
   fakes::TemporaryFolder folder_;
-  std::string path_;
+  std::string path_ = folder_ / "t.sock";
 };
 
 TEST_F(UnixSocketTest, ListensWithItsModeAndLeavesNothingBehind) {
