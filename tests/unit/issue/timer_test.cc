@@ -26,6 +26,8 @@ TEST_F(TimerTest, RunsItsTaskOnceWhenItIsDue) {
   Timer timer = After(seconds(2));
   loop_.Advance(seconds(1));
   EXPECT_EQ(runs_, 0);
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(runs_, 1);
   loop_.Advance(seconds(9));
   EXPECT_EQ(runs_, 1);
   timer.Cancel();
