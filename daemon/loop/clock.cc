@@ -12,8 +12,9 @@ class ProcessClock final : public Clock {
 }  // namespace
 
 const Clock& SystemClock() {
-  static const ProcessClock clock;
-  return clock;
+  // Never destroyed: threads may read it while the process ends.
+  static const auto* const clock = new ProcessClock;
+  return *clock;
 }
 
 }  // namespace tokend::loop
