@@ -240,6 +240,7 @@ bool Tokend::TryRestart(const std::string& program, const std::map<std::string, 
   std::vector<std::string> command = as_user_.empty() ? std::vector<std::string>{Program(program)} : as_user_;
   command.insert(command.end(), {"--config", config_file_});
   command.insert(command.begin(), prefix_.begin(), prefix_.end());
+  process_.reset();  // the daemon before it holds the audit log
   process_ =
       std::make_unique<Process>(std::move(command), environment,
                                 out_.empty() ? folder_ / ("out" + run) : out_, folder_ / ("err" + run));
