@@ -28,7 +28,7 @@ std::string TextOf(std::uint64_t seq, std::string_view prev) {
   return "tokend audit checkpoint\n" + std::to_string(seq) + "\n" + std::string(prev) + "\n";
 }
 
-// Never asks anyone for a passphrase: an encrypted key is none.
+// An encrypted key cannot be read: the daemon has no passphrase, and asks for none.
 int NoPassphrase(char*, int, int, void*) { return -1; }
 
 enum class Half { kPrivate, kPublic };

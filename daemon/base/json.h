@@ -6,8 +6,8 @@
 // Writing JSON (RFC 8259). Pure functions of text.
 namespace tokend {
 
-// Appends the text as a JSON string. What is no UTF-8 becomes U+FFFD; control characters, and what ends a
-// line for some readers, are escaped.
+// Appends the text as a JSON string. Bytes that are not UTF-8 become U+FFFD. Control characters (C0 and C1)
+// are escaped, and so are U+2028 and U+2029: some readers take them for the end of a line.
 void AppendJsonString(std::string_view text, std::string& out);
 
 // Writes one object's members; those that have nothing to say are left out. `out` must outlive it.

@@ -8,10 +8,10 @@
 // What a process that holds keys does first. Not thread-safe: call before there are other threads.
 namespace tokend {
 
-// Keeps the process's memory to itself: no core dumps, no tracing or /proc/PID/mem by other processes of the
-// same user. OpenSSL then wipes the memory that it gives back. A closed pipe is an error to whoever writes,
-// no longer a signal. Refuses to go on where standard input, output or error is closed: a file or socket
-// opened later would take its place and its bytes.
+// Protects the process's memory: no core dumps, and other processes of the same user can neither trace it nor
+// read /proc/PID/mem. OpenSSL wipes memory that it frees. A write to a closed pipe returns an error instead
+// of raising SIGPIPE. Fails if standard input, output or error is closed: a file or socket that is opened
+// later would get its number, and the bytes that were meant for it.
 Status HardenProcess();
 
 // Lets the process open as many descriptors as its hard limit allows.

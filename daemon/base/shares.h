@@ -28,7 +28,7 @@ class Shares {
     policy_ = policy;
   }
 
-  // Takes a place for this holder. False: there is none for it.
+  // Takes a place for this holder. False if the pool has none for it.
   bool Take(std::string_view holder) {
     if (!HasPlaceFor(holder)) return false;
     TakeAnyway(holder);

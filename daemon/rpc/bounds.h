@@ -66,8 +66,8 @@ struct Times {
       std::chrono::seconds(1);  // to read what a closed connection's client sends
 };
 
-// How long a connection may keep its listener's thread before the others have their turn. What was begun is
-// ended: a read of 16 KiB, or one call.
+// How long a connection may keep its listener's thread before the other connections have their turn. It first
+// completes the step that it has begun: a read of 16 KiB, or one call.
 inline constexpr std::chrono::microseconds kTurn{250};
 
 }  // namespace tokend::rpc::bounds

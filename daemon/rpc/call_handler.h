@@ -53,13 +53,13 @@ class Exchange {
   virtual void Finish(CallStatus status) = 0;
 };
 
-// What a method does with one call. On the listener's thread, but for its end: whoever is asked for an answer
-// may keep it. Its functions are called by the connection.
+// Handles one call of a method. The connection calls its functions, on the listener's thread. Another thread
+// may destroy it, because a pending answer can hold a reference to it.
 class CallHandler {
  public:
   virtual ~CallHandler() = default;
 
-  // Whether it takes messages, and their end. What comes meanwhile waits for Exchange::Resume.
+  // Whether the handler takes messages now. If not, messages and their end wait until Exchange::Resume.
   virtual bool IsReady() const { return true; }
   // A whole message has come. A method that takes one message gets one.
   virtual void OnMessage(std::string message) = 0;

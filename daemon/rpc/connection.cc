@@ -143,7 +143,7 @@ bool Connection::Call::Route() {
 
 void Connection::Call::Begin() { handler_ = route_->begin(*this); }
 
-// Hands over what has come, as far as there is room for answers.
+// Hands the complete messages to the handler, as long as there is room for answers.
 void Connection::Call::Feed() {
   while (!over_ && messages().HasMessage() && handler_->IsReady()) {
     if (!connection_.MayBegin()) return Wait();
@@ -347,7 +347,7 @@ void Connection::Read() {
   }
 }
 
-// Hears the client out, so that what it was told is not lost to a reset.
+// Reads and drops input: to close a socket with unread input resets it, and the client loses our last bytes.
 void Connection::Drop() {
   while (!IsTurnOver()) {
     const ssize_t got = recv(socket_, context_.read_buffer.data(), context_.read_buffer.size(), 0);

@@ -61,12 +61,12 @@ class Connection final : public Session::Owner {
   // Begins to end the connection in good order: two GOAWAY, with the calls between them served. With kDrain,
   // calls that come later nevertheless are refused as SHUTTING_DOWN.
   void Retire(CloseCause cause);
-  // Ends what runs, each call with a status, and then the connection, by `deadline`.
+  // Ends all calls, each with a status, and then the connection, by `deadline`.
   void Stop(TimePoint deadline);
-  // Ends the connection: what is already produced is written, and the client heard out for a moment. Its
-  // calls get nothing more.
+  // Ends the connection: writes the bytes that are already produced, and reads from the client for up to a
+  // second, so that no reset loses them. Its calls get no answer any more.
   void Close(CloseCause cause);
-  // The same, with nothing written.
+  // Ends the connection at once, without writing.
   void CloseAtOnce(CloseCause cause);
 
   std::uint64_t id() const { return id_; }
@@ -84,9 +84,9 @@ class Connection final : public Session::Owner {
   std::size_t request_bytes() const { return request_bytes_; }
   std::size_t answer_bytes() const { return answer_bytes_; }
 
-  // What the listener shall wait for: EPOLLIN, EPOLLOUT.
+  // The events that the listener waits for: EPOLLIN, EPOLLOUT.
   std::uint32_t interest() const;
-  // Whether there is something to do that the socket will not tell of: another OnReady is due.
+  // Whether OnReady is due although epoll reports nothing: TLS or waiting calls hold unprocessed input.
   bool has_more() const;
 
  private:
@@ -96,8 +96,8 @@ class Connection final : public Session::Owner {
   enum class Stage {
     kHandshake,  // of TLS
     kOpen,
-    kFlushing,   // what is left is written
-    kLingering,  // the client is heard out, so that it gets what was written
+    kFlushing,   // the last bytes are written
+    kLingering,  // input is read and dropped, so that no reset loses the last bytes
     kClosed,
   };
 

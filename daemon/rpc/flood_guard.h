@@ -18,12 +18,12 @@ class FloodGuard {
 
   enum class Verdict { kFine, kControlFrames, kIgnoredBytes };
 
-  // Bytes were handed to nghttp2, which has done with them what the other functions were told.
+  // nghttp2 has processed so many bytes, after the calls below for the frames in them.
   void Fed(std::size_t bytes, TimePoint now);
 
-  // A frame of so many bytes, its head included, that nghttp2 does not ignore.
+  // nghttp2 has taken a frame of so many bytes, its head included.
   void SawFrame(std::size_t bytes);
-  // Such a frame which is neither the head of a request nor data.
+  // The same for a frame that is neither the head of a request nor data.
   void SawControlFrame(TimePoint now);
   // Padding of a frame: bytes that are seen and change nothing.
   void SawPadding(std::size_t bytes, TimePoint now);
@@ -34,11 +34,11 @@ class FloodGuard {
   // A stream has ended before its answer was sent.
   void SawReset(TimePoint now);
 
-  // The client may have sent so many bytes already that nghttp2 ignores, because a stream ended, or no more
-  // of them are taken.
+  // The server has ended a stream or takes no more of them, so nghttp2 ignores up to so many bytes that an
+  // honest client may have sent before it knew.
   void Expect(std::size_t bytes) { expected_ = std::min(expected_ + bytes, bounds::kMaxExpectedBytes); }
 
-  // Of control frames and ignored bytes, what there were too many of first.
+  // The bound that the client passed first: on control frames or on ignored bytes.
   Verdict verdict() const { return verdict_; }
   // Whether there were too many resets.
   bool resets_spent() const { return resets_spent_; }

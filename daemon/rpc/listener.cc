@@ -227,8 +227,8 @@ void Listener::OnEvent(std::uint64_t id, std::uint32_t events) {
   }
 }
 
-// A step of one may take milliseconds: where others want the thread too, handshakes get as much time as those
-// took. What is left over is told again by epoll, after the connections that have become ready meanwhile.
+// One step of a handshake may take milliseconds. If established connections are ready too, handshakes get as
+// much time as those took. epoll reports the remaining handshakes again, after connections that became ready.
 void Listener::RunHandshakes(std::chrono::nanoseconds more) {
   handshake_time_ = std::min(handshake_time_ + more, kMaxHandshakeTime);
   for (const std::uint64_t id : std::exchange(handshakes_ready_, {})) {

@@ -34,12 +34,12 @@ struct ListenerOptions {
 };
 
 // One listener: a thread that accepts connections and owns them, with everything that belongs to their calls.
-// What its clients do costs the other listeners nothing. Its functions are for one thread at a time, which is
-// not the listener's own.
+// Its clients cannot take time from other listeners. One thread at a time may call its functions, and not the
+// listener's own.
 class Listener {
  public:
-  // `tls` is what new handshakes use, null: plaintext. `add_routes` says what is served beside health. What
-  // is referred to must outlive this, and `metrics` also the answers that are still owed.
+  // New handshakes use `tls`; null means plaintext. `add_routes` adds the methods beside health. All that is
+  // passed by reference must outlive this, and `metrics` also the answers that are still pending.
   Listener(ListeningSocket socket, CallServices services, std::shared_ptr<const Current<TlsContext>> tls,
            const ListenerOptions& options, telemetry::Metrics& metrics,
            const std::function<void(const CallServices&, Routes&)>& add_routes);
@@ -48,16 +48,16 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // Makes the thread. An error: the process may have no more.
+  // Starts the thread. RESOURCE_EXHAUSTED if the process may have no further thread.
   Status Start();
 
-  // What health says from here on.
+  // Sets the status that health reports.
   void SetServing(Serving serving);
 
   // Closes and unlinks the socket, and begins to retire all connections.
   void Drain();
 
-  // Begins to end what still runs, each call with a status, and all connections, by the deadline.
+  // Begins to end all calls, each with a status, and all connections, by the deadline.
   void BeginStop(std::chrono::steady_clock::time_point deadline);
   // Waits until that is done, and the thread has ended.
   void AwaitStop();

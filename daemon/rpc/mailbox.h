@@ -10,8 +10,8 @@
 
 namespace tokend::rpc {
 
-// Tasks that other threads hand to a listener's thread. Thread-safe. What it has no limit for is bounded by
-// its posters: one answer for each call in flight, and the few orders of the daemon.
+// Tasks that other threads hand to a listener's thread. Thread-safe. It has no limit of its own: there is at
+// most one task for each call in flight, and a few from the daemon itself.
 class Mailbox {
  public:
   using Task = absl::AnyInvocable<void()>;

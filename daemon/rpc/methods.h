@@ -3,8 +3,8 @@
 #include <array>
 #include <string_view>
 
-// Every method that the daemon answers, and what it asks of its callers. A method that is not here has no
-// route (routes.h), so its calls reach no handler.
+// Every method that the daemon answers, and whether it needs a known caller. A method that is not listed here
+// has no route (routes.h): its calls end as UNIMPLEMENTED.
 namespace tokend::rpc {
 
 enum class Access {

@@ -29,7 +29,7 @@ class Session {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  // Whom Receive and Produce tell what they have brought, once nghttp2 is done with it. It may use the
+  // The connection. Receive and Produce call it once nghttp2 has processed the bytes, so it may call the
   // session.
   class Owner {
    public:
@@ -37,7 +37,7 @@ class Session {
     virtual std::unique_ptr<Stream> MakeStream(StreamId id) = 0;
     // The request has got further: its head, another part of a message, its end.
     virtual void OnProgress(Stream& stream) = 0;
-    // The stream has ended, whoever ended it, and goes once this returns.
+    // The client or the server has ended the stream. It is destroyed once this returns.
     virtual void OnEnd(Stream& stream) = 0;
   };
 

@@ -55,7 +55,7 @@ std::vector<Owned<X509>> ParseCertificates(std::string_view pem) {
   return certificates;
 }
 
-// Never asks anyone for a passphrase: an encrypted key is none.
+// An encrypted key cannot be read: the daemon has no passphrase, and asks for none.
 Owned<EVP_PKEY> ParseKey(std::string_view pem) {
   const auto no_passphrase = [](char*, int, int, void*) { return -1; };
   return Owned<EVP_PKEY>(PEM_read_bio_PrivateKey(View(pem).get(), nullptr, no_passphrase, nullptr));

@@ -69,7 +69,7 @@ const BIO_METHOD* QuietSocket() {
   return method;
 }
 
-// Such as a change of keys, which clients make after some 10^7 records (RFC 8446, 5.5), or an alert.
+// Key updates, which clients send after some 10^7 records (RFC 8446, 5.5), and alerts.
 constexpr int kMaxOtherRecords = 100;
 
 class TlsTransport final : public Transport {
@@ -93,8 +93,8 @@ class TlsTransport final : public Transport {
     return has_no_protocol_ ? "the client offers no protocol (ALPN)" : rpc::HandshakeError(*session_);
   }
 
-  // A client that sends no data but has TLS work is cut off: it may ask for new keys a few times. One whose
-  // own answer to that waits to be written, or that leaves TLS half way, is none that we know.
+  // A client may change keys a few times; after kMaxOtherRecords the connection fails. It also fails if a
+  // read first needs a write: the client then does not read TLS's own answers.
   Io Read(char* into, std::size_t size, std::size_t& got) override {
     ERR_clear_error();
     const int done = SSL_read_ex(session_.get(), into, size, &got);
@@ -125,7 +125,7 @@ class TlsTransport final : public Transport {
   }
 
  private:
-  // Of a record's type OpenSSL tells with its head, and for TLS 1.3, whose heads do not say it, by itself.
+  // OpenSSL reports the type of a TLS 1.2 record with its header, and that of a TLS 1.3 record separately.
   static void CountRecord(int is_sent, int, int what, const void* bytes, std::size_t size, SSL*, void* self) {
     if (is_sent != 0 || size == 0 || (what != SSL3_RT_HEADER && what != SSL3_RT_INNER_CONTENT_TYPE)) return;
     const bool is_data = *static_cast<const unsigned char*>(bytes) == SSL3_RT_APPLICATION_DATA;

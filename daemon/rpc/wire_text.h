@@ -8,7 +8,7 @@
 // The text forms of gRPC over HTTP/2: grpc/grpc, doc/PROTOCOL-HTTP2.md. Pure functions.
 namespace tokend::rpc {
 
-// No call waits longer, whatever its grpc-timeout says.
+// The longest time that a call may wait. A longer grpc-timeout is cut to it.
 inline constexpr std::chrono::hours kLongestTimeout{24};
 
 // The value of grpc-timeout: one to eight digits and a unit, at most kLongestTimeout. Nothing: it has another

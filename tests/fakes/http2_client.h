@@ -44,7 +44,7 @@ class Wire {
   // The same, and drops what comes meanwhile.
   bool Blast(std::string_view bytes, std::chrono::milliseconds patience = std::chrono::seconds(1));
 
-  // What has come, once there is some; empty: nothing within `patience`, or the other side has closed.
+  // Waits for bytes and returns them. Empty if none came within `patience`, or the other side has closed.
   std::string Receive(std::chrono::milliseconds patience = std::chrono::seconds(10));
 
   // Reads until the other side closes. False: it did not within `patience`.
