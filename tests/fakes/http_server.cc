@@ -70,12 +70,11 @@ struct SslFree {
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
 };
 using SslContext = std::unique_ptr<SSL_CTX, SslFree>;
-using Bio = std::unique_ptr<BIO, SslFree>;
 
 [[noreturn]] void Fail(const char* what) { throw std::runtime_error(what); }
 
 void UseChain(SSL_CTX* context, const std::string& pem) {
-  const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const std::unique_ptr<BIO, SslFree> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   const std::unique_ptr<X509, SslFree> leaf(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
   if (leaf == nullptr || SSL_CTX_use_certificate(context, leaf.get()) != 1)
     Fail("the certificate is unusable");
@@ -86,7 +85,7 @@ void UseChain(SSL_CTX* context, const std::string& pem) {
 }
 
 void UseKey(SSL_CTX* context, const std::string& pem) {
-  const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const std::unique_ptr<BIO, SslFree> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   const std::unique_ptr<EVP_PKEY, SslFree> key(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));
   if (key == nullptr || SSL_CTX_use_PrivateKey(context, key.get()) != 1) {
     Fail("the private key is unusable, or not the certificate's");
