@@ -32,7 +32,7 @@ namespace {
 class FakeLoop final : public loop::EventLoop {
  public:
   void Post(loop::Task task) override { tasks.push_back(std::move(task)); }
-  loop::TimerId After(std::chrono::nanoseconds, loop::Task) override { return loop::TimerId{0}; }
+  loop::TimerId After(std::chrono::nanoseconds, loop::Task) override { return {}; }
   void Cancel(loop::TimerId) override {}
   const loop::Clock& clock() const override { return loop::SystemClock(); }
   std::vector<loop::Task> tasks;
