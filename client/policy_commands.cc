@@ -124,7 +124,7 @@ void Replay(const policy::Policy& policy, const audit::v1::Record& record, Repla
   const config::Grant* decides = policy
                                      .Ask({record.caller().name(), record.target().organization(),
                                            record.target().application(), scopes})
-                                     .grant;
+                                     .grant.get();
   const std::string after = decides != nullptr ? decides->name : "";
   if (after == recorded->grant) return;
   replayed.changed += count;
@@ -197,7 +197,7 @@ Exit RunExplain(const PolicyArguments& arguments, OutputForm form) {
     return UsageError("--scope: " + fault);
   const std::vector<std::string> scopes = Sorted(arguments.scopes);
   const policy::Question question{arguments.caller, organization, arguments.application, scopes};
-  const config::Grant* decides = policy->Ask(question).grant;
+  const config::Grant* decides = policy->Ask(question).grant.get();
   const std::vector<policy::Verdict> verdicts = policy->Explain(question);
   if (!Print(form == OutputForm::kJson ? VerdictsAsJson(verdicts, decides)
                                        : VerdictsAsText(verdicts, decides))) {

@@ -2,16 +2,21 @@
 
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "daemon/telemetry/log.h"
 
 namespace tokend::app {
-namespace {
 
-// What readiness depends on.
-std::vector<telemetry::Check> ChecksOf(const AdminSources& sources) {
-  return {
+Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const AdminSources& sources) {
+  const auto& address = sources.reloader.settings().config.admin;
+  if (!address) return nullptr;
+  telemetry::AdminOptions options;
+  options.address = *address;
+  options.configuration = [&current = sources.current, &reloader = sources.reloader] {
+    const char* rejected = ", the last reload was rejected: what the files say now is not in effect";
+    return current.Get()->fingerprint + (reloader.rejected() ? rejected : "");
+  };
+  options.checks = {
       {"state", [&state = sources.state] { return state.health(); }},
       {"serving",
        [&serving = sources.serving]() -> Status {
@@ -22,26 +27,11 @@ std::vector<telemetry::Check> ChecksOf(const AdminSources& sources) {
          return audit.healthy() ? absl::OkStatus() : absl::UnavailableError("records cannot be made durable");
        }},
   };
-}
-
-}  // namespace
-
-Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const config::Config& config,
-                                                               const AdminSources& sources) {
-  if (!config.admin) return nullptr;
-  telemetry::AdminOptions options{
-      .address = *config.admin,
-      .configuration =
-          [&current = sources.current, &reloader = sources.reloader] {
-            const char* rejected = ", the last reload was rejected: what the files say now is not in effect";
-            return current.Get()->fingerprint + (reloader.rejected() ? rejected : "");
-          },
-      .checks = ChecksOf(sources),
-      .troubles = [&availability = sources.availability] { return availability.Troubles(); }};
+  options.troubles = [&availability = sources.availability] { return availability.Troubles(); };
   auto admin = telemetry::AdminServer::Start(std::move(options), sources.metrics);
   if (!admin.ok()) return admin;
-  const std::string address = ToString(config::TcpAddress{config.admin->host, (*admin)->port()});
-  telemetry::Log(config::LogLevel::kInfo, "listening", {{"listener", "admin"}, {"address", address}});
+  const std::string listens = ToString(config::TcpAddress{address->host, (*admin)->port()});
+  telemetry::Log(config::LogLevel::kInfo, "listening", {{"listener", "admin"}, {"address", listens}});
   return admin;
 }
 

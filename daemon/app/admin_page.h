@@ -6,7 +6,6 @@
 #include "daemon/app/reloader.h"
 #include "daemon/audit/queued_audit_log.h"
 #include "daemon/base/result.h"
-#include "daemon/config/config.h"
 #include "daemon/issue/config_snapshot.h"
 #include "daemon/state/state.h"
 #include "daemon/telemetry/admin.h"
@@ -27,7 +26,6 @@ struct AdminSources {
 };
 
 // Starts the admin page and logs its address; null where the configuration has none.
-Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const config::Config& config,
-                                                               const AdminSources& sources);
+Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const AdminSources& sources);
 
 }  // namespace tokend::app

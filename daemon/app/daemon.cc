@@ -2,15 +2,15 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "daemon/app/admin_page.h"
 #include "daemon/app/observers.h"
-#include "daemon/app/recorded_run.h"
-#include "daemon/app/reload_loop.h"
 #include "daemon/app/reloader.h"
 #include "daemon/app/signals.h"
 #include "daemon/app/state_factory.h"
@@ -31,31 +31,35 @@ using telemetry::Log;
 
 // Recording an outcome takes less than this, or the audit log has failed.
 constexpr std::chrono::minutes kLongestRecording{1};
+constexpr seconds kLongestStart{10};
 // How long calls that were stopped may take to write their last record.
 constexpr seconds kLastRecords{5};
 // How long connections whose calls are all answered may take to close.
 constexpr seconds kConnectionGrace{1};
 
 audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics& metrics) {
-  audit::OpenOptions options;
-  options.config = config.fingerprint;
-  options.remember = config.requests.remember;
-  options.keep_for = config.requests.remember + TraitsOf(config.upstream).timeout + kLongestRecording;
-  options.hooks = AuditHooks(metrics);
-  return options;
+  const auto remember = config.requests.remember;
+  return {.config = config.fingerprint,
+          .remember = remember,
+          .keep_for = remember + TraitsOf(config.upstream).timeout + kLongestRecording,
+          .hooks = AuditHooks(metrics)};
 }
 
-// The loop's thread runs for as long as this lives.
-class RunningLoop {
- public:
-  explicit RunningLoop(loop::CurlLoop& loop) : loop_(loop) { loop_.Start(); }
-  ~RunningLoop() { loop_.Stop(); }
-  RunningLoop(const RunningLoop&) = delete;
-  RunningLoop& operator=(const RunningLoop&) = delete;
+audit::Record RecordOf(const char* event) {
+  audit::Record record;
+  record.set_event(event);
+  return record;
+}
 
- private:
-  loop::CurlLoop& loop_;
-};
+// Returns once the record of the daemon's start is durable, or an error after kLongestStart.
+Status RecordStart(audit::AuditLog& audit) {
+  auto durable = std::make_shared<std::promise<Status>>();
+  std::future<Status> written = durable->get_future();
+  audit.Append(RecordOf(audit::event::kDaemonStarted),
+               [durable](const Result<std::uint64_t>& sequence) { durable->set_value(sequence.status()); });
+  if (written.wait_for(kLongestStart) == std::future_status::ready) return written.get();
+  return absl::DeadlineExceededError("audit: the record of the daemon's start is not durable in time");
+}
 
 // From here on no request goes upstream, and each one that has gone is answered.
 void EndCalls(loop::EventLoop& loop, issue::LiveCalls& live, upstream::Upstream& upstream) {
@@ -85,35 +89,37 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
 
   issue::CurrentConfig current(SnapshotOf(config));
   upstream::Availability availability(loop, settings.api_keys, AvailabilityObserver(metrics));
-  issue::Pacing pacing{.slots = issue::UpstreamSlots(TraitsOf(config.upstream).max_in_flight),
-                       .retries = issue::RetryPolicy(RetryBudgetObserver(metrics))};
+  issue::Pacing pacing{
+      .slots = issue::UpstreamSlots(TraitsOf(config.upstream).max_in_flight),
+      .retries = issue::RetryPolicy(std::bind_front(&telemetry::Metrics::SetRetryBudget, &metrics))};
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
   home.Restore(opened->past, loop.clock());
 
-  UpstreamHome upstream_home(config.upstream, settings.api_keys, loop, AnswerObserver(metrics));
-  upstream::Upstream& upstream = upstream_home.upstream();
+  const auto upstream = MakeUpstream(config.upstream, settings.api_keys, loop,
+                                     std::bind_front(&telemetry::Metrics::UpstreamAnswered, &metrics));
 
   issue::LoopIssuer issuer(
-      {loop, current, home.state(), pacing, audit, availability, upstream, metrics, live});
+      {loop, current, home.state(), pacing, audit, availability, *upstream, metrics, live});
 
-  const RunningLoop running(loop);
-  RecordedRun run(audit);
-  if (Status started = run.Start(); !started.ok()) return started;
+  loop.Start();
+  const absl::Cleanup stop_loop = [&loop] { loop.Stop(); };
+  if (Status started = RecordStart(audit); !started.ok()) return started;
+  const auto record_stop = [&audit] { return audit.Stop(RecordOf(audit::event::kDaemonStopped)); };
+  absl::Cleanup stop_early = [&record_stop] { (void)record_stop(); };
 
   home.AwaitReach();
   std::atomic<bool> serving = false;
   auto server = rpc::Server::Start(config, settings.edge, issuer, current, metrics);
   if (!server.ok()) return server.status();
   Reloader reloader(path, std::move(settings),
-                    {current, audit, **server, loop, upstream, availability, metrics});
-  auto admin = StartAdminPage(reloader.settings().config,
-                              {serving, current, reloader, home.state(), audit, availability, metrics});
+                    {current, audit, **server, loop, *upstream, availability, metrics});
+  auto admin = StartAdminPage({serving, current, reloader, home.state(), audit, availability, metrics});
   if (!admin.ok()) return admin.status();
 
   (*server)->SetServing(rpc::Serving::kYes);
   serving = true;
   Log(LogLevel::kInfo, "serving", {{"version", TOKEND_VERSION}, {"config", current.Get()->fingerprint}});
-  ReloadUntilStop(reloader);
+  reloader.ReloadUntilStop();
 
   Log(LogLevel::kInfo, "draining", {});
   serving = false;
@@ -125,10 +131,11 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   if (!(*server)->WaitDrained(drained_by) || !live.WaitNone(drained_by)) {
     Log(LogLevel::kWarning, "drain.overdue", {{"detail", "ending the calls that still run"}});
   }
-  EndCalls(loop, live, upstream);
+  EndCalls(loop, live, *upstream);
   live.WaitNone(loop.clock().Now() + kLastRecords);
   (*server)->Stop(kConnectionGrace);
-  Status stopped = run.Stop();
+  std::move(stop_early).Cancel();
+  Status stopped = record_stop();
   Log(LogLevel::kInfo, "stopped", {});
   return stopped;
 }

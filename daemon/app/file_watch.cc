@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <list>
@@ -63,37 +64,27 @@ FileWatch::State FileWatch::StateOf(const std::string& file) {
 }
 
 void FileWatch::Watch(const std::vector<std::string>& files) {
-  files_.clear();
-  for (const std::string& file : files) files_.emplace(file, State{});
-  WatchFolders();
-  // After the folders are watched: a change in between gives an event.
-  for (auto& [file, state] : files_) state = StateOf(file);
-}
-
-void FileWatch::WatchFolders() {
   std::set<int> wanted;
-  for (const auto& [file, state] : files_) {
-    for (const std::string& folder : FoldersOf(file)) AddFolder(folder, wanted);
+  for (const std::string& file : files) {
+    for (const std::string& folder : FoldersOf(file)) {
+      const int watch = inotify_add_watch(inotify_, folder.c_str(), kEvents);
+      if (watch >= 0) wanted.insert(watch);
+    }
   }
   for (const int watch : watches_) {
-    if (wanted.count(watch) == 0) inotify_rm_watch(inotify_, watch);
+    if (!wanted.contains(watch)) inotify_rm_watch(inotify_, watch);
   }
   watches_ = std::move(wanted);
-}
-
-void FileWatch::AddFolder(const std::string& folder, std::set<int>& wanted) {
-  const int watch = inotify_add_watch(inotify_, folder.c_str(), kEvents);
-  if (watch >= 0) wanted.insert(watch);
+  // After the folders are watched: a change in between gives an event.
+  files_.clear();
+  for (const std::string& file : files) files_.emplace(file, StateOf(file));
 }
 
 bool FileWatch::Changed() {
   std::array<char, 4096> events;
   while (inotify_ >= 0 && read(inotify_, events.data(), events.size()) > 0) {
   }
-  for (const auto& [file, state] : files_) {
-    if (StateOf(file) != state) return true;
-  }
-  return false;
+  return std::ranges::any_of(files_, [](const auto& file) { return StateOf(file.first) != file.second; });
 }
 
 }  // namespace tokend::app

@@ -36,8 +36,6 @@ class FileWatch {
   using State = std::tuple<dev_t, ino_t, off_t, std::int64_t, std::int64_t>;
 
   static State StateOf(const std::string& file);
-  void WatchFolders();
-  void AddFolder(const std::string& folder, std::set<int>& wanted);
 
   int inotify_;
   std::map<std::string, State> files_;

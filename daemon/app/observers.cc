@@ -10,13 +10,10 @@
 #include "daemon/telemetry/log.h"
 
 namespace tokend::app {
-namespace {
 
 using config::LogLevel;
 using std::chrono::nanoseconds;
 using telemetry::Log;
-
-}  // namespace
 
 audit::Hooks AuditHooks(telemetry::Metrics& metrics) {
   audit::Hooks hooks;
@@ -60,16 +57,6 @@ upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metric
     const BlockFacts& facts = FactsOf(block);
     Log(blocked ? LogLevel::kWarning : LogLevel::kInfo, blocked ? facts.begin_event : facts.end_event,
         {{"organization", organization}});
-  };
-}
-
-upstream::Upstream::OnAnswer AnswerObserver(telemetry::Metrics& metrics) {
-  return [&metrics](int status, nanoseconds latency) { metrics.UpstreamAnswered(status, latency); };
-}
-
-issue::RetryPolicy::OnBudget RetryBudgetObserver(telemetry::Metrics& metrics) {
-  return [&metrics](const std::string& organization, double retries) {
-    metrics.SetRetryBudget(organization, retries);
   };
 }
 

@@ -1,11 +1,9 @@
 #pragma once
 
 #include "daemon/audit/queued_audit_log.h"
-#include "daemon/issue/retry_policy.h"
 #include "daemon/state/observer.h"
 #include "daemon/telemetry/metrics.h"
 #include "daemon/upstream/availability.h"
-#include "daemon/upstream/upstream.h"
 
 // What the parts of the daemon report, as metrics and log lines. The metrics outlive the parts.
 namespace tokend::app {
@@ -13,7 +11,5 @@ namespace tokend::app {
 audit::Hooks AuditHooks(telemetry::Metrics& metrics);
 state::Observer StateObserver(telemetry::Metrics& metrics);
 upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metrics);
-upstream::Upstream::OnAnswer AnswerObserver(telemetry::Metrics& metrics);
-issue::RetryPolicy::OnBudget RetryBudgetObserver(telemetry::Metrics& metrics);
 
 }  // namespace tokend::app

@@ -1,8 +1,14 @@
 #include "daemon/app/reloader.h"
 
-#include <algorithm>
+#include <poll.h>
+
+#include <array>
+#include <chrono>
+#include <optional>
+#include <set>
 #include <utility>
 
+#include "daemon/app/signals.h"
 #include "daemon/telemetry/log.h"
 
 namespace tokend::app {
@@ -10,6 +16,17 @@ namespace {
 
 using config::LogLevel;
 using telemetry::Log;
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+// After a change, files are read once no event has come for kSettle, or kLongestSettling after the first one:
+// one change is often several files, one after the other.
+constexpr milliseconds kSettle{100};
+constexpr std::chrono::seconds kLongestSettling{1};
+// Files are looked at this often without an event as well: some network file systems send none.
+constexpr milliseconds kLookAnyway{30000};
+constexpr int kMaxReloadRounds = 3;
 
 // The detail of a record is cut after this; the operational log has every line.
 constexpr std::size_t kMaxDetailBytes = 1024;
@@ -35,19 +52,54 @@ std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& co
 Reloader::Reloader(std::string path, Settings settings, const Parts& parts)
     : path_(std::move(path)), settings_(std::move(settings)), parts_(parts) {}
 
-std::vector<std::string> Reloader::files() const {
-  std::vector<std::string> files = settings_.config.files;
-  files.insert(files.end(), rejected_files_.begin(), rejected_files_.end());
-  files.push_back(path_);
-  std::sort(files.begin(), files.end());
-  files.erase(std::unique(files.begin(), files.end()), files.end());
-  return files;
+void Reloader::ReloadUntilStop() {
+  const SignalReader signals;
+  FileWatch watch;
+  Reload(watch);  // files may have changed since the daemon read them at its start
+  std::optional<steady_clock::time_point> changing_since;
+  while (true) {
+    std::array<pollfd, 2> ready = {{{signals.descriptor(), POLLIN, 0}, {watch.descriptor(), POLLIN, 0}}};
+    const milliseconds wait = changing_since ? kSettle : kLookAnyway;
+    poll(ready.data(), ready.size(), static_cast<int>(wait.count()));
+    const SignalReader::Asked asked = signals.Take();
+    if (asked == SignalReader::Asked::kStop) return;
+    const bool changed = watch.Changed();
+    const auto now = steady_clock::now();
+    const bool settled =
+        ready[1].revents == 0 || (changing_since && now - *changing_since >= kLongestSettling);
+    if (asked == SignalReader::Asked::kReload || (changed && settled)) {
+      Log(LogLevel::kInfo, "reloading", {{"detail", changed ? "a file has changed" : "SIGHUP"}});
+      Reload(watch);
+      changing_since.reset();
+    } else if (!changed) {
+      changing_since.reset();
+    } else if (!changing_since) {
+      changing_since = now;
+    }
+  }
 }
 
-void Reloader::Reload() {
-  std::variant<Settings, Rejection> read = ReadSettings(path_, &parts_.loop, &settings_);
-  if (const auto* rejection = std::get_if<Rejection>(&read)) return Reject(*rejection);
-  Take(std::get<Settings>(std::move(read)));
+// A configuration may name files that were not watched while they were read: these are watched now, and all
+// is read again.
+void Reloader::Reload(FileWatch& watch) {
+  std::vector<std::string> watched;
+  for (int round = 0; round < kMaxReloadRounds && watched != Files(); ++round) {
+    watched = Files();
+    watch.Watch(watched);
+    std::variant<Settings, Rejection> read = ReadSettings(path_, &parts_.loop, &settings_);
+    if (const auto* rejection = std::get_if<Rejection>(&read)) {
+      Reject(*rejection);
+    } else {
+      Take(std::get<Settings>(std::move(read)));
+    }
+  }
+}
+
+std::vector<std::string> Reloader::Files() const {
+  std::set<std::string> files(rejected_files_.begin(), rejected_files_.end());
+  files.insert(settings_.config.files.begin(), settings_.config.files.end());
+  files.insert(path_);
+  return {files.begin(), files.end()};
 }
 
 void Reloader::Reject(const Rejection& rejection) {

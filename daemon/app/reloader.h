@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "daemon/app/file_watch.h"
 #include "daemon/app/settings.h"
 #include "daemon/audit/queued_audit_log.h"
 #include "daemon/issue/config_snapshot.h"
@@ -35,18 +36,19 @@ class Reloader {
 
   Reloader(std::string path, Settings settings, const Parts& parts);
 
-  // Reads everything again. Blocks on the file system.
-  void Reload();
+  // Reloads when SIGHUP comes and when one of the configuration's files changes. Returns when SIGTERM or
+  // SIGINT comes. Call BlockSignals first. Main thread.
+  void ReloadUntilStop();
 
   const Settings& settings() const { return settings_; }
-
-  // All files that a reload reads, also those that a rejected configuration names.
-  std::vector<std::string> files() const;
 
   // Whether the last reload was rejected: the files then differ from the configuration in effect. Any thread.
   bool rejected() const { return rejected_; }
 
  private:
+  void Reload(FileWatch& watch);
+  // All files that a reload reads, also those that a rejected configuration names.
+  std::vector<std::string> Files() const;
   void Reject(const Rejection& rejection);
   void Take(Settings next);
   void RecordChanges(const Settings& next);

@@ -11,12 +11,6 @@
 namespace tokend::app {
 namespace {
 
-// The configuration is rejected, unless its text is the one in effect: then a key is.
-Rejection::Of Culprit(const config::LoadResult& loaded, const Settings* running) {
-  const bool same = running != nullptr && running->text_fingerprint == loaded.text_fingerprint;
-  return same ? Rejection::Of::kKey : Rejection::Of::kConfig;
-}
-
 // The CA files of the HTTP clients, which read them again as they connect, by the key that names them.
 std::map<std::string, std::string> CaFiles(const config::Config& config) {
   std::map<std::string, std::string> files = TraitsOf(config.upstream).ca_files;
@@ -36,7 +30,10 @@ std::variant<Settings, Rejection> ReadSettings(const std::string& path, loop::Cu
   const auto contents = loop != nullptr ? config::Contents::kAll : config::Contents::kFiles;
   config::LoadResult loaded = config::Load(path, running != nullptr ? &running->config : nullptr);
   const auto rejection = [&] {
-    return Rejection{Culprit(loaded, running), loaded.report.Errors(), loaded.warnings, loaded.files};
+    // The configuration is rejected, unless its text is the one in effect: then a key is.
+    const bool same = running != nullptr && running->text_fingerprint == loaded.text_fingerprint;
+    return Rejection{same ? Rejection::Of::kKey : Rejection::Of::kConfig, loaded.report.Errors(),
+                     loaded.warnings, loaded.files};
   };
   if (!loaded.config) return rejection();
   Settings settings{*std::move(loaded.config), loaded.text_fingerprint, {}, {}, {}, {}};

@@ -18,11 +18,6 @@ sigset_t SetOf(std::initializer_list<int> signals) {
 
 sigset_t AllSignals() { return SetOf({SIGTERM, SIGINT, SIGHUP}); }
 
-int OpenDescriptor() {
-  const sigset_t signals = AllSignals();
-  return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-}
-
 }  // namespace
 
 void BlockSignals() {
@@ -43,7 +38,10 @@ void WaitUnlessStopped(std::chrono::milliseconds time) {
   sigtimedwait(&signals, nullptr, &timeout);
 }
 
-SignalReader::SignalReader() : descriptor_(OpenDescriptor()) {}
+SignalReader::SignalReader() {
+  const sigset_t signals = AllSignals();
+  descriptor_ = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+}
 
 SignalReader::~SignalReader() { close(descriptor_); }
 

@@ -31,7 +31,7 @@ class SignalReader {
   Asked Take() const;
 
  private:
-  const int descriptor_;
+  int descriptor_;
 };
 
 }  // namespace tokend::app

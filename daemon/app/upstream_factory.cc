@@ -17,14 +17,15 @@ UpstreamTraits TraitsOf(const config::Upstream& upstream) {
                     upstream);
 }
 
-UpstreamHome::UpstreamHome(const config::Upstream& configuration, const upstream::KeyRing& keys,
-                           loop::CurlLoop& loop, upstream::Upstream::OnAnswer on_answer) {
-  std::visit(Overload{[&](const config::Applivery& applivery) {
-               http_ = loop.NewHttpClient(upstream::HttpOptions(applivery));
-               upstream_ = std::make_unique<upstream::AppliveryUpstream>(applivery, keys, loop, *http_,
-                                                                         std::move(on_answer));
-             }},
-             configuration);
+std::unique_ptr<upstream::Upstream> MakeUpstream(const config::Upstream& configuration,
+                                                 const upstream::KeyRing& keys, loop::CurlLoop& loop,
+                                                 upstream::Upstream::OnAnswer on_answer) {
+  return std::visit(Overload{[&](const config::Applivery& applivery) -> std::unique_ptr<upstream::Upstream> {
+                      return std::make_unique<upstream::AppliveryUpstream>(
+                          applivery, keys, loop, loop.NewHttpClient(upstream::HttpOptions(applivery)),
+                          std::move(on_answer));
+                    }},
+                    configuration);
 }
 
 }  // namespace tokend::app

@@ -21,18 +21,9 @@ struct UpstreamTraits {
 };
 UpstreamTraits TraitsOf(const config::Upstream& upstream);
 
-// The upstream that the configuration chooses, and the HTTP client that it sends by. Made before the loop
-// starts, destroyed after it has stopped.
-class UpstreamHome {
- public:
-  UpstreamHome(const config::Upstream& configuration, const upstream::KeyRing& keys, loop::CurlLoop& loop,
-               upstream::Upstream::OnAnswer on_answer);
-
-  upstream::Upstream& upstream() { return *upstream_; }
-
- private:
-  std::unique_ptr<loop::HttpClient> http_;
-  std::unique_ptr<upstream::Upstream> upstream_;
-};
+// The upstream that the configuration chooses. Made before the loop starts, destroyed after it has stopped.
+std::unique_ptr<upstream::Upstream> MakeUpstream(const config::Upstream& configuration,
+                                                 const upstream::KeyRing& keys, loop::CurlLoop& loop,
+                                                 upstream::Upstream::OnAnswer on_answer);
 
 }  // namespace tokend::app

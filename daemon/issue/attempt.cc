@@ -1,9 +1,13 @@
 #include "daemon/issue/attempt.h"
 
+#include <algorithm>
 #include <cassert>
+#include <optional>
 #include <utility>
+#include <variant>
 
 #include "daemon/base/failpoint.h"
+#include "daemon/issue/issuance.h"
 #include "daemon/issue/records.h"
 
 namespace tokend::issue {
@@ -22,9 +26,9 @@ void Attempt::OnTurn() {
     slot_.Drop();
     spent_.GiveBack();
     Become(Stage::kEnded);
-    return request_.OnNotSent(*blocked);
+    return request_.Fail(*blocked);
   }
-  permit_.emplace(std::get<upstream::Availability::Permit>(std::move(entered)));
+  permit_ = std::get<upstream::Availability::Permit>(std::move(entered));
   Intend();
 }
 
@@ -45,7 +49,7 @@ void Attempt::Intend() {
 void Attempt::OnIntentOverdue() {
   overdue_.Cancel();
   Become(Stage::kUnsent);
-  permit_.reset();
+  permit_ = {};
   request_.OnIntentOverdue(AuditUnavailable("the intent's record could not be made durable in time"));
   slot_.Drop();
 }
@@ -96,45 +100,44 @@ void Attempt::OnMinted(IntentReceipt intent, MintOutcome outcome) {
   assert(intent.sequence() == intent_);
   Become(Stage::kRecording);
   stages_.pacing.latency.Add(stages_.loop.clock().Now() - intended_at_);
-  stages_.availability.Report(*std::move(permit_), outcome);
-  permit_.reset();
-  audit::Record record = RecordOf(context_);
-  Describe(outcome.exchange, record);
-  result_ = std::move(outcome.result);
+  stages_.availability.Report(std::move(permit_), outcome);
   overdue_ =
       Timer(stages_.loop, context_.config->audit_deadline, [self = Self()] { self->OnOutcomeOverdue(); });
-  RecordOutcome(std::move(intent), std::move(record));
+  RecordOutcome(std::move(intent), std::move(outcome));
   TOKEND_FAILPOINT("outcome.handed", "");
   slot_.Drop();
 }
 
-void Attempt::RecordOutcome(IntentReceipt intent, audit::Record record) {
-  const Token* withheld = nullptr;
-  if (const auto* minted = std::get_if<Minted>(&result_)) {
+void Attempt::RecordOutcome(IntentReceipt intent, MintOutcome outcome) {
+  audit::Record record = RecordOf(context_);
+  Describe(outcome.exchange, record);
+  if (auto* minted = std::get_if<Minted>(&outcome.result)) {
+    token_ = std::move(minted->token);
     outcome_ = TokenOutcome::kIssued;
     if (context_.caller_left && context_.request.request_id_origin() == RequestIdOrigin::kDaemon) {
       record.set_detail("the caller left, and only it could have learned the request_id");
       outcome_ = TokenOutcome::kWithheld;
-      withheld = minted->token.get();
     }
-  } else if (const auto* refused = std::get_if<Refused>(&result_)) {
-    Describe(refused->failure, record);
+  } else if (auto* refused = std::get_if<Refused>(&outcome.result)) {
+    failure_ = std::move(refused->failure);
+    Describe(failure_, record);
     outcome_ = TokenOutcome::kRefused;
   } else {
-    const auto& unclear = std::get<Indeterminate>(result_);
-    Describe(unclear.failure, record);
-    outcome_ = unclear.withheld ? TokenOutcome::kWithheld : TokenOutcome::kUnknown;
-    withheld = unclear.withheld.get();
+    auto& unclear = std::get<Indeterminate>(outcome.result);
+    failure_ = std::move(unclear.failure);
+    Describe(failure_, record);
+    token_ = std::move(unclear.withheld);
+    outcome_ = token_ ? TokenOutcome::kWithheld : TokenOutcome::kUnknown;
   }
   record.set_event(EventOf(outcome_));
 
   if (outcome_ == TokenOutcome::kIssued) {
     return stages_.audit.AppendIssued(
-        std::move(intent), std::move(record), *std::get<Minted>(result_).token,
+        std::move(intent), std::move(record), *token_,
         [self = Self()](Result<IssuedReceipt> issued) { self->OnIssuedDurable(std::move(issued)); });
   }
   stages_.audit.AppendEnd(
-      std::move(intent), std::move(record), withheld,
+      std::move(intent), std::move(record), token_.get(),
       [self = Self()](Result<std::uint64_t> sequence) { self->OnEndDurable(std::move(sequence)); });
 }
 
@@ -149,7 +152,7 @@ void Attempt::OnIssuedDurable(Result<IssuedReceipt> issued) {
   if (!issued.ok()) return OnOutcomeLost();
   TOKEND_FAILPOINT("outcome.durable", "");
   Become(Stage::kEnded);
-  request_.OnIssued(*std::move(issued), std::get<Minted>(result_).token, intent_);
+  request_.OnIssued(*std::move(issued), token_, intent_);
   TOKEND_FAILPOINT("released", "");
 }
 
@@ -157,14 +160,9 @@ void Attempt::OnEndDurable(Result<std::uint64_t> sequence) {
   overdue_.Cancel();
   if (!sequence.ok()) return OnOutcomeLost();
   Become(Stage::kEnded);
-  const auto* refused = std::get_if<Refused>(&result_);
-  const auto* unclear = std::get_if<Indeterminate>(&result_);
-  Failure failure = refused != nullptr   ? refused->failure
-                    : unclear != nullptr ? unclear->failure
-                                         : Failure{.reason = Reason::kOutcomeUnknown};
-  failure.audit_sequence = *sequence;
-  if (refused != nullptr) return request_.OnRefused(std::move(failure));
-  request_.OnUnknown(failure, outcome_);
+  failure_.audit_sequence = *sequence;
+  if (outcome_ == TokenOutcome::kRefused) return request_.OnRefused(std::move(failure_));
+  request_.OnUnknown(std::move(failure_), outcome_);
 }
 
 // The log has stopped before the record was durable.
@@ -174,25 +172,13 @@ void Attempt::OnOutcomeLost() {
   request_.OnOver(std::nullopt);
 }
 
-bool Attempt::IsLegal(Stage from, Stage to) {
-  switch (from) {
-    case Stage::kQueued:
-      return to == Stage::kIntending || to == Stage::kEnded;
-    case Stage::kIntending:
-      return to == Stage::kMinting || to == Stage::kUnsent;
-    case Stage::kMinting:
-      return to == Stage::kRecording;
-    case Stage::kUnsent:
-    case Stage::kRecording:
-      return to == Stage::kEnded;
-    case Stage::kEnded:
-      return false;
-  }
-  return false;
-}
-
 void Attempt::Become(Stage next) {
-  assert(IsLegal(stage_, next));
+  using enum Stage;
+  [[maybe_unused]] static constexpr std::pair<Stage, Stage> kLegal[] = {
+      {kQueued, kIntending}, {kQueued, kEnded},      {kIntending, kMinting}, {kIntending, kUnsent},
+      {kUnsent, kEnded},     {kMinting, kRecording}, {kRecording, kEnded},
+  };
+  assert(std::ranges::count(kLegal, std::pair(stage_, next)) == 1);
   stage_ = next;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -16,22 +17,13 @@ class CallsInFlight {
  public:
   // Counts one request until it is dropped. Dropped before the CallsInFlight, on the loop thread.
   class Place {
-   public:
-    Place(Place&& other) noexcept : calls_(std::exchange(other.calls_, nullptr)), of_(std::move(other.of_)) {}
-    Place& operator=(Place&& other) noexcept {
-      std::swap(calls_, other.calls_);
-      std::swap(of_, other.of_);
-      return *this;
-    }
-    ~Place() {
-      if (calls_ != nullptr) calls_->Leave(of_);
-    }
-
-   private:
     friend class CallsInFlight;
-    Place(CallsInFlight* calls, std::string of) : calls_(calls), of_(std::move(of)) {}
-    CallsInFlight* calls_;
-    std::string of_;
+    struct Leaver {
+      std::string of;
+      void operator()(CallsInFlight* calls) const { calls->Leave(of); }
+    };
+    Place(CallsInFlight* calls, std::string of) : calls_(calls, {std::move(of)}) {}
+    std::unique_ptr<CallsInFlight, Leaver> calls_;  // null: nothing is counted
   };
 
   // Nothing if the grant's maximum runs already.

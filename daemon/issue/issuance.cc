@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <string>
 #include <utility>
 #include <variant>
 
@@ -30,12 +29,6 @@ std::optional<Failure> DescriptionTooLong(const Permitted& permitted) {
 
 }  // namespace
 
-std::shared_ptr<Issuance> Issuance::Create(const Stages& stages, Caller caller, TokenRequest request,
-                                           state::TimePoint deadline, ReplyCallback reply) {
-  return std::shared_ptr<Issuance>(
-      new Issuance(stages, std::move(caller), std::move(request), deadline, std::move(reply)));
-}
-
 Issuance::Issuance(const Stages& stages, Caller caller, TokenRequest request, state::TimePoint deadline,
                    ReplyCallback reply)
     : stages_(stages),
@@ -52,7 +45,7 @@ void Issuance::Start() {
   }
   context_.permitted = std::get<Permitted>(std::move(decision));
   if (const auto too_long = DescriptionTooLong(*context_.permitted)) return Fail(*too_long);
-  ticket_.emplace(stages_.live, Self());  // last: from here on the request is the loop thread's
+  ticket_ = stages_.live.Add(Self());  // last: from here on the request is the loop thread's
   stages_.loop.Post([self = Self()] { self->Admit(); });
 }
 
@@ -128,10 +121,10 @@ void Issuance::OnIssued(IssuedReceipt issued, std::shared_ptr<const Token> token
   End(Released{std::move(issued), std::move(token), Released::Kind::kIssued});
 }
 
-void Issuance::OnUnknown(const Failure& failure, TokenOutcome outcome) {
+void Issuance::OnUnknown(Failure failure, TokenOutcome outcome) {
   claim_.SettleAsUnknown(failure);
   stages_.metrics.TokenEnded(outcome);
-  End(failure);
+  End(std::move(failure));
 }
 
 void Issuance::OnRefused(Failure failure) {
@@ -153,13 +146,9 @@ void Issuance::OnRefused(Failure failure) {
 }
 
 void Issuance::Retry() {
-  const auto blocked =
-      stages_.availability.Check(context_.request.organization(), context_.request.application());
-  if (blocked) return Fail(*blocked);
+  if (const auto blocked = FindBlock()) return Fail(*blocked);
   Spend();
 }
-
-void Issuance::OnNotSent(const Failure& failure) { Fail(failure); }
 
 void Issuance::OnSlotOverdue() {
   if (CallOff()) Fail({Reason::kOverloaded, "no slot upstream came free in time"});
@@ -297,29 +286,15 @@ std::optional<Failure> Issuance::FindBlock() {
   return stages_.availability.Check(context_.request.organization(), context_.request.application());
 }
 
-bool Issuance::IsLegal(Stage from, Stage to) {
-  switch (from) {
-    case Stage::kDeciding:
-      return to == Stage::kAdmitting || to == Stage::kRecording || to == Stage::kEnded;
-    case Stage::kAdmitting:
-      return to == Stage::kSpending || to == Stage::kAttempting || to == Stage::kRecording ||
-             to == Stage::kEnded;
-    case Stage::kSpending:
-      return to == Stage::kAttempting || to == Stage::kEnded;
-    case Stage::kAttempting:
-      return to == Stage::kPausing || to == Stage::kEnded;
-    case Stage::kPausing:
-      return to == Stage::kSpending || to == Stage::kEnded;
-    case Stage::kRecording:
-      return to == Stage::kEnded;
-    case Stage::kEnded:
-      return false;
-  }
-  return false;
-}
-
 void Issuance::Become(Stage next) {
-  assert(IsLegal(stage_, next));
+  using enum Stage;
+  [[maybe_unused]] static constexpr std::pair<Stage, Stage> kLegal[] = {
+      {kDeciding, kAdmitting},   {kDeciding, kRecording},  {kDeciding, kEnded},   {kAdmitting, kSpending},
+      {kAdmitting, kAttempting}, {kAdmitting, kRecording}, {kAdmitting, kEnded},  {kSpending, kAttempting},
+      {kSpending, kEnded},       {kAttempting, kPausing},  {kAttempting, kEnded}, {kPausing, kSpending},
+      {kPausing, kEnded},        {kRecording, kEnded},
+  };
+  assert(std::ranges::count(kLegal, std::pair(stage_, next)) == 1);
   stage_ = next;
 }
 

@@ -16,28 +16,26 @@
 namespace tokend::issue {
 
 // One request, from the policy's decision to its recorded end. It holds its claim and its place in flight,
-// and makes one attempt or more. It lives to that end even if its caller has left. Start and Cancel: any
-// thread; all else: loop thread.
+// and makes one attempt or more. A std::shared_ptr owns it: it lives to that end even if its caller has left.
+// Start and Cancel: any thread; all else: loop thread.
 //
 // Four verbs end something: CallOff gives back what a request holds that has sent nothing; Fail ends a
 // request that has a Failure but no record of it yet; Answer answers the caller alone; End answers and is the
 // last step.
-class Issuance final : public Call, public LiveCall, public Attempt::Request {
+class Issuance final : public Call, public LiveCall, public std::enable_shared_from_this<Issuance> {
  public:
   // `deadline`: when the caller stops waiting.
-  static std::shared_ptr<Issuance> Create(const Stages& stages, Caller caller, TokenRequest request,
-                                          state::TimePoint deadline, ReplyCallback reply);
+  Issuance(const Stages& stages, Caller caller, TokenRequest request, state::TimePoint deadline,
+           ReplyCallback reply);
 
   void Start();
   void Cancel() override;
   void Stop() override;
 
  private:
+  friend class Attempt;
   // kSpending: an admitted request waits to spend its charges. kRecording: of a replay or a validation.
   enum class Stage { kDeciding, kAdmitting, kSpending, kAttempting, kPausing, kRecording, kEnded };
-
-  Issuance(const Stages& stages, Caller caller, TokenRequest request, state::TimePoint deadline,
-           ReplyCallback reply);
 
   // The way to an attempt.
   void Admit();
@@ -46,16 +44,25 @@ class Issuance final : public Call, public LiveCall, public Attempt::Request {
   void Try(SpentCharges spent);
   void Retry();
 
-  // From the attempt: see Attempt::Request.
-  void OnSlotOverdue() override;
-  void OnNotSent(const Failure& failure) override;
-  void OnIntending(state::TimePoint intended_at) override;
-  void OnIntentOverdue(const Failure& failure) override;
-  void OnOutcomeOverdue(const Failure& failure) override;
-  void OnIssued(IssuedReceipt issued, std::shared_ptr<const Token> token, std::uint64_t intent) override;
-  void OnRefused(Failure failure) override;
-  void OnUnknown(const Failure& failure, TokenOutcome outcome) override;
-  void OnOver(std::optional<TokenOutcome> outcome) override;
+  // From the attempt. It ends with exactly one of OnSlotOverdue, OnIssued, OnRefused, OnUnknown, OnOver and,
+  // where its turn has come and it may not be sent, Fail.
+
+  // No slot came free in time.
+  void OnSlotOverdue();
+  // The intent is handed to the audit log next: from here on the attempt runs to its recorded end.
+  void OnIntending(state::TimePoint intended_at);
+  // The intent's record is not durable in time: nothing is sent, now or later. OnOver follows.
+  void OnIntentOverdue(const Failure& failure);
+  // The outcome's record is not durable in time: a token may exist. The attempt goes on, to any end.
+  void OnOutcomeOverdue(const Failure& failure);
+  // The outcome is recorded: a token, none, or one that may exist. `intent`: the sequence number of the
+  // intent's record.
+  void OnIssued(IssuedReceipt issued, std::shared_ptr<const Token> token, std::uint64_t intent);
+  void OnRefused(Failure failure);
+  void OnUnknown(Failure failure, TokenOutcome outcome);
+  // Nothing else will be recorded after OnIntentOverdue or OnOutcomeOverdue. `outcome`: what the request
+  // counts as, if it counts.
+  void OnOver(std::optional<TokenOutcome> outcome);
 
   // Requests that make no attempt.
   void Validate();
@@ -70,14 +77,13 @@ class Issuance final : public Call, public LiveCall, public Attempt::Request {
   void Note(const Failure& failure);
   std::optional<Failure> FindBlock();
   void AnswerIfOverdue(const char* detail);
-  static bool IsLegal(Stage from, Stage to);
   void Become(Stage next);
-  std::shared_ptr<Issuance> Self() { return std::static_pointer_cast<Issuance>(shared_from_this()); }
+  std::shared_ptr<Issuance> Self() { return shared_from_this(); }
 
   const Stages& stages_;
   RequestContext context_;
   ReplyCallback reply_;  // empty once called
-  std::optional<LiveCalls::Ticket> ticket_;
+  LiveCalls::Ticket ticket_;
 
   Stage stage_ = Stage::kDeciding;
   std::optional<Failure> blocked_;            // on arrival: the request was admitted without charges

@@ -6,7 +6,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
-#include <vector>
+#include <utility>
 
 namespace tokend::issue {
 
@@ -22,18 +22,17 @@ class LiveCall {
 // All requests that run. Thread-safe.
 class LiveCalls {
  public:
-  // Counts one request from construction to destruction.
-  class Ticket {
-   public:
-    Ticket(LiveCalls& calls, std::weak_ptr<LiveCall> call) : calls_(calls), at_(calls.Add(std::move(call))) {}
-    ~Ticket() { calls_.Remove(at_); }
-    Ticket(const Ticket&) = delete;
-    Ticket& operator=(const Ticket&) = delete;
-
-   private:
-    LiveCalls& calls_;
-    std::list<std::weak_ptr<LiveCall>>::iterator at_;
+  struct Remover {
+    std::list<std::weak_ptr<LiveCall>>::iterator at;
+    void operator()(LiveCalls* calls) const { calls->Remove(at); }
   };
+  // Counts one request until it is dropped.
+  using Ticket = std::unique_ptr<LiveCalls, Remover>;
+
+  Ticket Add(std::weak_ptr<LiveCall> call) {
+    const std::lock_guard lock(mutex_);
+    return {this, Remover{calls_.insert(calls_.end(), std::move(call))}};
+  }
 
   // Waits until no request runs; false if one still runs at the deadline.
   bool WaitNone(std::chrono::steady_clock::time_point deadline) {
@@ -44,22 +43,17 @@ class LiveCalls {
   // Stops all requests, and makes `stopping` true, so that new ones end at once. Loop thread.
   void Stop() {
     stopping_ = true;
-    std::vector<std::weak_ptr<LiveCall>> live;
-    {
+    const auto copy = [this] {
       const std::lock_guard lock(mutex_);
-      live.assign(calls_.begin(), calls_.end());
-    }
-    for (const std::weak_ptr<LiveCall>& call : live) {
+      return calls_;
+    };
+    for (const std::weak_ptr<LiveCall>& call : copy()) {
       if (const auto still = call.lock()) still->Stop();
     }
   }
   bool stopping() const { return stopping_; }
 
  private:
-  std::list<std::weak_ptr<LiveCall>>::iterator Add(std::weak_ptr<LiveCall> call) {
-    const std::lock_guard lock(mutex_);
-    return calls_.insert(calls_.end(), std::move(call));
-  }
   void Remove(std::list<std::weak_ptr<LiveCall>>::iterator at) {
     const std::lock_guard lock(mutex_);
     calls_.erase(at);

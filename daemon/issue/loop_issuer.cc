@@ -13,7 +13,7 @@ std::shared_ptr<Call> LoopIssuer::Create(Caller caller, TokenRequest request,
                                          std::chrono::steady_clock::time_point deadline,
                                          ReplyCallback reply) {
   auto issuance =
-      Issuance::Create(stages_, std::move(caller), std::move(request), deadline, std::move(reply));
+      std::make_shared<Issuance>(stages_, std::move(caller), std::move(request), deadline, std::move(reply));
   issuance->Start();
   return issuance;
 }
@@ -26,25 +26,24 @@ void LoopIssuer::Show(const Caller& caller, EntitlementCallback shown) {
       charges.push_back(std::move(charge));
     entitlement.grants.push_back({std::move(grant), {}});
   }
-  stages_.loop.Post([&stages = stages_, entitlement = std::move(entitlement), charges = std::move(charges),
-                     shown = std::move(shown)]() mutable {
-    auto fill = [&stages, entitlement = std::move(entitlement), charges,
-                 shown = std::move(shown)](const Result<std::vector<state::TimePoint>>& full_at) mutable {
-      if (!full_at.ok()) {
-        return shown(Failure{Reason::kLimitsUnavailable, std::string(full_at.status().message())});
+  auto fill = [&loop = stages_.loop, entitlement = std::move(entitlement), charges,
+               shown = std::move(shown)](const Result<std::vector<state::TimePoint>>& full_at) mutable {
+    if (!full_at.ok()) {
+      return shown(Failure{Reason::kLimitsUnavailable, std::string(full_at.status().message())});
+    }
+    const state::TimePoint now = loop.clock().Now();
+    std::size_t next = 0;
+    for (Entitlement::Grant& grant : entitlement.grants) {
+      for (const config::Limit& limit : grant.grant.grant->limits) {
+        const state::Rate& rate = charges[next].rate;
+        const state::TimePoint full = (*full_at)[next++];
+        grant.limits.push_back({&limit, rate.Remaining(full, now), rate.Earliest(full, now) - now});
       }
-      const state::TimePoint now = stages.loop.clock().Now();
-      std::size_t next = 0;
-      for (Entitlement::Grant& grant : entitlement.grants) {
-        for (const config::Limit& limit : grant.grant.grant->limits) {
-          const state::Rate& rate = charges[next].rate;
-          const state::TimePoint full = (*full_at)[next++];
-          grant.limits.push_back({&limit, rate.Remaining(full, now), rate.Earliest(full, now) - now});
-        }
-      }
-      shown(std::move(entitlement));
-    };
-    stages.state.Levels(std::move(charges), std::move(fill));
+    }
+    shown(std::move(entitlement));
+  };
+  stages_.loop.Post([&state = stages_.state, charges = std::move(charges), fill = std::move(fill)]() mutable {
+    state.Levels(std::move(charges), std::move(fill));
   });
 }
 

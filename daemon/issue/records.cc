@@ -1,17 +1,12 @@
 #include "daemon/issue/records.h"
 
+#include <array>
 #include <chrono>
 #include <string>
 
 #include "daemon/config/config.h"
 
 namespace tokend::issue {
-namespace {
-
-// When a caller whose record could not be written may ask again.
-constexpr std::chrono::milliseconds kAuditRetryAfter{1000};
-
-}  // namespace
 
 const char* EventOf(Reason reason) {
   switch (reason) {
@@ -32,19 +27,10 @@ const char* EventOf(Reason reason) {
 }
 
 const char* EventOf(TokenOutcome outcome) {
-  switch (outcome) {
-    case TokenOutcome::kIssued:
-      return audit::event::kTokenIssued;
-    case TokenOutcome::kReplayed:
-      return audit::event::kTokenReplayed;
-    case TokenOutcome::kRefused:
-      return audit::event::kTokenRefused;
-    case TokenOutcome::kWithheld:
-      return audit::event::kTokenWithheld;
-    case TokenOutcome::kUnknown:
-      return audit::event::kTokenUnknown;
-  }
-  return "";
+  constexpr std::array<const char*, kTokenOutcomeLabels.size()> kEvents = {
+      audit::event::kTokenIssued, audit::event::kTokenReplayed, audit::event::kTokenRefused,
+      audit::event::kTokenWithheld, audit::event::kTokenUnknown};
+  return kEvents[IndexOf(outcome)];
 }
 
 audit::Record RecordOf(const Caller& caller) {
@@ -87,7 +73,7 @@ void Describe(const UpstreamExchange& exchange, audit::Record& record) {
 }
 
 Failure AuditUnavailable(const char* detail) {
-  return {.reason = Reason::kAuditUnavailable, .detail = detail, .retry_after = kAuditRetryAfter};
+  return {.reason = Reason::kAuditUnavailable, .detail = detail, .retry_after = std::chrono::seconds(1)};
 }
 
 }  // namespace tokend::issue

@@ -1,7 +1,5 @@
 #include "daemon/issue/request_charges.h"
 
-#include <utility>
-
 namespace tokend::issue {
 namespace {
 

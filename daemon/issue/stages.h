@@ -1,9 +1,12 @@
 #pragma once
 
 #include "daemon/audit/audit_log.h"
+#include "daemon/issue/calls_in_flight.h"
 #include "daemon/issue/config_snapshot.h"
 #include "daemon/issue/live_calls.h"
-#include "daemon/issue/pacing.h"
+#include "daemon/issue/recent_latency.h"
+#include "daemon/issue/retry_policy.h"
+#include "daemon/issue/upstream_slots.h"
 #include "daemon/loop/event_loop.h"
 #include "daemon/state/state.h"
 #include "daemon/telemetry/metrics.h"
@@ -11,6 +14,15 @@
 #include "daemon/upstream/upstream.h"
 
 namespace tokend::issue {
+
+// How many requests may run at once, how often they may be tried again, and how long an attempt takes: what
+// all requests share so that they overload neither the upstream nor each other. Loop thread only.
+struct Pacing {
+  CallsInFlight calls = {};
+  UpstreamSlots slots;
+  RetryPolicy retries;
+  RecentLatency latency = {};
+};
 
 // The parts of the daemon that a request passes through. All of them outlive every request.
 struct Stages {

@@ -36,30 +36,27 @@ class StateWait {
 class SpentCharges {
  public:
   SpentCharges(state::State& state, const state::Charges& charges, state::Spent spent)
-      : state_(&state), charges_(&charges), spent_(spent) {}
-  SpentCharges(SpentCharges&& other) noexcept
-      : state_(std::exchange(other.state_, nullptr)),
-        charges_(other.charges_),
-        spent_(other.spent_),
-        kept_(other.kept_) {}
-  SpentCharges& operator=(SpentCharges&&) = delete;
-  ~SpentCharges() {
-    if (!kept_) GiveBack();
-  }
+      : state_(&state, Giver{&charges, spent}) {}
 
   // An intent may become durable from here on: only GiveBack still gives the charges back.
-  void Keep() { kept_ = true; }
+  void Keep() { state_.get_deleter().keep = true; }
 
   // No intent became durable, and none will.
   void GiveBack() {
-    if (state::State* const state = std::exchange(state_, nullptr)) state->GiveBack(*charges_, spent_);
+    state_.get_deleter().keep = false;
+    state_.reset();
   }
 
  private:
-  state::State* state_;  // null once given back or moved from
-  const state::Charges* charges_;
-  state::Spent spent_;
-  bool kept_ = false;
+  struct Giver {
+    const state::Charges* charges;
+    state::Spent spent;
+    bool keep = false;
+    void operator()(state::State* state) const {
+      if (!keep) state->GiveBack(*charges, spent);
+    }
+  };
+  std::unique_ptr<state::State, Giver> state_;
 };
 
 // A request_id that this request has claimed. Nothing is sent for it at first: dropping the handle abandons
@@ -71,8 +68,7 @@ class ClaimHandle {
   ClaimHandle(state::State& state, const std::string& request_id)
       : state_(&state), request_id_(&request_id), stage_(Stage::kHeld) {}
   ClaimHandle(ClaimHandle&& other) noexcept { Swap(other); }
-  ClaimHandle& operator=(ClaimHandle&& other) noexcept {
-    ClaimHandle dropped(std::move(*this));
+  ClaimHandle& operator=(ClaimHandle other) noexcept {
     Swap(other);
     return *this;
   }

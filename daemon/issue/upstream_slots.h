@@ -42,7 +42,7 @@ class UpstreamSlots {
         if (turn->held) {
           slots->Free();
         } else {
-          slots->Leave(turn->place);
+          slots->waiting_.Remove(turn->place);
         }
       }
     };
@@ -82,8 +82,6 @@ class UpstreamSlots {
     }
     serving_ = false;
   }
-
-  void Leave(Queue::Place place) { waiting_.Remove(place); }
 
   std::size_t free_;
   bool serving_ = false;

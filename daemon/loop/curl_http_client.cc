@@ -96,23 +96,113 @@ bool SpeaksHttp2(CURL* handle) {
 // An easy handle with one request at a time, of one client.
 class CurlExchange final : public CurlTransfer {
  public:
-  explicit CurlExchange(CurlHttpClient& client);
+  explicit CurlExchange(CurlHttpClient& client) : client_(client), handle_(curl_easy_init()) {
+    if (handle_ == nullptr) throw std::bad_alloc();
+    SetSecurity(handle_, client.options_);
+    SetTransport(handle_, client.options_);
+    Set(handle_, CURLOPT_PRIVATE, static_cast<void*>(static_cast<CurlTransfer*>(this)));
+    // Neither POSTFIELDS nor a seek function: with either, libcurl sends a POST again by itself when a reused
+    // connection drops without an answer, and the server makes a second token.
+    Set(handle_, CURLOPT_READFUNCTION, &CurlExchange::OnRead);
+    Set(handle_, CURLOPT_READDATA, static_cast<void*>(this));
+    Set(handle_, CURLOPT_HEADERFUNCTION, &CurlExchange::OnHeader);
+    Set(handle_, CURLOPT_HEADERDATA, static_cast<void*>(this));
+    Set(handle_, CURLOPT_WRITEFUNCTION, &CurlExchange::OnWrite);
+    Set(handle_, CURLOPT_WRITEDATA, static_cast<void*>(this));
+  }
   ~CurlExchange() { curl_easy_cleanup(handle_); }
   CurlExchange(const CurlExchange&) = delete;
   CurlExchange& operator=(const CurlExchange&) = delete;
 
-  void Start(CurlHttpClient::Method method, HttpPost request, HttpClient::Done done);
-  void Stop();
-  void Finish(CURLcode code) override;
-  // Says how a request that has no connection yet gets one.
-  void Expect(CurlHttpClient::Protocol protocol);
+  void Start(HttpPost request, HttpClient::Done done) {
+    request_ = std::move(request);
+    done_ = std::move(done);
+    started_ = client_.loop_.clock().Now();
+    body_sent_ = header_bytes_ = header_lines_ = 0;
+    header_too_large_ = body_too_large_ = false;
+    Set(handle_, CURLOPT_URL, request_.url.c_str());
+    Set(handle_, CURLOPT_HTTPHEADER, request_.headers ? request_.headers->get() : nullptr);
+    Set(handle_, request_.body.empty() ? CURLOPT_HTTPGET : CURLOPT_POST, 1L);
+    Set(handle_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
+    Expect(client_.protocol_);
+    client_.loop_.Add(handle_);
+  }
+
+  void Stop() {
+    client_.loop_.Remove(handle_);
+    Answer(Ending::kStopped, "Stopped");
+  }
+
+  void Finish(CURLcode code) override {
+    if (code == CURLE_OK) return Answer(Ending::kComplete, "");
+    if (body_too_large_) return Answer(Ending::kTooLarge, "Answer body too large");
+    Answer(Ending::kBroken, header_too_large_ ? kHeaderTooLarge : curl_easy_strerror(code));
+  }
+
+  // Says how a request that has no connection yet gets one. PIPEWAIT waits for a connection that is being
+  // made, to share it. Where none can be shared, connections would only be made one after another.
+  void Expect(CurlHttpClient::Protocol protocol) {
+    Set(handle_, CURLOPT_PIPEWAIT, protocol == CurlHttpClient::Protocol::kHttp2 ? 1L : 0L);
+  }
 
  private:
-  static std::size_t OnRead(char* to, std::size_t size, std::size_t count, void* self);
-  static std::size_t OnHeader(char* line, std::size_t size, std::size_t count, void* self);
-  static std::size_t OnWrite(char* bytes, std::size_t size, std::size_t count, void* self);
+  static std::size_t OnRead(char* to, std::size_t size, std::size_t count, void* self) {
+    auto& exchange = *static_cast<CurlExchange*>(self);
+    const std::string& body = exchange.request_.body;
+    // Libcurl asks for more than there is: it is about to send the whole body again.
+    if (exchange.body_sent_ == body.size()) return CURL_READFUNC_ABORT;
+    if (exchange.body_sent_ == 0) {
+      using Protocol = CurlHttpClient::Protocol;
+      exchange.client_.SetProtocol(SpeaksHttp2(exchange.handle_) ? Protocol::kHttp2 : Protocol::kHttp1);
+    }
+    TOKEND_FAILPOINT("post.body", "");
+    const std::size_t piece = body.copy(to, size * count, exchange.body_sent_);
+    exchange.body_sent_ += piece;
+    return piece;
+  }
 
-  void Answer(Ending ending, const char* error);
+  static std::size_t OnHeader(char*, std::size_t size, std::size_t count, void* self) {
+    auto& exchange = *static_cast<CurlExchange*>(self);
+    TOKEND_FAILPOINT("post.answering", "");
+    exchange.header_bytes_ += size * count;
+    exchange.header_lines_ += 1;
+    exchange.header_too_large_ =
+        exchange.header_bytes_ > kMaxHeaderBytes || exchange.header_lines_ > kMaxHeaderLines;
+    return exchange.header_too_large_ ? 0 : size * count;
+  }
+
+  static std::size_t OnWrite(char* bytes, std::size_t size, std::size_t count, void* self) {
+    auto& exchange = *static_cast<CurlExchange*>(self);
+    const std::string_view piece(bytes, size * count);
+    const std::string_view fitting =
+        piece.substr(0, exchange.client_.options_.max_response_size - exchange.body_.size());
+    exchange.body_.Append(fitting);
+    exchange.body_too_large_ = fitting.size() < piece.size();
+    return fitting.size();
+  }
+
+  void Answer(Ending ending, const char* error) {
+    HttpAnswer answer;
+    answer.sent = body_sent_ > 0 ? Sent::kYes : Sent::kNo;
+    answer.ending = ending;
+    long status = 0;
+    curl_easy_getinfo(handle_, CURLINFO_RESPONSE_CODE, &status);
+    const bool interim = status < 200;
+    if (!interim) answer.status = static_cast<int>(status);
+    curl_off_t retry_after = 0;
+    curl_easy_getinfo(handle_, CURLINFO_RETRY_AFTER, &retry_after);
+    if (!interim && retry_after > 0) answer.retry_after = std::chrono::seconds(retry_after);
+    answer.body = std::move(body_);
+    answer.error = error;
+    answer.latency =
+        std::chrono::duration_cast<std::chrono::microseconds>(client_.loop_.clock().Now() - started_);
+
+    curl_easy_setopt(handle_, CURLOPT_HTTPHEADER, nullptr);
+    request_ = {};
+    HttpClient::Done done = std::exchange(done_, nullptr);
+    client_.Release(this, ending);
+    done(std::move(answer));
+  }
 
   CurlHttpClient& client_;
   CURL* handle_;
@@ -126,110 +216,6 @@ class CurlExchange final : public CurlTransfer {
   bool body_too_large_ = false;
   Secret body_;
 };
-
-CurlExchange::CurlExchange(CurlHttpClient& client) : client_(client), handle_(curl_easy_init()) {
-  if (handle_ == nullptr) throw std::bad_alloc();
-  SetSecurity(handle_, client.options_);
-  SetTransport(handle_, client.options_);
-  Set(handle_, CURLOPT_PRIVATE, static_cast<void*>(static_cast<CurlTransfer*>(this)));
-  // Neither POSTFIELDS nor a seek function: with either, libcurl sends a POST again by itself when a reused
-  // connection drops without an answer, and the server makes a second token.
-  Set(handle_, CURLOPT_READFUNCTION, &CurlExchange::OnRead);
-  Set(handle_, CURLOPT_READDATA, static_cast<void*>(this));
-  Set(handle_, CURLOPT_HEADERFUNCTION, &CurlExchange::OnHeader);
-  Set(handle_, CURLOPT_HEADERDATA, static_cast<void*>(this));
-  Set(handle_, CURLOPT_WRITEFUNCTION, &CurlExchange::OnWrite);
-  Set(handle_, CURLOPT_WRITEDATA, static_cast<void*>(this));
-}
-
-void CurlExchange::Start(CurlHttpClient::Method method, HttpPost request, HttpClient::Done done) {
-  request_ = std::move(request);
-  done_ = std::move(done);
-  started_ = client_.loop_.clock().Now();
-  body_sent_ = header_bytes_ = header_lines_ = 0;
-  header_too_large_ = body_too_large_ = false;
-  Set(handle_, CURLOPT_URL, request_.url.c_str());
-  Set(handle_, CURLOPT_HTTPHEADER, request_.headers ? request_.headers->get() : nullptr);
-  Set(handle_, method == CurlHttpClient::Method::kPost ? CURLOPT_POST : CURLOPT_HTTPGET, 1L);
-  Set(handle_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
-  Expect(client_.protocol_);
-  client_.loop_.Add(handle_);
-}
-
-// PIPEWAIT waits for a connection that is being made, to share it. Where none can be shared, connections
-// would only be made one after another.
-void CurlExchange::Expect(CurlHttpClient::Protocol protocol) {
-  Set(handle_, CURLOPT_PIPEWAIT, protocol == CurlHttpClient::Protocol::kHttp2 ? 1L : 0L);
-}
-
-void CurlExchange::Stop() {
-  client_.loop_.Remove(handle_);
-  Answer(Ending::kStopped, "Stopped");
-}
-
-void CurlExchange::Finish(CURLcode code) {
-  if (code == CURLE_OK) return Answer(Ending::kComplete, "");
-  if (body_too_large_) return Answer(Ending::kTooLarge, "Answer body too large");
-  Answer(Ending::kBroken, header_too_large_ ? kHeaderTooLarge : curl_easy_strerror(code));
-}
-
-void CurlExchange::Answer(Ending ending, const char* error) {
-  HttpAnswer answer;
-  answer.sent = body_sent_ > 0 ? Sent::kYes : Sent::kNo;
-  answer.ending = ending;
-  long status = 0;
-  curl_easy_getinfo(handle_, CURLINFO_RESPONSE_CODE, &status);
-  const bool interim = status < 200;
-  if (!interim) answer.status = static_cast<int>(status);
-  curl_off_t retry_after = 0;
-  curl_easy_getinfo(handle_, CURLINFO_RETRY_AFTER, &retry_after);
-  if (!interim && retry_after > 0) answer.retry_after = std::chrono::seconds(retry_after);
-  answer.body = std::move(body_);
-  answer.error = error;
-  answer.latency =
-      std::chrono::duration_cast<std::chrono::microseconds>(client_.loop_.clock().Now() - started_);
-
-  curl_easy_setopt(handle_, CURLOPT_HTTPHEADER, nullptr);
-  request_ = {};
-  HttpClient::Done done = std::exchange(done_, nullptr);
-  client_.Release(this, ending);
-  done(std::move(answer));
-}
-
-std::size_t CurlExchange::OnRead(char* to, std::size_t size, std::size_t count, void* self) {
-  auto& exchange = *static_cast<CurlExchange*>(self);
-  const std::string& body = exchange.request_.body;
-  // Libcurl asks for more than there is: it is about to send the whole body again.
-  if (exchange.body_sent_ == body.size()) return CURL_READFUNC_ABORT;
-  if (exchange.body_sent_ == 0) {
-    using Protocol = CurlHttpClient::Protocol;
-    exchange.client_.SetProtocol(SpeaksHttp2(exchange.handle_) ? Protocol::kHttp2 : Protocol::kHttp1);
-  }
-  TOKEND_FAILPOINT("post.body", "");
-  const std::size_t piece = body.copy(to, size * count, exchange.body_sent_);
-  exchange.body_sent_ += piece;
-  return piece;
-}
-
-std::size_t CurlExchange::OnHeader(char*, std::size_t size, std::size_t count, void* self) {
-  auto& exchange = *static_cast<CurlExchange*>(self);
-  TOKEND_FAILPOINT("post.answering", "");
-  exchange.header_bytes_ += size * count;
-  exchange.header_lines_ += 1;
-  exchange.header_too_large_ =
-      exchange.header_bytes_ > kMaxHeaderBytes || exchange.header_lines_ > kMaxHeaderLines;
-  return exchange.header_too_large_ ? 0 : size * count;
-}
-
-std::size_t CurlExchange::OnWrite(char* bytes, std::size_t size, std::size_t count, void* self) {
-  auto& exchange = *static_cast<CurlExchange*>(self);
-  const std::string_view piece(bytes, size * count);
-  const std::string_view fitting =
-      piece.substr(0, exchange.client_.options_.max_response_size - exchange.body_.size());
-  exchange.body_.Append(fitting);
-  exchange.body_too_large_ = fitting.size() < piece.size();
-  return fitting.size();
-}
 
 CurlHttpClient::CurlHttpClient(CurlLoop& loop, HttpClientOptions options)
     : loop_(loop), options_(std::move(options)) {
@@ -247,18 +233,16 @@ void CurlHttpClient::Post(HttpPost request, Done done) {
   if (!stopped_ && (request.body.empty() || request.body.size() > kMaxRequestBody)) {
     return Decline(std::move(done), Ending::kBroken, "Request body empty or too large");
   }
-  Begin(Method::kPost, std::move(request), std::move(done));
+  Begin(std::move(request), std::move(done));
 }
 
 void CurlHttpClient::Get(HttpGet request, Done done) {
-  Begin(Method::kGet, {.url = std::move(request.url), .headers = std::move(request.headers), .body = ""},
-        std::move(done));
+  Begin({.url = std::move(request.url), .headers = std::move(request.headers), .body = ""}, std::move(done));
 }
 
-void CurlHttpClient::Begin(Method method, HttpPost request, Done done) {
+void CurlHttpClient::Begin(HttpPost request, Done done) {
   if (stopped_) return Decline(std::move(done), Ending::kStopped, "Stopped");
-  assert((method == Method::kGet) == request.body.empty());
-  if (std::string_view(request.url).substr(0, 5) == "http:") SetProtocol(Protocol::kHttp1);
+  if (request.url.starts_with("http:")) SetProtocol(Protocol::kHttp1);
   std::unique_ptr<CurlExchange> exchange;
   if (idle_.empty()) {
     exchange = std::make_unique<CurlExchange>(*this);
@@ -268,7 +252,7 @@ void CurlHttpClient::Begin(Method method, HttpPost request, Done done) {
   }
   CurlExchange& started = *exchange;
   running_.emplace(&started, std::move(exchange));
-  started.Start(method, std::move(request), std::move(done));
+  started.Start(std::move(request), std::move(done));
 }
 
 void CurlHttpClient::WipeCopies(std::string_view secret) { loop::WipeCopies(secret); }

@@ -35,11 +35,10 @@ class CurlHttpClient final : public HttpClient {
  private:
   friend class CurlExchange;
 
-  enum class Method { kPost, kGet };
   enum class Protocol { kHttp1, kHttp2 };
 
-  // `request.body` is empty for a GET.
-  void Begin(Method method, HttpPost request, Done done);
+  // A GET where `request.body` is empty.
+  void Begin(HttpPost request, Done done);
   // Sets what the server speaks, which decides how many connections there may be.
   void SetProtocol(Protocol protocol);
   // The exchange is over; this may destroy it.

@@ -87,19 +87,14 @@ void CurlLoop::Post(Task task) {
 
 TimerId CurlLoop::After(std::chrono::nanoseconds delay, Task task) {
   assert(OnLoopThread());
-  const TimerId timer{++last_timer_};
-  const auto deadline = clock().Now() + std::max(delay, std::chrono::nanoseconds(0));
-  timers_.emplace(Deadline(deadline, timer), std::move(task));
-  deadlines_.emplace(timer, deadline);
+  const TimerId timer{clock().Now() + std::max(delay, std::chrono::nanoseconds(0)), ++last_timer_};
+  timers_.emplace(timer, std::move(task));
   return timer;
 }
 
 void CurlLoop::Cancel(TimerId timer) {
   assert(OnLoopThread());
-  const auto found = deadlines_.find(timer);
-  if (found == deadlines_.end()) return;
-  timers_.erase(Deadline(found->second, timer));
-  deadlines_.erase(found);
+  timers_.erase(timer);
 }
 
 void CurlLoop::Add(CURL* handle) {
@@ -144,10 +139,8 @@ bool CurlLoop::RunTasks() {
 void CurlLoop::RunTimers() {
   if (timers_.empty()) return;
   const auto now = clock().Now();
-  while (!timers_.empty() && timers_.begin()->first.first <= now) {
-    auto timer = timers_.extract(timers_.begin());
-    deadlines_.erase(timer.key().second);
-    timer.mapped()();
+  while (!timers_.empty() && timers_.begin()->first.due <= now) {
+    timers_.extract(timers_.begin()).mapped()();
   }
 }
 
@@ -182,23 +175,20 @@ void CurlLoop::Wait() {
   }
   milliseconds wait = kLongestWait;
   if (!timers_.empty()) {
-    const auto left = timers_.begin()->first.first - clock().Now();
+    const auto left = timers_.begin()->first.due - clock().Now();
     wait = std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds(0), kLongestWait);
   }
   curl_multi_poll(multi_, nullptr, 0, static_cast<int>(wait.count()), nullptr);
 }
 
-// Destroys the tasks outside the lock, since the destructors of what they hold may post.
+// Destroys what it discards at its end, without the lock: the destructors of what tasks hold may call this
+// loop.
 void CurlLoop::DiscardTasks() {
-  // The destructors of what the timers hold may call this loop.
-  const std::map<Deadline, Task> timers = std::exchange(timers_, {});
-  deadlines_.clear();
+  const std::map<TimerId, Task> timers = std::exchange(timers_, {});
   std::vector<Task> tasks;
-  {
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    tasks.swap(tasks_);
-  }
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  tasks.swap(tasks_);
 }
 
 bool CurlLoop::OnLoopThread() const {

@@ -10,7 +10,6 @@
 #include <memory>
 #include <mutex>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "daemon/loop/event_loop.h"
@@ -62,8 +61,6 @@ class CurlLoop final : public EventLoop {
   void SetHostConnections(const HttpClient* client, std::size_t connections);
 
  private:
-  using Deadline = std::pair<std::chrono::steady_clock::time_point, TimerId>;
-
   void Run();
   // False once the loop is to end.
   bool RunTasks();
@@ -84,8 +81,7 @@ class CurlLoop final : public EventLoop {
   bool stopped_ = false;
 
   // Loop thread only.
-  std::map<Deadline, Task> timers_;
-  std::map<TimerId, std::chrono::steady_clock::time_point> deadlines_;
+  std::map<TimerId, Task> timers_;
   std::uint64_t last_timer_ = 0;
   std::size_t transfers_ = 0;
   std::map<const HttpClient*, std::size_t> host_connections_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <compare>
 #include <cstdint>
 
 #include "absl/functional/any_invocable.h"
@@ -20,7 +21,11 @@ class Clock {
 // The process's own clocks.
 const Clock& SystemClock();
 
-enum class TimerId : std::uint64_t {};
+struct TimerId {
+  std::chrono::steady_clock::time_point due;
+  std::uint64_t number;  // no two timers of a loop have the same
+  auto operator<=>(const TimerId&) const = default;
+};
 
 // One thread that runs tasks one after another and owns everything that they touch, so that stages need no
 // locks. A task must not block. Tasks posted by one thread run in the order of posting.

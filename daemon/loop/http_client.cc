@@ -5,35 +5,26 @@
 
 #include <cstring>
 #include <new>
-#include <utility>
-#include <vector>
 
 namespace tokend::loop {
 
-HeaderList::~HeaderList() {
-  for (curl_slist* node = list_; node != nullptr; node = node->next) {
+void HeaderList::Wiper::operator()(curl_slist* list) const {
+  for (curl_slist* node = list; node != nullptr; node = node->next) {
     OPENSSL_cleanse(node->data, std::strlen(node->data));
   }
-  curl_slist_free_all(list_);
-}
-
-HeaderList::HeaderList(HeaderList&& other) noexcept : list_(std::exchange(other.list_, nullptr)) {}
-
-HeaderList& HeaderList::operator=(HeaderList&& other) noexcept {
-  std::swap(list_, other.list_);
-  return *this;
+  curl_slist_free_all(list);
 }
 
 void HeaderList::Add(std::string_view name, std::string_view value) {
-  std::vector<char, WipingAllocator<char>> line;
+  WipedBytes line;
   line.reserve(name.size() + value.size() + 3);
   line.insert(line.end(), name.begin(), name.end());
   line.insert(line.end(), {':', ' '});
   line.insert(line.end(), value.begin(), value.end());
   line.push_back('\0');
-  curl_slist* longer = curl_slist_append(list_, line.data());
-  if (longer == nullptr) throw std::bad_alloc();
-  list_ = longer;
+  curl_slist* const head = curl_slist_append(list_.get(), line.data());
+  if (head == nullptr) throw std::bad_alloc();
+  if (list_ == nullptr) list_.reset(head);
 }
 
 }  // namespace tokend::loop

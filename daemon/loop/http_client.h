@@ -17,21 +17,17 @@ namespace tokend::loop {
 // Request headers. May hold secrets: move-only, never printed, wiped at the end.
 class HeaderList {
  public:
-  HeaderList() = default;
-  ~HeaderList();
-  HeaderList(HeaderList&& other) noexcept;
-  HeaderList& operator=(HeaderList&& other) noexcept;
-  HeaderList(const HeaderList&) = delete;
-  HeaderList& operator=(const HeaderList&) = delete;
-
   // Adds "name: value". The name and value must hold no control characters.
   void Add(std::string_view name, std::string_view value);
 
   // Libcurl's form of the list, owned by this.
-  curl_slist* get() const { return list_; }
+  curl_slist* get() const { return list_.get(); }
 
  private:
-  curl_slist* list_ = nullptr;
+  struct Wiper {
+    void operator()(curl_slist* list) const;
+  };
+  std::unique_ptr<curl_slist, Wiper> list_;
 };
 
 struct HttpPost {

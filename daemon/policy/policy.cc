@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_replace.h"
+
 namespace tokend::policy {
 namespace {
 
@@ -13,59 +15,31 @@ std::vector<std::string> Sorted(std::vector<std::string> scopes) {
   return scopes;
 }
 
-// Replaces the placeholders in one pass, so that a placeholder in an inserted text is not replaced.
-std::string Expand(std::string_view description_template, const Caller& caller, const TokenRequest& request) {
-  const std::array<std::pair<std::string_view, std::string_view>, 3> placeholders = {{
-      {"{description}", request.description()},
-      {"{caller}", caller.name()},
-      {"{request_id}", request.request_id()},
-  }};
-  std::string text;
-  while (!description_template.empty()) {
-    const auto* placeholder = std::find_if(placeholders.begin(), placeholders.end(), [&](const auto& entry) {
-      return description_template.starts_with(entry.first);
-    });
-    if (placeholder != placeholders.end()) {
-      text += placeholder->second;
-      description_template.remove_prefix(placeholder->first.size());
-    } else {
-      const std::size_t plain = std::min(description_template.find('{', 1), description_template.size());
-      text += description_template.substr(0, plain);
-      description_template.remove_prefix(plain);
-    }
-  }
-  return text;
+// In one pass, so that a placeholder in an inserted text is not replaced.
+std::string Expand(const std::string& description_template, const Caller& caller,
+                   const TokenRequest& request) {
+  return absl::StrReplaceAll(description_template, {{"{description}", request.description()},
+                                                    {"{caller}", caller.name()},
+                                                    {"{request_id}", request.request_id()}});
 }
 
-std::string_view MissingFor(Condition condition) {
-  switch (condition) {
-    case Condition::kCaller:
-      return "no grant names this caller";
-    case Condition::kOrganization:
-      return "no grant that names this caller covers this organization";
-    case Condition::kApplication:
-      return "no grant that names this caller covers this application";
-    case Condition::kScopes:
-      return "no grant that names this caller covers these scopes";
-  }
-  return "";
-}
+struct ConditionWords {
+  std::string_view name;
+  std::string_view missing;  // why a question is denied
+};
+
+constexpr std::array<ConditionWords, 4> kWords = {{
+    {"caller", "no grant names this caller"},
+    {"organization", "no grant that names this caller covers this organization"},
+    {"application", "no grant that names this caller covers this application"},
+    {"scopes", "no grant that names this caller covers these scopes"},
+}};
+
+const ConditionWords& WordsOf(Condition condition) { return kWords[static_cast<std::size_t>(condition)]; }
 
 }  // namespace
 
-std::string_view Name(Condition condition) {
-  switch (condition) {
-    case Condition::kCaller:
-      return "caller";
-    case Condition::kOrganization:
-      return "organization";
-    case Condition::kApplication:
-      return "application";
-    case Condition::kScopes:
-      return "scopes";
-  }
-  return "";
-}
+std::string_view Name(Condition condition) { return WordsOf(condition).name; }
 
 Policy::Policy(const std::vector<config::Grant>& grants,
                const std::vector<config::Organization>& organizations) {
@@ -106,29 +80,24 @@ std::optional<std::size_t> Policy::IndexOf(std::string_view organization) const 
   return static_cast<std::size_t>(found - organizations_.begin());
 }
 
-Policy::Found Policy::Find(const Question& question) const {
-  Found found;
+Policy::Answer Policy::Ask(const Question& question) const {
+  Answer answer;
   const std::optional<std::size_t> organization = IndexOf(question.organization);
   for (const PatternIndex::Item item : callers_.Matching(question.caller)) {
     const std::optional<Condition> failed = grants_[item].FirstFailure(question, organization);
-    if (!failed) return {&grants_[item], Condition::kCaller};
-    found.furthest = std::max(found.furthest, *failed);
+    if (!failed) return {grants_[item].grant, Condition::kCaller};
+    answer.furthest = std::max(answer.furthest, *failed);
   }
-  return found;
+  return answer;
 }
 
 Decision Policy::Decide(const Caller& caller, const TokenRequest& request) const {
-  const Found found = Find({caller.name(), request.organization(), request.application(), request.scopes()});
-  if (found.grant == nullptr) return Denied{std::string(MissingFor(found.furthest))};
-  const config::Grant& grant = *found.grant->grant;
-  return Permitted(Passkey<Policy>(), found.grant->grant,
-                   request.scopes().empty() ? grant.default_scopes : request.scopes(),
-                   Expand(grant.description_template, caller, request));
-}
-
-Policy::Answer Policy::Ask(const Question& question) const {
-  const Found found = Find(question);
-  return {found.grant != nullptr ? found.grant->grant.get() : nullptr, found.furthest};
+  const auto [grant, furthest] =
+      Ask({caller.name(), request.organization(), request.application(), request.scopes()});
+  if (grant == nullptr) return Denied{std::string(WordsOf(furthest).missing)};
+  return Permitted(Passkey<Policy>(), grant,
+                   request.scopes().empty() ? grant->default_scopes : request.scopes(),
+                   Expand(grant->description_template, caller, request));
 }
 
 std::vector<Verdict> Policy::Explain(const Question& question) const {

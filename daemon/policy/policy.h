@@ -58,9 +58,9 @@ class Policy {
   Decision Decide(const Caller& caller, const TokenRequest& request) const;
 
   // `grant` is the grant that decides. If it is null the question is denied, and `furthest` is the failed
-  // condition of the grant that met the most conditions. Valid as long as the policy lives.
+  // condition of the grant that met the most conditions.
   struct Answer {
-    const config::Grant* grant = nullptr;
+    std::shared_ptr<const config::Grant> grant;
     Condition furthest = Condition::kCaller;
   };
   Answer Ask(const Question& question) const;
@@ -85,12 +85,7 @@ class Policy {
     std::optional<Condition> FirstFailure(const Question& question,
                                           std::optional<std::size_t> organization) const;
   };
-  struct Found {
-    const CompiledGrant* grant = nullptr;
-    Condition furthest = Condition::kCaller;
-  };
 
-  Found Find(const Question& question) const;
   std::optional<std::size_t> IndexOf(std::string_view organization) const;
 
   std::vector<CompiledGrant> grants_;

@@ -25,55 +25,40 @@ constexpr seconds kMaxRetryAfter{3600};
 constexpr std::int64_t kEntityNotFound = 3001;
 constexpr std::int64_t kKeyRejected[] = {3002, 4001, 4002, 4004};
 
+using Judgement = decltype(MintOutcome::result);
+
 Failure MakeFailure(Reason reason, std::string detail, const AnswerBody& body) {
   Failure failure{.reason = reason, .detail = std::move(detail)};
   if (body.valid) failure.upstream_code = body.error_code;
   return failure;
 }
 
-Refused Refuse(Reason reason, std::string detail, const AnswerBody& body) {
-  return {MakeFailure(reason, std::move(detail), body)};
-}
-
 std::string Answered(int status) { return "upstream answered " + std::to_string(status); }
 
-Refused RateLimited(const HttpAnswer& answer, const AnswerBody& body) {
-  Refused refused = Refuse(Reason::kUpstreamRateLimited, Answered(answer.status), body);
-  if (answer.retry_after) {
+// A status from 300 to 499 means by itself that there is no token. Only a 404 also depends on the error code,
+// which may be unreadable.
+Reason ReasonOfStatus(int status, const AnswerBody& body) {
+  if (status == 429) return Reason::kUpstreamRateLimited;
+  if (status == 401) return Reason::kUpstreamKeyRejected;
+  if (status == 403) return Reason::kUpstreamForbidden;
+  const bool other_code = body.valid && body.error_code.value_or(kEntityNotFound) != kEntityNotFound;
+  return status == 404 && !other_code ? Reason::kApplicationNotFound : Reason::kUpstreamRejected;
+}
+
+Refused JudgeRefusal(const HttpAnswer& answer, const AnswerBody& body) {
+  const Reason reason = ReasonOfStatus(answer.status, body);
+  Refused refused{MakeFailure(reason, Answered(answer.status), body)};
+  if (reason == Reason::kUpstreamRateLimited && answer.retry_after) {
     refused.failure.retry_after = std::clamp(*answer.retry_after, seconds(0), kMaxRetryAfter);
   }
   return refused;
 }
 
-// A status from 300 to 499 means by itself that there is no token. Only a 404 also depends on the error code,
-// which may be unreadable.
-Refused JudgeRefusal(const HttpAnswer& answer, const AnswerBody& body) {
-  const std::string detail = Answered(answer.status);
-  switch (answer.status) {
-    case 429:
-      return RateLimited(answer, body);
-    case 401:
-      return Refuse(Reason::kUpstreamKeyRejected, detail, body);
-    case 403:
-      return Refuse(Reason::kUpstreamForbidden, detail, body);
-    case 404: {
-      const bool other_code = body.valid && body.error_code.value_or(kEntityNotFound) != kEntityNotFound;
-      return Refuse(other_code ? Reason::kUpstreamRejected : Reason::kApplicationNotFound, detail, body);
-    }
-    default:
-      return Refuse(Reason::kUpstreamRejected, detail, body);
-  }
-}
-
-// A 2xx that says `status: false`.
-Refused JudgeByCode(int status, const AnswerBody& body) {
-  const std::string detail = Answered(status) + " with status false";
-  const std::int64_t code = body.error_code.value_or(0);
-  if (code == kEntityNotFound) return Refuse(Reason::kApplicationNotFound, detail, body);
-  if (std::count(std::begin(kKeyRejected), std::end(kKeyRejected), code) > 0) {
-    return Refuse(Reason::kUpstreamKeyRejected, detail, body);
-  }
-  return Refuse(Reason::kUpstreamRejected, detail, body);
+// Of a 2xx that says `status: false`.
+Reason ReasonOfCode(std::int64_t code) {
+  if (code == kEntityNotFound) return Reason::kApplicationNotFound;
+  const bool rejects_key = std::ranges::find(kKeyRejected, code) != std::end(kKeyRejected);
+  return rejects_key ? Reason::kUpstreamKeyRejected : Reason::kUpstreamRejected;
 }
 
 // Whether an answer is about another resource. If the request named it by its id, the answer must have the
@@ -88,7 +73,7 @@ std::string_view FaultOf(const HttpAnswer& answer, const AnswerBody& body, const
   if (answer.ending == Ending::kTooLarge) return "with a body over max_response_size";
   if (!body.valid) return "with a body that is not the documented JSON";
   if (answer.status != 200 && answer.status != 201) return "which is not documented";
-  if (body.status != AnswerBody::Status::kTrue) return "without status true";
+  if (body.status != true) return "without status true";
   if (body.id.value_or("").empty()) return "without a valid id";
   if (!body.bearer.has_value()) return "without a valid bearer";
   if (Contradicts(body.organization, request.organization)) return "for another organization";
@@ -113,8 +98,7 @@ Indeterminate Unknown(std::string detail, const AnswerBody& body) {
   return {MakeFailure(Reason::kOutcomeUnknown, std::move(detail), body), nullptr};
 }
 
-std::variant<Minted, Refused, Indeterminate> JudgeSuccess(const HttpAnswer& answer, AnswerBody body,
-                                                          const MintRequest& request) {
+Judgement JudgeSuccess(const HttpAnswer& answer, AnswerBody body, const MintRequest& request) {
   const std::string_view fault = FaultOf(answer, body, request);
   if (fault.empty()) return Minted{MakeToken(std::move(body), request)};
   std::string detail = Answered(answer.status).append(" ").append(fault);
@@ -123,15 +107,14 @@ std::variant<Minted, Refused, Indeterminate> JudgeSuccess(const HttpAnswer& answ
   return result;
 }
 
-std::variant<Minted, Refused, Indeterminate> JudgeSilence(const HttpAnswer& answer) {
+Judgement JudgeSilence(const HttpAnswer& answer) {
   if (answer.sent == Sent::kYes) return Unknown("no answer: " + answer.error, {});
-  Refused refused = Refuse(Reason::kUpstreamUnavailable, "nothing was sent: " + answer.error, {});
-  refused.failure.retry_after = kRetryAfter;
-  return refused;
+  return Refused{{.reason = Reason::kUpstreamUnavailable,
+                  .detail = "nothing was sent: " + answer.error,
+                  .retry_after = kRetryAfter}};
 }
 
-std::variant<Minted, Refused, Indeterminate> JudgeStatus(const HttpAnswer& answer, AnswerBody body,
-                                                         const MintRequest& request) {
+Judgement JudgeStatus(const HttpAnswer& answer, AnswerBody body, const MintRequest& request) {
   const int status = answer.status;
   if (status == 0) return JudgeSilence(answer);
   if (status >= 500 && status < 600) return Unknown(Answered(status), body);
@@ -141,7 +124,10 @@ std::variant<Minted, Refused, Indeterminate> JudgeStatus(const HttpAnswer& answe
   if (success && broke_off && answer.sent == Sent::kYes) {
     return Unknown(Answered(status) + " and broke off: " + answer.error, body);
   }
-  if (success && body.valid && body.status == AnswerBody::Status::kFalse) return JudgeByCode(status, body);
+  if (success && body.valid && body.status == false) {
+    const Reason reason = ReasonOfCode(body.error_code.value_or(0));
+    return Refused{MakeFailure(reason, Answered(status) + " with status false", body)};
+  }
   return JudgeSuccess(answer, std::move(body), request);
 }
 
@@ -150,10 +136,9 @@ std::variant<Minted, Refused, Indeterminate> JudgeStatus(const HttpAnswer& answe
 MintOutcome Judge(const HttpAnswer& answer, const MintRequest& request) {
   AnswerBody body;
   if (answer.ending == Ending::kComplete) body = ReadAnswerBody(answer.body, request.scopes);
-  UpstreamExchange exchange;
-  exchange.http_status = answer.status;
-  exchange.latency = answer.latency;
-  if (body.valid) exchange.error_code = body.error_code;
+  const UpstreamExchange exchange{.http_status = answer.status,
+                                  .error_code = body.valid ? body.error_code : std::nullopt,
+                                  .latency = answer.latency};
   return {JudgeStatus(answer, std::move(body), request), exchange};
 }
 

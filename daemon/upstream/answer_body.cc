@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "daemon/base/form.h"
 
 namespace tokend::upstream {
@@ -22,37 +23,20 @@ constexpr std::size_t kMaxBearer = 128;
 // Stands for an escaped character beyond ASCII. No text that the reader looks for holds it.
 constexpr char kNotAscii = '\xff';
 
-bool IsHexDigit(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
 // The character of "\uXXXX". `digits` begins with its four digits.
 std::optional<char> UnescapeUnicode(std::string_view digits) {
-  if (digits.size() < 4 || !std::all_of(digits.begin(), digits.begin() + 4, IsHexDigit)) return std::nullopt;
+  if (digits.size() < 4) return std::nullopt;
+  const char* const end = digits.data() + 4;
   unsigned code = 0;
-  std::from_chars(digits.data(), digits.data() + 4, code, 16);
+  if (std::from_chars(digits.data(), end, code, 16).ptr != end) return std::nullopt;
   return code < 0x80 ? static_cast<char>(code) : kNotAscii;
 }
 
 std::optional<char> UnescapeSimple(char c) {
-  switch (c) {
-    case '"':
-    case '\\':
-    case '/':
-      return c;
-    case 'b':
-      return '\b';
-    case 'f':
-      return '\f';
-    case 'n':
-      return '\n';
-    case 'r':
-      return '\r';
-    case 't':
-      return '\t';
-    default:
-      return std::nullopt;
-  }
+  constexpr std::string_view kEscapes = "\"\\/bfnrt";
+  constexpr std::string_view kMeanings = "\"\\/\b\f\n\r\t";
+  const std::size_t at = kEscapes.find(c);
+  return at == std::string_view::npos ? std::nullopt : std::optional(kMeanings[at]);
 }
 
 // The JSON string that `text` begins with, without its opening quote; nothing if it has an invalid escape.
@@ -78,29 +62,27 @@ std::string_view TrimEnd(std::string_view text) {
   return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);
 }
 
+// Takes one character that `text` begins with, if it is one of these.
+bool Take(std::string_view& text, std::string_view any_of) {
+  if (text.empty() || any_of.find(text.front()) == std::string_view::npos) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
 // Takes the digits that `text` begins with; false if there are none.
 bool TakeDigits(std::string_view& text) {
-  const auto end = std::find_if_not(text.begin(), text.end(), IsDigit);
+  const auto end = std::find_if_not(text.begin(), text.end(), absl::ascii_isdigit);
   const bool any = end != text.begin();
   text.remove_prefix(static_cast<std::size_t>(end - text.begin()));
   return any;
 }
 
 bool IsNumber(std::string_view text) {
-  if (text.starts_with('-')) text.remove_prefix(1);
-  const bool zero = text.starts_with('0');
-  if (zero) {
-    text.remove_prefix(1);
-  } else if (!TakeDigits(text)) {
-    return false;
-  }
-  if (text.starts_with('.')) {
-    text.remove_prefix(1);
-    if (!TakeDigits(text)) return false;
-  }
-  if (text.starts_with('e') || text.starts_with('E')) {
-    text.remove_prefix(1);
-    if (text.starts_with('+') || text.starts_with('-')) text.remove_prefix(1);
+  Take(text, "-");
+  if (!Take(text, "0") && !TakeDigits(text)) return false;
+  if (Take(text, ".") && !TakeDigits(text)) return false;
+  if (Take(text, "eE")) {
+    Take(text, "+-");
     if (!TakeDigits(text)) return false;
   }
   return text.empty();
@@ -119,17 +101,14 @@ class Reader {
       : text_end_(text.data() + text.size()), asked_scopes_(asked_scopes), body_(body) {}
 
   bool ReadDocument(json::document& document) {
-    json::object object;
-    if (document.get_object().get(object) != simdjson::SUCCESS) return false;
     bool status = false, data = false, error = false;
-    const bool read = ForEachField(object, [&](std::string_view key, json::value value) {
+    const bool read = ForEachField(document, [&](std::string_view key, json::value value) {
       if (key == "status" && First(status)) return ReadStatus(value);
       if (key == "data" && First(data)) return ReadData(value);
       if (key == "error" && First(error)) return ReadError(value);
       return Skip(value, 1);
     });
-    const bool at_end = document.current_location().error() == simdjson::OUT_OF_BOUNDS;
-    return read && at_end && !repeated_;
+    return read && !repeated_ && document.current_location().error() == simdjson::OUT_OF_BOUNDS;
   }
 
  private:
@@ -139,9 +118,11 @@ class Reader {
     return !std::exchange(seen, true);
   }
 
-  // Calls `visit(key, value)` for each field until it is false.
-  template <class Visit>
-  bool ForEachField(json::object& object, Visit visit) {
+  // Calls `visit(key, value)` for each field of an object until it is false.
+  template <class Value, class Visit>
+  bool ForEachField(Value& value, Visit visit) {
+    json::object object;
+    if (value.get_object().get(object) != simdjson::SUCCESS) return false;
     for (auto each : object) {
       json::field field;
       if (std::move(each).get(field) != simdjson::SUCCESS) return false;
@@ -152,28 +133,26 @@ class Reader {
   }
 
   template <class Visit>
-  bool ForEachElement(json::array& array, Visit visit) {
+  bool ForEachElement(json::value& value, Visit visit) {
+    json::array array;
+    if (value.get_array().get(array) != simdjson::SUCCESS) return false;
     for (auto each : array) {
-      json::value value;
-      if (each.get(value) != simdjson::SUCCESS || !visit(value)) return false;
+      json::value element;
+      if (each.get(element) != simdjson::SUCCESS || !visit(element)) return false;
     }
     return true;
   }
 
   bool ReadStatus(json::value value) {
     const std::string_view token = TrimEnd(value.raw_json_token());
-    body_.status = token == "true"    ? AnswerBody::Status::kTrue
-                   : token == "false" ? AnswerBody::Status::kFalse
-                                      : AnswerBody::Status::kOther;
+    if (token == "true" || token == "false") body_.status = token == "true";
     return Skip(value, 1);
   }
 
   bool ReadError(json::value value) {
-    json::object object;
     if (!IsA(value, json::json_type::object)) return Skip(value, 1);
-    if (value.get_object().get(object) != simdjson::SUCCESS) return false;
     bool code = false;
-    return ForEachField(object, [&](std::string_view key, json::value field) {
+    return ForEachField(value, [&](std::string_view key, json::value field) {
       if (key == "code" && First(code)) return ReadCode(field);
       return Skip(field, 2);
     });
@@ -189,11 +168,9 @@ class Reader {
   }
 
   bool ReadData(json::value value) {
-    json::object object;
     if (!IsA(value, json::json_type::object)) return Skip(value, 1);
-    if (value.get_object().get(object) != simdjson::SUCCESS) return false;
     bool id = false, organization = false, application = false, bearer = false, scopes = false;
-    return ForEachField(object, [&](std::string_view key, json::value field) {
+    return ForEachField(value, [&](std::string_view key, json::value field) {
       if (key == "id" && First(id)) return ReadObjectId(field, body_.id);
       if (key == "organization" && First(organization)) return ReadObjectId(field, body_.organization);
       if (key == "application" && First(application)) return ReadObjectId(field, body_.application);
@@ -205,42 +182,31 @@ class Reader {
 
   bool ReadObjectId(json::value value, std::optional<std::string>& id) {
     id.emplace();
-    if (!IsA(value, json::json_type::string)) return Skip(value, 2);
-    const std::optional<Secret> text = ReadString(value);
-    if (!text.has_value()) return false;
-    if (IsObjectId(text->Expose())) id.emplace(text->Expose());
-    return true;
+    return ReadText(value, 2, [&](std::string_view text) {
+      if (IsObjectId(text)) id.emplace(text);
+    });
   }
 
   bool ReadBearer(json::value value) {
-    if (!IsA(value, json::json_type::string)) return Skip(value, 2);
-    const std::optional<Secret> text = ReadString(value);
-    if (!text.has_value()) return false;
-    if (IsBearer(text->Expose())) body_.bearer.emplace(text->Expose());
-    return true;
+    return ReadText(value, 2, [&](std::string_view text) {
+      if (IsBearer(text)) body_.bearer.emplace(text);
+    });
   }
 
   bool ReadScopes(json::value value) {
     body_.scopes_kind = AnswerBody::Scopes::kOther;
-    json::array array;
     if (!IsA(value, json::json_type::array)) return Skip(value, 2);
-    if (value.get_array().get(array) != simdjson::SUCCESS) return false;
     std::vector<bool> named(asked_scopes_.size());
     bool all_asked = true;
-    const bool read = ForEachElement(array, [&](json::value element) {
-      if (!IsA(element, json::json_type::string)) {
-        all_asked = false;
-        return Skip(element, 3);
-      }
-      const std::optional<Secret> text = ReadString(element);
-      if (!text.has_value()) return false;
-      const auto asked = std::find(asked_scopes_.begin(), asked_scopes_.end(), text->Expose());
-      if (asked == asked_scopes_.end()) {
-        all_asked = false;
-      } else {
-        named[static_cast<std::size_t>(asked - asked_scopes_.begin())] = true;
-      }
-      return true;
+    const bool read = ForEachElement(value, [&](json::value element) {
+      std::size_t asked = named.size();
+      const bool valid = ReadText(element, 3, [&](std::string_view text) {
+        const auto found = std::find(asked_scopes_.begin(), asked_scopes_.end(), text);
+        asked = static_cast<std::size_t>(found - asked_scopes_.begin());
+      });
+      if (asked < named.size()) named[asked] = true;
+      all_asked = all_asked && asked < named.size();
+      return valid;
     });
     if (!read) return false;
     if (all_asked) body_.scopes_kind = AnswerBody::Scopes::kAsked;
@@ -250,10 +216,15 @@ class Reader {
     return true;
   }
 
-  std::optional<Secret> ReadString(json::value value) {
+  // Gives the text of a string to `use`. Skips a value of another kind.
+  template <class Use>
+  bool ReadText(json::value value, int nesting, Use use) {
+    if (!IsA(value, json::json_type::string)) return Skip(value, nesting);
     json::raw_json_string raw;
-    if (value.get_raw_json_string().get(raw) != simdjson::SUCCESS) return std::nullopt;
-    return Unescape(From(raw.raw()));
+    if (value.get_raw_json_string().get(raw) != simdjson::SUCCESS) return false;
+    const std::optional<Secret> text = Unescape(From(raw.raw()));
+    if (text.has_value()) use(text->Expose());
+    return text.has_value();
   }
 
   // Judges a value that nobody asked for. `nesting` is how many arrays and objects it stands in.
@@ -262,25 +233,17 @@ class Reader {
     json::json_type type{};
     if (value.type().get(type) != simdjson::SUCCESS) return false;
     switch (type) {
-      case json::json_type::array: {
-        json::array array;
-        return value.get_array().get(array) == simdjson::SUCCESS &&
-               ForEachElement(array, [&](json::value element) { return Skip(element, nesting + 1); });
-      }
-      case json::json_type::object: {
-        json::object object;
-        return value.get_object().get(object) == simdjson::SUCCESS &&
-               ForEachField(object,
+      case json::json_type::array:
+        return ForEachElement(value, [&](json::value element) { return Skip(element, nesting + 1); });
+      case json::json_type::object:
+        return ForEachField(value,
                             [&](std::string_view, json::value field) { return Skip(field, nesting + 1); });
-      }
       case json::json_type::string:
-        return ReadString(value).has_value();
+        return ReadText(value, nesting, [](std::string_view) {});
       default:
-        return IsLiteralOrNumber(TrimEnd(value.raw_json_token()));
+        break;
     }
-  }
-
-  static bool IsLiteralOrNumber(std::string_view token) {
+    const std::string_view token = TrimEnd(value.raw_json_token());
     return token == "true" || token == "false" || token == "null" || IsNumber(token);
   }
 

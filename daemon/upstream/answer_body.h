@@ -12,7 +12,6 @@ namespace tokend::upstream {
 // The documented fields of an answer's JSON. Of its texts only object ids and the bearer are kept: other
 // texts could hold anything.
 struct AnswerBody {
-  enum class Status { kAbsent, kTrue, kFalse, kOther };
   enum class Scopes { kAbsent, kAsked, kOther };
 
   // Whether the whole body is one object of strict JSON (RFC 8259, UTF-8) in which no object has a documented
@@ -20,7 +19,7 @@ struct AnswerBody {
   // there was a bearer.
   bool valid = false;
 
-  Status status = Status::kAbsent;
+  std::optional<bool> status;              // if it is a JSON boolean
   std::optional<std::int64_t> error_code;  // if it is a JSON integer
   // Nothing: absent. Empty: present, but not an object id.
   std::optional<std::string> id;

@@ -1,6 +1,5 @@
 #include "daemon/upstream/applivery.h"
 
-#include <cstddef>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -41,10 +40,7 @@ std::string MakeBody(const MintRequest& request) {
   return json;
 }
 
-MintOutcome NotSendable(Reason reason, std::string detail) {
-  MintOutcome outcome{Refused{Failure{.reason = reason, .detail = std::move(detail)}}, {}};
-  return outcome;
-}
+MintOutcome NotSendable(Reason reason, const char* detail) { return {Refused{{reason, detail}}, {}}; }
 
 const Token* TokenOf(const MintOutcome& outcome) {
   if (const auto* minted = std::get_if<Minted>(&outcome.result)) return minted->token.get();
@@ -65,28 +61,29 @@ loop::HttpClientOptions HttpOptions(const config::Applivery& options) {
 }
 
 AppliveryUpstream::AppliveryUpstream(const config::Applivery& options, const KeyRing& keys,
-                                     loop::EventLoop& loop, loop::HttpClient& client, OnAnswer on_answer)
-    : base_url_(options.base_url), loop_(loop), client_(client), on_answer_(std::move(on_answer)) {
+                                     loop::EventLoop& loop, std::unique_ptr<loop::HttpClient> client,
+                                     OnAnswer on_answer)
+    : base_url_(options.base_url), loop_(loop), on_answer_(std::move(on_answer)), client_(std::move(client)) {
   UseKeys(keys);
 }
 
 void AppliveryUpstream::UseKeys(const KeyRing& keys) {
-  for (auto& [name, organization] : std::exchange(organizations_, {})) removed_[name] = organization;
+  std::vector<std::shared_ptr<Organization>> configured;
   for (const auto& [name, in_use] : keys) {
-    std::shared_ptr<Organization> organization = removed_[name].lock();
+    std::shared_ptr<Organization> organization = organizations_[name].lock();
     if (organization == nullptr) organization = std::make_shared<Organization>();
     *organization = {MakeHeaders(*in_use.key), in_use.generation};
-    organizations_.emplace(name, std::move(organization));
-    removed_.erase(name);
+    organizations_[name] = organization;
+    configured.push_back(std::move(organization));
   }
-  std::erase_if(removed_, [](const auto& removed) { return removed.second.expired(); });
+  configured_ = std::move(configured);
+  std::erase_if(organizations_, [](const auto& organization) { return organization.second.expired(); });
 }
 
 std::shared_ptr<const AppliveryUpstream::Organization> AppliveryUpstream::Find(
     const std::string& name) const {
-  if (const auto found = organizations_.find(name); found != organizations_.end()) return found->second;
-  const auto removed = removed_.find(name);
-  return removed == removed_.end() ? nullptr : removed->second.lock();
+  const auto found = organizations_.find(name);
+  return found == organizations_.end() ? nullptr : found->second.lock();
 }
 
 std::shared_ptr<const void> AppliveryUpstream::Hold(const std::string& organization) {
@@ -112,17 +109,17 @@ void AppliveryUpstream::Mint(IntentReceipt receipt, const MintRequest& request, 
                           request.application, "/tokens");
   post.headers = organization->headers;
   post.body = MakeBody(request);
-  client_.Post(std::move(post),
-               [this, receipt = std::move(receipt), request, generation = organization->key_generation,
-                done = std::move(done)](const loop::HttpAnswer& answer) mutable {
-                 if (on_answer_) on_answer_(answer.status, answer.latency);
-                 MintOutcome outcome = Judge(answer, request);
-                 if (const Token* token = TokenOf(outcome)) client_.WipeCopies(token->bearer.Expose());
-                 outcome.exchange.key_generation = generation;
-                 done(std::move(receipt), std::move(outcome));
-               });
+  client_->Post(std::move(post),
+                [this, receipt = std::move(receipt), request, generation = organization->key_generation,
+                 done = std::move(done)](const loop::HttpAnswer& answer) mutable {
+                  if (on_answer_) on_answer_(answer.status, answer.latency);
+                  MintOutcome outcome = Judge(answer, request);
+                  if (const Token* token = TokenOf(outcome)) client_->WipeCopies(token->bearer.Expose());
+                  outcome.exchange.key_generation = generation;
+                  done(std::move(receipt), std::move(outcome));
+                });
 }
 
-void AppliveryUpstream::Stop() { client_.Stop(); }
+void AppliveryUpstream::Stop() { client_->Stop(); }
 
 }  // namespace tokend::upstream

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "daemon/config/config.h"
 #include "daemon/loop/event_loop.h"
@@ -21,7 +22,7 @@ loop::HttpClientOptions HttpOptions(const config::Applivery& options);
 class AppliveryUpstream final : public Upstream {
  public:
   AppliveryUpstream(const config::Applivery& options, const KeyRing& keys, loop::EventLoop& loop,
-                    loop::HttpClient& client, OnAnswer on_answer);
+                    std::unique_ptr<loop::HttpClient> client, OnAnswer on_answer);
 
   void Mint(IntentReceipt receipt, const MintRequest& request, Done done) override;
   std::shared_ptr<const void> Hold(const std::string& organization) override;
@@ -37,11 +38,11 @@ class AppliveryUpstream final : public Upstream {
   std::shared_ptr<const Organization> Find(const std::string& name) const;
 
   std::string base_url_;
-  std::map<std::string, std::shared_ptr<Organization>> organizations_;
-  std::map<std::string, std::weak_ptr<Organization>> removed_;  // by the new keys, but still held
+  std::vector<std::shared_ptr<Organization>> configured_;
+  std::map<std::string, std::weak_ptr<Organization>> organizations_;  // also removed ones that are still held
   loop::EventLoop& loop_;
-  loop::HttpClient& client_;
   OnAnswer on_answer_;
+  std::unique_ptr<loop::HttpClient> client_;  // last: its requests that still run use the members above
 };
 
 }  // namespace tokend::upstream

@@ -1,6 +1,5 @@
 #include "daemon/upstream/availability.h"
 
-#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -32,16 +31,10 @@ Verdict VerdictOf(const MintOutcome& outcome) {
   return outcome.exchange.http_status == 0 ? Verdict::kNothingSaid : Verdict::kWorks;
 }
 
-std::optional<Reason> RefusalOf(const MintOutcome& outcome) {
-  const auto* refused = std::get_if<Refused>(&outcome.result);
-  return refused != nullptr ? std::optional(refused->failure.reason) : std::nullopt;
-}
-
 }  // namespace
 
-Availability::Permit::~Permit() {
-  if (from_ == nullptr) return;
-  for (CircuitBreaker* breaker : from_->BreakersOf(organization_, application_)) breaker->Forget(call_);
+void Availability::Permit::Forgetter::operator()(Availability* from) const {
+  for (CircuitBreaker* breaker : from->BreakersOf(organization, application)) breaker->Forget(call);
 }
 
 Availability::Availability(loop::EventLoop& loop, const KeyRing& keys, OnChange on_change)
@@ -81,62 +74,50 @@ std::variant<Availability::Permit, Failure> Availability::Enter(const std::strin
   if (std::optional<Failure> refusal = Check(organization, application)) return *std::move(refusal);
   const CircuitBreaker::Call call{++permits_};
   for (CircuitBreaker* breaker : BreakersOf(organization, application)) breaker->Pass(call);
-  return Permit(*this, organization, application, call);
+  return Permit(*this, {organization, application, call});
 }
 
 void Availability::Report(Permit permit, const MintOutcome& outcome) {
-  assert(permit.from_ == this);
-  const auto found = organizations_.find(permit.organization_);
+  assert(permit.from_.get() == this);
+  const auto& [organization, application, call] = permit.from_.get_deleter();
+  const auto found = organizations_.find(organization);
   if (found == organizations_.end()) return;
   auto& [name, at] = *found;
-  const bool breaker_was_open = !at.breaker.closed();
-  const bool key_was_rejected = !at.key_breaker.closed();
   const Verdict verdict = VerdictOf(outcome);
-  if (verdict == Verdict::kFailed) at.breaker.Failed(permit.call_, loop_.clock().Now());
+  if (verdict == Verdict::kFailed) at.breaker.Failed(call, loop_.clock().Now());
   if (verdict == Verdict::kWorks) {
-    at.breaker.Succeeded(permit.call_);
-    // An answer to an old key says nothing of its successor.
-    if (outcome.exchange.key_generation == at.key_generation) {
-      JudgeKey(at, permit.call_, outcome);
-      JudgeApplication(at, permit, outcome);
-    }
+    at.breaker.Succeeded(call);
     const auto* refused = std::get_if<Refused>(&outcome.result);
-    if (refused != nullptr && refused->failure.reason == Reason::kUpstreamRateLimited &&
-        refused->failure.retry_after) {
+    const auto reason = refused != nullptr ? std::optional(refused->failure.reason) : std::nullopt;
+    // An answer to an old key says nothing of its successor.
+    if (outcome.exchange.key_generation == at.key_generation) JudgeKey(at, application, call, reason);
+    if (reason == Reason::kUpstreamRateLimited && refused->failure.retry_after) {
       Pause(name, at, *refused->failure.retry_after);
     }
   }
-  Tell(name, Block::kBreakerOpen, breaker_was_open, !at.breaker.closed());
-  Tell(name, Block::kKeyRejected, key_was_rejected, !at.key_breaker.closed());
+  TellChanges(name, at);
 }
 
-void Availability::JudgeKey(Organization& organization, CircuitBreaker::Call call,
-                            const MintOutcome& outcome) {
-  if (RefusalOf(outcome) == Reason::kUpstreamKeyRejected) {
-    organization.key_breaker.Failed(call, loop_.clock().Now());
-  } else {
-    organization.key_breaker.Succeeded(call);
-  }
-}
-
-void Availability::JudgeApplication(Organization& organization, const Permit& permit,
-                                    const MintOutcome& outcome) {
+// The organization's key, and whether it may create tokens of the application.
+void Availability::JudgeKey(Organization& organization, const std::string& application,
+                            CircuitBreaker::Call call, std::optional<Reason> refusal) {
   const CircuitBreaker::TimePoint now = loop_.clock().Now();
-  const auto reason = RefusalOf(outcome);
+  if (refusal == Reason::kUpstreamKeyRejected) return organization.key_breaker.Failed(call, now);
+  organization.key_breaker.Succeeded(call);
+  if (refusal == Reason::kUpstreamRateLimited) return;
   auto& breakers = organization.application_breakers;
-  auto cooling = breakers.find(permit.application_);
-  if (reason == Reason::kUpstreamForbidden) {
+  auto cooling = breakers.find(application);
+  if (refusal == Reason::kUpstreamForbidden) {
     if (cooling == breakers.end()) {
       if (breakers.size() >= kMaxCooling) {
         std::erase_if(breakers, [now](const auto& other) { return !other.second.Refuses(now); });
       }
       if (breakers.size() >= kMaxCooling) return;
-      cooling = breakers.emplace(permit.application_, CircuitBreaker(kCooling)).first;
+      cooling = breakers.emplace(application, CircuitBreaker(kCooling)).first;
     }
-    cooling->second.Failed(permit.call_, now);
-  } else if (reason != Reason::kUpstreamKeyRejected && reason != Reason::kUpstreamRateLimited &&
-             cooling != breakers.end()) {
-    cooling->second.Succeeded(permit.call_);
+    cooling->second.Failed(call, now);
+  } else if (cooling != breakers.end()) {
+    cooling->second.Succeeded(call);
     if (cooling->second.closed()) breakers.erase(cooling);
   }
 }
@@ -145,30 +126,22 @@ void Availability::Pause(const std::string& name, Organization& organization, mi
   const CircuitBreaker::TimePoint until = loop_.clock().Now() + time;
   if (until <= organization.paused_until) return;
   if (organization.pause_ends) loop_.Cancel(*organization.pause_ends);
-  const bool was_paused = organization.pause_ends.has_value();
   organization.paused_until = until;
   organization.pause_ends = loop_.After(time, [this, &name, &organization] {
     organization.pause_ends.reset();
-    Tell(name, Block::kPaused, true, false);
+    TellChanges(name, organization);
   });
-  Tell(name, Block::kPaused, was_paused, true);
 }
 
 void Availability::UseKeys(const KeyRing& keys) {
-  for (auto organization = organizations_.begin(); organization != organizations_.end();) {
-    if (keys.contains(organization->first)) {
-      ++organization;
-      continue;
-    }
-    auto& [name, at] = *organization;
-    if (at.pause_ends) {
-      loop_.Cancel(*at.pause_ends);
-      Tell(name, Block::kPaused, true, false);
-    }
-    Tell(name, Block::kBreakerOpen, !at.breaker.closed(), false);
-    Tell(name, Block::kKeyRejected, !at.key_breaker.closed(), false);
-    organization = organizations_.erase(organization);
+  for (auto& [name, at] : organizations_) {
+    if (keys.contains(name)) continue;
+    if (at.pause_ends) loop_.Cancel(*std::exchange(at.pause_ends, std::nullopt));
+    at.breaker.Close();
+    at.key_breaker.Close();
+    TellChanges(name, at);
   }
+  std::erase_if(organizations_, [&](const auto& organization) { return !keys.contains(organization.first); });
   for (const auto& [name, in_use] : keys) {
     const auto [found, added] = organizations_.try_emplace(
         name, Organization{in_use.generation, CircuitBreaker(kBreaker), CircuitBreaker(kCooling)});
@@ -178,9 +151,9 @@ void Availability::UseKeys(const KeyRing& keys) {
     }
     if (at.key_generation == in_use.generation) continue;
     at.key_generation = in_use.generation;
-    Tell(name, Block::kKeyRejected, !at.key_breaker.closed(), false);
     at.key_breaker.Close();
     at.application_breakers.clear();
+    TellChanges(name, at);
   }
 }
 
@@ -188,7 +161,9 @@ std::vector<std::string> Availability::Troubles() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> troubles;
   troubles.reserve(troubles_.size());
-  for (const auto& [of, words] : troubles_) troubles.push_back(words);
+  for (const auto& [name, block] : troubles_) {
+    troubles.push_back("organization " + name + ": " + FactsOf(block).words);
+  }
   return troubles;
 }
 
@@ -203,17 +178,22 @@ std::vector<CircuitBreaker*> Availability::BreakersOf(const std::string& organiz
   return breakers;
 }
 
-void Availability::Tell(const std::string& name, Block block, bool was_blocked, bool blocked) {
-  if (was_blocked == blocked) return;
-  {
-    const std::lock_guard lock(mutex_);
-    if (blocked) {
-      troubles_[{name, block}] = "organization " + name + ": " + FactsOf(block).words;
-    } else {
-      troubles_.erase({name, block});
+void Availability::TellChanges(const std::string& name, Organization& organization) {
+  const std::pair<Block, bool> blocks[] = {{Block::kPaused, organization.pause_ends.has_value()},
+                                           {Block::kBreakerOpen, !organization.breaker.closed()},
+                                           {Block::kKeyRejected, !organization.key_breaker.closed()}};
+  for (const auto& [block, blocked] : blocks) {
+    if (std::exchange(organization.told[IndexOf(block)], blocked) == blocked) continue;
+    {
+      const std::lock_guard lock(mutex_);
+      if (blocked) {
+        troubles_.emplace(name, block);
+      } else {
+        troubles_.erase({name, block});
+      }
     }
+    if (on_change_) on_change_(name, block, blocked);
   }
-  if (on_change_) on_change_(name, block, blocked);
 }
 
 }  // namespace tokend::upstream

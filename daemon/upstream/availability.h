@@ -1,11 +1,14 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -35,26 +38,18 @@ class Availability {
   // says nothing of the upstream: if its request was a probe, another request may probe.
   class Permit {
    public:
-    Permit(Permit&& other) noexcept
-        : from_(std::exchange(other.from_, nullptr)),
-          organization_(std::move(other.organization_)),
-          application_(std::move(other.application_)),
-          call_(other.call_) {}
-    Permit& operator=(Permit&& other) = delete;
-    ~Permit();
+    Permit() = default;
 
    private:
     friend class Availability;
-    Permit(Availability& from, std::string organization, std::string application, CircuitBreaker::Call call)
-        : from_(&from),
-          organization_(std::move(organization)),
-          application_(std::move(application)),
-          call_(call) {}
-
-    Availability* from_;  // null once it was moved from, or its result is reported
-    std::string organization_;
-    std::string application_;
-    CircuitBreaker::Call call_;
+    struct Forgetter {
+      std::string organization;
+      std::string application;
+      CircuitBreaker::Call call;
+      void operator()(Availability* from) const;
+    };
+    Permit(Availability& from, Forgetter forgetter) : from_(&from, std::move(forgetter)) {}
+    std::unique_ptr<Availability, Forgetter> from_;
   };
 
   // `loop` outlives this, and this outlives every Permit.
@@ -83,15 +78,17 @@ class Availability {
     CircuitBreaker key_breaker;
     std::map<std::string, CircuitBreaker> application_breakers = {};  // of those that are not closed
     CircuitBreaker::TimePoint paused_until = {};
-    std::optional<loop::TimerId> pause_ends = std::nullopt;
+    std::optional<loop::TimerId> pause_ends = std::nullopt;  // while it is paused
+    std::array<bool, kBlocks.size()> told = {};              // the blocks that last, as on_change knows them
   };
 
   // The breakers that a request for these two passes.
   std::vector<CircuitBreaker*> BreakersOf(const std::string& organization, const std::string& application);
-  void JudgeKey(Organization& organization, CircuitBreaker::Call call, const MintOutcome& outcome);
-  void JudgeApplication(Organization& organization, const Permit& permit, const MintOutcome& outcome);
+  void JudgeKey(Organization& organization, const std::string& application, CircuitBreaker::Call call,
+                std::optional<Reason> refusal);
   void Pause(const std::string& name, Organization& organization, std::chrono::milliseconds time);
-  void Tell(const std::string& name, Block block, bool was_blocked, bool blocked);
+  // Tells of the blocks that have begun or ended since it was last called.
+  void TellChanges(const std::string& name, Organization& organization);
 
   loop::EventLoop& loop_;
   const OnChange on_change_;
@@ -99,7 +96,7 @@ class Availability {
   std::uint64_t permits_ = 0;  // given since the start
 
   mutable std::mutex mutex_;
-  std::map<std::pair<std::string, Block>, std::string> troubles_;
+  std::set<std::pair<std::string, Block>> troubles_;  // by organization
 };
 
 }  // namespace tokend::upstream

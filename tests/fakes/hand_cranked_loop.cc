@@ -31,20 +31,12 @@ void HandCrankedLoop::Post(loop::Task task) {
 }
 
 loop::TimerId HandCrankedLoop::After(std::chrono::nanoseconds delay, loop::Task task) {
-  const std::uint64_t id = ++last_timer_;
-  const auto due = clock_.Now() + delay;
-  timers_.emplace(std::pair(due, id), std::move(task));
-  due_.emplace(id, due);
-  return loop::TimerId{id};
+  const loop::TimerId timer{clock_.Now() + delay, ++last_timer_};
+  timers_.emplace(timer, std::move(task));
+  return timer;
 }
 
-void HandCrankedLoop::Cancel(loop::TimerId timer) {
-  const auto id = static_cast<std::uint64_t>(timer);
-  const auto found = due_.find(id);
-  if (found == due_.end()) return;
-  timers_.erase(std::pair(found->second, id));
-  due_.erase(found);
-}
+void HandCrankedLoop::Cancel(loop::TimerId timer) { timers_.erase(timer); }
 
 bool HandCrankedLoop::RunOne() {
   loop::Task task;
@@ -77,10 +69,9 @@ bool HandCrankedLoop::RunUntil(absl::FunctionRef<bool()> done, std::chrono::seco
 void HandCrankedLoop::Advance(std::chrono::nanoseconds by) {
   const auto end = clock_.Now() + by;
   RunPending();
-  while (!timers_.empty() && timers_.begin()->first.first <= end) {
+  while (!timers_.empty() && timers_.begin()->first.due <= end) {
     auto timer = timers_.extract(timers_.begin());
-    const auto due = timer.key().first;
-    due_.erase(timer.key().second);
+    const auto due = timer.key().due;
     // A task may itself have advanced the time.
     if (due > clock_.Now()) clock_.Advance(due - clock_.Now());
     timer.mapped()();
@@ -92,7 +83,6 @@ void HandCrankedLoop::Advance(std::chrono::nanoseconds by) {
 void HandCrankedLoop::Discard() {
   // The destructors of the tasks may call this loop again.
   const auto timers = std::exchange(timers_, {});
-  due_.clear();
   std::deque<loop::Task> tasks;
   {
     const std::lock_guard lock(mutex_);

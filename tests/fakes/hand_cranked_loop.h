@@ -7,7 +7,6 @@
 #include <deque>
 #include <map>
 #include <mutex>
-#include <unordered_map>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
@@ -66,9 +65,7 @@ class HandCrankedLoop final : public loop::EventLoop {
 
   FakeClock clock_;
   std::uint64_t last_timer_ = 0;
-  // Ordered by due time, then by the order in which they were set.
-  std::map<std::pair<std::chrono::steady_clock::time_point, std::uint64_t>, loop::Task> timers_;
-  std::unordered_map<std::uint64_t, std::chrono::steady_clock::time_point> due_;  // of each timer, by its id
+  std::map<loop::TimerId, loop::Task> timers_;
 
   std::mutex mutex_;
   std::condition_variable posted_;

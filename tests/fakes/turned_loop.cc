@@ -12,26 +12,17 @@ void TurnedLoop::Post(loop::Task task) {
 }
 
 loop::TimerId TurnedLoop::After(std::chrono::nanoseconds delay, loop::Task task) {
-  const std::uint64_t id = ++last_timer_;
-  const Time due = clock().Now() + delay;
-  timers_.emplace(std::pair(due, id), std::move(task));
-  due_.emplace(id, due);
-  return loop::TimerId{id};
+  const loop::TimerId timer{clock().Now() + delay, ++last_timer_};
+  timers_.emplace(timer, std::move(task));
+  return timer;
 }
 
-void TurnedLoop::Cancel(loop::TimerId timer) {
-  const auto found = due_.find(static_cast<std::uint64_t>(timer));
-  if (found == due_.end()) return;
-  timers_.erase({found->second, found->first});
-  due_.erase(found);
-}
+void TurnedLoop::Cancel(loop::TimerId timer) { timers_.erase(timer); }
 
 bool TurnedLoop::RunOne() {
   loop::Task task;
-  if (!timers_.empty() && timers_.begin()->first.first <= clock().Now()) {
-    auto timer = timers_.extract(timers_.begin());
-    due_.erase(timer.key().second);
-    task = std::move(timer.mapped());
+  if (!timers_.empty() && timers_.begin()->first.due <= clock().Now()) {
+    task = std::move(timers_.extract(timers_.begin()).mapped());
   } else {
     const std::lock_guard lock(mutex_);
     if (tasks_.empty()) return false;
@@ -43,7 +34,7 @@ bool TurnedLoop::RunOne() {
 }
 
 void TurnedLoop::Wait(Time limit) {
-  if (!timers_.empty()) limit = std::min(limit, timers_.begin()->first.first);
+  if (!timers_.empty()) limit = std::min(limit, timers_.begin()->first.due);
   std::unique_lock lock(mutex_);
   posted_.wait_until(lock, limit, [this] { return !tasks_.empty(); });
 }

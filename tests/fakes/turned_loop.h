@@ -6,7 +6,6 @@
 #include <deque>
 #include <map>
 #include <mutex>
-#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "daemon/loop/event_loop.h"
@@ -36,8 +35,7 @@ class TurnedLoop final : public loop::EventLoop {
   void Wait(Time limit);
 
   std::uint64_t last_timer_ = 0;
-  std::map<std::pair<Time, std::uint64_t>, loop::Task> timers_;
-  std::map<std::uint64_t, Time> due_;
+  std::map<loop::TimerId, loop::Task> timers_;
 
   std::mutex mutex_;
   std::condition_variable posted_;

@@ -107,8 +107,10 @@ class UpstreamRows : public testing::Test {
   }
 
   fakes::HandCrankedLoop loop;
-  fakes::ScriptedHttpClient http;
-  upstream::AppliveryUpstream upstream{Options(), Keys(), loop, http, [](int, std::chrono::nanoseconds) {}};
+  std::unique_ptr<fakes::ScriptedHttpClient> made = std::make_unique<fakes::ScriptedHttpClient>();
+  fakes::ScriptedHttpClient& http = *made;
+  upstream::AppliveryUpstream upstream{Options(), Keys(), loop, std::move(made),
+                                       [](int, std::chrono::nanoseconds) {}};
   World world{upstream, loop, {}};
 };
 

@@ -137,7 +137,7 @@ TEST(Policy, ExplainsEveryGrantByTheFirstConditionThatFails) {
   EXPECT_EQ(verdicts[3].failed, Condition::kScopes);
   EXPECT_EQ(verdicts[4].failed, std::nullopt);
   EXPECT_EQ(verdicts[5].failed, std::nullopt);
-  EXPECT_EQ(policy.Ask({kBuilder.name(), "acme", "ios-app", scopes}).grant, verdicts[4].grant);
+  EXPECT_EQ(policy.Ask({kBuilder.name(), "acme", "ios-app", scopes}).grant.get(), verdicts[4].grant);
 }
 
 }  // namespace

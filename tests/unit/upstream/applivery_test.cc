@@ -32,7 +32,7 @@ namespace {
 class FakeLoop final : public loop::EventLoop {
  public:
   void Post(loop::Task task) override { tasks.push_back(std::move(task)); }
-  loop::TimerId After(std::chrono::nanoseconds, loop::Task) override { return loop::TimerId{0}; }
+  loop::TimerId After(std::chrono::nanoseconds, loop::Task) override { return {}; }
   void Cancel(loop::TimerId) override {}
   const loop::Clock& clock() const override { return loop::SystemClock(); }
   std::vector<loop::Task> tasks;
@@ -76,11 +76,12 @@ class AppliveryTest : public testing::Test {
     std::exchange(client_.posted.at(0).done, nullptr)(std::move(answer));
   }
 
-  fakes::ScriptedHttpClient client_;
+  std::unique_ptr<fakes::ScriptedHttpClient> made_ = std::make_unique<fakes::ScriptedHttpClient>();
+  fakes::ScriptedHttpClient& client_ = *made_;
   FakeLoop loop_;
   std::vector<std::pair<int, std::chrono::nanoseconds>> answers_;
   AppliveryUpstream upstream_{
-      Options(), Keys(), loop_, client_,
+      Options(), Keys(), loop_, std::move(made_),
       [this](int status, std::chrono::nanoseconds latency) { answers_.emplace_back(status, latency); }};
   std::vector<std::uint64_t> receipts_;
   std::vector<MintOutcome> outcomes_;
