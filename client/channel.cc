@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "daemon/base/certificates.h"
 #include "daemon/base/read_file.h"
 
 namespace tokend::client {
@@ -120,9 +121,7 @@ Certificate ReadCertificate(const Secret& pem) {
 }
 
 PrivateKey ReadPrivateKey(const Secret& pem) {
-  // Keeps OpenSSL from asking the terminal for a passphrase.
-  constexpr auto kNoPassphrase = [](char*, int, int, void*) { return -1; };
-  return PrivateKey(PEM_read_bio_PrivateKey(OpenPem(pem).get(), nullptr, kNoPassphrase, nullptr));
+  return PrivateKey(PEM_read_bio_PrivateKey(OpenPem(pem).get(), nullptr, NoPassphrase, nullptr));
 }
 
 Result<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(const Options& options) {

@@ -5,12 +5,17 @@
 
 namespace tokend::audit {
 
+template <class Receipt>
+AuditLog::Done<std::uint64_t> AuditLog::WithReceipt(Done<Receipt> done) {
+  return [done = std::move(done)](Result<std::uint64_t> sequence) mutable {
+    if (!sequence.ok()) return done(sequence.status());
+    done(Receipt(Passkey<AuditLog>(), *sequence));
+  };
+}
+
 void AuditLog::AppendIntent(Record record, Done<IntentReceipt> done) {
   record.set_event(event::kTokenIntended);
-  Append(std::move(record), [done = std::move(done)](Result<std::uint64_t> sequence) mutable {
-    if (!sequence.ok()) return done(sequence.status());
-    done(IntentReceipt(Passkey<AuditLog>(), *sequence));
-  });
+  Append(std::move(record), WithReceipt(std::move(done)));
 }
 
 void AuditLog::AppendIssued(IntentReceipt intent, Record record, const Token& token,
@@ -18,10 +23,7 @@ void AuditLog::AppendIssued(IntentReceipt intent, Record record, const Token& to
   record.set_event(event::kTokenIssued);
   record.set_intent(intent.sequence());
   Describe(token, record);
-  AppendReserved(std::move(record), [done = std::move(done)](Result<std::uint64_t> sequence) mutable {
-    if (!sequence.ok()) return done(sequence.status());
-    done(IssuedReceipt(Passkey<AuditLog>(), *sequence));
-  });
+  AppendReserved(std::move(record), WithReceipt(std::move(done)));
 }
 
 void AuditLog::AppendEnd(IntentReceipt intent, Record record, const Token* withheld,
@@ -37,10 +39,7 @@ void AuditLog::AppendReplayed(std::uint64_t intent, Record record, const Token& 
   record.set_event(event::kTokenReplayed);
   record.set_intent(intent);
   Describe(token, record);
-  Append(std::move(record), [done = std::move(done)](Result<std::uint64_t> sequence) mutable {
-    if (!sequence.ok()) return done(sequence.status());
-    done(IssuedReceipt(Passkey<AuditLog>(), *sequence));
-  });
+  Append(std::move(record), WithReceipt(std::move(done)));
 }
 
 }  // namespace tokend::audit

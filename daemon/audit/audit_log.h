@@ -52,6 +52,11 @@ class AuditLog {
 
   // Appends a record that ends an intent, in the place that the intent has reserved.
   virtual void AppendReserved(Record record, Done<std::uint64_t> done) = 0;
+
+ private:
+  // Answers with the receipt of the record that is durable.
+  template <class Receipt>
+  static Done<std::uint64_t> WithReceipt(Done<Receipt> done);
 };
 
 }  // namespace tokend::audit

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "daemon/audit/events.h"
 #include "daemon/base/sha256.h"
 
 namespace tokend::audit {
@@ -22,6 +23,13 @@ std::string Chain::Add(v1::Record& record) {
   assert(line.size() < kMaxLine);
   head_.hash = Sha256Hex(line);
   return line;
+}
+
+std::string Chain::AddRecovered(std::string_view damage) {
+  v1::Record record;
+  record.set_event(event::kAuditRecovered);
+  record.set_detail(std::string(damage));
+  return Add(record) + '\n';
 }
 
 }  // namespace tokend::audit

@@ -26,6 +26,9 @@ class Chain {
   // Makes the record the new head, and returns its line without a newline.
   std::string Add(v1::Record& record);
 
+  // Adds an audit.recovered, the first record after a fault, and returns its line with a newline.
+  std::string AddRecovered(std::string_view damage);
+
   void UseConfig(std::string config) { config_ = std::move(config); }
 
   const Head& head() const { return head_; }

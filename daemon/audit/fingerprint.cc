@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdlib>
 #include <string_view>
-#include <utility>
 
 #include "daemon/base/form.h"
 #include "daemon/base/read_file.h"

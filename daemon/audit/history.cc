@@ -21,21 +21,6 @@ struct Ending {
   std::uint64_t sequence = 0;
 };
 
-// Nothing where no token was created: the ledger forgets such a request.
-std::optional<PastRequest::End> EndOf(Event::Token token) {
-  switch (token) {
-    case Event::Token::kNone:
-      return std::nullopt;
-    case Event::Token::kIssued:
-      return PastRequest::End::kIssued;
-    case Event::Token::kWithheld:
-      return PastRequest::End::kWithheld;
-    case Event::Token::kUnknown:
-      return PastRequest::End::kUnknown;
-  }
-  return PastRequest::End::kUnknown;
-}
-
 // What one file holds.
 struct FileReport {
   std::uint64_t first = 0;  // sequence number; 0: no line
@@ -58,13 +43,87 @@ class HistoryReader {
  public:
   HistoryReader(LogStore& store, RecordTime since) : store_(store), since_(since) {}
 
-  Result<FileReport> ReadOne(const std::string& name);
-  void MoveFindings(History& to);
+  Result<FileReport> ReadOne(const std::string& name) {
+    Result<std::unique_ptr<ReadFile>> file = store_.Read(name);
+    if (!file.ok()) return file.status();
+    LineReader lines(**file);
+    FileReport report;
+    while (true) {
+      const Result<std::optional<LineReader::Line>> line = lines.Next();
+      if (!line.ok()) return line.status();
+      if (!line->has_value()) break;
+      const auto& [text, whole] = **line;
+      report.size += text.size() + (whole ? 1 : 0);
+      std::optional<v1::Record> record = whole ? parser_.Parse(text) : std::nullopt;
+      if (!record) {
+        if (report.damage.empty()) {
+          report.damage = "has an unreadable line after seq " + std::to_string(report.last.sequence);
+        }
+        continue;
+      }
+      if (record->seq() >= limit_) continue;
+      CheckLink(*record, report);
+      if (record->seq() <= report.last.sequence) continue;
+      if (report.first == 0) {
+        report.first = record->seq();
+        report.first_time = TimeOf(*record);
+      }
+      report.last = Head{record->seq(), Sha256Hex(text), std::max(report.last.time, TimeOf(*record))};
+      report.started = report.started || record->event() == event::kDaemonStarted;
+      Take(*std::move(record));
+    }
+    CloseFile(report);
+    return report;
+  }
+
+  void MoveFindings(History& to) {
+    to.open_intents = std::move(open_);
+    to.past = std::move(past_);
+    std::sort(to.open_intents.begin(), to.open_intents.end(),
+              [](const v1::Record& a, const v1::Record& b) { return a.seq() < b.seq(); });
+    std::sort(to.past.begin(), to.past.end(),
+              [](const PastRequest& a, const PastRequest& b) { return a.intent < b.intent; });
+  }
 
  private:
-  void Take(v1::Record record, FileReport& report);
-  void End(const v1::Record& intent, const Ending& ending);
-  void CloseFile(FileReport& report);
+  void Take(v1::Record record) {
+    const Event* const event = FindEvent(record.event());
+    if (event == nullptr) return;
+    if (event->role == Event::Role::kIntent) {
+      const std::uint64_t sequence = record.seq();
+      running_.emplace(sequence, std::move(record));
+    } else if (event->role == Event::Role::kEnd) {
+      const Ending ending{event->token, record.seq()};
+      const auto intent = running_.find(record.intent());
+      if (intent == running_.end()) {
+        endings_.emplace(record.intent(), ending);
+      } else {
+        End(intent->second, ending);
+        running_.erase(intent);
+      }
+    }
+  }
+
+  // Where no token was created, the ledger forgets the request.
+  void End(const v1::Record& intent, const Ending& ending) {
+    if (ending.token == Event::Token::kNone || TimeOf(intent) < since_) return;
+    past_.push_back(MakePastRequest(intent, ending.sequence));
+  }
+
+  void CloseFile(const FileReport& report) {
+    assert(report.last.sequence < limit_);
+    for (auto& [sequence, intent] : running_) {
+      const auto ending = endings_.find(sequence);
+      if (ending == endings_.end()) {
+        open_.push_back(std::move(intent));
+      } else {
+        End(intent, ending->second);
+        endings_.erase(ending);
+      }
+    }
+    running_.clear();
+    if (report.first != 0) limit_ = std::min(limit_, report.first);
+  }
 
   LogStore& store_;
   const RecordTime since_;
@@ -78,89 +137,9 @@ class HistoryReader {
   std::vector<PastRequest> past_;
 };
 
-Result<FileReport> HistoryReader::ReadOne(const std::string& name) {
-  Result<std::unique_ptr<ReadFile>> file = store_.Read(name);
-  if (!file.ok()) return file.status();
-  LineReader lines(**file);
-  FileReport report;
-  while (true) {
-    const Result<std::optional<LineReader::Line>> line = lines.Next();
-    if (!line.ok()) return line.status();
-    if (!line->has_value()) break;
-    const auto& [text, whole] = **line;
-    report.size += text.size() + (whole ? 1 : 0);
-    std::optional<v1::Record> record = whole ? parser_.Parse(text) : std::nullopt;
-    if (!record) {
-      if (report.damage.empty()) {
-        report.damage = "has an unreadable line after seq " + std::to_string(report.last.sequence);
-      }
-      continue;
-    }
-    if (record->seq() >= limit_) continue;
-    CheckLink(*record, report);
-    if (record->seq() <= report.last.sequence) continue;
-    if (report.first == 0) {
-      report.first = record->seq();
-      report.first_time = TimeOf(*record);
-    }
-    report.last = Head{record->seq(), Sha256Hex(text), std::max(report.last.time, TimeOf(*record))};
-    Take(*std::move(record), report);
-  }
-  CloseFile(report);
-  return report;
-}
-
-void HistoryReader::Take(v1::Record record, FileReport& report) {
-  if (record.event() == event::kDaemonStarted) report.started = true;
-  const Event* const event = FindEvent(record.event());
-  if (event == nullptr) return;
-  if (event->role == Event::Role::kIntent) {
-    const std::uint64_t sequence = record.seq();
-    running_.emplace(sequence, std::move(record));
-  } else if (event->role == Event::Role::kEnd) {
-    const Ending ending{event->token, record.seq()};
-    const auto intent = running_.find(record.intent());
-    if (intent == running_.end()) {
-      endings_.emplace(record.intent(), ending);
-    } else {
-      End(intent->second, ending);
-      running_.erase(intent);
-    }
-  }
-}
-
-void HistoryReader::End(const v1::Record& intent, const Ending& ending) {
-  const std::optional<PastRequest::End> end = EndOf(ending.token);
-  if (end && TimeOf(intent) >= since_) past_.push_back(MakePastRequest(intent, *end, ending.sequence));
-}
-
-void HistoryReader::CloseFile(FileReport& report) {
-  assert(report.last.sequence < limit_);
-  for (auto& [sequence, intent] : running_) {
-    const auto ending = endings_.find(sequence);
-    if (ending == endings_.end()) {
-      open_.push_back(std::move(intent));
-    } else {
-      End(intent, ending->second);
-      endings_.erase(ending);
-    }
-  }
-  running_.clear();
-  if (report.first != 0) limit_ = std::min(limit_, report.first);
-}
-
-void HistoryReader::MoveFindings(History& to) {
-  to.open_intents = std::move(open_);
-  to.past = std::move(past_);
-  std::sort(to.open_intents.begin(), to.open_intents.end(),
-            [](const v1::Record& a, const v1::Record& b) { return a.seq() < b.seq(); });
-  std::sort(to.past.begin(), to.past.end(),
-            [](const PastRequest& a, const PastRequest& b) { return a.intent < b.intent; });
-}
-
 }  // namespace
 
-PastRequest MakePastRequest(const v1::Record& intent, PastRequest::End end, std::uint64_t ended_by) {
+PastRequest MakePastRequest(const v1::Record& intent, std::uint64_t ended_by) {
   return PastRequest{intent.request_id(),
                      intent.caller().name(),
                      intent.target().organization(),
@@ -169,7 +148,6 @@ PastRequest MakePastRequest(const v1::Record& intent, PastRequest::End end, std:
                      intent.target().description(),
                      TimeOf(intent),
                      intent.seq(),
-                     end,
                      ended_by};
 }
 

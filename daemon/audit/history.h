@@ -13,21 +13,18 @@ namespace tokend::audit {
 
 // A request whose token was created, or may have been. After a restart the request ledger learns it again.
 struct PastRequest {
-  enum class End { kIssued, kWithheld, kUnknown };
-
   std::string request_id;
   std::string caller;
   std::string organization;
   std::string application;
   std::vector<std::string> scopes;
   std::string description;
-  RecordTime time;           // of the intent
-  std::uint64_t intent = 0;  // sequence number of the intent
-  End end = End::kUnknown;
+  RecordTime time;             // of the intent
+  std::uint64_t intent = 0;    // sequence number of the intent
   std::uint64_t ended_by = 0;  // sequence number of the record that ended the intent
 };
 
-PastRequest MakePastRequest(const v1::Record& intent, PastRequest::End end, std::uint64_t ended_by);
+PastRequest MakePastRequest(const v1::Record& intent, std::uint64_t ended_by);
 
 // What the files of a log hold.
 struct History {

@@ -1,14 +1,15 @@
 #include "daemon/audit/log_names.h"
 
 #include <algorithm>
-#include <cassert>
 #include <charconv>
 #include <utility>
+
+#include "absl/strings/str_cat.h"
 
 namespace tokend::audit {
 namespace {
 
-constexpr std::size_t kDigits = 20;
+constexpr std::size_t kDigits = 20;  // as many as the greatest number has
 
 }  // namespace
 
@@ -20,9 +21,7 @@ LogNames::LogNames(std::string open) : open_(std::move(open)) {
 }
 
 std::string LogNames::CloseAs(std::uint64_t first, const std::vector<std::string>& taken) const {
-  const std::string number = std::to_string(first);
-  assert(number.size() <= kDigits);
-  std::string name = stem_ + "-" + std::string(kDigits - number.size(), '0') + number;
+  std::string name = absl::StrCat(stem_, "-", absl::Dec(first, absl::kZeroPad20));
   while (std::find(taken.begin(), taken.end(), name + extension_) != taken.end()) name += "-r";
   return name + extension_;
 }
@@ -40,12 +39,9 @@ std::vector<LogNames::Closed> LogNames::FindClosed(const std::vector<std::string
 }
 
 std::optional<LogNames::Closed> LogNames::ParseClosed(const std::string& name) const {
-  std::string_view rest = name;
-  if (rest.size() < stem_.size() + 1 + kDigits + extension_.size() || rest.substr(0, stem_.size()) != stem_ ||
-      rest[stem_.size()] != '-') {
-    return std::nullopt;
-  }
-  rest.remove_prefix(stem_.size() + 1);
+  const std::string beginning = stem_ + "-";
+  if (!name.starts_with(beginning) || name.size() < beginning.size() + kDigits) return std::nullopt;
+  std::string_view rest = std::string_view(name).substr(beginning.size());
   std::uint64_t first = 0;
   const auto [end, error] = std::from_chars(rest.data(), rest.data() + kDigits, first);
   if (error != std::errc() || end != rest.data() + kDigits) return std::nullopt;

@@ -1,10 +1,10 @@
 #include "daemon/audit/log_reader.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "daemon/audit/record_line.h"
 
 namespace tokend::audit {
@@ -19,86 +19,58 @@ constexpr std::uint64_t kMaxHttpStatus = 999;
 using simdjson::dom::element;
 using simdjson::dom::object;
 
-// Each of these reads one member. It returns false where the member has the wrong type, and true where it is
-// absent.
-bool ReadText(const object& from, std::string_view key, std::string* to) {
-  element value;
-  if (from.at_key(key).get(value) != simdjson::SUCCESS) return true;
-  std::string_view text;
-  if (value.get_string().get(text) != simdjson::SUCCESS) return false;
-  to->assign(text);
-  return true;
-}
+// Reads the members of one object. A member that is absent is left as it is; `fits` becomes false where one
+// has the wrong type.
+struct Members {
+  object from;
+  bool& fits;
 
-bool ReadNumber(const object& from, std::string_view key, std::uint64_t* to) {
-  element value;
-  if (from.at_key(key).get(value) != simdjson::SUCCESS) return true;
-  return value.get_uint64().get(*to) == simdjson::SUCCESS;
-}
+  void Text(std::string_view key, std::string* to) const {
+    element value;
+    if (from.at_key(key).get(value) != simdjson::SUCCESS) return;
+    std::string_view text;
+    fits = value.get(text) == simdjson::SUCCESS && fits;
+    to->assign(text);
+  }
 
-bool ReadCaller(const object& from, v1::Record& record) {
-  object caller;
-  if (from.at_key("caller").get(caller) != simdjson::SUCCESS) return true;
-  v1::Caller& to = *record.mutable_caller();
-  return ReadText(caller, "name", to.mutable_name()) &&
-         ReadText(caller, "authentication", to.mutable_authentication()) &&
-         ReadText(caller, "listener", to.mutable_listener()) && ReadText(caller, "peer", to.mutable_peer());
-}
+  template <class T = std::uint64_t>
+  T Number(std::string_view key) const {
+    element value;
+    T number = 0;
+    if (from.at_key(key).get(value) == simdjson::SUCCESS) {
+      fits = value.get(number) == simdjson::SUCCESS && fits;
+    }
+    return number;
+  }
 
-bool ReadTarget(const object& from, v1::Record& record) {
-  object target;
-  if (from.at_key("target").get(target) != simdjson::SUCCESS) return true;
-  v1::Target& to = *record.mutable_target();
+  // Passes the members of an object within this one to `read`.
+  void Object(std::string_view key, absl::FunctionRef<void(const Members&)> read) const {
+    object inner;
+    if (from.at_key(key).get(inner) == simdjson::SUCCESS) read({inner, fits});
+  }
+};
+
+void ReadTarget(const Members& target, v1::Target& to) {
   simdjson::dom::array scopes;
-  if (target.at_key("scopes").get(scopes) == simdjson::SUCCESS) {
+  if (target.from.at_key("scopes").get(scopes) == simdjson::SUCCESS) {
     for (const element scope : scopes) {
       std::string_view text;
-      if (scope.get_string().get(text) != simdjson::SUCCESS) return false;
+      target.fits = scope.get(text) == simdjson::SUCCESS && target.fits;
       to.add_scopes(std::string(text));
     }
   }
-  return ReadText(target, "organization", to.mutable_organization()) &&
-         ReadText(target, "application", to.mutable_application()) &&
-         ReadText(target, "description", to.mutable_description());
+  target.Text("organization", to.mutable_organization());
+  target.Text("application", to.mutable_application());
+  target.Text("description", to.mutable_description());
 }
 
-bool ReadUpstream(const object& from, v1::Record& record) {
-  object upstream;
-  if (from.at_key("upstream").get(upstream) != simdjson::SUCCESS) return true;
-  v1::Upstream& to = *record.mutable_upstream();
-  std::uint64_t http_status = 0;
-  std::uint64_t latency = 0;
-  std::uint64_t generation = 0;
-  std::int64_t code = 0;
-  element value;
-  const bool has_code = upstream.at_key("error_code").get(value) == simdjson::SUCCESS;
-  if (has_code && value.get_int64().get(code) != simdjson::SUCCESS) return false;
-  if (!ReadNumber(upstream, "http_status", &http_status) || !ReadNumber(upstream, "latency_us", &latency) ||
-      !ReadNumber(upstream, "key_generation", &generation) || http_status > kMaxHttpStatus) {
-    return false;
-  }
+void ReadUpstream(const Members& upstream, v1::Upstream& to) {
+  const std::uint64_t http_status = upstream.Number("http_status");
+  upstream.fits = upstream.fits && http_status <= kMaxHttpStatus;
   to.set_http_status(static_cast<std::int32_t>(http_status));
-  to.set_error_code(code);
-  to.set_latency_us(static_cast<std::int64_t>(latency));
-  to.set_key_generation(generation);
-  return true;
-}
-
-bool ReadToken(const object& from, v1::Record& record) {
-  object token;
-  if (from.at_key("token").get(token) != simdjson::SUCCESS) return true;
-  return ReadText(token, "id", record.mutable_token()->mutable_id()) &&
-         ReadText(token, "fingerprint", record.mutable_token()->mutable_fingerprint());
-}
-
-bool ReadRest(const object& from, v1::Record& record) {
-  std::uint64_t count = 0;
-  const bool read = ReadText(from, "config", record.mutable_config()) && ReadUpstream(from, record) &&
-                    ReadToken(from, record) && ReadText(from, "reason", record.mutable_reason()) &&
-                    ReadText(from, "detail", record.mutable_detail()) && ReadNumber(from, "count", &count) &&
-                    ReadText(from, "signature", record.mutable_signature());
-  record.set_count(count);
-  return read;
+  to.set_error_code(upstream.Number<std::int64_t>("error_code"));
+  to.set_latency_us(static_cast<std::int64_t>(upstream.Number("latency_us")));
+  to.set_key_generation(upstream.Number("key_generation"));
 }
 
 bool IsHash(std::string_view text) {
@@ -148,23 +120,42 @@ std::optional<v1::Record> LineParser::Parse(std::string_view line) {
   if (parser_.parse(line.data(), line.size(), false).get(root) != simdjson::SUCCESS) return std::nullopt;
   if (root.get_object().get(from) != simdjson::SUCCESS) return std::nullopt;
 
+  bool fits = true;
+  const Members members{from, fits};
   v1::Record record;
-  std::uint64_t sequence = 0;
-  std::uint64_t intent = 0;
+  const std::uint64_t sequence = members.Number("seq");
   std::string time;
-  const bool read = ReadNumber(from, "seq", &sequence) && ReadText(from, "time", &time) &&
-                    ReadText(from, "event", record.mutable_event()) &&
-                    ReadText(from, "request_id", record.mutable_request_id()) &&
-                    ReadNumber(from, "intent", &intent) && ReadCaller(from, record) &&
-                    ReadTarget(from, record) && ReadText(from, "grant", record.mutable_grant()) &&
-                    ReadRest(from, record) && ReadText(from, "prev", record.mutable_prev());
+  members.Text("time", &time);
+  members.Text("event", record.mutable_event());
+  members.Text("request_id", record.mutable_request_id());
+  record.set_intent(members.Number("intent"));
+  members.Object("caller", [&](const Members& caller) {
+    v1::Caller& to = *record.mutable_caller();
+    caller.Text("name", to.mutable_name());
+    caller.Text("authentication", to.mutable_authentication());
+    caller.Text("listener", to.mutable_listener());
+    caller.Text("peer", to.mutable_peer());
+  });
+  members.Object("target", [&](const Members& target) { ReadTarget(target, *record.mutable_target()); });
+  members.Text("grant", record.mutable_grant());
+  members.Text("config", record.mutable_config());
+  members.Object("upstream",
+                 [&](const Members& upstream) { ReadUpstream(upstream, *record.mutable_upstream()); });
+  members.Object("token", [&](const Members& token) {
+    token.Text("id", record.mutable_token()->mutable_id());
+    token.Text("fingerprint", record.mutable_token()->mutable_fingerprint());
+  });
+  members.Text("reason", record.mutable_reason());
+  members.Text("detail", record.mutable_detail());
+  record.set_count(members.Number("count"));
+  members.Text("signature", record.mutable_signature());
+  members.Text("prev", record.mutable_prev());
   const std::optional<RecordTime> parsed_time = ParseTime(time);
-  if (!read || sequence == 0 || sequence > kMaxSequence || !parsed_time || record.event().empty() ||
+  if (!fits || sequence == 0 || sequence > kMaxSequence || !parsed_time || record.event().empty() ||
       !IsHash(record.prev())) {
     return std::nullopt;
   }
   record.set_seq(sequence);
-  record.set_intent(intent);
   SetTime(*parsed_time, record);
   return record;
 }

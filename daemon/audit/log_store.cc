@@ -1,6 +1,5 @@
 #include "daemon/audit/log_store.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -8,35 +7,16 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 #include <utility>
+
+#include "daemon/base/descriptor.h"
 
 namespace tokend::audit {
 namespace {
 
 constexpr mode_t kFileMode = 0640;
-
-// Owns a file descriptor.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
 
 // `path` is the log that the lock protects.
 Status LockDescriptor(const Descriptor& file, const std::string& path) {
@@ -111,19 +91,13 @@ class PosixLogStore final : public LogStore {
   }
 
   Result<std::vector<std::string>> List() override {
-    DIR* folder = opendir(folder_.c_str());
-    if (folder == nullptr) return absl::ErrnoToStatus(errno, "the audit log's folder cannot be read");
     std::vector<std::string> names;
-    int error = 0;
-    while (true) {
-      errno = 0;
-      const dirent* entry = readdir(folder);
-      error = errno;
-      if (entry == nullptr) break;
-      names.emplace_back(entry->d_name);
+    std::error_code error;
+    std::filesystem::directory_iterator entry(folder_, error);
+    for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+      names.push_back(entry->path().filename());
     }
-    closedir(folder);
-    if (error != 0) return absl::ErrnoToStatus(error, "the audit log's folder cannot be read");
+    if (error) return absl::ErrnoToStatus(error.value(), "the audit log's folder cannot be read");
     return names;
   }
 

@@ -43,10 +43,7 @@ Status Resume(const History& history, FileJournal& journal, Chain& chain, Stream
   }
   journal.Distrust(history.damage, first, history.open_size);
   const auto make_line = [&](std::string_view damage) {
-    Record record;
-    record.set_event(event::kAuditRecovered);
-    record.set_detail(std::string(damage));
-    std::string line = chain.Add(record) + "\n";
+    std::string line = chain.AddRecovered(damage);
     if (copy != nullptr) copy->Offer(line);
     return line;
   };
@@ -82,7 +79,7 @@ Status EndOpenIntents(History& history, RecordTime since, Journal& journal, Chai
     lines += chain.Add(end);
     lines += '\n';
     if (TimeOf(intent) >= since) {
-      history.past.push_back(MakePastRequest(intent, PastRequest::End::kUnknown, end.seq()));
+      history.past.push_back(MakePastRequest(intent, end.seq()));
     }
     if (lines.size() < QueuedAuditLog::kMaxBatchBytes) continue;
     if (Status flushed = flush(); !flushed.ok()) return flushed;
@@ -136,9 +133,8 @@ Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions 
     return Opened{*std::move(log), {}};
   }
   const std::size_t slash = config.file->path.rfind('/');
-  std::string folder = slash == std::string::npos ? "." : config.file->path.substr(0, slash);
-  if (folder.empty())
-    folder.assign(1, '/');  // not = "/": g++ 12 then warns of an overlap that does not exist (GCC bug 105651)
+  const std::string folder =
+      slash == std::string::npos ? "." : config.file->path.substr(0, std::max<std::size_t>(slash, 1));
   Result<std::unique_ptr<LogStore>> store = OpenFolder(folder, config.file->path.substr(slash + 1));
   if (!store.ok()) return store.status();
   std::unique_ptr<StreamCopy> copy;

@@ -60,9 +60,7 @@ void QueuedAuditLog::Enqueue(Entry entry) {
 void QueuedAuditLog::AppendReserved(Record record, Done<std::uint64_t> done) {
   {
     const std::lock_guard lock(mutex_);
-    if (!finished_) {
-      return Enqueue(Entry{Kind::kEnd, std::move(record), std::move(done)});
-    }
+    if (!finished_) return Enqueue(Entry{Kind::kEnd, std::move(record), std::move(done)});
   }
   Refuse(std::move(done));
 }
@@ -110,20 +108,6 @@ bool QueuedAuditLog::Stalled() const {
   const SteadyTime::rep since = writing_since_;
   return since != 0 && std::chrono::steady_clock::now().time_since_epoch().count() - since >
                            std::chrono::duration_cast<SteadyTime::duration>(timing_.stall).count();
-}
-
-// An intent takes a place for itself and one for its end.
-std::size_t QueuedAuditLog::PlacesOf(Kind kind) {
-  switch (kind) {
-    case Kind::kIntent:
-      return 2;
-    case Kind::kEnd:
-    case Kind::kOther:
-      return 1;
-    case Kind::kNote:
-      return 0;
-  }
-  return 0;
 }
 
 void QueuedAuditLog::Refuse(Done<std::uint64_t> done) {
@@ -240,13 +224,11 @@ void QueuedAuditLog::WriteBatch() {
   if (parts_.copy) parts_.copy->Offer(batch.lines);
 
   std::vector<Answer> answers;
-  std::size_t places = 0;
   for (std::size_t i = 0; i < batch.records; ++i) {
     Entry& entry = taken_[i];
-    if (entry.kind == Kind::kNote) continue;
-    answers.push_back(Answer{std::move(entry.done), entry.record.seq()});
-    ++places;
+    if (entry.kind != Kind::kNote) answers.push_back(Answer{std::move(entry.done), entry.record.seq()});
   }
+  const std::size_t places = answers.size();  // an intent keeps the place of its end
   taken_.erase(taken_.begin(), taken_.begin() + static_cast<std::ptrdiff_t>(batch.records));
   TOKEND_FAILPOINT("durable", batch.lines);
   Reply(std::move(answers), places);
@@ -301,13 +283,7 @@ void QueuedAuditLog::Break(const Status& status) {
 bool QueuedAuditLog::Repair() {
   const Head before = parts_.chain.head();
   std::string line;
-  const auto make_line = [&](std::string_view damage) {
-    Record record;
-    record.set_event(event::kAuditRecovered);
-    record.set_detail(std::string(damage));
-    line = parts_.chain.Add(record) + "\n";
-    return line;
-  };
+  const auto make_line = [&](std::string_view damage) { return line = parts_.chain.AddRecovered(damage); };
   const Status status =
       parts_.journal->Replace(make_line, before.sequence + 1, [this] { return OutOfTime(); });
   if (!status.ok()) {

@@ -113,7 +113,8 @@ class QueuedAuditLog final : public AuditLog {
   };
   using SteadyTime = std::chrono::steady_clock::time_point;
 
-  static std::size_t PlacesOf(Kind kind);
+  // An intent takes a place for itself and one for its end, which then takes no further place.
+  static std::size_t PlacesOf(Kind kind) { return kind == Kind::kIntent ? 2 : 1; }
   bool Stalled() const;
   void Enqueue(Entry entry);
   void Refuse(Done<std::uint64_t> done);

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdint>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/audit/events.h"
 #include "daemon/base/form.h"
 #include "daemon/base/json.h"
@@ -28,21 +29,12 @@ std::string TimeText(RecordTime time) {
   const auto day = std::chrono::floor<std::chrono::days>(time);
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss clock(time - day);
-  const std::array<std::int64_t, 7> numbers = {
-      static_cast<int>(date.year()),     static_cast<unsigned>(date.month()),
-      static_cast<unsigned>(date.day()), clock.hours().count(),
-      clock.minutes().count(),           clock.seconds().count(),
-      clock.subseconds().count()};
-  std::string text(kTimeShape);
-  std::size_t end = text.size();
-  for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
-    end = text.find_last_of('d', end - 1) + 1;
-    std::int64_t rest = *number;
-    for (; end > 0 && kTimeShape[end - 1] == 'd'; --end, rest /= 10) {
-      text[end - 1] = static_cast<char>('0' + rest % 10);
-    }
-  }
-  return text;
+  const auto two = [](auto number) { return absl::Dec(number, absl::kZeroPad2); };
+  return absl::StrCat(absl::Dec(static_cast<int>(date.year()), absl::kZeroPad4), "-",
+                      two(static_cast<unsigned>(date.month())), "-", two(static_cast<unsigned>(date.day())),
+                      "T", two(clock.hours().count()), ":", two(clock.minutes().count()), ":",
+                      two(clock.seconds().count()), ".",
+                      absl::Dec(clock.subseconds().count(), absl::kZeroPad6), "Z");
 }
 
 std::string CallerJson(const v1::Caller& caller, std::size_t limit) {

@@ -3,28 +3,23 @@
 #include <cassert>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/audit/record_line.h"
 
 namespace tokend::audit {
 namespace {
 
 // Each field is preceded by its length, so two lists of fields have the same key only if they are equal.
-void AppendField(const std::string& field, std::string& key) {
-  key += std::to_string(field.size());
-  key += ':';
-  key += field;
-}
-
 std::string KeyOf(const v1::Record& record) {
+  const v1::Caller& caller = record.caller();
+  const v1::Target& target = record.target();
   std::string key;
-  AppendField(record.event(), key);
-  AppendField(record.caller().name(), key);
-  AppendField(record.caller().listener(), key);
-  AppendField(record.reason(), key);
-  AppendField(record.target().organization(), key);
-  AppendField(record.target().application(), key);
-  AppendField(record.target().description(), key);
-  for (const std::string& scope : record.target().scopes()) AppendField(scope, key);
+  const auto append = [&key](const std::string& field) { absl::StrAppend(&key, field.size(), ":", field); };
+  for (const std::string* field : {&record.event(), &caller.name(), &caller.listener(), &record.reason(),
+                                   &target.organization(), &target.application(), &target.description()}) {
+    append(*field);
+  }
+  for (const std::string& scope : target.scopes()) append(scope);
   return key;
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "daemon/base/certificates.h"
 
 namespace tokend::audit {
 namespace {
@@ -27,9 +28,6 @@ using Context = std::unique_ptr<EVP_MD_CTX, Free>;
 std::string TextOf(std::uint64_t seq, std::string_view prev) {
   return "tokend audit checkpoint\n" + std::to_string(seq) + "\n" + std::string(prev) + "\n";
 }
-
-// Keeps OpenSSL from asking the terminal for a passphrase: encrypted keys are refused.
-int NoPassphrase(char*, int, int, void*) { return -1; }
 
 enum class Half { kPrivate, kPublic };
 

@@ -55,11 +55,6 @@ void StreamCopy::Offer(std::string_view lines) {
   offered_.notify_one();
 }
 
-bool StreamCopy::OutOfTime() {
-  const std::lock_guard lock(mutex_);
-  return stop_by_ && std::chrono::steady_clock::now() >= *stop_by_;
-}
-
 void StreamCopy::Run() {
   while (true) {
     std::string lines;
@@ -71,7 +66,11 @@ void StreamCopy::Run() {
     }
     std::string_view rest = lines;
     // A copy that cannot be written is lost: the log itself is the file.
-    WriteStream(descriptor_, rest, [this] { return OutOfTime(); }).IgnoreError();
+    const auto out_of_time = [this] {
+      const std::lock_guard lock(mutex_);
+      return stop_by_ && std::chrono::steady_clock::now() >= *stop_by_;
+    };
+    WriteStream(descriptor_, rest, out_of_time).IgnoreError();
   }
 }
 

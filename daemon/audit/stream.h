@@ -37,7 +37,6 @@ class StreamCopy {
   static constexpr std::size_t kMaxWaiting = std::size_t{4} << 20U;
 
   void Run();
-  bool OutOfTime();
 
   const int descriptor_;
   std::mutex mutex_;

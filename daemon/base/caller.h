@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -13,8 +15,14 @@ class Authenticator;
 
 enum class Authentication { kNone, kUnix, kMtls, kJwt };
 
-// "none", "unix", "mtls" or "jwt".
-std::string_view Name(Authentication authentication);
+inline constexpr std::array<std::string_view, 4> kAuthenticationNames = {"none", "unix", "mtls", "jwt"};
+
+constexpr std::string_view Name(Authentication authentication) {
+  return kAuthenticationNames[static_cast<std::size_t>(authentication)];
+}
+
+static_assert(Name(Authentication::kNone) == "none" && Name(Authentication::kUnix) == "unix" &&
+              Name(Authentication::kMtls) == "mtls" && Name(Authentication::kJwt) == "jwt");
 
 // An authenticated caller. Only identity/ can make one. Immutable.
 class Caller {

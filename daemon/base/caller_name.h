@@ -1,13 +1,19 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <string_view>
+
+#include "daemon/base/text.h"
 
 // The syntax of callers' names, for every kind of authentication.
 namespace tokend {
 
 // 1 to 256 printable ASCII characters without spaces.
-bool IsCallerName(std::string_view text);
+inline bool IsCallerName(std::string_view text) {
+  return !text.empty() && text.size() <= 256 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7F; });
+}
 
 // Prefixes of names that only one kind of authentication may give to a caller.
 inline constexpr std::string_view kSpiffePrefix = "spiffe://";
@@ -16,9 +22,16 @@ inline constexpr std::string_view kUnixPrefix = "unix:";
 inline constexpr std::array<std::string_view, 3> kReservedPrefixes = {kSpiffePrefix, kDnsPrefix, kUnixPrefix};
 
 // The entry of kReservedPrefixes that begins the name; empty if there is none.
-std::string_view ReservedPrefixOf(std::string_view name);
+constexpr std::string_view ReservedPrefixOf(std::string_view name) {
+  for (const std::string_view prefix : kReservedPrefixes) {
+    if (name.starts_with(prefix)) return prefix;
+  }
+  return {};
+}
 
 // A SPIFFE trust domain: 1 to 255 characters of [a-z0-9._-].
-bool IsTrustDomain(std::string_view text);
+inline bool IsTrustDomain(std::string_view text) {
+  return ConsistsOf(text, 255, ".-_") && Lower(text) == text;
+}
 
 }  // namespace tokend

@@ -5,7 +5,6 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#include <cstddef>
 #include <memory>
 #include <string_view>
 

@@ -13,8 +13,6 @@ template <class T>
 class Current {
  public:
   explicit Current(std::shared_ptr<const T> value) : value_(std::move(value)) {}
-  Current(const Current&) = delete;
-  Current& operator=(const Current&) = delete;
 
   std::shared_ptr<const T> Get() const {
     const std::lock_guard lock(mutex_);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,8 +11,8 @@
 
 namespace tokend {
 
-// Why a call got no token. The names and numbers are those of tokend.v1.ErrorReason: rpc/status.cc asserts
-// it.
+// Why a call got no token. The names and numbers are those of tokend.v1.ErrorReason: rpc/status.cc and its
+// test hold them to it.
 enum class Reason {
   kInvalidRequest = 1,
   kRequestIdReused = 2,
@@ -31,12 +33,34 @@ enum class Reason {
   kLimitsUnavailable = 17,
 };
 
-// The name of the ErrorReason without its prefix, such as "RATE_LIMITED".
-std::string_view Name(Reason reason);
+// The names of the ErrorReasons without their prefix, by number.
+inline constexpr std::array<std::string_view, 18> kReasonNames = {"ERROR_REASON_UNSPECIFIED",
+                                                                  "INVALID_REQUEST",
+                                                                  "REQUEST_ID_REUSED",
+                                                                  "CALLER_UNKNOWN",
+                                                                  "NOT_PERMITTED",
+                                                                  "RATE_LIMITED",
+                                                                  "OVERLOADED",
+                                                                  "SHUTTING_DOWN",
+                                                                  "AUDIT_UNAVAILABLE",
+                                                                  "APPLICATION_NOT_FOUND",
+                                                                  "UPSTREAM_UNAVAILABLE",
+                                                                  "UPSTREAM_RATE_LIMITED",
+                                                                  "UPSTREAM_KEY_REJECTED",
+                                                                  "UPSTREAM_FORBIDDEN",
+                                                                  "UPSTREAM_REJECTED",
+                                                                  "UPSTREAM_INVALID_RESPONSE",
+                                                                  "OUTCOME_UNKNOWN",
+                                                                  "LIMITS_UNAVAILABLE"};
+
+constexpr std::string_view Name(Reason reason) { return kReasonNames[static_cast<std::size_t>(reason)]; }
+static_assert(Name(Reason::kLimitsUnavailable) == "LIMITS_UNAVAILABLE");
 
 // Whether a token may exist although the call failed for this reason. If so, the client must not simply
 // retry.
-bool MayHaveCreated(Reason reason);
+constexpr bool MayHaveCreated(Reason reason) {
+  return reason == Reason::kUpstreamInvalidResponse || reason == Reason::kOutcomeUnknown;
+}
 
 struct FieldViolation {
   std::string field;  // its path in the proto, such as "scopes[2]"

@@ -4,16 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 #include <cstdlib>
+
+#include "daemon/base/text.h"
 
 namespace tokend {
 namespace {
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsHexDigit(char c) { return IsDigit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
-bool IsAlphanumeric(char c) { return IsDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 constexpr std::string_view kUuidShape = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 
@@ -43,26 +39,17 @@ bool IsObjectId(std::string_view text) {
   return text.size() == 24 && std::all_of(text.begin(), text.end(), IsHexDigit);
 }
 
-bool IsResourceName(std::string_view text) {
-  return text.size() >= 3 && text.size() <= 128 &&
-         std::all_of(text.begin(), text.end(), [](char c) { return IsAlphanumeric(c) || c == '-'; });
-}
+bool IsResourceName(std::string_view text) { return text.size() >= 3 && ConsistsOf(text, 128, "-"); }
 
-bool IsScope(std::string_view text) {
-  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
-    return IsAlphanumeric(c) || c == '.' || c == '_' || c == ':' || c == '-';
-  });
-}
+bool IsScope(std::string_view text) { return ConsistsOf(text, 64, "._:-"); }
 
 std::optional<std::string> ParseUuid(std::string_view text) {
   if (text.size() != kUuidShape.size()) return std::nullopt;
-  std::string lower(text);
   for (std::size_t i = 0; i < text.size(); ++i) {
     const bool fits = kUuidShape[i] == '-' ? text[i] == '-' : IsHexDigit(text[i]);
     if (!fits) return std::nullopt;
-    lower[i] = Lower(text[i]);
   }
-  return lower;
+  return Lower(text);
 }
 
 std::string MakeUuid() {

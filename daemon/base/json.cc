@@ -50,7 +50,7 @@ void AppendOther(std::string_view character, std::string& out) {
 
 }  // namespace
 
-void AppendJsonString(std::string_view text, std::string& out) {
+void AppendJson(std::string_view text, std::string& out) {
   out += '"';
   while (!text.empty()) {
     if (static_cast<unsigned char>(text[0]) < 0x80) {

@@ -9,10 +9,9 @@ namespace tokend {
 
 // Appends the text as a JSON string. Each byte that is not part of valid UTF-8 becomes U+FFFD. Control
 // characters, and the other characters that some readers take for the end of a line, are escaped.
-void AppendJsonString(std::string_view text, std::string& out);
+void AppendJson(std::string_view text, std::string& out);
 
-// Appends one value. JSON has no word for a number that is not finite: such a number becomes null.
-inline void AppendJson(std::string_view text, std::string& out) { AppendJsonString(text, out); }
+// JSON has no word for a number that is not finite: such a number becomes null.
 void AppendJson(double number, std::string& out);
 template <std::integral T>
 void AppendJson(T value, std::string& out) {

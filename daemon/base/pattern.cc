@@ -9,60 +9,6 @@ namespace {
 
 bool IsSeparator(char c) { return c == '/' || c == ':'; }
 
-}  // namespace
-
-bool Pattern::Token::Accepts(char c) const {
-  switch (kind) {
-    case Kind::kLiteral:
-      return c == literal;
-    case Kind::kSegment:
-      return !IsSeparator(c);
-    case Kind::kAny:
-      return true;
-  }
-  return false;
-}
-
-bool Pattern::Token::Accepts(const Token& token) const {
-  switch (token.kind) {
-    case Kind::kLiteral:
-      return Accepts(token.literal);
-    case Kind::kSegment:
-      return kind == Kind::kSegment || kind == Kind::kAny;
-    case Kind::kAny:
-      return kind == Kind::kAny;
-  }
-  return false;
-}
-
-Result<Pattern> Pattern::Parse(std::string_view text) {
-  if (text.empty()) return absl::InvalidArgumentError("a pattern must not be empty");
-  if (text.find("***") != std::string_view::npos) {
-    return absl::InvalidArgumentError(
-        "\"***\" is not a wildcard: use \"*\" within a segment or \"**\" across segments");
-  }
-  if (std::all_of(text.begin(), text.end(), [](char c) { return c == '*' || IsSeparator(c); })) {
-    return absl::InvalidArgumentError(
-        "a pattern needs a literal part: this one matches nearly every name");
-  }
-  Pattern pattern;
-  const std::size_t first_wildcard = std::min(text.find('*'), text.size());
-  pattern.prefix_ = text.substr(0, first_wildcard);
-  for (std::size_t i = first_wildcard; i < text.size(); ++i) {
-    if (text[i] != '*') {
-      pattern.tokens_.push_back({Token::Kind::kLiteral, text[i]});
-    } else if (text.substr(i, 2) == "**") {
-      pattern.tokens_.push_back({Token::Kind::kAny, '\0'});
-      ++i;
-    } else {
-      pattern.tokens_.push_back({Token::Kind::kSegment, '\0'});
-    }
-  }
-  return pattern;
-}
-
-namespace {
-
 // Runs the pattern as a nondeterministic automaton. State i means that the input so far matches the first i
 // tokens. `states` are all states that are possible at once, in ascending order.
 template <class Token, class Input>
@@ -85,6 +31,39 @@ bool MatchesTokens(const std::vector<Token>& tokens, const Input& input) {
 
 }  // namespace
 
+bool Pattern::Token::Accepts(char c) const {
+  return kind == Kind::kLiteral ? c == literal : kind == Kind::kAny || !IsSeparator(c);
+}
+
+bool Pattern::Token::Accepts(const Token& token) const {
+  return token.kind == Kind::kLiteral ? Accepts(token.literal) : kind >= token.kind;
+}
+
+Result<Pattern> Pattern::Parse(std::string_view text) {
+  if (text.empty()) return absl::InvalidArgumentError("a pattern must not be empty");
+  if (text.find("***") != std::string_view::npos) {
+    return absl::InvalidArgumentError(
+        "\"***\" is not a wildcard: use \"*\" within a segment or \"**\" across segments");
+  }
+  if (std::all_of(text.begin(), text.end(), [](char c) { return c == '*' || IsSeparator(c); })) {
+    return absl::InvalidArgumentError("a pattern needs a literal part: this one matches nearly every name");
+  }
+  Pattern pattern;
+  const std::size_t first_wildcard = std::min(text.find('*'), text.size());
+  pattern.prefix_ = text.substr(0, first_wildcard);
+  for (std::size_t i = first_wildcard; i < text.size(); ++i) {
+    if (text[i] != '*') {
+      pattern.tokens_.push_back({Token::Kind::kLiteral, text[i]});
+    } else if (text.substr(i, 2) == "**") {
+      pattern.tokens_.push_back({Token::Kind::kAny, '\0'});
+      ++i;
+    } else {
+      pattern.tokens_.push_back({Token::Kind::kSegment, '\0'});
+    }
+  }
+  return pattern;
+}
+
 bool Pattern::Matches(std::string_view name) const {
   if (!name.starts_with(prefix_)) return false;
   name.remove_prefix(prefix_.size());
@@ -104,15 +83,6 @@ std::vector<Pattern::Token> Pattern::AllTokens() const {
   return tokens;
 }
 
-bool PatternSet::Covers(const PatternSet& other) const {
-  if (any_) return true;
-  return !other.any_ &&
-         std::all_of(other.patterns_.begin(), other.patterns_.end(), [this](const Pattern& narrow) {
-           return std::any_of(patterns_.begin(), patterns_.end(),
-                              [&narrow](const Pattern& pattern) { return pattern.Covers(narrow); });
-         });
-}
-
 PatternSet::PatternSet(const std::vector<std::string>& patterns) {
   for (const std::string& text : patterns) {
     if (text == "*") {
@@ -126,6 +96,15 @@ PatternSet::PatternSet(const std::vector<std::string>& patterns) {
 bool PatternSet::Matches(std::string_view name) const {
   return any_ || std::any_of(patterns_.begin(), patterns_.end(),
                              [&](const Pattern& pattern) { return pattern.Matches(name); });
+}
+
+bool PatternSet::Covers(const PatternSet& other) const {
+  if (any_) return true;
+  return !other.any_ &&
+         std::all_of(other.patterns_.begin(), other.patterns_.end(), [this](const Pattern& narrow) {
+           return std::any_of(patterns_.begin(), patterns_.end(),
+                              [&narrow](const Pattern& pattern) { return pattern.Covers(narrow); });
+         });
 }
 
 }  // namespace tokend

@@ -26,7 +26,7 @@ class Pattern {
 
  private:
   struct Token {
-    enum class Kind : char { kLiteral, kSegment, kAny } kind;
+    enum class Kind : char { kLiteral, kSegment, kAny } kind;  // each accepts more than the one before it
     char literal;
 
     bool Accepts(char c) const;

@@ -42,13 +42,11 @@ Segments SegmentsOf(std::string_view text) {
 Segments InnerSegmentsOf(std::string_view pattern) {
   const std::size_t first = pattern.find('*');
   const std::size_t last = pattern.rfind('*');
-  Segments segments = SegmentsOf(pattern.substr(first, last - first + 1));
-  segments.erase(std::remove_if(segments.begin(), segments.end(),
-                                [](std::string_view segment) {
-                                  return segment.empty() || segment.find('*') != std::string_view::npos;
-                                }),
-                 segments.end());
-  return segments;
+  Segments literal;
+  for (const std::string_view segment : SegmentsOf(pattern.substr(first, last - first + 1))) {
+    if (!segment.empty() && segment.find('*') == std::string_view::npos) literal.push_back(segment);
+  }
+  return literal;
 }
 
 }  // namespace

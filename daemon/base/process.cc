@@ -8,22 +8,16 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <string>
 #include <string_view>
 
 #include "daemon/base/key_file.h"
 #include "daemon/base/wiping_memory.h"
 
 namespace tokend {
-namespace {
-
-// If this variable is set, libcurl writes the keys of its TLS sessions to the file that it names.
-constexpr char kKeyLog[] = "SSLKEYLOGFILE";
-
-}  // namespace
 
 Status HardenProcess() {
-  unsetenv(kKeyLog);
+  // If this variable is set, libcurl writes the keys of its TLS sessions to the file that it names.
+  unsetenv("SSLKEYLOGFILE");
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) < 0) {
       return absl::FailedPreconditionError(

@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <system_error>
 
 #include "absl/cleanup/cleanup.h"
+#include "daemon/base/descriptor.h"
 
 namespace tokend {
 namespace {
@@ -32,11 +32,10 @@ std::string SizeText(std::size_t bytes) {
 Status ReadBlocks(const std::string& path, std::size_t max_bytes, OtherReaders others,
                   absl::FunctionRef<void(std::string_view)> take) {
   // O_NONBLOCK, because opening a FIFO without it waits for a writer.
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) return CannotRead();
-  const absl::Cleanup close_file = [file] { close(file); };
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return CannotRead();
   struct stat status {};
-  if (fstat(file, &status) != 0) return CannotRead();
+  if (fstat(file.get(), &status) != 0) return CannotRead();
   if (!S_ISREG(status.st_mode)) return absl::FailedPreconditionError("is not a regular file");
   if (others == OtherReaders::kRefused && (status.st_mode & S_IROTH) != 0) {
     return absl::FailedPreconditionError("may be read by others: chmod o-r");
@@ -45,7 +44,7 @@ Status ReadBlocks(const std::string& path, std::size_t max_bytes, OtherReaders o
   std::array<char, kBlockBytes> block;
   const absl::Cleanup wipe = [&block] { OPENSSL_cleanse(block.data(), block.size()); };
   for (std::size_t total = 0;;) {
-    const ssize_t count = read(file, block.data(), block.size());
+    const ssize_t count = read(file.get(), block.data(), block.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return CannotRead();
     if (count == 0) return absl::OkStatus();

@@ -15,8 +15,6 @@ class Receipt {
  public:
   Receipt(Receipt&&) = default;
   Receipt& operator=(Receipt&&) = default;
-  Receipt(const Receipt&) = delete;
-  Receipt& operator=(const Receipt&) = delete;
 
   std::uint64_t sequence() const { return sequence_; }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <ostream>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tokend {
@@ -36,17 +37,11 @@ class Secret {
  public:
   Secret() = default;
   explicit Secret(std::string_view bytes) : bytes_(bytes.begin(), bytes.end()) {}
-  Secret(Secret&& other) noexcept : bytes_(std::move(other.bytes_)) { other.bytes_.clear(); }
+  Secret(Secret&& other) noexcept = default;
   Secret& operator=(Secret&& other) noexcept {
-    if (this != &other) {
-      WipedBytes taken = std::move(other.bytes_);
-      other.bytes_.clear();
-      bytes_.swap(taken);
-    }
+    bytes_ = std::exchange(other.bytes_, {});
     return *this;
   }
-  Secret(const Secret&) = delete;
-  Secret& operator=(const Secret&) = delete;
 
   // The bytes, valid until this object changes or is destroyed. Never put them into a message of any kind.
   std::string_view Expose() const { return {bytes_.data(), bytes_.size()}; }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -37,12 +38,7 @@ class Shares {
 
   // Takes a place without a check: the caller has applied a rule of its own.
   void TakeAnyway(std::string_view holder) {
-    const auto held = held_.find(holder);
-    if (held == held_.end()) {
-      held_.emplace(holder, 1);
-    } else {
-      ++held->second;
-    }
+    ++held_[std::string(holder)];
     ++taken_;
   }
 
@@ -67,14 +63,10 @@ class Shares {
 
   // The holder of the most places; empty if no place is taken.
   std::string_view LargestHolder() const {
-    std::string_view largest;
-    std::size_t most = 0;
-    for (const auto& [holder, held] : held_) {
-      if (held <= most) continue;
-      largest = holder;
-      most = held;
-    }
-    return largest;
+    const auto largest = std::max_element(held_.begin(), held_.end(), [](const auto& one, const auto& other) {
+      return one.second < other.second;
+    });
+    return largest == held_.end() ? std::string_view() : largest->first;
   }
 
   std::size_t taken() const { return taken_; }

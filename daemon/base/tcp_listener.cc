@@ -3,7 +3,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <memory>
@@ -30,12 +29,6 @@ Result<std::uint16_t> BoundPort(int socket) {
 
 }  // namespace
 
-Descriptor::~Descriptor() {
-  if (descriptor_ >= 0) close(descriptor_);
-}
-
-int Descriptor::Release() { return std::exchange(descriptor_, -1); }
-
 std::string HostAndPort(const std::string& host, std::uint16_t port) {
   const bool ipv6 = host.find(':') != std::string::npos;
   return absl::StrCat(ipv6 ? "[" : "", host, ipv6 ? "]" : "", ":", port);
@@ -55,7 +48,7 @@ Result<TcpListener> ListenTcp(const std::string& host, std::uint16_t port) {
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
 
   Descriptor listener(socket(addresses->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (listener.get() < 0) return SystemError("make a socket for", wanted);
+  if (!listener) return SystemError("make a socket for", wanted);
   // Allows an address that closed connections of an earlier process still hold (TIME_WAIT). On Linux it does
   // not allow a second listener.
   const int yes = 1;

@@ -3,25 +3,10 @@
 #include <cstdint>
 #include <string>
 
+#include "daemon/base/descriptor.h"
 #include "daemon/base/result.h"
 
 namespace tokend {
-
-// Owns a file descriptor and closes it.
-class Descriptor {
- public:
-  explicit Descriptor(int descriptor = -1) : descriptor_(descriptor) {}
-  ~Descriptor();
-  Descriptor(Descriptor&& other) noexcept : descriptor_(other.Release()) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-
-  int get() const { return descriptor_; }
-  // Gives up ownership: the caller must close the descriptor.
-  int Release();
-
- private:
-  int descriptor_;
-};
 
 // "127.0.0.1:8443", "[::1]:8443".
 std::string HostAndPort(const std::string& host, std::uint16_t port);

@@ -9,11 +9,6 @@
 #include "absl/cleanup/cleanup.h"
 
 namespace tokend {
-namespace {
-
-constexpr std::size_t kMaxNameBytes = 15;
-
-}  // namespace
 
 std::thread StartThread(std::string_view name, absl::AnyInvocable<void()> body) {
   // A new thread inherits the signal mask of the thread that starts it.
@@ -29,6 +24,7 @@ std::thread StartThread(std::string_view name, absl::AnyInvocable<void()> body) 
 }
 
 void NameThisThread(std::string_view name) {
+  constexpr std::size_t kMaxNameBytes = 15;
   pthread_setname_np(pthread_self(), std::string(name.substr(0, kMaxNameBytes)).c_str());
 }
 

@@ -8,13 +8,6 @@
 #include <cstring>
 
 namespace tokend {
-namespace {
-
-void* Malloc(std::size_t size, const char*, int) { return WipingMalloc(size); }
-void* Realloc(void* memory, std::size_t size, const char*, int) { return WipingRealloc(memory, size); }
-void Free(void* memory, const char*, int) { WipingFree(memory); }
-
-}  // namespace
 
 void* WipingMalloc(std::size_t size) { return std::malloc(size); }
 
@@ -42,13 +35,13 @@ void WipingFree(void* memory) {
   std::free(memory);
 }
 
-char* WipingStrdup(const char* text) {
-  const std::size_t size = std::strlen(text) + 1;
-  auto* copy = static_cast<char*>(std::malloc(size));
-  if (copy != nullptr) std::memcpy(copy, text, size);
-  return copy;
-}
+char* WipingStrdup(const char* text) { return strdup(text); }
 
-void WipeMemoryOfOpenSsl() { CRYPTO_set_mem_functions(&Malloc, &Realloc, &Free); }
+void WipeMemoryOfOpenSsl() {
+  CRYPTO_set_mem_functions(
+      [](std::size_t size, const char*, int) { return WipingMalloc(size); },
+      [](void* memory, std::size_t size, const char*, int) { return WipingRealloc(memory, size); },
+      [](void* memory, const char*, int) { WipingFree(memory); });
+}
 
 }  // namespace tokend

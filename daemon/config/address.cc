@@ -6,13 +6,16 @@
 
 #include <algorithm>
 
-#include "daemon/config/text.h"
+#include "daemon/base/tcp_listener.h"
+#include "daemon/base/text.h"
 #include "daemon/config/units.h"
 
 namespace tokend::config {
 namespace {
 
 constexpr std::string_view kUnixScheme = "unix://";
+constexpr std::string_view kHttp = "http://";
+constexpr std::string_view kHttps = "https://";
 
 Status Wrong(const std::string& why) { return absl::InvalidArgumentError(why); }
 
@@ -63,17 +66,7 @@ Result<std::string> ParseHost(std::string_view text) {
   return host;
 }
 
-}  // namespace
-
-std::string ToString(const Address& address) {
-  if (const auto* unix_address = std::get_if<UnixAddress>(&address)) {
-    return Concat({kUnixScheme, unix_address->path});
-  }
-  const auto& tcp = std::get<TcpAddress>(address);
-  const bool brackets = Contains(tcp.host, ':');
-  return Concat({brackets ? "[" : "", tcp.host, brackets ? "]" : "", ":", std::to_string(tcp.port)});
-}
-
+// "host" or "host:port" as in a URL; without a port it is 0.
 Result<TcpAddress> ParseAuthority(std::string_view text) {
   // The port is what follows the last colon, but within brackets a colon is the address's.
   const std::size_t colon = text.rfind(':');
@@ -90,6 +83,20 @@ Result<TcpAddress> ParseAuthority(std::string_view text) {
   return address;
 }
 
+bool IsSegment(std::string_view segment) {
+  return segment != "." && segment != ".." && ConsistsOf(segment, segment.size(), "-._~");
+}
+
+}  // namespace
+
+std::string ToString(const Address& address) {
+  if (const auto* unix_address = std::get_if<UnixAddress>(&address)) {
+    return Concat({kUnixScheme, unix_address->path});
+  }
+  const auto& tcp = std::get<TcpAddress>(address);
+  return HostAndPort(tcp.host, tcp.port);
+}
+
 Result<Address> ParseAddress(std::string_view text) {
   if (text.starts_with(kUnixScheme)) return ParseUnixAddress(text.substr(kUnixScheme.size()));
   if (text.starts_with("unix:")) return Wrong("a unix socket is written unix:///absolute/path");
@@ -98,6 +105,26 @@ Result<Address> ParseAddress(std::string_view text) {
   Result<TcpAddress> address = ParseAuthority(text);
   if (!address.ok()) return address.status();
   return Address(*std::move(address));
+}
+
+Result<BaseUrl> ParseBaseUrl(std::string_view text) {
+  while (text.ends_with('/')) text.remove_suffix(1);
+  BaseUrl url{.text = std::string(text)};
+  url.https = !text.starts_with(kHttp);
+  if (url.https && !text.starts_with(kHttps)) return Wrong("must begin with https://");
+  text.remove_prefix(url.https ? kHttps.size() : kHttp.size());
+  if (Contains(text, '@')) return Wrong("must not hold a user or a password");
+  if (Contains(text, '?')) return Wrong("must not have a query");
+  if (Contains(text, '#')) return Wrong("must not have a fragment");
+
+  const std::vector<std::string_view> segments = Split(text, '/');
+  Result<TcpAddress> host = ParseAuthority(segments.front());
+  if (!host.ok()) return host.status();
+  url.host = *std::move(host);
+  if (!std::all_of(segments.begin() + 1, segments.end(), IsSegment)) {
+    return Wrong("the path may hold [A-Za-z0-9._~-] between single slashes, and no segment of dots");
+  }
+  return url;
 }
 
 bool IsLoopback(const TcpAddress& address) {

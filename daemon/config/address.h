@@ -15,8 +15,15 @@ inline constexpr std::string_view kNewSocketName = ".tokend.new";
 // INVALID_ARGUMENT says why it is none.
 Result<Address> ParseAddress(std::string_view text);
 
-// "host" or "host:port" as in a URL; without a port it is 0.
-Result<TcpAddress> ParseAuthority(std::string_view text);
+struct BaseUrl {
+  bool https = true;
+  TcpAddress host = {};  // port 0: the default of the scheme
+  std::string text;      // without a slash at its end
+};
+
+// "http(s)://host[:port][/path]". INVALID_ARGUMENT, and why, for user info, a query, a fragment, and a path
+// with other than unreserved characters, with an empty segment or with a segment of dots.
+Result<BaseUrl> ParseBaseUrl(std::string_view text);
 
 // 127.0.0.0/8, ::1 or localhost: data that is sent there does not leave the machine.
 bool IsLoopback(const TcpAddress& address);

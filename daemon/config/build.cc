@@ -1,10 +1,10 @@
-#include "daemon/config/build.h"
-
 #include <cassert>
 #include <cstdlib>
 
+#include "daemon/base/text.h"
 #include "daemon/config/address.h"
 #include "daemon/config/schema.h"
+#include "daemon/config/steps.h"
 
 namespace tokend::config {
 namespace {
@@ -17,11 +17,6 @@ using std::chrono::milliseconds;
   std::abort();
 }
 
-template <class List>
-std::vector<std::string> Texts(const List& list) {
-  return {list.begin(), list.end()};
-}
-
 UnixAuthentication BuildUnix(const v1::UnixAuthentication& schema) {
   UnixAuthentication authentication;
   for (const v1::UnixCaller& caller : schema.callers()) {
@@ -30,24 +25,25 @@ UnixAuthentication BuildUnix(const v1::UnixAuthentication& schema) {
   return authentication;
 }
 
-JwtAuthentication BuildJwt(const v1::JwtAuthentication& schema) {
-  JwtAuthentication authentication;
-  authentication.issuer = schema.issuer();
-  authentication.audience = schema.audience();
+std::variant<JwksFile, JwksUrl> BuildJwks(const v1::JwtAuthentication& schema) {
   switch (schema.jwks_case()) {
     case v1::JwtAuthentication::kJwksFile:
-      authentication.jwks = JwksFile{.path = schema.jwks_file()};
-      break;
+      return JwksFile{.path = schema.jwks_file()};
     case v1::JwtAuthentication::kJwksUrl:
-      authentication.jwks = JwksUrl{
+      return JwksUrl{
           .url = schema.jwks_url(), .ca_file = schema.jwks_ca_file(), .token_file = schema.jwks_token_file()};
-      break;
     case v1::JwtAuthentication::JWKS_NOT_SET:
-      EndWithoutKind();
+      break;
   }
-  authentication.caller_template = schema.caller();
-  authentication.trust_domain = schema.trust_domain();
-  return authentication;
+  EndWithoutKind();
+}
+
+JwtAuthentication BuildJwt(const v1::JwtAuthentication& schema) {
+  return {.issuer = schema.issuer(),
+          .audience = schema.audience(),
+          .jwks = BuildJwks(schema),
+          .caller_template = schema.caller(),
+          .trust_domain = schema.trust_domain()};
 }
 
 ListenerAuthentication BuildAuthentication(const v1::Authentication& schema) {
@@ -110,16 +106,14 @@ std::vector<Limit> BuildLimits(const List& schema) {
 }
 
 Applivery BuildApplivery(const v1::Applivery& schema) {
-  Applivery applivery;
-  applivery.base_url = schema.base_url();
-  applivery.allow_http = schema.allow_http();
-  applivery.ca_file = schema.ca_file();
-  applivery.connect_timeout = milliseconds(schema.connect_timeout());
-  applivery.timeout = milliseconds(schema.timeout());
-  applivery.max_in_flight = schema.max_in_flight();
-  applivery.connection_max_idle = milliseconds(schema.connection_max_idle());
-  applivery.max_response_size = schema.max_response_size();
-  return applivery;
+  return {.base_url = schema.base_url(),
+          .allow_http = schema.allow_http(),
+          .ca_file = schema.ca_file(),
+          .connect_timeout = milliseconds(schema.connect_timeout()),
+          .timeout = milliseconds(schema.timeout()),
+          .max_in_flight = schema.max_in_flight(),
+          .connection_max_idle = milliseconds(schema.connection_max_idle()),
+          .max_response_size = schema.max_response_size()};
 }
 
 Upstream BuildUpstream(const v1::Upstream& schema) {
@@ -154,14 +148,12 @@ Grant BuildGrant(const v1::Grant& schema) {
 }
 
 RedisState BuildRedisState(const v1::RedisState& schema) {
-  RedisState redis;
-  redis.address = *ParseAddress(schema.address());
-  redis.username = schema.username();
-  redis.password_file = schema.password_file();
-  redis.encryption_key_file = schema.encryption_key_file();
-  redis.on_failure = schema.on_failure() == v1::RedisState::ON_FAILURE_LOCAL ? OnRedisFailure::kLocal
-                                                                             : OnRedisFailure::kDeny;
-  return redis;
+  return {.address = *ParseAddress(schema.address()),
+          .username = schema.username(),
+          .password_file = schema.password_file(),
+          .encryption_key_file = schema.encryption_key_file(),
+          .on_failure = schema.on_failure() == v1::RedisState::ON_FAILURE_LOCAL ? OnRedisFailure::kLocal
+                                                                                : OnRedisFailure::kDeny};
 }
 
 State BuildState(const v1::State& schema) {
@@ -189,26 +181,19 @@ Audit BuildAudit(const v1::Audit& schema) {
   return audit;
 }
 
-Log BuildLog(const v1::Log& schema) {
-  Log log;
-  switch (schema.level()) {
+LogLevel BuildLevel(v1::Log::Level level) {
+  switch (level) {
     case v1::Log::LEVEL_TRACE:
-      log.level = LogLevel::kTrace;
-      break;
+      return LogLevel::kTrace;
     case v1::Log::LEVEL_DEBUG:
-      log.level = LogLevel::kDebug;
-      break;
+      return LogLevel::kDebug;
     case v1::Log::LEVEL_WARNING:
-      log.level = LogLevel::kWarning;
-      break;
+      return LogLevel::kWarning;
     case v1::Log::LEVEL_ERROR:
-      log.level = LogLevel::kError;
-      break;
+      return LogLevel::kError;
     default:
-      log.level = LogLevel::kInfo;
+      return LogLevel::kInfo;
   }
-  log.format = schema.format() == v1::Log::FORMAT_TEXT ? LogFormat::kText : LogFormat::kJson;
-  return log;
 }
 
 }  // namespace
@@ -221,15 +206,17 @@ Config Build(const v1::Config& schema) {
     config.organizations.push_back(BuildOrganization(organization));
   }
   for (const v1::Grant& grant : schema.policy().grants()) config.grants.push_back(BuildGrant(grant));
-  config.requests.remember = milliseconds(schema.requests().remember());
-  config.requests.max_entries = schema.requests().max_entries();
+  config.requests = {.remember = milliseconds(schema.requests().remember()),
+                     .max_entries = schema.requests().max_entries()};
   config.state = BuildState(schema.state());
   config.audit = BuildAudit(schema.audit());
-  config.server.max_in_flight = schema.server().max_in_flight();
-  config.server.drain_delay = milliseconds(schema.server().drain_delay());
-  config.server.drain = milliseconds(schema.server().drain());
+  config.server = {.max_in_flight = schema.server().max_in_flight(),
+                   .drain_delay = milliseconds(schema.server().drain_delay()),
+                   .drain = milliseconds(schema.server().drain())};
   if (schema.has_admin()) config.admin = std::get<TcpAddress>(*ParseAddress(schema.admin().address()));
-  config.log = BuildLog(schema.log());
+  config.log = {
+      .level = BuildLevel(schema.log().level()),
+      .format = schema.log().format() == v1::Log::FORMAT_TEXT ? LogFormat::kText : LogFormat::kJson};
   return config;
 }
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "daemon/base/caller_name.h"
-#include "daemon/config/text.h"
+#include "daemon/base/text.h"
 
 namespace tokend::config {
 namespace {

@@ -11,6 +11,8 @@
 #include <variant>
 #include <vector>
 
+#include "daemon/base/overload.h"
+
 // The validated configuration. Only daemon/config makes one, from a file that it has judged: the parts that
 // are built from it do not judge again. The keys, what they mean and their defaults stand in
 // proto/tokend/config/v1/config.proto; here an absent number is 0 and an absent text empty.
@@ -55,9 +57,7 @@ struct UnixAuthentication {
   std::vector<UnixCaller> callers;
   bool operator==(const UnixAuthentication&) const = default;
 };
-struct MtlsAuthentication {
-  bool operator==(const MtlsAuthentication&) const = default;
-};
+struct MtlsAuthentication {};
 struct JwksFile {
   std::string path;
   bool operator==(const JwksFile&) const = default;
@@ -80,7 +80,13 @@ using ListenerAuthentication =
     std::variant<NoAuthentication, UnixAuthentication, MtlsAuthentication, JwtAuthentication>;
 
 // The URL that the authentication fetches its keys from; null where it fetches none.
-const JwksUrl* JwksUrlOf(const ListenerAuthentication& authentication);
+inline const JwksUrl* JwksUrlOf(const ListenerAuthentication& authentication) {
+  return std::visit(Overload{[](const NoAuthentication&) -> const JwksUrl* { return nullptr; },
+                             [](const UnixAuthentication&) -> const JwksUrl* { return nullptr; },
+                             [](const MtlsAuthentication&) -> const JwksUrl* { return nullptr; },
+                             [](const JwtAuthentication& jwt) { return std::get_if<JwksUrl>(&jwt.jwks); }},
+                    authentication);
+}
 
 struct Listener {
   std::string name;
@@ -89,21 +95,17 @@ struct Listener {
   std::optional<ServerTls> tls;
   ListenerAuthentication authentication;
   std::optional<std::size_t> max_connections_per_peer = {};  // of one address or uid; none: its share
-  bool operator==(const Listener&) const = default;
 };
 
 // Where an API key is read from.
 struct KeyFile {
   std::string path;
-  bool operator==(const KeyFile&) const = default;
 };
 struct KeyEnvironment {
   std::string variable;
-  bool operator==(const KeyEnvironment&) const = default;
 };
 struct KeyCredential {
   std::string name;  // in $CREDENTIALS_DIRECTORY
-  bool operator==(const KeyCredential&) const = default;
 };
 using ApiKeySource = std::variant<KeyFile, KeyEnvironment, KeyCredential>;
 
@@ -113,14 +115,12 @@ struct Limit {
   std::uint64_t tokens = 0;
   std::chrono::milliseconds per{0};
   std::uint64_t burst = 0;
-  bool operator==(const Limit&) const = default;
 };
 
 struct Organization {
   std::string name;
   ApiKeySource api_key;
   std::vector<Limit> limits = {};
-  bool operator==(const Organization&) const = default;
 };
 
 struct Applivery {
@@ -132,7 +132,6 @@ struct Applivery {
   std::size_t max_in_flight = 0;
   std::chrono::milliseconds connection_max_idle{0};
   std::size_t max_response_size = 0;
-  bool operator==(const Applivery&) const = default;
 };
 using Upstream = std::variant<Applivery>;
 
@@ -147,18 +146,14 @@ struct Grant {
   std::vector<Limit> limits = {};                 // of each caller
   std::vector<Limit> shared_limits = {};          // of all callers together
   std::optional<std::size_t> max_in_flight = {};  // of each caller; none: no limit of the grant's
-  bool operator==(const Grant&) const = default;
 };
 
 struct Requests {
   std::chrono::milliseconds remember{0};
   std::size_t max_entries = 0;
-  bool operator==(const Requests&) const = default;
 };
 
-struct MemoryState {
-  bool operator==(const MemoryState&) const = default;
-};
+struct MemoryState {};
 enum class OnRedisFailure { kDeny, kLocal };
 struct RedisState {
   Address address;
@@ -166,7 +161,6 @@ struct RedisState {
   std::string password_file;        // empty: no password
   std::string encryption_key_file;  // 32 bytes
   OnRedisFailure on_failure{};
-  bool operator==(const RedisState&) const = default;
 };
 using State = std::variant<MemoryState, RedisState>;
 
@@ -174,7 +168,6 @@ struct AuditFile {
   std::string path;
   std::uint64_t max_size = 0;
   std::size_t keep = 0;
-  bool operator==(const AuditFile&) const = default;
 };
 struct Audit {
   std::optional<AuditFile> file;
@@ -182,14 +175,12 @@ struct Audit {
   std::chrono::milliseconds deadline{0};
   std::string signing_key_file;      // empty: checkpoints are not signed
   std::string fingerprint_key_file;  // empty: a key made at start
-  bool operator==(const Audit&) const = default;
 };
 
 struct Server {
   std::size_t max_in_flight = 0;
   std::chrono::milliseconds drain_delay{0};
   std::chrono::milliseconds drain{0};
-  bool operator==(const Server&) const = default;
 };
 
 enum class LogLevel { kTrace, kDebug, kInfo, kWarning, kError };
@@ -197,7 +188,6 @@ enum class LogFormat { kJson, kText };
 struct Log {
   LogLevel level{};
   LogFormat format{};
-  bool operator==(const Log&) const = default;
 };
 
 struct Config {

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/strings/cord.h"
 #include "daemon/base/result.h"
 
 // Errors of the files, variables and URLs that a configuration names, said of the key that names them.
@@ -11,10 +12,18 @@ namespace tokend::config {
 // URLs.
 enum class Contents { kAll, kFiles };
 
+inline constexpr char kKeyPayload[] = "tokend.config.key";
+
 // The same status, said of a key: "audit.signing_key_file".
-Status AtKey(const std::string& key, Status status);
+inline Status AtKey(const std::string& key, Status status) {
+  status.SetPayload(kKeyPayload, absl::Cord(key));
+  return status;
+}
 
 // Empty where the status is said of no key.
-std::string KeyOf(const Status& status);
+inline std::string KeyOf(const Status& status) {
+  const auto key = status.GetPayload(kKeyPayload);
+  return key ? std::string(*key) : "";
+}
 
 }  // namespace tokend::config

@@ -1,14 +1,11 @@
-#include "daemon/config/effective.h"
-
 #include <google/protobuf/message.h>
 
-#include <string_view>
 #include <vector>
 
-#include "daemon/base/form.h"
 #include "daemon/base/sha256.h"
+#include "daemon/base/text.h"
 #include "daemon/config/schema.h"
-#include "daemon/config/text.h"
+#include "daemon/config/steps.h"
 #include "daemon/config/values.h"
 
 namespace tokend::config {
@@ -51,9 +48,7 @@ std::string ScalarText(const Message& message, const FieldDescriptor& field) {
 std::string TextList(const Message& message, const FieldDescriptor& field) {
   std::vector<std::string> quoted;
   const auto& reflection = *message.GetReflection();
-  const int size = reflection.FieldSize(message, &field);
-  quoted.reserve(static_cast<std::size_t>(size));
-  for (int i = 0; i < size; ++i) {
+  for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
     quoted.push_back(Quote(reflection.GetRepeatedString(message, &field, i)));
   }
   return Concat({"[", Enumerate(quoted), "]"});

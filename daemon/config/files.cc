@@ -1,30 +1,21 @@
-#include "daemon/config/files.h"
-
 #include <fcntl.h>
 #include <google/protobuf/message.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <set>
 #include <system_error>
 
+#include "daemon/base/descriptor.h"
+#include "daemon/base/text.h"
 #include "daemon/config/schema.h"
-#include "daemon/config/text.h"
+#include "daemon/config/steps.h"
 #include "daemon/config/units.h"
 
 namespace tokend::config {
 namespace {
 
-std::string LastError() { return std::generic_category().message(errno); }
-
-// Opens the file, because access(2) judges by the real user and not by the effective one.
-bool CanBeRead(const std::string& file) {
-  const int opened = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (opened < 0) return false;
-  close(opened);
-  return true;
-}
+std::string CannotBeRead() { return "the file cannot be read: " + std::generic_category().message(errno); }
 
 void CollectFiles(const google::protobuf::Message& message, std::set<std::string>& files) {
   using google::protobuf::FieldDescriptor;
@@ -55,11 +46,11 @@ std::vector<std::string> FilesOf(const v1::Config& schema) {
 void CheckFile(const v1::KeyOptions& options, const std::string& file, const std::string& key,
                Report& report) {
   struct stat status {};
-  if (stat(file.c_str(), &status) != 0) {
-    return report.Error(key, Concat({"the file cannot be read: ", LastError()}));
-  }
+  if (stat(file.c_str(), &status) != 0) return report.Error(key, CannotBeRead());
   if (!S_ISREG(status.st_mode)) return report.Error(key, "is not a regular file");
-  if (!CanBeRead(file)) return report.Error(key, Concat({"the file cannot be read: ", LastError()}));
+  // access(2) would judge by the real user and not by the effective one.
+  const Descriptor opened(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!opened) return report.Error(key, CannotBeRead());
 
   const auto size = static_cast<std::uint64_t>(status.st_size);
   if (size == 0) return report.Error(key, "the file is empty");

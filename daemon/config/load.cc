@@ -1,55 +1,35 @@
 #include "daemon/config/load.h"
 
-#include <string>
 #include <utility>
 
 #include "daemon/base/read_file.h"
-#include "daemon/config/build.h"
-#include "daemon/config/effective.h"
-#include "daemon/config/files.h"
-#include "daemon/config/reader.h"
-#include "daemon/config/report.h"
-#include "daemon/config/rules.h"
-#include "daemon/config/unchanged.h"
+#include "daemon/config/steps.h"
 #include "daemon/config/yaml.h"
 
 namespace tokend::config {
-namespace {
-
-LoadResult Unreadable(const std::string& path, const std::string& why) {
-  Report report(path);
-  report.ErrorAt(Position{}, why);
-  return {.config = std::nullopt,
-          .errors = report.Errors(),
-          .warnings = {},
-          .files = {},
-          .text_fingerprint = {},
-          .report = report};
-}
-
-}  // namespace
 
 LoadResult Load(const std::string& path, const Config* running, NamedFiles files) {
   std::string text;
   const Status read = ReadBlocks(path, kMaxFileSize, OtherReaders::kAllowed,
                                  [&text](std::string_view block) { text.append(block); });
-  if (!read.ok()) return Unreadable(path, std::string(read.message()));
-  return Parse(text, path, running, files);
+  if (read.ok()) return Parse(text, path, running, files);
+  Report report(path);
+  report.ErrorAt({}, std::string(read.message()));
+  return {.errors = report.Errors(), .report = report};
 }
 
 LoadResult Parse(std::string_view text, std::string_view filename, const Config* running, NamedFiles files) {
   Report report{std::string(filename)};
   v1::Config schema;
   if (text.size() > kMaxFileSize) {
-    report.ErrorAt(Position{}, "is larger than 16 MiB");
+    report.ErrorAt({}, "is larger than 16 MiB");
   } else if (const auto document = ParseYaml(text, report)) {
     Read(*document, files, report, schema);
     ApplyRules(schema, files, report);
     if (running != nullptr) CheckUnchanged(*running->schema, schema, report);
   }
 
-  LoadResult result{.config = std::nullopt,
-                    .errors = report.Errors(),
+  LoadResult result{.errors = report.Errors(),
                     .warnings = report.Warnings(),
                     .files = FilesOf(schema),
                     .text_fingerprint = Fingerprint(text),

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "daemon/config/text.h"
+#include "daemon/base/text.h"
 
 namespace tokend::config {
 namespace {
@@ -45,6 +45,10 @@ std::optional<std::string> Nearest(std::string_view text, const std::vector<std:
     nearest = candidate;
   }
   return nearest;
+}
+
+std::string Suggest(const std::optional<std::string>& nearest) {
+  return nearest ? Concat({"; did you mean \"", *nearest, "\"?"}) : "";
 }
 
 }  // namespace tokend::config

@@ -12,4 +12,7 @@ namespace tokend::config {
 // be one.
 std::optional<std::string> Nearest(std::string_view text, const std::vector<std::string>& candidates);
 
+// "; did you mean …?", or nothing.
+std::string Suggest(const std::optional<std::string>& nearest);
+
 }  // namespace tokend::config

@@ -1,14 +1,15 @@
-#include "daemon/config/policy_lint.h"
-
 #include <algorithm>
 #include <optional>
+#include <set>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "daemon/base/caller_name.h"
 #include "daemon/base/pattern.h"
 #include "daemon/base/pattern_index.h"
-#include "daemon/config/text.h"
+#include "daemon/base/text.h"
+#include "daemon/config/steps.h"
 
 namespace tokend::config {
 namespace {
@@ -18,13 +19,6 @@ constexpr std::ptrdiff_t kLeastLiteral = 3;
 // Comparisons of a pattern with a name or with another pattern.
 constexpr std::size_t kMostComparisons = 1'000'000;
 constexpr std::size_t kMostNamed = 3;
-
-std::size_t Index(int i) { return static_cast<std::size_t>(i); }
-
-template <class List>
-std::vector<std::string> Texts(const List& list) {
-  return {list.begin(), list.end()};
-}
 
 // The text before the first wildcard.
 std::string_view FixedPart(std::string_view pattern) { return pattern.substr(0, pattern.find('*')); }
@@ -70,7 +64,10 @@ class MakeableCallers {
           beginnings_.insert({std::string(kSpiffePrefix), std::string(kDnsPrefix)});
           break;
         case v1::Authentication::kJwt:
-          AddJwt(authentication.jwt());
+          any_unreserved_ = true;
+          if (const std::string& domain = authentication.jwt().trust_domain(); !domain.empty()) {
+            beginnings_.insert(Concat({kSpiffePrefix, domain, "/"}));
+          }
           break;
         case v1::Authentication::kNone:
           names_.insert(authentication.none().caller());
@@ -88,7 +85,7 @@ class MakeableCallers {
     const bool literal = !Contains(pattern, '*');
     if (literal && names_.count(pattern) != 0) return true;
     const std::string_view fixed = FixedPart(pattern);
-    if (any_unreserved_ && MayBeUnreserved(fixed)) return true;
+    if (any_unreserved_ && ReservedPrefixOf(fixed).empty()) return true;
     if (std::any_of(beginnings_.begin(), beginnings_.end(), [&](const std::string& beginning) {
           return literal ? fixed.starts_with(beginning) : OneBeginsTheOther(fixed, beginning);
         })) {
@@ -107,13 +104,6 @@ class MakeableCallers {
   }
 
  private:
-  static bool MayBeUnreserved(std::string_view fixed) { return ReservedPrefixOf(fixed).empty(); }
-
-  void AddJwt(const v1::JwtAuthentication& jwt) {
-    any_unreserved_ = true;
-    if (!jwt.trust_domain().empty()) beginnings_.insert(Concat({kSpiffePrefix, jwt.trust_domain(), "/"}));
-  }
-
   bool known_ = true;  // the authentication of every listener is valid
   bool any_unreserved_ = false;
   std::size_t budget_ = kMostComparisons;
@@ -127,7 +117,7 @@ class ShadowSearch {
  public:
   ShadowSearch(const v1::Policy& policy, const std::set<std::string>& organizations, Report& report)
       : report_(report), organizations_(organizations.begin(), organizations.end()) {
-    grants_.reserve(Index(policy.grants_size()));
+    grants_.reserve(static_cast<std::size_t>(policy.grants_size()));
     for (const v1::Grant& grant : policy.grants()) grants_.push_back(Compile(grant));
   }
 
@@ -162,7 +152,7 @@ class ShadowSearch {
     return {Texts(grant.callers()),
             std::move(covers),
             PatternSet(Texts(grant.applications())),
-            Index(grant.applications_size()),
+            static_cast<std::size_t>(grant.applications_size()),
             {grant.scopes().begin(), grant.scopes().end()}};
   }
 
@@ -243,11 +233,11 @@ void LintPolicy(const v1::Config& schema, const std::set<std::string>& organizat
   const v1::Policy& policy = schema.policy();
   MakeableCallers makeable(schema);
   for (int i = 0; i < policy.grants_size(); ++i) {
-    const std::string callers = Under(Item("policy.grants", Index(i)), "callers");
+    const std::string callers = Under(Item("policy.grants", i), "callers");
     for (int j = 0; j < policy.grants(i).callers_size(); ++j) {
       const std::string& caller = policy.grants(i).callers(j);
       if (caller.empty()) continue;
-      const std::string path = Item(callers, Index(j));
+      const std::string path = Item(callers, j);
       CheckBreadth(caller, path, report);
       if (!makeable.CanMake(caller)) report.Warning(path, "no listener can name a caller so");
     }

@@ -1,16 +1,12 @@
-#include "daemon/config/reader.h"
-
 #include <google/protobuf/message.h>
 
-#include <algorithm>
 #include <cassert>
 #include <map>
-#include <variant>
 
-#include "daemon/config/files.h"
+#include "daemon/base/text.h"
 #include "daemon/config/nearest.h"
 #include "daemon/config/schema.h"
-#include "daemon/config/text.h"
+#include "daemon/config/steps.h"
 #include "daemon/config/units.h"
 #include "daemon/config/values.h"
 
@@ -24,38 +20,10 @@ using google::protobuf::Message;
 using google::protobuf::OneofDescriptor;
 using Kind = YamlNode::Kind;
 
-using Scalar = std::variant<bool, std::uint64_t, std::string, const EnumValueDescriptor*>;
-
-// Sets the field, or adds to it if it is a list.
-void Store(Message& message, const FieldDescriptor& field, const Scalar& value) {
-  const auto& reflection = *message.GetReflection();
-  const bool add = field.is_repeated();
-  switch (field.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_BOOL:
-      return reflection.SetBool(&message, &field, std::get<bool>(value));
-    case FieldDescriptor::CPPTYPE_UINT32:
-      return reflection.SetUInt32(&message, &field,
-                                  static_cast<std::uint32_t>(std::get<std::uint64_t>(value)));
-    case FieldDescriptor::CPPTYPE_UINT64:
-      return reflection.SetUInt64(&message, &field, std::get<std::uint64_t>(value));
-    case FieldDescriptor::CPPTYPE_INT64:
-      return reflection.SetInt64(&message, &field, static_cast<std::int64_t>(std::get<std::uint64_t>(value)));
-    case FieldDescriptor::CPPTYPE_ENUM:
-      return reflection.SetEnum(&message, &field, std::get<const EnumValueDescriptor*>(value));
-    default:
-      if (add) return reflection.AddString(&message, &field, std::get<std::string>(value));
-      return reflection.SetString(&message, &field, std::get<std::string>(value));
-  }
-}
-
 // A key as an error quotes it. Text that does not look like a key is not quoted: it may be a misplaced value,
 // even a secret.
 std::string Quote(const std::string& key) {
-  constexpr std::size_t kLongestQuoted = 32;
-  const bool plausible = key.size() <= kLongestQuoted && std::all_of(key.begin(), key.end(), [](char c) {
-                           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                                  (c >= '0' && c <= '9') || c == '_' || c == '-';
-                         });
+  const bool plausible = key.empty() || ConsistsOf(key, 32, "_-");
   return plausible ? Concat({" \"", key, "\""}) : "";
 }
 
@@ -104,8 +72,7 @@ class Reader {
     std::vector<std::string> known;
     for (const FieldDescriptor* field : FieldsOf(type)) known.push_back(field->name());
     const auto nearest = Nearest(key.text, known);
-    const std::string what = Concat(
-        {"unknown key", Quote(key.text), nearest ? Concat({"; did you mean \"", *nearest, "\"?"}) : ""});
+    const std::string what = Concat({"unknown key", Quote(key.text), Suggest(nearest)});
     report_.ErrorAt(key.position, path.empty() ? what : Concat({path, ": ", what}));
     if (!nearest) return nullptr;
     report_.Locate(Under(path, *nearest), key.position);
@@ -246,7 +213,7 @@ class Reader {
         if (node.quoted || (node.text != "true" && node.text != "false")) {
           return report_.Error(path, "must be true or false, without quotes");
         }
-        return Store(message, field, node.text == "true");
+        return message.GetReflection()->SetBool(&message, &field, node.text == "true");
       default:
         return ReadQuantity(node, path, message, field);
     }
@@ -259,7 +226,9 @@ class Reader {
     if (IsFile(options.form()) && unsupported_depth_ == 0 && files_ == NamedFiles::kJudged) {
       CheckFile(options, node.text, path, report_);
     }
-    Store(message, field, node.text);
+    const auto& reflection = *message.GetReflection();
+    if (field.is_repeated()) return reflection.AddString(&message, &field, node.text);
+    reflection.SetString(&message, &field, node.text);
   }
 
   void ReadWord(const YamlNode& node, const std::string& path, Message& message,
@@ -267,11 +236,9 @@ class Reader {
     std::vector<std::string> words;
     for (const EnumValueDescriptor* value : ValuesOf(*field.enum_type())) {
       words.push_back(WordOf(*value));
-      if (words.back() == node.text) return Store(message, field, value);
+      if (words.back() == node.text) return message.GetReflection()->SetEnum(&message, &field, value);
     }
-    const auto nearest = Nearest(node.text, words);
-    report_.Error(path, Concat({"must be one of ", Enumerate(words),
-                                nearest ? Concat({"; did you mean \"", *nearest, "\"?"}) : ""}));
+    report_.Error(path, Concat({"must be one of ", Enumerate(words), Suggest(Nearest(node.text, words))}));
   }
 
   void ReadQuantity(const YamlNode& node, const std::string& path, Message& message,
@@ -286,7 +253,15 @@ class Reader {
     if ((least && *value < *least) || (most && *value > *most)) {
       return report_.Error(path, Concat({"must be from ", options.min(), " to ", options.max()}));
     }
-    Store(message, field, *value);
+    const auto& reflection = *message.GetReflection();
+    switch (field.cpp_type()) {
+      case FieldDescriptor::CPPTYPE_UINT32:
+        return reflection.SetUInt32(&message, &field, static_cast<std::uint32_t>(*value));
+      case FieldDescriptor::CPPTYPE_UINT64:
+        return reflection.SetUInt64(&message, &field, *value);
+      default:
+        return reflection.SetInt64(&message, &field, static_cast<std::int64_t>(*value));
+    }
   }
 
   const NamedFiles files_;

@@ -2,16 +2,12 @@
 
 #include <algorithm>
 
-#include "daemon/config/text.h"
+#include "daemon/base/text.h"
 
 namespace tokend::config {
 
 std::string Under(std::string_view path, std::string_view key) {
   return path.empty() ? std::string(key) : Concat({path, ".", key});
-}
-
-std::string Item(std::string_view path, std::size_t index) {
-  return Concat({path, "[", std::to_string(index), "]"});
 }
 
 void Report::Error(const std::string& path, std::string_view text) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <compare>
+#include <concepts>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -11,16 +13,16 @@ namespace tokend::config {
 struct Position {
   int line = 1;
   int column = 1;
-
-  friend bool operator<(const Position& left, const Position& right) {
-    return left.line != right.line ? left.line < right.line : left.column < right.column;
-  }
+  auto operator<=>(const Position&) const = default;
 };
 
 // "a.b" for "a" and "b", "b" for "" and "b".
 std::string Under(std::string_view path, std::string_view key);
 // "a[3]"
-std::string Item(std::string_view path, std::size_t index);
+template <std::integral Index>
+std::string Item(std::string_view path, Index index) {
+  return std::string(path) + "[" + std::to_string(index) + "]";
+}
 
 // Collects the errors and warnings of one file, and the position of each of its keys. Paths look like
 // "listeners[0].tls.certificate_file". Owned by one thread.

@@ -1,8 +1,23 @@
-#include "daemon/config/rules.h"
-
 #include "daemon/config/address.h"
+#include "daemon/config/steps.h"
 
 namespace tokend::config {
+namespace {
+
+void ApplyUpstreamRules(v1::Config& schema, Report& report) {
+  if (!schema.upstream().has_applivery()) return;
+  v1::Applivery& applivery = *schema.mutable_upstream()->mutable_applivery();
+  if (!applivery.has_base_url()) return;
+  const BaseUrl url = *ParseBaseUrl(applivery.base_url());
+  applivery.set_base_url(url.text);
+  if (url.https) return;
+  const std::string path = "upstream.applivery.base_url";
+  if (applivery.has_allow_http() && !applivery.allow_http()) {
+    report.Error(path, "must begin with https:// (http:// needs allow_http: true)");
+  } else if (!IsLoopback(url.host)) {
+    report.Warning(path, "API keys and tokens cross the network unprotected");
+  }
+}
 
 void ApplyStateRules(const v1::Config& schema, Report& report) {
   if (!schema.state().has_redis()) return;
@@ -27,6 +42,8 @@ void ApplyAuditRules(const v1::Config& schema, Report& report) {
                    "cannot be matched with records of an earlier run");
   }
 }
+
+}  // namespace
 
 void ApplyRules(v1::Config& schema, NamedFiles files, Report& report) {
   ApplyListenerRules(schema, files, report);

@@ -8,29 +8,23 @@
 #include <string_view>
 
 #include "daemon/base/caller_name.h"
+#include "daemon/base/text.h"
 #include "daemon/config/address.h"
-#include "daemon/config/rules.h"
-#include "daemon/config/text.h"
+#include "daemon/config/steps.h"
 
 namespace tokend::config {
 namespace {
 
-// Compares addresses as they are written: two spellings of one host count as different. Port 0 never clashes.
-class BoundAddresses {
- public:
-  explicit BoundAddresses(Report& report) : report_(report) {}
+// The paths of the keys that bind an address, by the address as it is written: two spellings of one host
+// count as different.
+using BoundAddresses = std::map<std::string, std::string>;
 
-  void Bind(const Address& address, const std::string& path) {
-    const auto* tcp = std::get_if<TcpAddress>(&address);
-    if (tcp != nullptr && tcp->port == 0) return;
-    const auto [first, is_first] = bound_.insert({ToString(address), path});
-    if (!is_first) report_.Error(path, Concat({"is the same as ", first->second}));
-  }
-
- private:
-  Report& report_;
-  std::map<std::string, std::string> bound_;
-};
+void Bind(const Address& address, const std::string& path, BoundAddresses& bound, Report& report) {
+  const auto* tcp = std::get_if<TcpAddress>(&address);
+  if (tcp != nullptr && tcp->port == 0) return;  // any free port: never clashes
+  const auto [first, is_first] = bound.insert({ToString(address), path});
+  if (!is_first) report.Error(path, Concat({"is the same as ", first->second}));
+}
 
 void CheckNotReserved(std::string_view name, const std::string& path, Report& report) {
   const std::string_view prefix = ReservedPrefixOf(name);
@@ -56,7 +50,7 @@ void CheckUnix(const v1::UnixAuthentication& by_uid, const Address& address, con
     const v1::UnixCaller& caller = by_uid.callers(i);
     const std::string_view name = caller.name();
     if (!caller.has_name() || (name.starts_with(kUnixPrefix) && name != kUnixPrefix)) continue;
-    report.Error(Under(Item(Under(path, "callers"), static_cast<std::size_t>(i)), "name"),
+    report.Error(Under(Item(Under(path, "callers"), i), "name"),
                  "must begin with unix: and have a name after it");
   }
 }
@@ -111,14 +105,13 @@ void CheckListener(v1::Listener& listener, const Address& address, const std::st
   if (!report.Has(Under(path, "tls")) && !IsLocal(address)) {
     report.Error(Under(path, "address"), "needs tls: it is neither a unix socket nor a loopback address");
   }
-  if (std::holds_alternative<TcpAddress>(address)) {
-    const std::string mode = Under(path, "socket_mode");
-    if (report.Has(mode)) report.Error(mode, "is only for a unix socket");
-    listener.clear_socket_mode();
-  }
   if (const auto* socket = std::get_if<UnixAddress>(&address)) {
     CheckSocketName(socket->path, Under(path, "address"), report);
     if (files == NamedFiles::kJudged) CheckSocketPlace(socket->path, Under(path, "address"), report);
+  } else {
+    const std::string mode = Under(path, "socket_mode");
+    if (report.Has(mode)) report.Error(mode, "is only for a unix socket");
+    listener.clear_socket_mode();
   }
 }
 
@@ -150,18 +143,20 @@ void CheckAuthentication(const v1::Listener& listener, const Address* address, c
 }  // namespace
 
 void ApplyListenerRules(v1::Config& schema, NamedFiles files, Report& report) {
-  BoundAddresses bound(report);
+  BoundAddresses bound;
   for (int i = 0; i < schema.listeners_size(); ++i) {
     v1::Listener& listener = *schema.mutable_listeners(i);
-    const std::string path = Item("listeners", static_cast<std::size_t>(i));
+    const std::string path = Item("listeners", i);
     const std::optional<Address> address =
         listener.has_address() ? std::optional(*ParseAddress(listener.address())) : std::nullopt;
     CheckAuthentication(listener, address ? &*address : nullptr, path, report);
     if (!address) continue;
     CheckListener(listener, *address, path, files, report);
-    bound.Bind(*address, Under(path, "address"));
+    Bind(*address, Under(path, "address"), bound, report);
   }
-  if (schema.admin().has_address()) bound.Bind(*ParseAddress(schema.admin().address()), "admin.address");
+  if (schema.admin().has_address()) {
+    Bind(*ParseAddress(schema.admin().address()), "admin.address", bound, report);
+  }
 }
 
 }  // namespace tokend::config

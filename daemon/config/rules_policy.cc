@@ -1,14 +1,12 @@
 #include <algorithm>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "daemon/base/pattern.h"
+#include "daemon/base/text.h"
 #include "daemon/config/nearest.h"
-#include "daemon/config/policy_lint.h"
-#include "daemon/config/rules.h"
 #include "daemon/config/schema.h"
-#include "daemon/config/text.h"
+#include "daemon/config/steps.h"
 
 namespace tokend::config {
 namespace {
@@ -23,31 +21,27 @@ std::set<std::string> ConfiguredOrganizations(const v1::Upstream& upstream) {
   return names;
 }
 
-// Suggests names for the first 100 wrong ones: each is compared with up to a thousand names.
-class Suggestions {
- public:
-  // "; did you mean …?" or nothing.
-  template <class Names>
-  std::string For(const std::string& wrong, const Names& known) {
-    if (left_ == 0) return "";
-    --left_;
-    const auto nearest = Nearest(wrong, {known.begin(), known.end()});
-    return nearest ? Concat({"; did you mean \"", *nearest, "\"?"}) : "";
-  }
+// How many names may still be suggested: each wrong one is compared with up to a thousand names.
+using Suggestions = int;
 
- private:
-  int left_ = 100;
-};
+// "; did you mean …?" or nothing.
+template <class Names>
+std::string SuggestFor(const std::string& wrong, const Names& known, Suggestions& left) {
+  if (left == 0) return "";
+  --left;
+  return Suggest(Nearest(wrong, {known.begin(), known.end()}));
+}
 
 void CheckOrganizations(const v1::Grant& grant, const std::set<std::string>& configured,
                         const std::string& path, Suggestions& suggestions, Report& report) {
   for (int i = 0; i < grant.organizations_size(); ++i) {
     const std::string& text = grant.organizations(i);
-    const std::string item = Item(Under(path, "organizations"), static_cast<std::size_t>(i));
+    const std::string item = Item(Under(path, "organizations"), i);
     if (text.empty()) continue;
     if (!Contains(text, '*')) {
       if (configured.count(text) != 0) continue;
-      report.Error(item, Concat({"is not a configured organization", suggestions.For(text, configured)}));
+      report.Error(item,
+                   Concat({"is not a configured organization", SuggestFor(text, configured, suggestions)}));
       continue;
     }
     const PatternSet pattern({text});
@@ -65,8 +59,8 @@ void CheckDefaultScopes(v1::Grant& grant, const std::string& path, Suggestions& 
     const auto& scopes = grant.scopes();
     const std::string& scope = grant.default_scopes(i);
     if (scope.empty() || std::find(scopes.begin(), scopes.end(), scope) != scopes.end()) continue;
-    report.Error(Item(key, static_cast<std::size_t>(i)),
-                 Concat({"is not one of the grant's scopes", suggestions.For(scope, scopes)}));
+    report.Error(Item(key, i),
+                 Concat({"is not one of the grant's scopes", SuggestFor(scope, scopes, suggestions)}));
   }
 }
 
@@ -75,9 +69,9 @@ void CheckDefaultScopes(v1::Grant& grant, const std::string& path, Suggestions& 
 void ApplyPolicyRules(v1::Config& schema, Report& report) {
   const std::set<std::string> configured = ConfiguredOrganizations(schema.upstream());
   v1::Policy& policy = *schema.mutable_policy();
-  Suggestions suggestions;
+  Suggestions suggestions = 100;
   for (int i = 0; i < policy.grants_size(); ++i) {
-    const std::string path = Item("policy.grants", static_cast<std::size_t>(i));
+    const std::string path = Item("policy.grants", i);
     if (!configured.empty()) CheckOrganizations(policy.grants(i), configured, path, suggestions, report);
     CheckDefaultScopes(*policy.mutable_grants(i), path, suggestions, report);
   }

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "daemon/config/text.h"
+#include "daemon/base/text.h"
 
 namespace tokend::config {
 
@@ -17,7 +17,6 @@ const v1::KeyOptions& OptionsOf(const FieldDescriptor& field) {
 
 std::vector<const FieldDescriptor*> FieldsOf(const Descriptor& type) {
   std::vector<const FieldDescriptor*> fields;
-  fields.reserve(static_cast<std::size_t>(type.field_count()));
   for (int i = 0; i < type.field_count(); ++i) fields.push_back(type.field(i));
   return fields;
 }
@@ -45,7 +44,6 @@ std::string WordOf(const EnumValueDescriptor& value) {
 
 std::vector<const EnumValueDescriptor*> ValuesOf(const EnumDescriptor& type) {
   std::vector<const EnumValueDescriptor*> values;
-  values.reserve(static_cast<std::size_t>(type.value_count()));
   for (int i = 1; i < type.value_count(); ++i) values.push_back(type.value(i));
   return values;
 }

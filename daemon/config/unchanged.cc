@@ -1,11 +1,10 @@
-#include "daemon/config/unchanged.h"
-
 #include <google/protobuf/message.h>
 #include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
 
 #include "daemon/config/schema.h"
+#include "daemon/config/steps.h"
 
 namespace tokend::config {
 namespace {
@@ -37,8 +36,7 @@ void CheckItems(const Message& running, const Message& next, const FieldDescript
   if (running.GetReflection()->FieldSize(running, &field) != size) return report.Error(path, kWhatToDo);
   for (int i = 0; i < size; ++i) {
     Check(running.GetReflection()->GetRepeatedMessage(running, &field, i),
-          next.GetReflection()->GetRepeatedMessage(next, &field, i), Item(path, static_cast<std::size_t>(i)),
-          report);
+          next.GetReflection()->GetRepeatedMessage(next, &field, i), Item(path, i), report);
   }
 }
 

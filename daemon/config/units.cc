@@ -4,7 +4,7 @@
 #include <array>
 #include <charconv>
 
-#include "daemon/config/text.h"
+#include "daemon/base/text.h"
 
 namespace tokend::config {
 namespace {
@@ -31,12 +31,9 @@ std::optional<std::uint64_t> ParseWithUnit(std::string_view text, const std::arr
 
 template <std::size_t N>
 std::string FormatWithUnit(std::uint64_t value, const std::array<Unit, N>& units) {
-  const Unit* chosen = &units.back();
-  for (const Unit& unit : units) {
-    if (value == 0 || value % unit.factor != 0) continue;
-    chosen = &unit;
-    break;
-  }
+  const auto* chosen = std::find_if(units.begin(), units.end() - 1, [value](const Unit& unit) {
+    return value != 0 && value % unit.factor == 0;
+  });
   return Concat({std::to_string(value / chosen->factor), chosen->name});
 }
 
@@ -61,11 +58,8 @@ std::string FormatSize(std::uint64_t bytes) { return FormatWithUnit(bytes, kSize
 std::optional<std::uint64_t> ParseMode(std::string_view text) {
   if (text.size() != 4 || text.front() != '0') return std::nullopt;
   std::uint64_t mode = 0;
-  for (const char c : text) {
-    if (c < '0' || c > '7') return std::nullopt;
-    mode = mode * 8 + static_cast<std::uint64_t>(c - '0');
-  }
-  return mode;
+  const char* const end = text.data() + text.size();
+  return std::from_chars(text.data(), end, mode, 8).ptr == end ? std::optional(mode) : std::nullopt;
 }
 
 std::string FormatMode(std::uint64_t mode) {

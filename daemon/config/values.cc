@@ -6,10 +6,9 @@
 #include "daemon/base/caller_name.h"
 #include "daemon/base/form.h"
 #include "daemon/base/pattern.h"
+#include "daemon/base/text.h"
 #include "daemon/config/address.h"
-#include "daemon/config/base_url.h"
 #include "daemon/config/caller_template.h"
-#include "daemon/config/text.h"
 #include "daemon/config/units.h"
 
 namespace tokend::config {
@@ -86,6 +85,30 @@ Fault CheckText(std::string_view text) {
   return Unless(!control, "must not hold control characters");
 }
 
+// How numbers of a form are written.
+struct Notation {
+  v1::Form form;
+  std::optional<std::uint64_t> (*parse)(std::string_view text);
+  std::string (*format)(std::uint64_t value);
+  std::string_view expected;
+};
+constexpr std::array<Notation, 4> kNotations = {{
+    {v1::FORM_DURATION, ParseDuration, FormatDuration, "must be a duration such as 250ms, 30s, 10m or 24h"},
+    {v1::FORM_SIZE, ParseSize, FormatSize, "must be a size such as 64KiB, 256MiB or 1GiB"},
+    {v1::FORM_MODE, ParseMode,
+     [](std::uint64_t mode) {
+       return Concat({"\"", FormatMode(mode), "\""});
+     },
+     "must be four octal digits that begin with 0, such as \"0660\""},
+    {v1::FORM_UNSPECIFIED, ParseNumber, [](std::uint64_t number) { return std::to_string(number); },
+     "must be a whole number, without quotes"},
+}};
+
+const Notation& NotationOf(v1::Form form) {
+  return *std::find_if(kNotations.begin(), kNotations.end() - 1,
+                       [form](const Notation& notation) { return notation.form == form; });
+}
+
 }  // namespace
 
 std::optional<std::string> WhatIsWrong(v1::Form form, std::string_view text) {
@@ -131,42 +154,11 @@ std::optional<std::string> WhatIsWrong(v1::Form form, std::string_view text) {
 }
 
 std::optional<std::uint64_t> ParseQuantity(v1::Form form, std::string_view text) {
-  switch (form) {
-    case v1::FORM_DURATION:
-      return ParseDuration(text);
-    case v1::FORM_SIZE:
-      return ParseSize(text);
-    case v1::FORM_MODE:
-      return ParseMode(text);
-    default:
-      return ParseNumber(text);
-  }
+  return NotationOf(form).parse(text);
 }
 
-std::string FormatQuantity(v1::Form form, std::uint64_t value) {
-  switch (form) {
-    case v1::FORM_DURATION:
-      return FormatDuration(value);
-    case v1::FORM_SIZE:
-      return FormatSize(value);
-    case v1::FORM_MODE:
-      return Concat({"\"", FormatMode(value), "\""});
-    default:
-      return std::to_string(value);
-  }
-}
+std::string FormatQuantity(v1::Form form, std::uint64_t value) { return NotationOf(form).format(value); }
 
-std::string_view ExpectedQuantity(v1::Form form) {
-  switch (form) {
-    case v1::FORM_DURATION:
-      return "must be a duration such as 250ms, 30s, 10m or 24h";
-    case v1::FORM_SIZE:
-      return "must be a size such as 64KiB, 256MiB or 1GiB";
-    case v1::FORM_MODE:
-      return "must be four octal digits that begin with 0, such as \"0660\"";
-    default:
-      return "must be a whole number, without quotes";
-  }
-}
+std::string_view ExpectedQuantity(v1::Form form) { return NotationOf(form).expected; }
 
 }  // namespace tokend::config

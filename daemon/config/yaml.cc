@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "daemon/base/form.h"
-#include "daemon/config/text.h"
+#include "daemon/base/text.h"
 
 namespace tokend::config {
 namespace {

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "daemon/base/text.h"
 #include "daemon/identity/base64url.h"
 #include "daemon/identity/strict_json.h"
 
@@ -29,27 +30,26 @@ constexpr std::array<std::string_view, 3> kTypes = {"jwt", "jose", "at+jwt"};
 Status Refused(const char* why) { return absl::UnauthenticatedError(why); }
 
 bool IsAcceptedType(std::string_view text) {
-  std::string type(text);
-  for (char& c : type) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end();
+  return std::find(kTypes.begin(), kTypes.end(), Lower(text)) != kTypes.end();
 }
 
 Status ReadHeader(const std::string& text, Jws& jws) {
-  const std::optional<StrictJson> header = StrictJson::Parse(text);
-  if (!header) return Refused("the token's header is not a JSON object without repeated keys");
-  const auto algorithm = header->Text("alg");
+  const std::optional<StrictJson> json = StrictJson::Parse(text);
+  if (!json) return Refused("the token's header is not a JSON object without repeated keys");
+  const simdjson::dom::object& header = json->object();
+  const auto algorithm = TextOf(header, "alg");
   jws.algorithm = algorithm ? FindAlgorithm(*algorithm) : nullptr;
   if (jws.algorithm == nullptr) {
     return Refused("the token's algorithm is not one of RS, PS and ES with 256, 384 and 512");
   }
-  if (header->Has("crit") || header->Has("b64")) return Refused("the token's header asks for an extension");
-  if (header->Has("typ") && !IsAcceptedType(header->Text("typ").value_or(""))) {
+  if (HasKey(header, "crit") || HasKey(header, "b64")) {
+    return Refused("the token's header asks for an extension");
+  }
+  if (HasKey(header, "typ") && !IsAcceptedType(TextOf(header, "typ").value_or(""))) {
     return Refused("the token's type is not that of a JWT or an access token");
   }
-  if (header->Has("kid")) {
-    const auto key_id = header->Text("kid");
+  if (HasKey(header, "kid")) {
+    const auto key_id = TextOf(header, "kid");
     if (!key_id) return Refused("the token's key id is not a text");
     jws.key_id = *key_id;
   }

@@ -5,7 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "daemon/base/secret.h"
+#include "daemon/base/sha256.h"
 #include "daemon/identity/claims.h"
 #include "daemon/identity/jws.h"
 #include "daemon/identity/token_cache.h"
@@ -13,25 +15,17 @@
 namespace tokend::identity {
 namespace {
 
-constexpr std::string_view kScheme = "bearer ";
+constexpr absl::string_view kScheme = "bearer ";
 
 Status Refused(const char* why) { return absl::UnauthenticatedError(why); }
-
-bool IsScheme(std::string_view text) {
-  if (text.size() != kScheme.size()) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] - 'A' + 'a') : text[i];
-    if (c != kScheme[i]) return false;
-  }
-  return true;
-}
 
 // The token in the only value of the metadata: a view of it.
 Result<std::string_view> TokenOf(const std::vector<Secret>& authorization) {
   if (authorization.empty()) return Refused("no authorization metadata was sent");
   if (authorization.size() > 1) return Refused("several authorization metadata were sent");
   const std::string_view value = authorization.front().Expose();
-  if (value.size() == kScheme.size() || !IsScheme(value.substr(0, kScheme.size()))) {
+  if (value.size() <= kScheme.size() ||
+      !absl::EqualsIgnoreCase(absl::string_view(value.data(), kScheme.size()), kScheme)) {
     return Refused("the authorization metadata is not \"Bearer\" and a token");
   }
   return value.substr(kScheme.size());
@@ -47,7 +41,25 @@ class JwtAuthenticator::Judge {
 
   // Nothing where the token may need newer keys.
   std::optional<Result<Caller>> Decide(std::string_view token, const KeySource::Keys& keys,
-                                       const std::string& peer);
+                                       const std::string& peer) {
+    const Seconds now = clock_.WallNow().time_since_epoch();
+    const Sha256Digest digest = Sha256(token);
+    if (keys) {
+      if (auto name = cache_.Find(digest, keys->id(), now)) return CallerOf(*std::move(name), peer);
+    }
+    const Result<Jws> jws = ParseJws(token);
+    if (!jws.ok()) return jws.status();
+    const Verdict verdict = keys ? keys->Verify(*jws) : Verdict::kUnknownKey;
+    if (verdict == Verdict::kUnknownKey) return std::nullopt;
+    if (verdict == Verdict::kRefused) {
+      return Refused("the token's signature does not verify with a key of the issuer");
+    }
+    Result<ClaimRules::Accepted> accepted = rules_.Judge(jws->payload, now);
+    if (!accepted.ok()) return accepted.status();
+    Caller caller = CallerOf(accepted->caller, peer);
+    cache_.Add(digest, keys->id(), *std::move(accepted));
+    return caller;
+  }
 
   // The same, with the newest keys that there are.
   Result<Caller> DecideFinally(std::string_view token, const KeySource::Keys& keys, const std::string& peer) {
@@ -66,28 +78,6 @@ class JwtAuthenticator::Judge {
   const loop::Clock& clock_;
   TokenCache cache_;
 };
-
-std::optional<Result<Caller>> JwtAuthenticator::Judge::Decide(std::string_view token,
-                                                              const KeySource::Keys& keys,
-                                                              const std::string& peer) {
-  const Seconds now = clock_.WallNow().time_since_epoch();
-  const TokenCache::Digest digest = TokenCache::DigestOf(token);
-  if (keys) {
-    if (auto name = cache_.Find(digest, keys->id(), now)) return CallerOf(*std::move(name), peer);
-  }
-  const Result<Jws> jws = ParseJws(token);
-  if (!jws.ok()) return jws.status();
-  const Verdict verdict = keys ? keys->Verify(*jws) : Verdict::kUnknownKey;
-  if (verdict == Verdict::kUnknownKey) return std::nullopt;
-  if (verdict == Verdict::kRefused) {
-    return Refused("the token's signature does not verify with a key of the issuer");
-  }
-  Result<ClaimRules::Accepted> accepted = rules_.Judge(jws->payload, now);
-  if (!accepted.ok()) return accepted.status();
-  Caller caller = CallerOf(accepted->caller, peer);
-  cache_.Add(digest, keys->id(), *std::move(accepted));
-  return caller;
-}
 
 JwtAuthenticator::JwtAuthenticator(std::string listener, config::JwtAuthentication configuration,
                                    std::unique_ptr<KeySource> keys, const loop::Clock& clock)

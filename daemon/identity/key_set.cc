@@ -32,10 +32,7 @@ constexpr std::array<Curve, 3> kCurves = {{{"P-256", CJOSE_JWK_EC_P_256, 32},
                                            {"P-384", CJOSE_JWK_EC_P_384, 48},
                                            {"P-521", CJOSE_JWK_EC_P_521, 66}}};
 
-std::uint64_t NextId() {
-  static std::atomic<std::uint64_t> last{0};
-  return ++last;
-}
+std::atomic<std::uint64_t> last_id{0};
 
 // The integer or coordinate under the key; empty if there is none.
 std::string BytesOf(const dom::object& jwk, std::string_view key) {
@@ -70,7 +67,7 @@ bool IsToVerify(const dom::object& jwk) {
 
 }  // namespace
 
-KeySet::KeySet() : id_(NextId()) {}
+KeySet::KeySet() : id_(++last_id) {}
 
 Result<std::shared_ptr<const KeySet>> KeySet::Parse(std::string_view text) {
   if (text.size() > kMaxKeySetBytes) return absl::InvalidArgumentError("is larger than 256 KiB");

@@ -7,9 +7,8 @@
 #include "daemon/base/overload.h"
 #include "daemon/base/read_file.h"
 #include "daemon/identity/jwt_authenticator.h"
+#include "daemon/identity/local_authenticators.h"
 #include "daemon/identity/mtls_authenticator.h"
-#include "daemon/identity/none_authenticator.h"
-#include "daemon/identity/unix_authenticator.h"
 
 namespace tokend::identity {
 namespace {
@@ -31,30 +30,27 @@ Result<KeySource::Keys> ReadKeys(const std::string& file) {
   return absl::FailedPreconditionError(file + ": " + std::string(keys.status().message()));
 }
 
-Result<Shared> MakeJwt(const std::string& listener, const config::JwtAuthentication& jwt,
-                       std::unique_ptr<KeySource> keys) {
-  return std::make_shared<JwtAuthenticator>(listener, jwt, std::move(keys), loop::SystemClock());
-}
-
 Result<Shared> MakeJwt(const std::string& listener, const config::JwtAuthentication& jwt, Shared previous,
                        KeyFetching fetching) {
   const auto* before = dynamic_cast<const JwtAuthenticator*>(previous.get());
   const bool same = before != nullptr && before->Does(listener, jwt);
-  return std::visit(
-      Overload{[&](const config::JwksFile& file) -> Result<Shared> {
-                 Result<KeySource::Keys> keys = ReadKeys(file.path);
-                 if (!keys.ok()) return keys.status();
-                 if (same && before->keys()->digest() == (*keys)->digest()) return previous;
-                 return MakeJwt(listener, jwt, std::make_unique<FixedKeySource>(*std::move(keys)));
-               },
-               [&](const config::JwksUrl& url) -> Result<Shared> {
-                 if (same) return previous;
-                 if (fetching.loop == nullptr) return absl::InternalError("nothing here fetches keys");
-                 return MakeJwt(listener, jwt,
-                                std::make_unique<UrlKeySource>(url, KeyFetchTimes{},
-                                                               std::move(fetching.observer), *fetching.loop));
-               }},
-      jwt.jwks);
+  const auto make = [&](std::unique_ptr<KeySource> keys) -> Result<Shared> {
+    return std::make_shared<JwtAuthenticator>(listener, jwt, std::move(keys), loop::SystemClock());
+  };
+  return std::visit(Overload{[&](const config::JwksFile& file) -> Result<Shared> {
+                               Result<KeySource::Keys> keys = ReadKeys(file.path);
+                               if (!keys.ok()) return keys.status();
+                               if (same && before->keys()->digest() == (*keys)->digest()) return previous;
+                               return make(std::make_unique<FixedKeySource>(*std::move(keys)));
+                             },
+                             [&](const config::JwksUrl& url) -> Result<Shared> {
+                               if (same) return previous;
+                               if (fetching.loop == nullptr)
+                                 return absl::InternalError("nothing here fetches keys");
+                               return make(std::make_unique<UrlKeySource>(
+                                   url, KeyFetchTimes{}, std::move(fetching.observer), *fetching.loop));
+                             }},
+                    jwt.jwks);
 }
 
 }  // namespace

@@ -1,41 +1,23 @@
 #include "daemon/identity/mtls_authenticator.h"
 
 #include <algorithm>
-#include <cstddef>
 #include <string_view>
+#include <vector>
 
+#include "daemon/base/text.h"
 #include "daemon/identity/spiffe_id.h"
 
 namespace tokend::identity {
 namespace {
 
-constexpr std::size_t kMaxHostNameBytes = 253;
-constexpr std::size_t kMaxLabelBytes = 63;
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 bool IsLabel(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxLabelBytes && text.front() != '-' && text.back() != '-' &&
-         std::all_of(text.begin(), text.end(),
-                     [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
+  return ConsistsOf(text, 63, "-") && text.front() != '-' && text.back() != '-';
 }
 
 // Letters, digits and hyphens (RFC 1123): no wildcard, no escape, no trailing dot.
-bool IsLowerCaseHostName(std::string_view text) {
-  if (text.size() > kMaxHostNameBytes) return false;
-  for (;;) {
-    const std::size_t dot = text.find('.');
-    if (!IsLabel(text.substr(0, dot))) return false;
-    if (dot == std::string_view::npos) return true;
-    text.remove_prefix(dot + 1);
-  }
-}
-
-// DNS names compare without case and policies with it: one spelling for each name.
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), Lower);
-  return lower;
+bool IsHostName(std::string_view text) {
+  const std::vector<std::string_view> labels = Split(text, '.');
+  return text.size() <= 253 && std::all_of(labels.begin(), labels.end(), IsLabel);
 }
 
 Result<std::string> NameOf(const Evidence& evidence) {
@@ -56,8 +38,9 @@ Result<std::string> NameOf(const Evidence& evidence) {
     return absl::UnauthenticatedError(
         "the client certificate has several DNS SANs and no URI SAN; it must have one");
   }
-  const std::string host = LowerCase(evidence.dns_sans.front());
-  if (!IsLowerCaseHostName(host)) {
+  // DNS names compare without case and policies with it: one spelling for each name.
+  const std::string host = Lower(evidence.dns_sans.front());
+  if (!IsHostName(host)) {
     return absl::UnauthenticatedError("the client certificate's DNS SAN is not a host name");
   }
   return "dns:" + host;

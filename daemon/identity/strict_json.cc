@@ -1,7 +1,6 @@
 #include "daemon/identity/strict_json.h"
 
 #include <algorithm>
-#include <utility>
 #include <vector>
 
 namespace tokend::identity {
@@ -40,10 +39,6 @@ std::optional<StrictJson> StrictJson::Parse(std::string_view text) {
   }
   return json;
 }
-
-bool StrictJson::Has(std::string_view key) const { return HasKey(object_, key); }
-
-std::optional<std::string_view> StrictJson::Text(std::string_view key) const { return TextOf(object_, key); }
 
 bool HasKey(const dom::object& object, std::string_view key) {
   return object.at_key(key).error() == simdjson::SUCCESS;

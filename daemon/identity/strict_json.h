@@ -19,10 +19,6 @@ class StrictJson {
   // Valid as long as this lives.
   const simdjson::dom::object& object() const { return object_; }
 
-  // Whether the object has the key, and the key's value if that is a text.
-  bool Has(std::string_view key) const;
-  std::optional<std::string_view> Text(std::string_view key) const;
-
  private:
   explicit StrictJson(std::unique_ptr<simdjson::dom::parser> parser) : parser_(std::move(parser)) {}
 

@@ -7,7 +7,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 
 #include "daemon/base/sha256.h"
@@ -20,38 +19,39 @@ namespace tokend::identity {
 // Any thread.
 class TokenCache {
  public:
-  using Digest = Sha256Digest;
-  static Digest DigestOf(std::string_view token);
-
   explicit TokenCache(std::size_t max_entries) : max_entries_(max_entries) {}
 
   // The token's caller; nothing without a valid entry. `now` is of the wall clock.
-  std::optional<std::string> Find(const Digest& token, std::uint64_t key_set, Seconds now);
+  std::optional<std::string> Find(const Sha256Digest& token, std::uint64_t key_set, Seconds now);
 
-  void Add(const Digest& token, std::uint64_t key_set, ClaimRules::Accepted accepted);
+  void Add(const Sha256Digest& token, std::uint64_t key_set, ClaimRules::Accepted accepted);
 
   std::size_t size() const;
 
  private:
   struct Entry {
-    Digest token;
+    Sha256Digest token;
     std::uint64_t key_set;
     ClaimRules::Accepted accepted;
   };
   using Entries = std::list<Entry>;
   // The bytes of a digest are already evenly distributed.
   struct Hash {
-    std::size_t operator()(const Digest& digest) const {
+    std::size_t operator()(const Sha256Digest& digest) const {
       std::size_t hash = 0;
       std::memcpy(&hash, digest.data(), sizeof hash);
       return hash;
     }
   };
 
+  using ByToken = std::unordered_map<Sha256Digest, Entries::iterator, Hash>;
+
+  void Erase(ByToken::iterator entry);
+
   const std::size_t max_entries_;
   mutable std::mutex mutex_;
   Entries entries_;  // the oldest first
-  std::unordered_map<Digest, Entries::iterator, Hash> by_token_;
+  ByToken by_token_;
 };
 
 }  // namespace tokend::identity

@@ -69,29 +69,124 @@ class UrlKeySource::Fetcher : public std::enable_shared_from_this<Fetcher> {
  public:
   Fetcher(config::JwksUrl url, KeyFetchTimes times, FetchObserver observer, loop::CurlLoop& loop)
       : url_(std::move(url)), times_(times), observer_(std::move(observer)), loop_(loop) {}
-  ~Fetcher();
+  // The loop has stopped, or all calls are answered.
+  ~Fetcher() {
+    for (std::deque<Then>* calls : {&answering_, &waiting_}) {
+      for (Then& then : *calls) then(Usable());
+    }
+  }
   Fetcher(const Fetcher&) = delete;
   Fetcher& operator=(const Fetcher&) = delete;
 
   // Any thread.
-  Keys Current() const;
-  void Renew(Then then);
+  Keys Current() const {
+    const std::lock_guard lock(mutex_);
+    return Usable();
+  }
+
+  void Renew(Then then) {
+    std::unique_lock lock(mutex_);
+    const bool may_begin = fetching_ || !renewed_ || Now() - *renewed_ >= times_.least_apart;
+    if (!may_begin || waiting_.size() + answering_.size() >= kMaxWaiting) {
+      const Keys keys = Usable();
+      lock.unlock();
+      return then(keys);
+    }
+    waiting_.push_back(std::move(then));
+    if (std::exchange(fetching_, true)) return;
+    renewed_ = Now();
+    lock.unlock();
+    loop_.Post([self = shared_from_this()] { self->Fetch(); });
+  }
 
   // Loop thread. Start comes first, and Stop last.
-  void Start();
-  void Stop();
+  void Start() {
+    client_ = loop_.NewHttpClient(HttpOptions(url_, times_.longest));
+    Fetch();
+  }
+
+  void Stop() {
+    if (next_fetch_) loop_.Cancel(*next_fetch_);
+    client_ = nullptr;
+    AnswerWaiting();
+  }
 
  private:
   SteadyTime Now() const { return loop_.clock().Now(); }
   // Under the lock.
   Keys Usable() const { return keys_ && Now() - fetched_ <= times_.max_age ? keys_ : nullptr; }
 
-  // Loop thread.
-  void Fetch();
-  void OnFetched(const Result<Keys>& fetched);
-  milliseconds PauseAfter(const Status& fetched);
-  void AnswerWaiting();
-  void AnswerNext();
+  // Loop thread, as all below.
+  void Fetch() {
+    if (client_ == nullptr || sent_) return;
+    sent_ = true;
+    if (next_fetch_) loop_.Cancel(*std::exchange(next_fetch_, std::nullopt));
+    begun_ = Now();
+    auto headers = std::make_shared<loop::HeaderList>();
+    headers->Add("accept", "application/jwk-set+json, application/json");
+    if (!url_.token_file.empty()) {
+      if (const Status added = AddToken(url_.token_file, *headers); !added.ok()) return OnFetched(added);
+    }
+    client_->Get({url_.url, std::move(headers)}, [this](const loop::HttpAnswer& answer) {
+      // The client stops only in Stop or in the destructor, and these answer the calls.
+      if (answer.ending != loop::Ending::kStopped) OnFetched(KeysIn(answer));
+    });
+  }
+
+  void OnFetched(const Result<Keys>& fetched) {
+    assert(sent_);
+    sent_ = false;
+    {
+      const std::lock_guard lock(mutex_);
+      fetching_ = false;
+      if (fetched.ok()) {
+        fetched_ = Now();
+        // A set with the same keys stays the same object: the tokens that it has verified stay verified.
+        if (!keys_ || keys_->digest() != (*fetched)->digest()) keys_ = *fetched;
+      }
+    }
+    next_fetch_ = loop_.After(begun_ + PauseAfter(fetched.status()) - Now(), [this] {
+      next_fetch_.reset();
+      {
+        const std::lock_guard lock(mutex_);
+        fetching_ = true;
+      }
+      Fetch();
+    });
+    AnswerWaiting();
+    if (observer_) observer_(fetched.status());
+  }
+
+  milliseconds PauseAfter(const Status& fetched) {
+    retry_ = fetched.ok() ? milliseconds(0)
+                          : std::max(std::min(2 * retry_, times_.least_apart), times_.first_retry);
+    return fetched.ok() ? times_.period : retry_;
+  }
+
+  void AnswerWaiting() {
+    {
+      const std::lock_guard lock(mutex_);
+      std::move(waiting_.begin(), waiting_.end(), std::back_inserter(answering_));
+      waiting_.clear();
+    }
+    loop_.Post([self = shared_from_this()] { self->AnswerNext(); });
+  }
+
+  // One call a turn of the loop: to answer means to verify a signature, and other requests do not wait for
+  // all.
+  void AnswerNext() {
+    Then then;
+    Keys keys;
+    {
+      const std::lock_guard lock(mutex_);
+      if (answering_.empty()) return;
+      then = std::move(answering_.front());
+      answering_.pop_front();
+      keys = Usable();
+    }
+    then(keys);
+    loop_.Post([self = shared_from_this()] { self->AnswerNext(); });
+  }
 
   const config::JwksUrl url_;
   const KeyFetchTimes times_;
@@ -113,114 +208,6 @@ class UrlKeySource::Fetcher : public std::enable_shared_from_this<Fetcher> {
   std::optional<loop::TimerId> next_fetch_;
   std::unique_ptr<loop::HttpClient> client_;
 };
-
-// The loop has stopped, or all calls are answered.
-UrlKeySource::Fetcher::~Fetcher() {
-  for (std::deque<Then>* calls : {&answering_, &waiting_}) {
-    for (Then& then : *calls) then(Usable());
-  }
-}
-
-KeySource::Keys UrlKeySource::Fetcher::Current() const {
-  const std::lock_guard lock(mutex_);
-  return Usable();
-}
-
-void UrlKeySource::Fetcher::Renew(Then then) {
-  std::unique_lock lock(mutex_);
-  const bool may_begin = fetching_ || !renewed_ || Now() - *renewed_ >= times_.least_apart;
-  if (!may_begin || waiting_.size() + answering_.size() >= kMaxWaiting) {
-    const Keys keys = Usable();
-    lock.unlock();
-    return then(keys);
-  }
-  waiting_.push_back(std::move(then));
-  if (std::exchange(fetching_, true)) return;
-  renewed_ = Now();
-  lock.unlock();
-  loop_.Post([self = shared_from_this()] { self->Fetch(); });
-}
-
-void UrlKeySource::Fetcher::Start() {
-  client_ = loop_.NewHttpClient(HttpOptions(url_, times_.longest));
-  Fetch();
-}
-
-void UrlKeySource::Fetcher::Stop() {
-  if (next_fetch_) loop_.Cancel(*next_fetch_);
-  client_ = nullptr;
-  AnswerWaiting();
-}
-
-void UrlKeySource::Fetcher::Fetch() {
-  if (client_ == nullptr || sent_) return;
-  sent_ = true;
-  if (next_fetch_) loop_.Cancel(*std::exchange(next_fetch_, std::nullopt));
-  begun_ = Now();
-  auto headers = std::make_shared<loop::HeaderList>();
-  headers->Add("accept", "application/jwk-set+json, application/json");
-  if (!url_.token_file.empty()) {
-    if (const Status added = AddToken(url_.token_file, *headers); !added.ok()) return OnFetched(added);
-  }
-  client_->Get({url_.url, std::move(headers)}, [this](const loop::HttpAnswer& answer) {
-    // The client stops only in Stop or in the destructor, and these answer the calls.
-    if (answer.ending != loop::Ending::kStopped) OnFetched(KeysIn(answer));
-  });
-}
-
-void UrlKeySource::Fetcher::OnFetched(const Result<Keys>& fetched) {
-  assert(sent_);
-  sent_ = false;
-  {
-    const std::lock_guard lock(mutex_);
-    fetching_ = false;
-    if (fetched.ok()) {
-      fetched_ = Now();
-      // A set with the same keys stays the same object: the tokens that it has verified stay verified.
-      if (!keys_ || keys_->digest() != (*fetched)->digest()) keys_ = *fetched;
-    }
-  }
-  next_fetch_ = loop_.After(begun_ + PauseAfter(fetched.status()) - Now(), [this] {
-    next_fetch_.reset();
-    {
-      const std::lock_guard lock(mutex_);
-      fetching_ = true;
-    }
-    Fetch();
-  });
-  AnswerWaiting();
-  if (observer_) observer_(fetched.status());
-}
-
-milliseconds UrlKeySource::Fetcher::PauseAfter(const Status& fetched) {
-  retry_ =
-      fetched.ok() ? milliseconds(0) : std::max(std::min(2 * retry_, times_.least_apart), times_.first_retry);
-  return fetched.ok() ? times_.period : retry_;
-}
-
-void UrlKeySource::Fetcher::AnswerWaiting() {
-  {
-    const std::lock_guard lock(mutex_);
-    std::move(waiting_.begin(), waiting_.end(), std::back_inserter(answering_));
-    waiting_.clear();
-  }
-  loop_.Post([self = shared_from_this()] { self->AnswerNext(); });
-}
-
-// One call a turn of the loop: to answer means to verify a signature, and other requests do not wait for all.
-void UrlKeySource::Fetcher::AnswerNext() {
-  Then then;
-  Keys keys;
-  {
-    const std::lock_guard lock(mutex_);
-    if (answering_.empty()) return;
-    then = std::move(answering_.front());
-    answering_.pop_front();
-    keys = Usable();
-  }
-  then(keys);
-  loop_.Post([self = shared_from_this()] { self->AnswerNext(); });
-}
 
 UrlKeySource::UrlKeySource(config::JwksUrl url, KeyFetchTimes times, FetchObserver observer,
                            loop::CurlLoop& loop)

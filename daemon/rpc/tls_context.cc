@@ -53,10 +53,8 @@ std::vector<Owned<X509>> ParseCertificates(std::string_view pem) {
   return certificates;
 }
 
-// An encrypted key is an error: there is nobody to ask for a passphrase.
 Owned<EVP_PKEY> ParseKey(std::string_view pem) {
-  const auto no_passphrase = [](char*, int, int, void*) { return -1; };
-  return Owned<EVP_PKEY>(PEM_read_bio_PrivateKey(View(pem).get(), nullptr, no_passphrase, nullptr));
+  return Owned<EVP_PKEY>(PEM_read_bio_PrivateKey(View(pem).get(), nullptr, NoPassphrase, nullptr));
 }
 
 // Selects "h2". A client that does not offer it gets the alert no_application_protocol (RFC 7301).

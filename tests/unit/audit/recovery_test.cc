@@ -127,7 +127,6 @@ TEST_F(RecoveryTest, EndsWhatACrashLeftOpen) {
 
   ASSERT_EQ(past_.size(), 1U);
   EXPECT_EQ(past_[0].request_id, "open");
-  EXPECT_EQ(past_[0].end, PastRequest::End::kUnknown);
   EXPECT_EQ(past_[0].ended_by, end.seq());
   EXPECT_EQ(past_[0].time, TimeOf(lines[1].record));
 
@@ -154,7 +153,6 @@ TEST_F(RecoveryTest, FindsOpenIntentsInClosedFiles) {
   ExpectEachIntentEndedOnce(Log());
   ASSERT_EQ(past_.size(), 2U);
   EXPECT_EQ(past_[0].request_id, "late");
-  EXPECT_EQ(past_[0].end, PastRequest::End::kIssued);
   EXPECT_EQ(past_[1].request_id, "open");
 }
 
@@ -170,11 +168,9 @@ TEST_F(RecoveryTest, RemembersWhatMayHaveMadeATokenForAsLongAsItIsTold) {
   Open();
   ASSERT_EQ(past_.size(), 2U);
   EXPECT_EQ(past_[0].request_id, "token.withheld");
-  EXPECT_EQ(past_[0].end, PastRequest::End::kWithheld);
   EXPECT_EQ(past_[0].intent, 3U);
   EXPECT_EQ(past_[0].ended_by, 4U);
   EXPECT_EQ(past_[1].request_id, "token.unknown");
-  EXPECT_EQ(past_[1].end, PastRequest::End::kUnknown);
   EXPECT_EQ(past_[1].caller, "dev");
   EXPECT_EQ(past_[1].organization, "acme");
   EXPECT_EQ(past_[1].application, "ios-app");

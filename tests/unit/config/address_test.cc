@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "daemon/config/base_url.h"
-
 namespace tokend::config {
 namespace {
 

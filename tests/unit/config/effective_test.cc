@@ -1,8 +1,7 @@
-#include "daemon/config/effective.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "daemon/config/steps.h"
 #include "tests/unit/config/fixture.h"
 
 namespace tokend::config {

@@ -7,7 +7,7 @@
 namespace tokend::identity {
 namespace {
 
-TokenCache::Digest Digest(int i) { return TokenCache::DigestOf("token " + std::to_string(i)); }
+Sha256Digest Digest(int i) { return Sha256("token " + std::to_string(i)); }
 
 TEST(TokenCache, KnowsATokenUntilItExpires) {
   TokenCache cache(10);

@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-// The few things done to texts here. Debian's Abseil has a string_view of its own, which the standard's does
-// not convert to.
-namespace tokend::config {
+// The few things done to texts, whatever the locale. Debian's Abseil has a string_view of its own, which the
+// standard's does not convert to.
+namespace tokend {
 
 inline std::string Concat(std::initializer_list<std::string_view> parts) {
   std::string whole;
@@ -22,6 +22,11 @@ inline std::string Enumerate(const std::vector<std::string>& words) {
   std::string list;
   for (const std::string& word : words) list += (list.empty() ? "" : ", ") + word;
   return list;
+}
+
+template <class List>
+std::vector<std::string> Texts(const List& list) {
+  return {list.begin(), list.end()};
 }
 
 inline bool Contains(std::string_view text, char c) { return text.find(c) != std::string_view::npos; }
@@ -37,6 +42,7 @@ inline std::vector<std::string_view> Split(std::string_view text, char separator
 }
 
 inline bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+inline bool IsHexDigit(char c) { return IsDigit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 inline bool IsAlphanumeric(char c) { return IsDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 inline std::string Lower(std::string_view text) {
@@ -54,4 +60,4 @@ inline bool ConsistsOf(std::string_view text, std::size_t most, std::string_view
   });
 }
 
-}  // namespace tokend::config
+}  // namespace tokend
