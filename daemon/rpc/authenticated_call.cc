@@ -2,18 +2,14 @@
 
 #include <chrono>
 #include <string_view>
-#include <utility>
 
 #include "daemon/telemetry/log.h"
 
 namespace tokend::rpc {
-namespace {
 
 // While calls wait for authentication, which may include a fetch of keys, they count as calls of this one
 // caller.
 constexpr std::string_view kUnauthenticated;
-
-}  // namespace
 
 identity::Evidence EvidenceOf(const Peer& peer) {
   identity::Evidence evidence;
@@ -45,7 +41,7 @@ void AuthenticatedCall::AuthenticateAndServe(std::string request_id) {
   }
   services_.authenticator->Get()->Authenticate(
       std::move(evidence), [self = shared_from_this()](Result<Caller> caller) {
-        self->mailbox_->RunOrPost(
+        self->RunOnListener(
             [self, caller = std::move(caller)]() mutable { self->OnIdentified(std::move(caller)); });
       });
   if (identity_ == Identity::kSettled) return;
@@ -92,11 +88,10 @@ void AuthenticatedCall::FinishCancelled() {
   ReleasePlace();
   if (server_call_ == nullptr) return;
   const auto deadline = server_call_->deadline();
-  if (deadline && std::chrono::steady_clock::now() >= *deadline) {
-    FinishCall({Code::kDeadlineExceeded, "the call's deadline has passed"}, nullptr);
-  } else {
-    FinishCall({Code::kCancelled, "the caller cancelled the call"}, nullptr);
-  }
+  const bool is_late = deadline && std::chrono::steady_clock::now() >= *deadline;
+  FinishCall(is_late ? CallStatus{Code::kDeadlineExceeded, "the call's deadline has passed"}
+                     : CallStatus{Code::kCancelled, "the caller cancelled the call"},
+             nullptr);
 }
 
 void AuthenticatedCall::OnCancelled(Code why) {

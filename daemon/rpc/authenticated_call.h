@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "daemon/base/caller.h"
 #include "daemon/base/current.h"
@@ -25,7 +26,7 @@ identity::Evidence EvidenceOf(const Peer& peer);
 // What the handlers of one listener's calls need. All of it outlives them.
 struct CallServices {
   std::string listener;
-  std::shared_ptr<const CurrentAuthenticator> authenticator;
+  std::shared_ptr<CurrentAuthenticator> authenticator;
   std::shared_ptr<InFlightLimit> in_flight;
   issue::Issuer& issuer;
   const issue::CurrentConfig& config;
@@ -68,12 +69,9 @@ class AuthenticatedCall : public CallHandler, public std::enable_shared_from_thi
   void Fail(const Failure& failure);
   void FinishCancelled();
 
-  // Runs the function on the listener's thread. Answers that come on other threads go through this.
-  template <class Function>
-  void RunOnListener(Function function) {
-    mailbox_->RunOrPost(
-        [self = shared_from_this(), function = std::move(function)]() mutable { function(); });
-  }
+  // Runs the task on the listener's thread. Answers that come on other threads go through this. The task
+  // must keep this object alive.
+  void RunOnListener(Mailbox::Task task) { mailbox_->RunOrPost(std::move(task)); }
 
   // Leaves the in-flight limit: nothing runs for the call any more.
   void ReleasePlace() { place_.reset(); }
@@ -96,7 +94,7 @@ class AuthenticatedCall : public CallHandler, public std::enable_shared_from_thi
   const std::optional<Failure> bad_metadata_;
   std::string request_id_;
   std::optional<Caller> caller_;
-  std::optional<InFlightLimit::Place> place_;
+  InFlightLimit::Place place_;
   // kSettled: the caller is known, unknown for good, or no longer of interest.
   enum class Identity { kPending, kSettled } identity_ = Identity::kPending;
 };

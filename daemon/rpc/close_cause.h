@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <string_view>
 
 namespace tokend::rpc {
@@ -28,12 +30,28 @@ enum class CloseCause {
   kDrain,             // the daemon stops
 };
 
-inline constexpr int kCloseCauses = static_cast<int>(CloseCause::kDrain) + 1;
+struct CloseCauseFacts {
+  std::string_view name;  // the value of the metric's label
+  bool is_suspicious;     // well-behaved clients do not cause it
+};
 
-// The value of the metric's label, such as "handshake_timeout".
-std::string_view Name(CloseCause cause);
+// In the order of the enumeration.
+inline constexpr std::array<CloseCauseFacts, 20> kCloseCauses = {{
+    {"client", false},        {"transport", false},
+    {"handshake", false},     {"handshake_timeout", false},
+    {"handshake_rate", true}, {"settings_timeout", true},
+    {"protocol", true},       {"header_block", true},
+    {"held_requests", true},  {"resets", true},
+    {"control_frames", true}, {"ignored_bytes", true},
+    {"unread_answers", true}, {"keepalive", false},
+    {"no_caller", false},     {"share", true},
+    {"idle", false},          {"age", false},
+    {"certificate", false},   {"drain", false},
+}};
+static_assert(kCloseCauses.size() == static_cast<std::size_t>(CloseCause::kDrain) + 1);
 
-// Whether the log should mention it. Well-behaved clients do not cause it.
-bool IsSuspicious(CloseCause cause);
+constexpr const CloseCauseFacts& FactsOf(CloseCause cause) {
+  return kCloseCauses[static_cast<std::size_t>(cause)];
+}
 
 }  // namespace tokend::rpc

@@ -3,16 +3,13 @@
 #include <openssl/crypto.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cassert>
-#include <string_view>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "daemon/base/form.h"
-#include "daemon/rpc/bounds.h"
 #include "daemon/rpc/wire_text.h"
 
 namespace tokend::rpc {
@@ -60,7 +57,34 @@ class Connection::Call final : public Stream, public ServerCall {
   }
 
   // Checks the request's header and finds its method. If false, the call is already answered.
-  bool Route();
+  bool Route() {
+    if (head().IsTooLarge()) {
+      Finish({Code::kResourceExhausted, "the metadata is larger than 16 KiB"});
+      return false;
+    }
+    const bool is_grpc = IsGrpc(head().content_type);
+    if (!is_grpc || head().method != "POST") {
+      connection_.session_->AnswerHttp(*this, is_grpc ? kMethodNotAllowed : kUnsupportedMediaType);
+      timer_.Set(Now() + connection_.context_.times.answer);
+      handler_done_ = true;
+      return false;
+    }
+    route_ = connection_.context_.routes.Find(head().path);
+    if (route_ == nullptr) {
+      Finish({Code::kUnimplemented, "no such method"});
+      return false;
+    }
+    if (head().timeout) {
+      deadline_ = arrived_ + *head().timeout;
+      timer_.SetAtLatest(*deadline_);
+    }
+    const std::optional<Failure> malformed = head().Validate();
+    if (route_->method->access == Method::Access::kAnyone && malformed) {
+      Finish(ToStatus(*malformed, MakeUuid()));
+      return false;
+    }
+    return true;
+  }
 
   bool is_routed() const { return route_ != nullptr; }
   bool is_dispatched() const { return handler_ != nullptr; }
@@ -68,18 +92,65 @@ class Connection::Call final : public Stream, public ServerCall {
   bool is_bidi() const { return route_->method->kind == Method::Kind::kBidiStreaming; }
   bool is_watch() const { return route_ != nullptr && route_->method == &kHealthWatch; }
 
-  void StartHandler();
+  void StartHandler() { handler_ = route_->make_handler(*this); }
   // Gives the handler the complete messages, as long as it is ready and the connection has capacity.
-  void DeliverMessages();
-  // Continues later, when the connection has room for answers and a new time slice.
-  void WaitForCapacity();
-  void Continue();
-  // The client gets no answer any more.
-  void Cancel(Code why);
-  // The daemon ends the call.
-  void Stop();
+  void DeliverMessages() {
+    while (!handler_done_ && messages().HasMessage() && handler_->IsReady()) {
+      if (!connection_.CanStartCall()) return WaitForCapacity();
+      OnFirstMessage();
+      handler_->OnMessage(connection_.session_->TakeMessage(*this));
+      connection_.session_->ReleaseHead(*this);
+      if (is_bidi()) connection_.session_->RestoreWindow(*this);
+    }
+    if (!handler_done_ && messages().problem() != MessageReader::Problem::kNone) {
+      handler_->OnCancelled(Code::kCancelled);
+      return Finish(StatusOf(messages().problem()));
+    }
+    const bool is_end = !handler_done_ && is_bidi() && has_ended() && !messages().HasMessage();
+    if (is_end && handler_->IsReady() && !std::exchange(end_delivered_, true)) handler_->OnRequestEnd();
+  }
 
-  bool IsOverdue(TimePoint now) const override;
+  // Continues later, when the connection has room for answers and a new time slice.
+  void WaitForCapacity() {
+    if (!std::exchange(is_waiting_, true)) connection_.waiting_.push_back(id());
+  }
+
+  void Continue() {
+    is_waiting_ = false;
+    if (is_finished()) return;
+    if (is_dispatched()) {
+      DeliverMessages();
+    } else {
+      connection_.Dispatch(*this);
+    }
+  }
+
+  // The client gets no answer any more.
+  void Cancel(Code why) {
+    if (handler_done_) return;
+    const bool was_call = route_ != nullptr;
+    handler_done_ = true;
+    timer_.Cancel();
+    if (handler_) handler_->OnCancelled(why);
+    if (was_call) RecordEnd(why);
+  }
+
+  void CancelForClient(TimePoint now) { Cancel(IsOverdue(now) ? Code::kDeadlineExceeded : Code::kCancelled); }
+  // The daemon ends the call.
+  void Stop() {
+    if (handler_done_) return;
+    handler_done_ = true;
+    Finish(handler_ ? handler_->OnStop() : ToStatus({Reason::kShuttingDown}, MakeUuid()));
+  }
+
+  // The client counts its deadline from an earlier moment than this server, so it may give up a little
+  // earlier: by at most a tenth of the time, and at most 50 ms.
+  bool IsOverdue(TimePoint now) const override {
+    constexpr std::chrono::milliseconds kMostAhead{50};
+    if (!deadline_) return false;
+    const auto ahead = std::min<std::chrono::nanoseconds>((*deadline_ - arrived_) / 10, kMostAhead);
+    return now + ahead >= *deadline_;
+  }
 
   // ServerCall.
   const RequestHead& head() const override { return Stream::head(); }
@@ -90,16 +161,62 @@ class Connection::Call final : public Stream, public ServerCall {
     return connection_.retiring_ == CloseCause::kDrain && connection_.notice_over_;
   }
   const std::shared_ptr<Mailbox>& mailbox() const override { return connection_.context_.mailbox; }
-  void MarkCallerKnown() override;
-  void Resume() override;
-  void Send(WipedBytes message) override;
-  void Finish(CallStatus status) override;
+  void MarkCallerKnown() override { connection_.is_caller_known_ = true; }
+  void Resume() override {
+    WaitForCapacity();
+    connection_.ScheduleFlush();
+  }
+
+  void Send(WipedBytes message) override {
+    if (queued_bytes() == 0) unread_since_ = Now();
+    timer_.SetAtLatest(unread_since_ + connection_.context_.times.answer);
+    connection_.session_->Send(*this, std::move(message));
+    connection_.UpdateHeldBytes();
+    connection_.ScheduleFlush();
+  }
+
+  void Finish(CallStatus status) override {
+    if (is_finished()) return;
+    RecordEnd(status.code);
+    connection_.session_->Finish(*this, std::move(status));
+    timer_.Set(Now() + connection_.context_.times.answer);
+    connection_.ScheduleFlush();
+  }
 
  private:
-  void OnTimer();
+  void OnTimer() {
+    const TimePoint now = Now();
+    if (!is_finished() && deadline_ && now >= *deadline_) {
+      Cancel(Code::kDeadlineExceeded);
+      connection_.session_->Finish(*this, {Code::kDeadlineExceeded, "the call's deadline has passed"});
+      timer_.Set(now + connection_.context_.times.answer);
+    } else if (is_finished() ||
+               (queued_bytes() > 0 && now >= unread_since_ + connection_.context_.times.answer)) {
+      Cancel(Code::kCancelled);
+      connection_.session_->Reset(*this);  // the client has not read its answer in time
+    } else if (!has_had_message_) {
+      if (handler_) handler_->OnCancelled(Code::kDeadlineExceeded);
+      Finish({Code::kDeadlineExceeded,
+              "the request did not arrive in time, or the client does not read its answers"});
+    } else {
+      if (deadline_) timer_.Set(*deadline_);
+      if (queued_bytes() > 0) timer_.SetAtLatest(unread_since_ + connection_.context_.times.answer);
+    }
+    connection_.ScheduleFlush();
+  }
+
   // The request has arrived in time. From now on the timer stands for the call's deadline.
-  void OnFirstMessage();
-  void RecordEnd(Code code);
+  void OnFirstMessage() {
+    if (std::exchange(has_had_message_, true)) return;
+    timer_.Cancel();
+    if (deadline_) timer_.Set(*deadline_);
+  }
+
+  void RecordEnd(Code code) {
+    handler_done_ = true;
+    connection_.context_.metrics.CallEnded(route_ != nullptr ? route_->method->name() : "", Name(code),
+                                           Now() - arrived_);
+  }
 
   Connection& connection_;
   const TimePoint arrived_;
@@ -114,155 +231,11 @@ class Connection::Call final : public Stream, public ServerCall {
   bool handler_done_ = false;   // the handler must not be called any more
 };
 
-bool Connection::Call::Route() {
-  if (head().IsTooLarge()) {
-    Finish({Code::kResourceExhausted, "the metadata is larger than 16 KiB"});
-    return false;
-  }
-  const bool is_grpc = IsGrpc(head().content_type);
-  if (!is_grpc || head().method != "POST") {
-    connection_.session_->AnswerHttp(*this, is_grpc ? kMethodNotAllowed : kUnsupportedMediaType);
-    timer_.Set(Now() + connection_.context_.times.answer);
-    handler_done_ = true;
-    return false;
-  }
-  route_ = connection_.context_.routes.Find(head().path);
-  if (route_ == nullptr) {
-    Finish({Code::kUnimplemented, "no such method"});
-    return false;
-  }
-  if (head().timeout) {
-    deadline_ = arrived_ + *head().timeout;
-    timer_.SetAtLatest(*deadline_);
-  }
-  const std::optional<Failure> malformed = head().Validate();
-  if (route_->method->access == Method::Access::kAnyone && malformed) {
-    Finish(ToStatus(*malformed, MakeUuid()));
-    return false;
-  }
-  return true;
-}
-
-void Connection::Call::StartHandler() { handler_ = route_->make_handler(*this); }
-
-void Connection::Call::DeliverMessages() {
-  while (!handler_done_ && messages().HasMessage() && handler_->IsReady()) {
-    if (!connection_.CanStartCall()) return WaitForCapacity();
-    OnFirstMessage();
-    handler_->OnMessage(connection_.session_->TakeMessage(*this));
-    connection_.session_->ReleaseHead(*this);
-    if (is_bidi()) connection_.session_->RestoreWindow(*this);
-  }
-  if (!handler_done_ && messages().problem() != MessageReader::Problem::kNone) {
-    handler_->OnCancelled(Code::kCancelled);
-    return Finish(StatusOf(messages().problem()));
-  }
-  const bool is_end = !handler_done_ && is_bidi() && has_ended() && !messages().HasMessage();
-  if (is_end && handler_->IsReady() && !std::exchange(end_delivered_, true)) handler_->OnRequestEnd();
-}
-
-void Connection::Call::OnFirstMessage() {
-  if (std::exchange(has_had_message_, true)) return;
-  if (deadline_) {
-    timer_.Set(*deadline_);
-  } else {
-    timer_.Cancel();
-  }
-}
-
-void Connection::Call::WaitForCapacity() {
-  if (!std::exchange(is_waiting_, true)) connection_.waiting_.push_back(id());
-}
-
-void Connection::Call::Continue() {
-  is_waiting_ = false;
-  if (is_finished()) return;
-  if (is_dispatched()) {
-    DeliverMessages();
-  } else {
-    connection_.Dispatch(*this);
-  }
-}
-
-void Connection::Call::MarkCallerKnown() { connection_.is_caller_known_ = true; }
-
-void Connection::Call::Resume() {
-  WaitForCapacity();
-  connection_.ScheduleFlush();
-}
-
-void Connection::Call::Send(WipedBytes message) {
-  if (queued_bytes() == 0) unread_since_ = Now();
-  timer_.SetAtLatest(unread_since_ + connection_.context_.times.answer);
-  connection_.session_->Send(*this, std::move(message));
-  connection_.UpdateHeldBytes();
-  connection_.ScheduleFlush();
-}
-
-void Connection::Call::Finish(CallStatus status) {
-  if (is_finished()) return;
-  RecordEnd(status.code);
-  connection_.session_->Finish(*this, std::move(status));
-  timer_.Set(Now() + connection_.context_.times.answer);
-  connection_.ScheduleFlush();
-}
-
-void Connection::Call::Cancel(Code why) {
-  if (handler_done_) return;
-  const bool was_call = route_ != nullptr;
-  handler_done_ = true;
-  timer_.Cancel();
-  if (handler_) handler_->OnCancelled(why);
-  if (was_call) RecordEnd(why);
-}
-
-void Connection::Call::Stop() {
-  if (handler_done_) return;
-  handler_done_ = true;
-  Finish(handler_ ? handler_->OnStop() : ToStatus({Reason::kShuttingDown}, MakeUuid()));
-}
-
-void Connection::Call::RecordEnd(Code code) {
-  handler_done_ = true;
-  connection_.context_.metrics.CallEnded(route_ != nullptr ? route_->method->name() : "", Name(code),
-                                         Now() - arrived_);
-}
-
-// The client counts its deadline from an earlier moment than this server, so it may give up a little earlier:
-// by at most a tenth of the time, and at most 50 ms.
-bool Connection::Call::IsOverdue(TimePoint now) const {
-  constexpr std::chrono::milliseconds kMostAhead{50};
-  if (!deadline_) return false;
-  const auto ahead = std::min<std::chrono::nanoseconds>((*deadline_ - arrived_) / 10, kMostAhead);
-  return now + ahead >= *deadline_;
-}
-
-void Connection::Call::OnTimer() {
-  const TimePoint now = Now();
-  if (!is_finished() && deadline_ && now >= *deadline_) {
-    Cancel(Code::kDeadlineExceeded);
-    connection_.session_->Finish(*this, {Code::kDeadlineExceeded, "the call's deadline has passed"});
-    timer_.Set(now + connection_.context_.times.answer);
-  } else if (is_finished() ||
-             (queued_bytes() > 0 && now >= unread_since_ + connection_.context_.times.answer)) {
-    Cancel(Code::kCancelled);
-    connection_.session_->Reset(*this);  // the client has not read its answer in time
-  } else if (!has_had_message_) {
-    if (handler_) handler_->OnCancelled(Code::kDeadlineExceeded);
-    Finish({Code::kDeadlineExceeded,
-            "the request did not arrive in time, or the client does not read its answers"});
-  } else {
-    if (deadline_) timer_.Set(*deadline_);
-    if (queued_bytes() > 0) timer_.SetAtLatest(unread_since_ + connection_.context_.times.answer);
-  }
-  connection_.ScheduleFlush();
-}
-
-Connection::Connection(ConnectionContext& context, std::uint64_t id, int socket,
+Connection::Connection(ConnectionContext& context, std::uint64_t id, Descriptor socket,
                        std::unique_ptr<Transport> transport, Peer peer)
     : context_(context),
       id_(id),
-      socket_(socket),
+      socket_(std::move(socket)),
       transport_(std::move(transport)),
       peer_(std::move(peer)),
       timer_(context.timers, [this] { OnTimer(); }),
@@ -275,8 +248,6 @@ Connection::~Connection() {
   context_.answer_bytes -= answer_bytes_;
   context_.request_bytes -= request_bytes_;
   session_.reset();
-  transport_.reset();
-  close(socket_);
 }
 
 std::uint32_t Connection::interest() const {
@@ -359,7 +330,7 @@ void Connection::Read() {
 
 void Connection::DiscardInput() {
   while (!IsSliceOver()) {
-    const ssize_t got = recv(socket_, context_.read_buffer.data(), context_.read_buffer.size(), 0);
+    const ssize_t got = recv(socket(), context_.read_buffer.data(), context_.read_buffer.size(), 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) return FinishClosing();
     OPENSSL_cleanse(context_.read_buffer.data(), static_cast<std::size_t>(got));
@@ -381,7 +352,7 @@ void Connection::Flush() {
   UpdateHeldBytes();
   if (stage_ == Stage::kFlushing && !wants_write_) {
     transport_->SendCloseNotify();
-    shutdown(socket_, SHUT_WR);
+    shutdown(socket(), SHUT_WR);
     SetStage(Stage::kLingering);
     close_by_ = Now() + context_.times.linger;
     ArmTimer();
@@ -484,7 +455,7 @@ void Connection::DispatchWaiting() {
 void Connection::OnEnd(Stream& stream) {
   auto& call = static_cast<Call&>(stream);
   last_call_ = Now();
-  call.Cancel(call.IsOverdue(last_call_) ? Code::kDeadlineExceeded : Code::kCancelled);
+  call.CancelForClient(last_call_);
   if (call.is_watch() && call.is_dispatched()) {
     assert(watches_ > 0);
     --watches_;
@@ -577,7 +548,7 @@ void Connection::Close(CloseCause cause) {
   cause_ = cause;
   if (stage_ == Stage::kHandshake) {  // OpenSSL has already written its alert, if any
     SetStage(Stage::kLingering);
-    shutdown(socket_, SHUT_WR);
+    shutdown(socket(), SHUT_WR);
   } else {
     SetStage(Stage::kFlushing);
     CancelCalls();
@@ -595,11 +566,7 @@ void Connection::CloseAtOnce(CloseCause cause) {
 }
 
 void Connection::CancelCalls() {
-  const TimePoint now = Now();
-  session_->ForEach([now](Stream& stream) {
-    auto& call = static_cast<Call&>(stream);
-    call.Cancel(call.IsOverdue(now) ? Code::kDeadlineExceeded : Code::kCancelled);
-  });
+  session_->ForEach([now = Now()](Stream& stream) { static_cast<Call&>(stream).CancelForClient(now); });
 }
 
 void Connection::FinishClosing() {

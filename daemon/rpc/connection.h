@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "daemon/base/secret.h"
+#include "daemon/base/tcp_listener.h"
 #include "daemon/rpc/bounds.h"
 #include "daemon/rpc/call_handler.h"
 #include "daemon/rpc/close_cause.h"
@@ -59,9 +60,9 @@ class Connection final : public Session::Owner {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  // Takes ownership of the socket, which must be non-blocking.
-  Connection(ConnectionContext& context, std::uint64_t id, int socket, std::unique_ptr<Transport> transport,
-             Peer peer);
+  // The socket must be non-blocking.
+  Connection(ConnectionContext& context, std::uint64_t id, Descriptor socket,
+             std::unique_ptr<Transport> transport, Peer peer);
   ~Connection() override;
 
   // The socket is ready: `events` are of epoll(7). During the handshake this makes one step of it.
@@ -80,7 +81,7 @@ class Connection final : public Session::Owner {
   void CloseAtOnce(CloseCause cause);
 
   std::uint64_t id() const { return id_; }
-  int socket() const { return socket_; }
+  int socket() const { return socket_.get(); }
   const Peer& peer() const { return peer_; }
   TimePoint accepted_at() const { return accepted_at_; }
   bool is_handshaking() const { return stage_ == Stage::kHandshake; }
@@ -103,7 +104,6 @@ class Connection final : public Session::Owner {
 
  private:
   class Call;
-  friend class Call;
 
   // A connection goes through these in order and may skip some. SetStage asserts the steps.
   enum class Stage {
@@ -148,7 +148,7 @@ class Connection final : public Session::Owner {
 
   ConnectionContext& context_;
   const std::uint64_t id_;
-  const int socket_;
+  const Descriptor socket_;
   std::unique_ptr<Transport> transport_;
   Peer peer_;
   Stage stage_ = Stage::kHandshake;

@@ -23,21 +23,33 @@ class FloodGuard {
   enum class Verdict { kFine, kControlFrames, kIgnoredBytes };
 
   // nghttp2 has processed this many bytes, after the calls of CountFrame for them.
-  void CountInput(std::size_t bytes, TimePoint now);
+  void CountInput(std::size_t bytes, TimePoint now) {
+    received_ += bytes;
+    // `reported_` can be ahead of `received_`, since a frame is counted as a whole when nghttp2 has read its
+    // header. Ignored bytes are then noticed later, and each of them once.
+    if (received_ <= reported_ + ignored_) return;
+    const std::uint64_t ignored = received_ - reported_ - ignored_;
+    ignored_ += ignored;
+    const std::size_t free = std::min<std::uint64_t>(ignored, allowed_);
+    allowed_ -= free;
+    CountPadding(ignored - free, now);
+  }
 
   // nghttp2 has reported a frame of this many bytes, its header included.
-  void CountFrame(std::size_t bytes);
+  void CountFrame(std::size_t bytes) { reported_ += bytes; }
   // That frame was neither a request's header nor data.
-  void CountControlFrame(TimePoint now);
+  void CountControlFrame(TimePoint now) { Charge(control_frames_, 1, Verdict::kControlFrames, now); }
   // That frame had so many bytes of padding. Padding counts as ignored.
-  void CountPadding(std::size_t bytes, TimePoint now);
+  void CountPadding(std::size_t bytes, TimePoint now) {
+    Charge(ignored_bytes_, static_cast<double>(bytes), Verdict::kIgnoredBytes, now);
+  }
 
   // That frame was a request's header or had data. Well-behaved clients send a few control frames along with
   // each of these, so it adds to the allowance of control frames.
   void CountCallFrame() { control_frames_.Add(bounds::kControlFramesEarned); }
 
   // A stream has closed before its answer was sent.
-  void CountReset(TimePoint now);
+  void CountReset(TimePoint now) { resets_exceeded_ = !resets_.TryTake(1, now) || resets_exceeded_; }
 
   // Allows so many more ignored bytes: the server has closed a stream or accepts no new ones, and the client
   // may have sent this much before it could know.
@@ -49,7 +61,9 @@ class FloodGuard {
   bool resets_exceeded() const { return resets_exceeded_; }
 
  private:
-  void Charge(TokenBucket& bucket, double amount, Verdict exceeded, TimePoint now);
+  void Charge(TokenBucket& bucket, double amount, Verdict exceeded, TimePoint now) {
+    if (!bucket.TryTake(amount, now) && verdict_ == Verdict::kFine) verdict_ = exceeded;
+  }
 
   TokenBucket control_frames_{bounds::kControlFrames};
   TokenBucket ignored_bytes_{bounds::kIgnoredBytes};

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <memory>
 #include <set>
-#include <string_view>
 
 #include "daemon/rpc/call_handler.h"
 #include "daemon/rpc/routes.h"
@@ -22,11 +20,12 @@ class HealthService {
   void SetServing(Serving serving);
 
  private:
+  class Call;
   class CheckCall;
   class WatchCall;
 
   Serving serving_ = Serving::kNo;
-  std::set<WatchCall*> watches_;  // SendStatus does not change it
+  std::set<Call*> watches_;  // SendStatus does not change it
 };
 
 }  // namespace tokend::rpc

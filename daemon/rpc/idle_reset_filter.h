@@ -29,7 +29,9 @@ class IdleResetFilter {
     for (std::size_t at = 0; at < bytes.size();) {
       const std::size_t begin = at;
       if (left_ > 0) {
-        at += Advance(bytes.size() - at);
+        const std::size_t size = std::min(left_, bytes.size() - at);
+        left_ -= size;
+        at += size;
         if (drops_) from = at;
         continue;
       }
@@ -60,12 +62,6 @@ class IdleResetFilter {
  private:
   static constexpr std::size_t kHeadBytes = 9;  // the size of a frame's header (RFC 9113, 4.1)
   static constexpr std::size_t kResetBytes = 4;
-
-  std::size_t Advance(std::size_t at_most) {
-    const std::size_t bytes = std::min(left_, at_most);
-    left_ -= bytes;
-    return bytes;
-  }
 
   // Reads a frame's header. True if the frame must be removed.
   bool Begin(std::string_view head) {

@@ -5,7 +5,6 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -17,8 +16,9 @@
 #include <utility>
 
 #include "daemon/base/thread.h"
-#include "daemon/rpc/bounds.h"
 #include "daemon/rpc/peer_address.h"
+#include "daemon/rpc/reflection_service.h"
+#include "daemon/rpc/token_service.h"
 #include "daemon/telemetry/log.h"
 
 namespace tokend::rpc {
@@ -29,10 +29,6 @@ using std::chrono::seconds;
 
 constexpr std::size_t kEventsPerRun = 64;
 constexpr int kAcceptsPerRun = 16;
-
-// The epoll data of descriptors that are not connections. Connections use their ids, which begin after these.
-constexpr std::uint64_t kListeningSocket = 0;
-constexpr std::uint64_t kMailbox = 1;
 
 // How long handshakes may run before established connections run again.
 constexpr std::chrono::nanoseconds kMaxHandshakeTime = milliseconds(2);
@@ -72,21 +68,20 @@ Descriptor MakeEpoll() {
   return epoll;
 }
 
-// False if the system has no memory for it.
-bool Add(int epoll, int descriptor, std::uint64_t id) {
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = id;
-  return epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) == 0;
+// Adds a descriptor (EPOLL_CTL_ADD), or changes the events that epoll waits for (EPOLL_CTL_MOD). False if the
+// system has no memory for it.
+bool Watch(const Descriptor& epoll, int operation, int descriptor, std::uint64_t id,
+           std::uint32_t events = EPOLLIN) {
+  epoll_event event{.events = events, .data = {.u64 = id}};
+  return epoll_ctl(epoll.get(), operation, descriptor, &event) == 0;
 }
 
 }  // namespace
 
-Listener::Listener(ListeningSocket socket, CallServices services,
-                   std::shared_ptr<const Current<TlsContext>> tls, const ListenerOptions& options,
-                   telemetry::Metrics& metrics,
-                   const std::function<void(const CallServices&, Routes&)>& add_routes)
+Listener::Listener(ListeningSocket socket, CallServices services, std::shared_ptr<const TlsContext> tls,
+                   const ListenerOptions& options, telemetry::Metrics& metrics)
     : services_(std::move(services)),
+      is_tls_(tls != nullptr),
       tls_(std::move(tls)),
       options_(options),
       metrics_(metrics),
@@ -97,12 +92,12 @@ Listener::Listener(ListeningSocket socket, CallServices services,
                .mailbox = std::make_shared<Mailbox>(),
                .times = options.times},
       epoll_(MakeEpoll()),
-      last_id_(kMailbox),
       shares_(options.max_connections),
       handshake_rate_(HandshakeRateOf(options)),
       resume_accepting_(context_.timers,
                         [this] {
-                          if (!Add(epoll_.get(), socket_->fd(), kListeningSocket)) PauseAccepting();
+                          if (!Watch(epoll_, EPOLL_CTL_ADD, socket_->fd(), kListeningSocket))
+                            PauseAccepting();
                         }),
       retire_unknown_callers_(context_.timers, [this] { RetireUnknownCallers(); }),
       trim_memory_(context_.timers, [this] {
@@ -112,9 +107,10 @@ Listener::Listener(ListeningSocket socket, CallServices services,
       }) {
   context_.identifies_caller = [this](const Peer& peer) { return IdentifiesCaller(peer); };
   health_.Add(routes_);
-  add_routes(services_, routes_);
-  if (!Add(epoll_.get(), context_.mailbox->descriptor(), kMailbox) ||
-      !Add(epoll_.get(), socket_->fd(), kListeningSocket)) {
+  AddTokenService(services_, routes_);
+  AddReflectionService(services_, routes_);
+  if (!Watch(epoll_, EPOLL_CTL_ADD, context_.mailbox->descriptor(), kMailbox) ||
+      !Watch(epoll_, EPOLL_CTL_ADD, socket_->fd(), kListeningSocket)) {
     throw std::system_error(errno, std::generic_category(), "epoll_ctl");
   }
 }
@@ -122,7 +118,6 @@ Listener::Listener(ListeningSocket socket, CallServices services,
 Listener::~Listener() {
   BeginStop(std::chrono::steady_clock::now());
   AwaitStop();
-  connections_.clear();
 }
 
 Status Listener::Start() {
@@ -134,15 +129,30 @@ Status Listener::Start() {
   return absl::OkStatus();
 }
 
+void Listener::Apply(const ServerSettings::Listener& settings) {
+  services_.authenticator->Set(settings.authenticator);
+  if (is_tls_) tls_.Set(settings.tls);
+}
+
 void Listener::SetServing(Serving serving) {
   context_.mailbox->Post([this, serving] { health_.SetServing(serving); });
 }
 
 void Listener::Drain() {
-  RunAndWait([this] {
+  const auto drain = [this] {
     StopAccepting();
     for (auto& [id, entry] : connections_) entry.connection->Retire(CloseCause::kDrain);
+  };
+  if (!thread_.joinable()) return drain();
+  std::promise<void> done;
+  const std::future<void> is_done = done.get_future();
+  context_.mailbox->Post([&drain, done = std::move(done)]() mutable {
+    drain();
+    done.set_value();
   });
+  // If the thread has ended, the task is destroyed without being run. Its promise is then broken, which ends
+  // the wait too.
+  is_done.wait();
 }
 
 void Listener::BeginStop(TimePoint deadline) {
@@ -156,19 +166,6 @@ void Listener::BeginStop(TimePoint deadline) {
 
 void Listener::AwaitStop() {
   if (thread_.joinable()) thread_.join();
-}
-
-// Runs the task on the listener's thread and waits for it. If that thread has ended, the task is destroyed
-// without being run; its promise is then broken, which ends the wait too.
-void Listener::RunAndWait(absl::AnyInvocable<void()> task) {
-  if (!thread_.joinable()) return task();
-  std::promise<void> done;
-  const std::future<void> is_done = done.get_future();
-  context_.mailbox->Post([&task, done = std::move(done)]() mutable {
-    task();
-    done.set_value();
-  });
-  is_done.wait();
 }
 
 void Listener::Run() {
@@ -271,17 +268,14 @@ void Listener::UpdateEpoll(Entry& entry) {
   }
   if (connection.is_closed() || connection.interest() == entry.interest) return;
   entry.interest = connection.interest();
-  epoll_event event{};
-  event.events = entry.interest;
-  event.data.u64 = connection.id();
-  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, connection.socket(), &event);
+  Watch(epoll_, EPOLL_CTL_MOD, connection.socket(), connection.id(), entry.interest);
 }
 
 void Listener::Accept() {
   for (int accepts = 0; accepts < kAcceptsPerRun; ++accepts) {
-    const int socket = accept4(socket_->fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (socket >= 0) {
-      AddConnection(socket);
+    Descriptor socket(accept4(socket_->fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (socket.get() >= 0) {
+      AddConnection(std::move(socket));
     } else if (IsShortage(errno)) {
       return PauseAccepting();
     } else if (errno == EAGAIN || errno == EINTR) {
@@ -305,47 +299,35 @@ void Listener::StopAccepting() {
   socket_.reset();  // epoll removes a descriptor when it is closed
 }
 
-void Listener::AddConnection(int socket) {
-  Result<Peer> peer = PeerOf(socket);
-  if (!peer.ok()) {
-    close(socket);
-    return;
-  }
-  const bool is_tls = tls_ != nullptr;
+void Listener::AddConnection(Descriptor socket) {
+  Result<Peer> peer = PeerOf(socket.get());
+  if (!peer.ok()) return;
   const std::string holder = ShareHolderOf(*peer);
-  const bool may_shake_hands = !is_tls || TakeHandshake(*peer);
+  const bool may_shake_hands = !is_tls_ || TakeHandshake(*peer);
   if (!may_shake_hands || !MakeRoomFor(holder)) {
     const CloseCause cause = may_shake_hands ? CloseCause::kShare : CloseCause::kHandshakeRate;
-    metrics_.ConnectionClosed(services_.listener, Name(cause));
-    if (is_tls) metrics_.TlsHandshakeFailed();
-    close(socket);
+    metrics_.ConnectionClosed(services_.listener, FactsOf(cause).name);
+    if (is_tls_) metrics_.TlsHandshakeFailed();
     return;
   }
-  if (is_tls) LimitPendingHandshakes();
+  if (is_tls_) LimitPendingHandshakes();
   const int yes = 1;  // fails on Unix sockets, which do not need it
-  setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+  setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
   std::unique_ptr<Transport> transport =
-      is_tls ? MakeTlsTransport(socket, *tls_->Get()) : MakePlainTransport(socket);
+      is_tls_ ? MakeTlsTransport(socket.get(), *tls_.Get()) : MakePlainTransport(socket.get());
   const std::uint64_t id = ++last_id_;
-  if (!transport || !Add(epoll_.get(), socket, id)) {
-    transport.reset();
-    close(socket);
-    return;
-  }
-  const std::string address = peer->holder;
+  if (!transport || !Watch(epoll_, EPOLL_CTL_ADD, socket.get(), id)) return;
+  if (is_tls_) handshakes_.TakeAnyway(peer->holder);
   Entry& entry = connections_[id];
   entry.connection =
-      std::make_unique<Connection>(context_, id, socket, std::move(transport), *std::move(peer));
+      std::make_unique<Connection>(context_, id, std::move(socket), std::move(transport), *std::move(peer));
   entry.holder = holder;
-  entry.is_handshake = is_tls;
+  entry.is_handshake = is_tls_;
   entry.interest = EPOLLIN;
   shares_.TakeAnyway(holder);
   open_connections_ = connections_.size();
   metrics_.SetConnections(services_.listener, connections_.size());
-  if (is_tls) {
-    ++handshakes_[address];
-    ++handshakes_under_way_;
-  } else {
+  if (!is_tls_) {
     entry.connection->OnReady(EPOLLIN);
     UpdateEpoll(entry);
   }
@@ -399,11 +381,8 @@ bool Listener::TakeHandshake(const Peer& peer) {
 
 // If the maximum of pending handshakes is reached, closes the oldest one of the address with the most.
 void Listener::LimitPendingHandshakes() {
-  if (handshakes_under_way_ < bounds::kMaxHandshakes) return;
-  const std::string most =
-      std::max_element(handshakes_.begin(), handshakes_.end(), [](const auto& a, const auto& b) {
-        return a.second < b.second;
-      })->first;
+  if (handshakes_.taken() < handshakes_.places()) return;
+  const std::string most(handshakes_.LargestHolder());
   Entry* const oldest = FindLeast(
       [&most](const Entry& entry) { return entry.is_handshake && entry.connection->peer().holder == most; },
       [](const Entry& entry) { return entry.connection->id(); });
@@ -442,7 +421,9 @@ void Listener::RetireUnknownCallers() {
 
 // If the connections together hold too many bytes, closes the one that holds the most, until they do not.
 void Listener::EnforceByteLimits() {
-  const auto limit = [this](const std::size_t& total, std::size_t most, auto held_by, CloseCause cause) {
+  const auto limit = [this](const std::size_t& total, std::size_t most,
+                            std::size_t (Connection::*held)() const, CloseCause cause) {
+    const auto held_by = [held](const Entry& entry) { return (*entry.connection.*held)(); };
     while (total > most) {
       Entry* const largest =
           FindLeast([](const Entry&) { return true; },
@@ -451,21 +432,16 @@ void Listener::EnforceByteLimits() {
       CloseAtOnce(*largest, cause);
     }
   };
-  limit(
-      context_.request_bytes, bounds::kMaxListenerRequestBytes,
-      [](const Entry& entry) { return entry.connection->request_bytes(); }, CloseCause::kHeldRequests);
-  limit(
-      context_.answer_bytes, bounds::kMaxListenerAnswerBytes,
-      [](const Entry& entry) { return entry.connection->answer_bytes(); }, CloseCause::kUnreadAnswers);
+  limit(context_.request_bytes, bounds::kMaxListenerRequestBytes, &Connection::request_bytes,
+        CloseCause::kHeldRequests);
+  limit(context_.answer_bytes, bounds::kMaxListenerAnswerBytes, &Connection::answer_bytes,
+        CloseCause::kUnreadAnswers);
 }
 
 void Listener::OnHandshakeEnd(Entry& entry) {
   if (!std::exchange(entry.is_handshake, false)) return;
-  --handshakes_under_way_;
-  const auto of_address = handshakes_.find(entry.connection->peer().holder);
-  if (--of_address->second == 0) handshakes_.erase(of_address);
-  const auto& cause = entry.connection->cause();
-  if (cause) metrics_.TlsHandshakeFailed();
+  handshakes_.GiveBack(entry.connection->peer().holder);
+  if (entry.connection->cause()) metrics_.TlsHandshakeFailed();
 }
 
 void Listener::CloseAtOnce(Entry& entry, CloseCause cause) {
@@ -481,7 +457,7 @@ void Listener::Remove(std::uint64_t id) {
   const CloseCause cause = entry.connection->cause().value_or(CloseCause::kDrain);
   LogClose(*entry.connection);
   OnHandshakeEnd(entry);
-  metrics_.ConnectionClosed(services_.listener, Name(cause));
+  metrics_.ConnectionClosed(services_.listener, FactsOf(cause).name);
   shares_.GiveBack(entry.holder);
   freed_since_trim_ += entry.connection->answer_bytes();
   ++closed_since_trim_;
@@ -499,7 +475,7 @@ void Listener::LogClose(const Connection& connection) {
   if (!connection.cause()) return;
   const CloseCause cause = *connection.cause();
   const bool is_refused = cause == CloseCause::kHandshake && !connection.handshake_error().empty();
-  if (!is_refused && !IsSuspicious(cause)) return;
+  if (!is_refused && !FactsOf(cause).is_suspicious) return;
   const TimePoint now = std::chrono::steady_clock::now();
   TimePoint& last = logged_at_[cause];
   if (now - last < kReportInterval) return;
@@ -507,7 +483,7 @@ void Listener::LogClose(const Connection& connection) {
   telemetry::Log(config::LogLevel::kWarning, "connection_closed",
                  {{"listener", services_.listener},
                   {"peer", connection.peer().name},
-                  {"cause", Name(cause)},
+                  {"cause", FactsOf(cause).name},
                   {"detail", connection.handshake_error()}});
 }
 

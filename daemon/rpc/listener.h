@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +21,7 @@
 #include "daemon/rpc/health_service.h"
 #include "daemon/rpc/listening_socket.h"
 #include "daemon/rpc/routes.h"
+#include "daemon/rpc/server_settings.h"
 #include "daemon/rpc/tls_context.h"
 #include "daemon/rpc/token_bucket.h"
 
@@ -39,12 +39,10 @@ struct ListenerOptions {
 // and not by the listener's own.
 class Listener {
  public:
-  // New handshakes use the current value of `tls`; null means plaintext. `add_routes` adds the methods that
-  // are served in addition to health. All references must outlive this; `metrics` must outlive every answer
+  // Without `tls` it serves plaintext. All references must outlive this; `metrics` must outlive every answer
   // of the issuer.
-  Listener(ListeningSocket socket, CallServices services, std::shared_ptr<const Current<TlsContext>> tls,
-           const ListenerOptions& options, telemetry::Metrics& metrics,
-           const std::function<void(const CallServices&, Routes&)>& add_routes);
+  Listener(ListeningSocket socket, CallServices services, std::shared_ptr<const TlsContext> tls,
+           const ListenerOptions& options, telemetry::Metrics& metrics);
   // Stops at once.
   ~Listener();
   Listener(const Listener&) = delete;
@@ -52,6 +50,9 @@ class Listener {
 
   // Starts the thread. Fails if the system allows no further thread.
   Status Start();
+
+  // New handshakes and new calls use these settings from now on.
+  void Apply(const ServerSettings::Listener& settings);
 
   // Sets the answer of health checks.
   void SetServing(Serving serving);
@@ -72,6 +73,11 @@ class Listener {
  private:
   using TimePoint = std::chrono::steady_clock::time_point;
 
+  // The epoll data of descriptors that are not connections. Connections use their ids, which begin after
+  // these.
+  static constexpr std::uint64_t kListeningSocket = 0;
+  static constexpr std::uint64_t kMailbox = 1;
+
   // A connection with the listener's data about it.
   struct Entry {
     std::unique_ptr<Connection> connection;
@@ -88,7 +94,7 @@ class Listener {
   void FlushTouched();
 
   void Accept();
-  void AddConnection(int socket);
+  void AddConnection(Descriptor socket);
   bool MakeRoomFor(std::string_view holder);
   bool HasPlaceFor(std::string_view holder) const;
   bool TakeHandshake(const Peer& peer);
@@ -109,10 +115,10 @@ class Listener {
   void LogClose(const Connection& connection);
   void StopAccepting();
   void PauseAccepting();
-  void RunAndWait(absl::AnyInvocable<void()> task);
 
   const CallServices services_;
-  const std::shared_ptr<const Current<TlsContext>> tls_;
+  const bool is_tls_;
+  Current<TlsContext> tls_;  // null: plaintext
   const ListenerOptions options_;
   telemetry::Metrics& metrics_;
   const std::string address_;
@@ -124,14 +130,13 @@ class Listener {
   ConnectionContext context_;
   const Descriptor epoll_;
   absl::flat_hash_map<std::uint64_t, Entry> connections_;
-  std::uint64_t last_id_;
+  std::uint64_t last_id_ = kMailbox;
   std::vector<std::uint64_t> pending_;           // connections with more to do than one time slice allows
   std::vector<std::uint64_t> handshakes_ready_;  // handshakes whose next step is due in this pass
   Shares shares_;                                // of the connections
   const bounds::Rate handshake_rate_;
   absl::flat_hash_map<std::string, TokenBucket> handshake_rates_;  // by address
-  absl::flat_hash_map<std::string, std::size_t> handshakes_;       // pending ones, by address
-  std::size_t handshakes_under_way_ = 0;
+  Shares handshakes_{bounds::kMaxHandshakes};                      // the pending ones, by address
   std::chrono::nanoseconds handshake_time_{0};            // how long handshakes may still run in this pass
   absl::flat_hash_map<CloseCause, TimePoint> logged_at_;  // the last log line about each cause
   std::size_t closed_since_trim_ = 0;

@@ -10,14 +10,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <memory>
 #include <thread>
-#include <utility>
 #include <variant>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "daemon/base/tcp_listener.h"
 #include "daemon/config/address.h"
 
 namespace tokend::rpc {
@@ -29,10 +26,6 @@ constexpr std::chrono::milliseconds kLockPause{50};
 
 Status SystemError(const char* what, const std::string& address) {
   return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", what, " ", address));
-}
-
-Status InUse(const std::string& address) {
-  return absl::AlreadyExistsError(absl::StrCat("another process listens on ", address, "; end it first"));
 }
 
 Descriptor OpenSocket() { return Descriptor(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
@@ -125,7 +118,7 @@ Status CheckReplaceable(const std::string& path, const sockaddr_un& name) {
     return absl::OkStatus();
   }
   // EAGAIN also means that somebody listens: the queue of connections is full.
-  return InUse(path);
+  return absl::AlreadyExistsError(absl::StrCat("another process listens on ", path, "; end it first"));
 }
 
 }  // namespace
@@ -134,7 +127,10 @@ Result<ListeningSocket> ListeningSocket::Open(const config::Listener& listener) 
   if (const auto* local = std::get_if<config::UnixAddress>(&listener.address)) {
     return OpenUnix(local->path, listener.socket_mode);
   }
-  return OpenTcp(std::get<config::TcpAddress>(listener.address));
+  const auto& address = std::get<config::TcpAddress>(listener.address);
+  Result<TcpListener> tcp = ListenTcp(address.host, address.port);
+  if (!tcp.ok()) return tcp.status();
+  return ListeningSocket(std::move(tcp->socket), HostAndPort(address.host, tcp->port));
 }
 
 // Binds the socket under a temporary name, listens, and renames it. So clients that find the name can
@@ -170,36 +166,21 @@ Result<ListeningSocket> ListeningSocket::OpenUnix(const std::string& path, mode_
   if (rename(fresh_path.c_str(), path.c_str()) != 0) return SystemError("make", path);
   std::move(remove_fresh).Cancel();
 
-  ListeningSocket socket(fd.Release(), absl::StrCat("unix://", path));
+  ListeningSocket socket(std::move(fd), absl::StrCat("unix://", path));
   socket.path_ = path;
   socket.device_ = self.st_dev;
   socket.inode_ = self.st_ino;
   return socket;
 }
 
-Result<ListeningSocket> ListeningSocket::OpenTcp(const config::TcpAddress& address) {
-  Result<TcpListener> listener = ListenTcp(address.host, address.port);
-  if (!listener.ok()) return listener.status();
-  return ListeningSocket(listener->socket.Release(), HostAndPort(address.host, listener->port));
-}
-
-ListeningSocket::ListeningSocket(ListeningSocket&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)),
-      address_(std::move(other.address_)),
-      path_(std::move(other.path_)),
-      device_(other.device_),
-      inode_(other.inode_) {}
-
-void ListeningSocket::Close() {
-  if (fd_ < 0) return;
+ListeningSocket::~ListeningSocket() {
   // No other daemon replaces the socket while this one still listens, so the name does not change after this
   // check.
   struct stat found {};
-  if (!path_.empty() && lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ &&
+  if (fd() >= 0 && !path_.empty() && lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ &&
       found.st_ino == inode_) {
     unlink(path_.c_str());
   }
-  close(std::exchange(fd_, -1));
 }
 
 }  // namespace tokend::rpc

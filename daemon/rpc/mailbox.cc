@@ -9,19 +9,10 @@
 #include <utility>
 
 namespace tokend::rpc {
-namespace {
 
-int MakeDescriptor() {
-  const int descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (descriptor < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
-  return descriptor;
+Mailbox::Mailbox() : descriptor_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (descriptor() < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
-
-}  // namespace
-
-Mailbox::Mailbox() : descriptor_(MakeDescriptor()) {}
-
-Mailbox::~Mailbox() { close(descriptor_); }
 
 void Mailbox::Post(Task task) {
   {
@@ -31,7 +22,7 @@ void Mailbox::Post(Task task) {
     if (tasks_.size() > 1) return;  // the poster of the first task wakes the owner
   }
   const std::uint64_t one = 1;
-  [[maybe_unused]] const auto written = write(descriptor_, &one, sizeof(one));
+  [[maybe_unused]] const auto written = write(descriptor(), &one, sizeof(one));
 }
 
 void Mailbox::RunOrPost(Task task) {
@@ -48,7 +39,7 @@ void Mailbox::RunTasks(const std::function<void()>& after_each) {
     const std::lock_guard lock(mutex_);
     tasks.swap(tasks_);
     std::uint64_t count = 0;
-    [[maybe_unused]] const auto taken = read(descriptor_, &count, sizeof(count));
+    [[maybe_unused]] const auto taken = read(descriptor(), &count, sizeof(count));
   }
   for (Task& task : tasks) {
     std::exchange(task, nullptr)();  // and destroys what the task holds

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "daemon/base/tcp_listener.h"
 
 namespace tokend::rpc {
 
@@ -19,7 +20,6 @@ class Mailbox {
 
   // Throws std::system_error if the process has no free descriptor.
   Mailbox();
-  ~Mailbox();
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
 
@@ -31,12 +31,12 @@ class Mailbox {
 
   // Only the owner's thread may call these. BindToThisThread makes the calling thread the owner.
   void BindToThisThread() { owner_ = std::this_thread::get_id(); }
-  int descriptor() const { return descriptor_; }  // readable while the queue has tasks
+  int descriptor() const { return descriptor_.get(); }  // readable while the queue has tasks
   void RunTasks(const std::function<void()>& after_each = [] {});
   void Close();  // destroys the queued tasks, and all later ones, without running them
 
  private:
-  const int descriptor_;
+  const Descriptor descriptor_;
   std::atomic<std::thread::id> owner_{};
   std::mutex mutex_;
   std::vector<Task> tasks_;

@@ -1,9 +1,12 @@
 #pragma once
 
-#include <array>
+#include <google/protobuf/message_lite.h>
+
 #include <cassert>
 #include <cstddef>
 #include <string_view>
+
+#include "daemon/base/secret.h"
 
 // The five bytes before each gRPC message: a byte that is 1 if the message is compressed, and its length as a
 // big-endian 32-bit number.
@@ -20,10 +23,15 @@ inline std::size_t MessageSize(std::string_view prefix) {
   return bytes;
 }
 
-// The prefix of an uncompressed message.
-inline std::array<char, kMessagePrefixBytes> MessagePrefix(std::size_t message_bytes) {
-  return {0, static_cast<char>(message_bytes >> 24U & 0xFFU), static_cast<char>(message_bytes >> 16U & 0xFFU),
-          static_cast<char>(message_bytes >> 8U & 0xFFU), static_cast<char>(message_bytes & 0xFFU)};
+// The message as gRPC sends it, with its prefix, in memory that is wiped when it is freed.
+inline WipedBytes EncodeMessage(const google::protobuf::MessageLite& message) {
+  const std::size_t size = message.ByteSizeLong();
+  WipedBytes bytes(kMessagePrefixBytes + size);
+  for (std::size_t i = 1; i < kMessagePrefixBytes; ++i) {
+    bytes[i] = static_cast<char>(size >> 8U * (kMessagePrefixBytes - 1 - i) & 0xFFU);
+  }
+  message.SerializeToArray(bytes.data() + kMessagePrefixBytes, static_cast<int>(size));
+  return bytes;
 }
 
 }  // namespace tokend::rpc

@@ -3,7 +3,6 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -12,7 +11,7 @@
 
 #include "daemon/base/form.h"
 #include "daemon/base/methods.h"
-#include "daemon/rpc/encode_message.h"
+#include "daemon/rpc/message_prefix.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "grpc/reflection/v1alpha/reflection.pb.h"
@@ -127,9 +126,8 @@ class ReflectionCall final : public AuthenticatedCall {
 }  // namespace
 
 void AddReflectionService(const CallServices& services, Routes& routes) {
-  for (const Method* method : {&kReflection, &kReflectionAlpha}) {
-    routes.AddForCallers(*method, MakerOf<ReflectionCall>(services));
-  }
+  routes.Add<kReflection, ReflectionCall>(services);
+  routes.Add<kReflectionAlpha, ReflectionCall>(services);
 }
 
 }  // namespace tokend::rpc

@@ -4,11 +4,8 @@
 #include "daemon/rpc/wire_text.h"
 
 namespace tokend::rpc {
-namespace {
 
 constexpr std::size_t kFieldOverhead = 32;  // bytes that each header counts in addition (RFC 9113, 6.5.2)
-
-}  // namespace
 
 void RequestHead::Add(std::string_view name, std::string_view value) {
   Count(name, value);

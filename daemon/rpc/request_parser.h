@@ -2,7 +2,6 @@
 
 #include <string>
 #include <variant>
-#include <vector>
 
 #include "daemon/base/failure.h"
 #include "daemon/base/token_request.h"

@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -11,8 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/rpc/bounds.h"
 #include "daemon/rpc/listening_socket.h"
-#include "daemon/rpc/reflection_service.h"
-#include "daemon/rpc/token_service.h"
 #include "daemon/telemetry/log.h"
 
 namespace tokend::rpc {
@@ -41,59 +38,43 @@ std::size_t MaxConnections(std::size_t listeners) {
 Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, const ServerSettings& settings,
                                               issue::Issuer& issuer, const issue::CurrentConfig& current,
                                               telemetry::Metrics& metrics, const bounds::Times& times) {
-  std::unique_ptr<Server> server(new Server(settings, metrics, times));
-  if (Status status = server->Listen(config, settings, issuer, current); !status.ok()) return status;
-  return server;
-}
-
-Server::Server(const ServerSettings& settings, telemetry::Metrics& metrics, const bounds::Times& times)
-    : metrics_(metrics),
-      times_(times),
-      in_flight_(std::make_shared<InFlightLimit>(settings.max_in_flight, PolicyOf(settings), metrics)) {}
-
-Server::~Server() { Stop(std::chrono::milliseconds(0)); }
-
-Status Server::Listen(const config::Config& config, const ServerSettings& settings, issue::Issuer& issuer,
-                      const issue::CurrentConfig& current) {
-  const auto add_routes = [](const CallServices& services, Routes& routes) {
-    AddTokenService(services, routes);
-    AddReflectionService(services, routes);
-  };
+  std::unique_ptr<Server> server(new Server(settings, metrics));
+  auto& listeners = server->listeners_;
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     const config::Listener& listener = config.listeners[i];
     Result<ListeningSocket> socket = ListeningSocket::Open(listener);
     if (!socket.ok()) return OfListener(listener.name, socket.status());
     const ServerSettings::Listener& its = settings.listeners[i];
-    const Reloadable& current_settings = reloadable_.emplace_back(
-        Reloadable{std::make_shared<CurrentAuthenticator>(its.authenticator),
-                   its.tls ? std::make_shared<Current<TlsContext>>(its.tls) : nullptr});
-    const CallServices services{listener.name, current_settings.authenticator, in_flight_, issuer, current};
+    const CallServices services{listener.name, std::make_shared<CurrentAuthenticator>(its.authenticator),
+                                server->in_flight_, issuer, current};
     const ListenerOptions options{MaxConnections(config.listeners.size()), listener.max_connections_per_peer,
-                                  times_};
+                                  times};
     try {
-      listeners_.push_back(std::make_unique<Listener>(*std::move(socket), services, current_settings.tls,
-                                                      options, metrics_, add_routes));
+      listeners.push_back(
+          std::make_unique<Listener>(*std::move(socket), services, its.tls, options, metrics));
     } catch (const std::system_error&) {
       return OfListener(listener.name, absl::ResourceExhaustedError("there is no free file descriptor"));
     }
   }
-  for (std::size_t i = 0; i < listeners_.size(); ++i) {
-    if (Status status = listeners_[i]->Start(); !status.ok())
+  for (std::size_t i = 0; i < listeners.size(); ++i) {
+    if (Status status = listeners[i]->Start(); !status.ok())
       return OfListener(config.listeners[i].name, status);
   }
-  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+  for (std::size_t i = 0; i < listeners.size(); ++i) {
     telemetry::Log(config::LogLevel::kInfo, "listening",
-                   {{"listener", config.listeners[i].name}, {"address", listeners_[i]->address()}});
+                   {{"listener", config.listeners[i].name}, {"address", listeners[i]->address()}});
   }
-  return absl::OkStatus();
+  return server;
 }
+
+Server::Server(const ServerSettings& settings, telemetry::Metrics& metrics)
+    : in_flight_(std::make_shared<InFlightLimit>(settings.max_in_flight, PolicyOf(settings), metrics)) {}
+
+Server::~Server() { Stop(std::chrono::milliseconds(0)); }
 
 void Server::Apply(const ServerSettings& settings) {
   in_flight_->Resize(settings.max_in_flight, PolicyOf(settings));
-  for (std::size_t i = 0; i < reloadable_.size(); ++i) {
-    reloadable_[i].authenticator->Set(settings.listeners[i].authenticator);
-    if (reloadable_[i].tls) reloadable_[i].tls->Set(settings.listeners[i].tls);
-  }
+  for (std::size_t i = 0; i < listeners_.size(); ++i) listeners_[i]->Apply(settings.listeners[i]);
 }
 
 void Server::SetServing(Serving serving) {
@@ -109,8 +90,7 @@ void Server::Drain() {
 
 bool Server::WaitDrained(std::chrono::steady_clock::time_point deadline) {
   const auto drained = [this] {
-    return std::all_of(listeners_.begin(), listeners_.end(),
-                       [](const auto& listener) { return listener->connections() == 0; });
+    return std::ranges::all_of(listeners_, [](const auto& listener) { return listener->connections() == 0; });
   };
   while (!drained()) {
     if (std::chrono::steady_clock::now() >= deadline) return false;

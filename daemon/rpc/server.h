@@ -63,21 +63,9 @@ class Server {
   std::vector<std::string> addresses() const;
 
  private:
-  // The parts of one listener that a reload replaces.
-  struct Reloadable {
-    std::shared_ptr<CurrentAuthenticator> authenticator;
-    std::shared_ptr<Current<TlsContext>> tls;  // null: plaintext
-  };
+  Server(const ServerSettings& settings, telemetry::Metrics& metrics);
 
-  Server(const ServerSettings& settings, telemetry::Metrics& metrics, const bounds::Times& times);
-
-  Status Listen(const config::Config& config, const ServerSettings& settings, issue::Issuer& issuer,
-                const issue::CurrentConfig& current);
-
-  telemetry::Metrics& metrics_;
-  const bounds::Times times_;
   std::shared_ptr<InFlightLimit> in_flight_;
-  std::vector<Reloadable> reloadable_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   bool draining_ = false;
 };

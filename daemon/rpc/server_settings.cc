@@ -1,9 +1,7 @@
 #include "daemon/rpc/server_settings.h"
 
 #include <set>
-#include <string>
 #include <utility>
-#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/identity/jwt_authenticator.h"

@@ -23,8 +23,7 @@ struct ServerSettings {
   };
   std::vector<Listener> listeners;  // in the order of the configuration
   std::size_t max_in_flight = 0;
-  bool one_caller =
-      false;  // the grants name exactly one caller and no pattern, so it may use all of max_in_flight
+  bool one_caller = false;  // the grants name one caller and no pattern: it may use all of max_in_flight
 };
 
 // Reads the listeners' files. Objects of `running` are reused where nothing has changed. An error belongs to

@@ -5,12 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
-#include <initializer_list>
 #include <new>
 #include <utility>
 
 #include "daemon/base/wiping_memory.h"
-#include "daemon/rpc/message_prefix.h"
 #include "daemon/rpc/wire_text.h"
 
 namespace tokend::rpc {
@@ -64,8 +62,6 @@ std::string_view View(const std::uint8_t* bytes, std::size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
 }
 
-constexpr std::size_t kMaxTrailers = 4;
-
 // nghttp2 copies the name and the value.
 nghttp2_nv Header(std::string_view name, std::string_view value, std::uint8_t flags = NGHTTP2_NV_FLAG_NONE) {
   return {const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(name.data())),
@@ -74,17 +70,9 @@ nghttp2_nv Header(std::string_view name, std::string_view value, std::uint8_t fl
 }
 
 // The headers that begin an answer.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kAnswerHeaders = {{
-    {":status", "200"},
-    {"content-type", "application/grpc"},
-    {"grpc-accept-encoding", "identity"},
-}};
-
 std::vector<nghttp2_nv> AnswerHeaders() {
-  std::vector<nghttp2_nv> headers;
-  headers.reserve(kAnswerHeaders.size() + kMaxTrailers);
-  for (const auto& [name, value] : kAnswerHeaders) headers.push_back(Header(name, value));
-  return headers;
+  return {Header(":status", "200"), Header("content-type", "application/grpc"),
+          Header("grpc-accept-encoding", "identity")};
 }
 
 // The headers that end an answer.
@@ -94,7 +82,6 @@ class Trailers {
       : code_(std::to_string(static_cast<int>(status.code))),
         message_(PercentEncode(status.message)),
         details_(EncodeBinary(status.details)) {
-    headers_.reserve(kMaxTrailers);
     headers_.push_back(Header("grpc-status", code_));
     if (!message_.empty()) headers_.push_back(Header("grpc-message", message_));
     // The details differ for every error, so they are kept out of HPACK's table.
@@ -122,77 +109,9 @@ class Trailers {
 struct Session::Callbacks {
   static Session& Of(void* session) { return *static_cast<Session*>(session); }
 
-  static int OnBeginFrame(nghttp2_session*, const nghttp2_frame_hd* head, void* data) {
-    Session& self = Of(data);
-    const std::size_t size = kFrameHeader + head->length;
-    switch (head->type) {
-      case NGHTTP2_HEADERS:  // OnBeginHeaders counts it, unless nghttp2 ignores it
-        break;
-      case NGHTTP2_CONTINUATION:
-        if (head->stream_id == self.head_stream_) self.guard_.CountFrame(size);
-        break;
-      case NGHTTP2_DATA:
-        self.guard_.CountFrame(size);
-        if (head->length > 0) {
-          self.guard_.CountCallFrame();
-        } else {
-          self.guard_.CountControlFrame(self.now_);
-        }
-        break;
-      default:
-        self.guard_.CountFrame(size);
-        self.guard_.CountControlFrame(self.now_);
-    }
-    return 0;
-  }
-
-  static int OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* data) {
-    Of(data).OnHead(*frame);
-    return 0;
-  }
-
-  static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
-                      std::size_t name_size, const std::uint8_t* value, std::size_t value_size, std::uint8_t,
-                      void* data) {
-    return Of(data).OnHeader(*frame, View(name, name_size), View(value, value_size));
-  }
-
-  static int OnFrameRecv(nghttp2_session*, const nghttp2_frame* frame, void* data) {
-    Of(data).OnFrame(*frame);
-    return 0;
-  }
-
-  static int OnInvalidFrame(nghttp2_session*, const nghttp2_frame*, int error, void* data) {
-    // A stream beyond the maximum is never opened, so OnStreamClose is not called for it.
-    Session& self = Of(data);
-    if (error == NGHTTP2_ERR_REFUSED_STREAM) self.guard_.CountReset(self.now_);
-    return 0;
-  }
-
-  static int OnDataChunk(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes,
-                         std::size_t size, void* data) {
-    Of(data).OnData(id, View(bytes, size));
-    return 0;
-  }
-
-  static int OnStreamClose(nghttp2_session*, std::int32_t id, std::uint32_t, void* data) {
-    Of(data).OnClose(id);
-    return 0;
-  }
-
-  static int OnFrameSend(nghttp2_session*, const nghttp2_frame* frame, void* data) {
-    Of(data).OnSent(*frame);
-    return 0;
-  }
-
   static ssize_t Read(nghttp2_session*, std::int32_t id, std::uint8_t*, std::size_t size,
                       std::uint32_t* flags, nghttp2_data_source*, void* data) {
     return Of(data).ReadAnswer(id, size, *flags);
-  }
-
-  static int SendData(nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* head, std::size_t size,
-                      nghttp2_data_source*, void* data) {
-    return Of(data).SendAnswer(frame->hd.stream_id, head, size);
   }
 
   using Owned = std::unique_ptr<nghttp2_session_callbacks,
@@ -200,15 +119,53 @@ struct Session::Callbacks {
   static Owned Make() {
     nghttp2_session_callbacks* all = nullptr;
     if (nghttp2_session_callbacks_new(&all) != 0) throw std::bad_alloc();
-    nghttp2_session_callbacks_set_on_begin_frame_callback(all, &OnBeginFrame);
-    nghttp2_session_callbacks_set_on_begin_headers_callback(all, &OnBeginHeaders);
-    nghttp2_session_callbacks_set_on_header_callback(all, &OnHeader);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(all, &OnFrameRecv);
-    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(all, &OnInvalidFrame);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(all, &OnDataChunk);
-    nghttp2_session_callbacks_set_on_stream_close_callback(all, &OnStreamClose);
-    nghttp2_session_callbacks_set_on_frame_send_callback(all, &OnFrameSend);
-    nghttp2_session_callbacks_set_send_data_callback(all, &SendData);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(
+        all, [](nghttp2_session*, const nghttp2_frame_hd* head, void* data) {
+          Of(data).OnFrameHead(*head);
+          return 0;
+        });
+    nghttp2_session_callbacks_set_on_begin_headers_callback(
+        all, [](nghttp2_session*, const nghttp2_frame* frame, void* data) {
+          Of(data).OnHead(*frame);
+          return 0;
+        });
+    nghttp2_session_callbacks_set_on_header_callback(
+        all, [](nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size,
+                const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* data) {
+          return Of(data).OnHeader(*frame, View(name, name_size), View(value, value_size));
+        });
+    nghttp2_session_callbacks_set_on_frame_recv_callback(
+        all, [](nghttp2_session*, const nghttp2_frame* frame, void* data) {
+          Of(data).OnFrame(*frame);
+          return 0;
+        });
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(
+        all, [](nghttp2_session*, const nghttp2_frame*, int error, void* data) {
+          // A stream beyond the maximum is never opened, so OnClose is not called for it.
+          Session& self = Of(data);
+          if (error == NGHTTP2_ERR_REFUSED_STREAM) self.guard_.CountReset(self.now_);
+          return 0;
+        });
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
+        all, [](nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes, std::size_t size,
+                void* data) {
+          Of(data).OnData(id, View(bytes, size));
+          return 0;
+        });
+    nghttp2_session_callbacks_set_on_stream_close_callback(
+        all, [](nghttp2_session*, std::int32_t id, std::uint32_t, void* data) {
+          Of(data).OnClose(id);
+          return 0;
+        });
+    nghttp2_session_callbacks_set_on_frame_send_callback(
+        all, [](nghttp2_session*, const nghttp2_frame* frame, void* data) {
+          Of(data).OnSent(*frame);
+          return 0;
+        });
+    nghttp2_session_callbacks_set_send_data_callback(
+        all, [](nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* head, std::size_t size,
+                nghttp2_data_source*,
+                void* data) { return Of(data).SendAnswer(frame->hd.stream_id, head, size); });
     return Owned(all);
   }
 };
@@ -239,7 +196,9 @@ void Session::Receive(std::string_view bytes, TimePoint now) {
   const std::size_t dropped = idle_resets_.Filter(bytes, [this](std::string_view passed) { Parse(passed); });
   for (std::size_t i = 0; i < dropped; ++i) guard_.CountControlFrame(now);
   NotifyEnds();  // first, since the new calls may need their places
-  NotifyProgress();
+  for (const StreamId id : std::exchange(progressed_, {})) {
+    if (Stream* const stream = Find(id)) owner_.OnProgress(*stream);
+  }
 }
 
 void Session::Parse(std::string_view bytes) {
@@ -265,16 +224,14 @@ void Session::Produce(WipedBytes& out, TimePoint now) {
       out.insert(out.end(), bytes, bytes + size);
     }
     if (answered_early_.empty()) break;
-    ResetAnsweredEarly();
+    // The answer was sent before the request was complete. RST_STREAM with NO_ERROR asks the client not to
+    // send the rest (RFC 9113, 8.1). Otherwise the stream would stay open.
+    for (const StreamId id : std::exchange(answered_early_, {})) {
+      nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
+    }
   }
   out_ = nullptr;
   NotifyEnds();
-}
-
-void Session::NotifyProgress() {
-  for (const StreamId id : std::exchange(progressed_, {})) {
-    if (Stream* const stream = Find(id)) owner_.OnProgress(*stream);
-  }
 }
 
 void Session::NotifyEnds() {
@@ -299,8 +256,8 @@ bool Session::IsDone() const {
 }
 
 Stream* Session::Find(StreamId id) {
-  const auto stream = streams_.find(id);
-  return stream == streams_.end() ? nullptr : stream->second.get();
+  const auto found = streams_.find(id);
+  return found == streams_.end() ? nullptr : found->second.get();
 }
 
 void Session::Fail(CloseCause cause) {
@@ -308,6 +265,18 @@ void Session::Fail(CloseCause cause) {
 }
 
 // The request.
+
+void Session::OnFrameHead(const nghttp2_frame_hd& head) {
+  if (head.type == NGHTTP2_HEADERS) return;  // OnHead counts it, unless nghttp2 ignores it
+  if (head.type == NGHTTP2_CONTINUATION && head.stream_id != head_stream_) return;
+  guard_.CountFrame(kFrameHeader + head.length);
+  if (head.type == NGHTTP2_CONTINUATION) return;
+  if (head.type == NGHTTP2_DATA && head.length > 0) {
+    guard_.CountCallFrame();
+  } else {
+    guard_.CountControlFrame(now_);
+  }
+}
 
 void Session::OnHead(const nghttp2_frame& frame) {
   head_stream_ = frame.hd.stream_id;
@@ -488,7 +457,11 @@ void Session::Send(Stream& stream, WipedBytes message) {
   stream.queued_bytes_ += message.size();
   queued_answer_bytes_ += message.size();
   stream.outgoing_.push_back(std::move(message));
-  BeginAnswer(stream);
+  if (std::exchange(stream.answering_, true)) return Resume(stream);
+  const std::vector<nghttp2_nv> headers = AnswerHeaders();
+  nghttp2_data_provider provider{};
+  provider.read_callback = &Callbacks::Read;
+  nghttp2_submit_response(session_, stream.id_, headers.data(), headers.size(), &provider);
 }
 
 void Session::Finish(Stream& stream, CallStatus status) {
@@ -504,14 +477,6 @@ void Session::Finish(Stream& stream, CallStatus status) {
   nghttp2_submit_response(session_, stream.id_, headers.data(), headers.size(), nullptr);
 }
 
-void Session::BeginAnswer(Stream& stream) {
-  if (std::exchange(stream.answering_, true)) return Resume(stream);
-  const std::vector<nghttp2_nv> headers = AnswerHeaders();
-  nghttp2_data_provider provider{};
-  provider.read_callback = &Callbacks::Read;
-  nghttp2_submit_response(session_, stream.id_, headers.data(), headers.size(), &provider);
-}
-
 void Session::Resume(const Stream& stream) { nghttp2_session_resume_data(session_, stream.id_); }
 
 ssize_t Session::ReadAnswer(StreamId id, std::size_t size, std::uint32_t& flags) {
@@ -522,14 +487,10 @@ ssize_t Session::ReadAnswer(StreamId id, std::size_t size, std::uint32_t& flags)
   flags |= NGHTTP2_DATA_FLAG_NO_COPY;
   if (stream->finished_ && ready == stream->queued_bytes_) {
     flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    SubmitTrailers(*stream);
+    const Trailers trailers(stream->status_);
+    nghttp2_submit_trailer(session_, id, trailers.headers().data(), trailers.headers().size());
   }
   return static_cast<ssize_t>(ready);
-}
-
-void Session::SubmitTrailers(Stream& stream) {
-  const Trailers trailers(stream.status_);
-  nghttp2_submit_trailer(session_, stream.id_, trailers.headers().data(), trailers.headers().size());
 }
 
 int Session::SendAnswer(StreamId id, const std::uint8_t* frame_head, std::size_t size) {
@@ -564,14 +525,6 @@ void Session::OnSent(const nghttp2_frame& frame) {
   if (!stream->has_ended_) answered_early_.push_back(stream->id_);
 }
 
-// The answer was sent before the request was complete. RST_STREAM with NO_ERROR asks the client not to send
-// the rest (RFC 9113, 8.1). Otherwise the stream would stay open.
-void Session::ResetAnsweredEarly() {
-  for (const StreamId id : std::exchange(answered_early_, {})) {
-    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
-  }
-}
-
 void Session::Reset(Stream& stream) {
   if (!std::exchange(stream.finished_, true)) ReleaseRequest(stream);
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_CANCEL);
@@ -579,19 +532,10 @@ void Session::Reset(Stream& stream) {
 
 // The connection.
 
-void Session::Ping() {
-  ++pings_;
-  nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
-}
-
-void Session::AnnounceGoAway() { nghttp2_submit_shutdown_notice(session_); }
-
 void Session::GoAway(std::uint32_t error_code) {
   last_accepted_ = nghttp2_session_get_last_proc_stream_id(session_);
   nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, last_accepted_, error_code, nullptr, 0);
   guard_.AllowIgnored(bounds::kMaxExpectedBytes);
 }
-
-void Session::Terminate(std::uint32_t error_code) { nghttp2_session_terminate_session(session_, error_code); }
 
 }  // namespace tokend::rpc

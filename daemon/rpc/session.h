@@ -32,8 +32,7 @@ namespace tokend::rpc {
 // - The connection's window is reopened at once. It does not limit memory; the streams' windows and
 //   bounds::kMaxHeldRequestBytes do.
 // - A stream begins with a small window (bounds::kStreamWindow). The prefix of a longer message tells how
-// much is
-//   missing. The stream then waits in a queue, gets all of that at once from the connection's pool
+//   much is missing. The stream then waits in a queue, gets all of that at once from the connection's pool
 //   (bounds::kWindowPool), and returns it when the message is taken or the stream closes. As the pool is
 //   larger than the longest message, the first stream of the queue always gets its window in the end.
 // - A method that takes several messages gets the small window again after each of them.
@@ -90,18 +89,21 @@ class Session {
   void ReleaseHead(Stream& stream);
 
   // Queues a PING. `answered_pings` counts the answers.
-  void Ping();
+  void Ping() {
+    ++pings_;
+    nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+  }
   std::uint64_t pings() const { return pings_; }
   std::uint64_t answered_pings() const { return answered_pings_; }
 
   // The first GOAWAY: it asks the client to begin no more streams. Streams that it begins nevertheless are
   // served, since they may have been on their way.
-  void AnnounceGoAway();
+  void AnnounceGoAway() { nghttp2_submit_shutdown_notice(session_); }
   // The second GOAWAY: it tells the last stream that is served. Later streams are refused; the client can
   // safely repeat their calls on another connection.
   void GoAway(std::uint32_t error_code);
   // Closes all streams and the session.
-  void Terminate(std::uint32_t error_code);
+  void Terminate(std::uint32_t error_code) { nghttp2_session_terminate_session(session_, error_code); }
 
   // Whether the client has sent a GOAWAY, so that it begins no more streams.
   bool client_sent_goaway() const { return client_sent_goaway_; }
@@ -124,8 +126,8 @@ class Session {
 
  private:
   struct Callbacks;
-  friend struct Callbacks;
 
+  void OnFrameHead(const nghttp2_frame_hd& head);
   void OnHead(const nghttp2_frame& frame);
   int OnHeader(const nghttp2_frame& frame, std::string_view name, std::string_view value);
   void OnFrame(const nghttp2_frame& frame);
@@ -136,7 +138,6 @@ class Session {
   int SendAnswer(StreamId id, const std::uint8_t* frame_head, std::size_t size);
 
   void Parse(std::string_view bytes);
-  void NotifyProgress();
   void NotifyEnds();
   void QueueProgress(Stream& stream);
   void UpdateHeldBytes(Stream& stream);
@@ -144,10 +145,7 @@ class Session {
   void RequestWindow(Stream& stream);
   void GrantWindows();
   void ReleaseWindow(Stream& stream);
-  void BeginAnswer(Stream& stream);
-  void SubmitTrailers(Stream& stream);
   void Resume(const Stream& stream);
-  void ResetAnsweredEarly();
   void Fail(CloseCause cause);
   void CheckInvariants(const Stream& stream) const;
 

@@ -1,7 +1,9 @@
 #include "daemon/rpc/status.h"
 
+#include <algorithm>
 #include <chrono>
-#include <string>
+#include <cstddef>
+#include <iterator>
 #include <utility>
 
 #include "google/rpc/error_details.pb.h"
@@ -10,28 +12,6 @@
 
 namespace tokend::rpc {
 namespace {
-
-#define TOKEND_SAME_REASON(ours, theirs) \
-  static_assert(static_cast<int>(Reason::ours) == static_cast<int>(v1::ERROR_REASON_##theirs))
-TOKEND_SAME_REASON(kInvalidRequest, INVALID_REQUEST);
-TOKEND_SAME_REASON(kRequestIdReused, REQUEST_ID_REUSED);
-TOKEND_SAME_REASON(kCallerUnknown, CALLER_UNKNOWN);
-TOKEND_SAME_REASON(kNotPermitted, NOT_PERMITTED);
-TOKEND_SAME_REASON(kRateLimited, RATE_LIMITED);
-TOKEND_SAME_REASON(kOverloaded, OVERLOADED);
-TOKEND_SAME_REASON(kShuttingDown, SHUTTING_DOWN);
-TOKEND_SAME_REASON(kAuditUnavailable, AUDIT_UNAVAILABLE);
-TOKEND_SAME_REASON(kApplicationNotFound, APPLICATION_NOT_FOUND);
-TOKEND_SAME_REASON(kUpstreamUnavailable, UPSTREAM_UNAVAILABLE);
-TOKEND_SAME_REASON(kUpstreamRateLimited, UPSTREAM_RATE_LIMITED);
-TOKEND_SAME_REASON(kUpstreamKeyRejected, UPSTREAM_KEY_REJECTED);
-TOKEND_SAME_REASON(kUpstreamForbidden, UPSTREAM_FORBIDDEN);
-TOKEND_SAME_REASON(kUpstreamRejected, UPSTREAM_REJECTED);
-TOKEND_SAME_REASON(kUpstreamInvalidResponse, UPSTREAM_INVALID_RESPONSE);
-TOKEND_SAME_REASON(kOutcomeUnknown, OUTCOME_UNKNOWN);
-TOKEND_SAME_REASON(kLimitsUnavailable, LIMITS_UNAVAILABLE);
-#undef TOKEND_SAME_REASON
-static_assert(v1::ErrorReason_MAX == static_cast<int>(Reason::kLimitsUnavailable));
 
 constexpr char kErrorDomain[] = "tokend";
 constexpr char kTypeUrlPrefix[] = "type.googleapis.com/";
@@ -43,69 +23,61 @@ constexpr std::chrono::milliseconds kDefaultRetryDelay{1000};
 enum class Retry { kNoDelay, kAfterDelay };
 
 struct Row {
+  Reason reason;
+  v1::ErrorReason number;  // the same number in the API
   Code code;
   Retry retry;
   const char* message;
 };
 
-// NOLINTNEXTLINE(readability-function-size): a table
-Row RowOf(Reason reason) {
-  switch (reason) {
-    case Reason::kInvalidRequest:
-      return {Code::kInvalidArgument, Retry::kNoDelay,
-              "the request has invalid fields; correct the fields that the details name"};
-    case Reason::kRequestIdReused:
-      return {Code::kAlreadyExists, Retry::kNoDelay,
-              "this request_id belongs to another request; use a new one for new parameters"};
-    case Reason::kCallerUnknown:
-      return {Code::kUnauthenticated, Retry::kNoDelay,
-              "the caller is unknown; connect with the credentials that this listener requires"};
-    case Reason::kNotPermitted:
-      return {Code::kPermissionDenied, Retry::kNoDelay,
-              "no grant permits this; GetCaller shows your grants, and tokend's operator can add one"};
-    case Reason::kRateLimited:
-      return {Code::kResourceExhausted, Retry::kAfterDelay,
-              "a rate limit is used up; retry after the delay in the details"};
-    case Reason::kOverloaded:
-      return {Code::kUnavailable, Retry::kAfterDelay,
-              "tokend is overloaded; retry after the delay in the details"};
-    case Reason::kShuttingDown:
-      return {Code::kUnavailable, Retry::kAfterDelay, "tokend is shutting down; reconnect and retry"};
-    case Reason::kAuditUnavailable:
-      return {Code::kUnavailable, Retry::kAfterDelay,
-              "the audit log cannot be written, so no token was returned; retry later"};
-    case Reason::kLimitsUnavailable:
-      return {Code::kUnavailable, Retry::kAfterDelay,
-              "the shared limits cannot be reached, so no token was returned; retry later"};
-    case Reason::kUpstreamUnavailable:
-      return {Code::kUnavailable, Retry::kAfterDelay,
-              "Applivery cannot be reached, and nothing was sent; retry later"};
-    case Reason::kUpstreamRateLimited:
-      return {Code::kResourceExhausted, Retry::kAfterDelay,
-              "Applivery limits the rate of requests; retry after the delay in the details"};
-    case Reason::kUpstreamKeyRejected:
-      return {Code::kFailedPrecondition, Retry::kNoDelay,
-              "Applivery rejects tokend's API key; its operator must replace the key"};
-    case Reason::kUpstreamForbidden:
-      return {Code::kFailedPrecondition, Retry::kNoDelay,
-              "Applivery does not permit tokend's API key to do this; its operator must extend the key's "
-              "permissions"};
-    case Reason::kApplicationNotFound:
-      return {Code::kNotFound, Retry::kNoDelay,
-              "Applivery knows no such application in this organization; check both names"};
-    case Reason::kUpstreamRejected:
-      return {
-          Code::kFailedPrecondition, Retry::kNoDelay,
-          "Applivery refuses to create the token; upstream_code in the details says why where it is known"};
-    case Reason::kUpstreamInvalidResponse:
-      return {Code::kInternal, Retry::kNoDelay,
-              "Applivery's answer is invalid, and a token may exist; do not retry with a new request_id"};
-    case Reason::kOutcomeUnknown:
-      break;
-  }
-  return {Code::kUnknown, Retry::kNoDelay,
-          "it is unknown whether a token was created; do not retry with a new request_id"};
-}
+// In the order of the reasons.
+constexpr Row kRows[] = {
+    {Reason::kInvalidRequest, v1::ERROR_REASON_INVALID_REQUEST, Code::kInvalidArgument, Retry::kNoDelay,
+     "the request has invalid fields; correct the fields that the details name"},
+    {Reason::kRequestIdReused, v1::ERROR_REASON_REQUEST_ID_REUSED, Code::kAlreadyExists, Retry::kNoDelay,
+     "this request_id belongs to another request; use a new one for new parameters"},
+    {Reason::kCallerUnknown, v1::ERROR_REASON_CALLER_UNKNOWN, Code::kUnauthenticated, Retry::kNoDelay,
+     "the caller is unknown; connect with the credentials that this listener requires"},
+    {Reason::kNotPermitted, v1::ERROR_REASON_NOT_PERMITTED, Code::kPermissionDenied, Retry::kNoDelay,
+     "no grant permits this; GetCaller shows your grants, and tokend's operator can add one"},
+    {Reason::kRateLimited, v1::ERROR_REASON_RATE_LIMITED, Code::kResourceExhausted, Retry::kAfterDelay,
+     "a rate limit is used up; retry after the delay in the details"},
+    {Reason::kOverloaded, v1::ERROR_REASON_OVERLOADED, Code::kUnavailable, Retry::kAfterDelay,
+     "tokend is overloaded; retry after the delay in the details"},
+    {Reason::kShuttingDown, v1::ERROR_REASON_SHUTTING_DOWN, Code::kUnavailable, Retry::kAfterDelay,
+     "tokend is shutting down; reconnect and retry"},
+    {Reason::kAuditUnavailable, v1::ERROR_REASON_AUDIT_UNAVAILABLE, Code::kUnavailable, Retry::kAfterDelay,
+     "the audit log cannot be written, so no token was returned; retry later"},
+    {Reason::kApplicationNotFound, v1::ERROR_REASON_APPLICATION_NOT_FOUND, Code::kNotFound, Retry::kNoDelay,
+     "Applivery knows no such application in this organization; check both names"},
+    {Reason::kUpstreamUnavailable, v1::ERROR_REASON_UPSTREAM_UNAVAILABLE, Code::kUnavailable,
+     Retry::kAfterDelay, "Applivery cannot be reached, and nothing was sent; retry later"},
+    {Reason::kUpstreamRateLimited, v1::ERROR_REASON_UPSTREAM_RATE_LIMITED, Code::kResourceExhausted,
+     Retry::kAfterDelay, "Applivery limits the rate of requests; retry after the delay in the details"},
+    {Reason::kUpstreamKeyRejected, v1::ERROR_REASON_UPSTREAM_KEY_REJECTED, Code::kFailedPrecondition,
+     Retry::kNoDelay, "Applivery rejects tokend's API key; its operator must replace the key"},
+    {Reason::kUpstreamForbidden, v1::ERROR_REASON_UPSTREAM_FORBIDDEN, Code::kFailedPrecondition,
+     Retry::kNoDelay,
+     "Applivery does not permit tokend's API key to do this; its operator must extend the key's permissions"},
+    {Reason::kUpstreamRejected, v1::ERROR_REASON_UPSTREAM_REJECTED, Code::kFailedPrecondition,
+     Retry::kNoDelay,
+     "Applivery refuses to create the token; upstream_code in the details says why where it is known"},
+    {Reason::kUpstreamInvalidResponse, v1::ERROR_REASON_UPSTREAM_INVALID_RESPONSE, Code::kInternal,
+     Retry::kNoDelay,
+     "Applivery's answer is invalid, and a token may exist; do not retry with a new request_id"},
+    {Reason::kOutcomeUnknown, v1::ERROR_REASON_OUTCOME_UNKNOWN, Code::kUnknown, Retry::kNoDelay,
+     "it is unknown whether a token was created; do not retry with a new request_id"},
+    {Reason::kLimitsUnavailable, v1::ERROR_REASON_LIMITS_UNAVAILABLE, Code::kUnavailable, Retry::kAfterDelay,
+     "the shared limits cannot be reached, so no token was returned; retry later"},
+};
+
+constexpr const Row& RowOf(Reason reason) { return kRows[static_cast<std::size_t>(reason) - 1]; }
+
+// Every reason has its row, and the number that v1::ErrorReason gives it.
+static_assert(std::size(kRows) == v1::ErrorReason_MAX);
+static_assert(std::ranges::all_of(kRows, [](const Row& row) {
+  return &row == &RowOf(row.reason) && static_cast<int>(row.reason) == static_cast<int>(row.number);
+}));
 
 template <class Detail>
 void AddDetail(const Detail& detail, google::rpc::Status& status) {
@@ -157,7 +129,7 @@ google::rpc::QuotaFailure QuotaFailureOf(const Failure& failure) {
 }  // namespace
 
 CallStatus ToStatus(const Failure& failure, std::string_view request_id) {
-  const Row row = RowOf(failure.reason);
+  const Row& row = RowOf(failure.reason);
   std::string message = row.message;
   if (!failure.fields.empty()) {
     const FieldViolation& first = failure.fields.front();
@@ -177,45 +149,14 @@ Failure UnreadableMessage(std::string_view type) {
   return {.reason = Reason::kInvalidRequest, .fields = {{"message", "must be a " + std::string(type)}}};
 }
 
-// NOLINTNEXTLINE(readability-function-size): a table
 std::string_view Name(Code code) {
-  switch (code) {
-    case Code::kOk:
-      return "OK";
-    case Code::kCancelled:
-      return "CANCELLED";
-    case Code::kUnknown:
-      return "UNKNOWN";
-    case Code::kInvalidArgument:
-      return "INVALID_ARGUMENT";
-    case Code::kDeadlineExceeded:
-      return "DEADLINE_EXCEEDED";
-    case Code::kNotFound:
-      return "NOT_FOUND";
-    case Code::kAlreadyExists:
-      return "ALREADY_EXISTS";
-    case Code::kPermissionDenied:
-      return "PERMISSION_DENIED";
-    case Code::kResourceExhausted:
-      return "RESOURCE_EXHAUSTED";
-    case Code::kFailedPrecondition:
-      return "FAILED_PRECONDITION";
-    case Code::kAborted:
-      return "ABORTED";
-    case Code::kOutOfRange:
-      return "OUT_OF_RANGE";
-    case Code::kUnimplemented:
-      return "UNIMPLEMENTED";
-    case Code::kInternal:
-      return "INTERNAL";
-    case Code::kUnavailable:
-      return "UNAVAILABLE";
-    case Code::kDataLoss:
-      return "DATA_LOSS";
-    case Code::kUnauthenticated:
-      return "UNAUTHENTICATED";
-  }
-  return "UNKNOWN";
+  static constexpr std::string_view kNames[] = {
+      "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+      "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+      "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+      "DATA_LOSS", "UNAUTHENTICATED"};
+  static_assert(std::size(kNames) == static_cast<std::size_t>(Code::kUnauthenticated) + 1);
+  return kNames[static_cast<std::size_t>(code)];
 }
 
 }  // namespace tokend::rpc

@@ -50,9 +50,8 @@ class Stream {
   bool has_ended_ = false;
 
   // Flow control of the request (session.h).
-  std::int64_t window_ = 0;  // bytes that the client may still send; negative if it has sent too much
-  std::size_t window_wanted_ =
-      0;  // not zero: the stream is in the session's queue for so many bytes of the pool
+  std::int64_t window_ = 0;         // bytes that the client may still send; negative if it has sent too much
+  std::size_t window_wanted_ = 0;   // not zero: it is in the session's queue for so many bytes of the pool
   std::size_t window_granted_ = 0;  // bytes that it has taken from the pool
 
   std::vector<WipedBytes> outgoing_;  // messages with their prefixes

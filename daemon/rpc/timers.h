@@ -40,10 +40,20 @@ class Timer {
   Timer& operator=(const Timer&) = delete;
 
   // Sets the time. It replaces the former one.
-  void Set(TimerQueue::TimePoint at);
+  void Set(TimerQueue::TimePoint at) {
+    if (at_ == at) return;
+    Cancel();
+    at_ = at;
+    queue_.due_.emplace(at, this);
+  }
   // Sets the time unless an earlier one is set.
-  void SetAtLatest(TimerQueue::TimePoint at);
-  void Cancel();
+  void SetAtLatest(TimerQueue::TimePoint at) {
+    if (!at_ || at < *at_) Set(at);
+  }
+  void Cancel() {
+    if (at_) queue_.due_.erase({*at_, this});
+    at_.reset();
+  }
   bool is_set() const { return at_.has_value(); }
 
  private:
@@ -53,5 +63,13 @@ class Timer {
   absl::AnyInvocable<void()> action_;
   std::optional<TimerQueue::TimePoint> at_;
 };
+
+inline void TimerQueue::Run(TimePoint now) {
+  while (!due_.empty() && due_.begin()->first <= now) {
+    Timer* const timer = due_.begin()->second;
+    timer->Cancel();
+    timer->action_();  // it may destroy the timer
+  }
+}
 
 }  // namespace tokend::rpc

@@ -8,9 +8,7 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <ctime>
 #include <string_view>
 #include <utility>
@@ -20,7 +18,6 @@
 #include "daemon/base/certificates.h"
 #include "daemon/base/read_file.h"
 #include "daemon/base/secret.h"
-#include "daemon/base/sha256.h"
 
 namespace tokend::rpc {
 namespace {
@@ -60,15 +57,10 @@ Owned<EVP_PKEY> ParseKey(std::string_view pem) {
 // Selects "h2". A client that does not offer it gets the alert no_application_protocol (RFC 7301).
 int SelectHttp2(SSL*, const unsigned char** selected, unsigned char* selected_size,
                 const unsigned char* offered, unsigned int offered_size, void*) {
-  for (std::size_t at = 0; at + 1 <= offered_size; at += std::size_t{1} + offered[at]) {
-    const std::size_t size = offered[at];
-    if (at + 1 + size > offered_size) break;
-    if (std::string_view(reinterpret_cast<const char*>(offered) + at + 1, size) != "h2") continue;
-    *selected = offered + at + 1;
-    *selected_size = offered[at];
-    return SSL_TLSEXT_ERR_OK;
-  }
-  return SSL_TLSEXT_ERR_ALERT_FATAL;
+  static constexpr unsigned char kHttp2[] = {2, 'h', '2'};
+  const int chosen = SSL_select_next_proto(const_cast<unsigned char**>(selected), selected_size, kHttp2,
+                                           sizeof(kHttp2), offered, offered_size);
+  return chosen == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 void SetOptions(SSL_CTX* context) {
@@ -133,7 +125,7 @@ Result<std::chrono::system_clock::time_point> NotAfter(const X509& certificate) 
 }  // namespace
 
 void FreeSsl::operator()(SSL* session) const { SSL_free(session); }
-void TlsContext::FreeContext::operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+void FreeSsl::operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
 
 Result<std::shared_ptr<const TlsContext>> TlsContext::Read(const config::ServerTls& paths) {
   const absl::Cleanup forget_errors = [] { ERR_clear_error(); };
@@ -166,11 +158,10 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::Read(const config::ServerT
     Result<std::string> read = ReadCertificates(paths.client_ca_file);
     if (!read.ok()) return read.status();
     authorities = *std::move(read);
-  }
-
-  if (!authorities.empty() && !SetClientAuthorities(context, authorities)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(paths.client_ca_file, " has a certificate that OpenSSL rejects; create a new one"));
+    if (!SetClientAuthorities(context, authorities)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(paths.client_ca_file, " has a certificate that OpenSSL rejects; create a new one"));
+    }
   }
   made->digest_ = DigestOf({*chain, key_pem->Expose(), authorities});
   return made;

@@ -16,6 +16,7 @@ namespace tokend::rpc {
 
 struct FreeSsl {
   void operator()(SSL* session) const;
+  void operator()(SSL_CTX* context) const;
 };
 using SslSession = std::unique_ptr<SSL, FreeSsl>;
 
@@ -38,12 +39,9 @@ class TlsContext {
   bool Equals(const TlsContext& other) const { return digest_ == other.digest_; }
 
  private:
-  struct FreeContext {
-    void operator()(SSL_CTX* context) const;
-  };
   explicit TlsContext(SSL_CTX* context) : context_(context) {}
 
-  std::unique_ptr<SSL_CTX, FreeContext> context_;
+  std::unique_ptr<SSL_CTX, FreeSsl> context_;
   Sha256Digest digest_{};  // of the files
 };
 

@@ -2,18 +2,16 @@
 
 #include <openssl/crypto.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <variant>
 
 #include "daemon/base/form.h"
 #include "daemon/base/secret.h"
-#include "daemon/rpc/encode_message.h"
+#include "daemon/rpc/message_prefix.h"
 #include "daemon/rpc/request_parser.h"
 #include "daemon/rpc/wire_text.h"
 #include "tokend/v1/token_service.pb.h"
@@ -167,8 +165,8 @@ class GetCallerCall final : public AuthenticatedCall {
 }  // namespace
 
 void AddTokenService(const CallServices& services, Routes& routes) {
-  routes.AddForCallers(kCreateToken, MakerOf<CreateTokenCall>(services));
-  routes.AddForCallers(kGetCaller, MakerOf<GetCallerCall>(services));
+  routes.Add<kCreateToken, CreateTokenCall>(services);
+  routes.Add<kGetCaller, GetCallerCall>(services);
 }
 
 }  // namespace tokend::rpc

@@ -1,9 +1,14 @@
 #include "daemon/rpc/wire_text.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <system_error>
+#include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 
 namespace tokend::rpc {
@@ -14,24 +19,12 @@ constexpr std::string_view kContentType = "application/grpc";
 constexpr std::string_view kProtoSuffix = "+proto";
 constexpr char kHexDigits[] = "0123456789ABCDEF";
 
-std::optional<std::chrono::nanoseconds> UnitOf(char unit) {
-  switch (unit) {
-    case 'H':
-      return std::chrono::hours(1);
-    case 'M':
-      return std::chrono::minutes(1);
-    case 'S':
-      return std::chrono::seconds(1);
-    case 'm':
-      return std::chrono::milliseconds(1);
-    case 'u':
-      return std::chrono::microseconds(1);
-    case 'n':
-      return std::chrono::nanoseconds(1);
-    default:
-      return std::nullopt;
-  }
-}
+using Unit = std::pair<char, std::chrono::nanoseconds>;
+constexpr Unit kTimeoutUnits[] = {
+    {'H', std::chrono::hours(1)},        {'M', std::chrono::minutes(1)},
+    {'S', std::chrono::seconds(1)},      {'m', std::chrono::milliseconds(1)},
+    {'u', std::chrono::microseconds(1)}, {'n', std::chrono::nanoseconds(1)},
+};
 
 bool IsBase64(std::string_view value) {
   std::size_t padding = 0;
@@ -39,9 +32,8 @@ bool IsBase64(std::string_view value) {
     value.remove_suffix(1);
     ++padding;
   }
-  const bool of_its_letters = std::all_of(value.begin(), value.end(), [](char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
-  });
+  const bool of_its_letters = std::ranges::all_of(
+      value, [](unsigned char c) { return absl::ascii_isalnum(c) || c == '+' || c == '/'; });
   const bool whole = value.size() % 4 != 1 && (padding == 0 || (value.size() + padding) % 4 == 0);
   return of_its_letters && whole;
 }
@@ -50,16 +42,14 @@ bool IsBase64(std::string_view value) {
 
 std::optional<std::chrono::nanoseconds> ParseTimeout(std::string_view value) {
   if (value.size() < 2 || value.size() > kMaxTimeoutDigits + 1) return std::nullopt;
-  const std::optional<std::chrono::nanoseconds> unit = UnitOf(value.back());
+  const auto* const unit = std::ranges::find(kTimeoutUnits, value.back(), &Unit::first);
+  if (unit == std::end(kTimeoutUnits)) return std::nullopt;
   value.remove_suffix(1);
-  if (!unit) return std::nullopt;
-  std::int64_t count = 0;
-  for (const char digit : value) {
-    if (digit < '0' || digit > '9') return std::nullopt;
-    count = count * 10 + (digit - '0');
-  }
-  if (count > kLongestTimeout / *unit) return kLongestTimeout;
-  return count * *unit;
+  std::uint32_t count = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), count);
+  if (error != std::errc() || end != value.data() + value.size()) return std::nullopt;
+  if (count > kLongestTimeout / unit->second) return kLongestTimeout;
+  return count * unit->second;
 }
 
 std::string PercentEncode(std::string_view message) {

@@ -5,10 +5,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <array>
-#include <chrono>
-#include <cstdint>
-#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -193,12 +189,8 @@ AdminServer::Response AdminServer::Readiness() const {
     if (!state.ok()) response.status = MHD_HTTP_SERVICE_UNAVAILABLE;
     response.body.append(check.name).append(": ").append(Words(state)).append("\n");
   }
-  for (const std::string& trouble : Troubles()) response.body.append(trouble).append("\n");
+  for (const std::string& trouble : options_.troubles()) response.body.append(trouble).append("\n");
   return response;
-}
-
-std::vector<std::string> AdminServer::Troubles() const {
-  return options_.troubles ? options_.troubles() : std::vector<std::string>{};
 }
 
 std::string AdminServer::StatusJson() const {
@@ -215,7 +207,7 @@ std::string AdminServer::StatusJson() const {
   check_list.End();
   std::string troubles;
   JsonArray trouble_list(troubles);
-  for (const std::string& trouble : Troubles()) trouble_list.Element(trouble);
+  for (const std::string& trouble : options_.troubles()) trouble_list.Element(trouble);
   trouble_list.End();
 
   std::string json;
@@ -250,7 +242,7 @@ std::string AdminServer::StatusPage() const {
     page += Row(check.name, std::string("<span class=\"").append(state.ok() ? "ok" : "bad").append("\">") +
                                 Escape(Words(state)) + "</span>");
   }
-  for (const std::string& trouble : Troubles()) {
+  for (const std::string& trouble : options_.troubles()) {
     page += Row("trouble", "<span class=\"bad\">" + Escape(trouble) + "</span>");
   }
   page +=

@@ -30,7 +30,7 @@ struct AdminOptions {
       configuration;  // its fingerprint, for the status page. Any thread; must not block
   std::vector<Check> checks;
   // Troubles that do not make the daemon unready, each in one line. Any thread; must not block.
-  std::function<std::vector<std::string>()> troubles = {};
+  std::function<std::vector<std::string>()> troubles = [] { return std::vector<std::string>(); };
 };
 
 // The admin server: HTTP/1.1, read only, without secrets. It serves /livez, /readyz, /metrics, a status page
@@ -57,7 +57,6 @@ class AdminServer {
   bool OnRequest(MHD_Connection* connection, std::string_view path, std::string_view method) const;
   Response Answer(std::string_view path) const;
   Response Readiness() const;
-  std::vector<std::string> Troubles() const;
   std::string StatusPage() const;
   std::string StatusJson() const;
   std::chrono::seconds UpTime() const;

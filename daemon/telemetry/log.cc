@@ -14,7 +14,6 @@
 #include <mutex>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -22,6 +21,7 @@
 #include "absl/time/time.h"
 #include "daemon/base/form.h"
 #include "daemon/base/json.h"
+#include "daemon/base/overload.h"
 #include "daemon/base/thread.h"
 
 namespace tokend::telemetry {
@@ -34,21 +34,12 @@ constexpr std::size_t kMaxValueBytes = 1024;
 // The longest time that StopLog waits for the queued lines to be written.
 constexpr std::chrono::seconds kStopWait{2};
 
-std::string_view Name(config::LogLevel level) {
-  switch (level) {
-    case config::LogLevel::kTrace:
-      return "trace";
-    case config::LogLevel::kDebug:
-      return "debug";
-    case config::LogLevel::kInfo:
-      return "info";
-    case config::LogLevel::kWarning:
-      return "warning";
-    case config::LogLevel::kError:
-      return "error";
-  }
-  return "error";
+constexpr std::string_view kLevelNames[] = {"trace", "debug", "info", "warning", "error"};
+
+constexpr std::string_view Name(config::LogLevel level) {
+  return kLevelNames[static_cast<std::size_t>(level)];
 }
+static_assert(Name(config::LogLevel::kTrace) == "trace" && Name(config::LogLevel::kError) == "error");
 
 // Whether the text format may show the text without quotes: then no character ends the value or hides a part
 // of it.
@@ -61,13 +52,10 @@ bool IsPlain(std::string_view text) {
 
 // A value as JSON. Long texts are cut.
 void AppendValue(const LogField& field, std::string& line) {
-  if (const auto* text = std::get_if<std::string_view>(&field.value)) {
-    AppendJson(CutUtf8(*text, kMaxValueBytes), line);
-  } else if (const auto* integer = std::get_if<std::int64_t>(&field.value)) {
-    AppendJson(*integer, line);
-  } else {
-    AppendJson(std::get<double>(field.value), line);
-  }
+  std::visit(Overload{[&line](std::string_view text) { AppendJson(CutUtf8(text, kMaxValueBytes), line); },
+                      [&line](std::int64_t number) { AppendJson(number, line); },
+                      [&line](double number) { AppendJson(number, line); }},
+             field.value);
 }
 
 std::string JsonLine(std::string_view time, config::LogLevel level, std::string_view event,
@@ -133,13 +121,12 @@ void Write(std::string_view line) {
 // dropped.
 class StandardErrorSink final : public spdlog::sinks::sink {
  public:
-  explicit StandardErrorSink(config::LogFormat format) : format_(format) {}
-
-  // Call this before the first line. `queue` must outlive the log's thread.
-  void Watch(spdlog::details::thread_pool* queue) { queue_ = queue; }
+  // `queue` must outlive the log's thread.
+  StandardErrorSink(config::LogFormat format, spdlog::details::thread_pool& queue)
+      : format_(format), queue_(queue) {}
 
   void log(const spdlog::details::log_msg& message) override {
-    const std::size_t dropped = queue_->overrun_counter();
+    const std::size_t dropped = queue_.overrun_counter();
     if (dropped != reported_) {
       Write(MakeLine(format_, config::LogLevel::kWarning, "log_lines_dropped",
                      {{"count", static_cast<std::int64_t>(dropped - reported_)}}));
@@ -153,7 +140,7 @@ class StandardErrorSink final : public spdlog::sinks::sink {
 
  private:
   const config::LogFormat format_;
-  spdlog::details::thread_pool* queue_ = nullptr;
+  spdlog::details::thread_pool& queue_;
   std::size_t reported_ = 0;
 };
 
@@ -180,14 +167,13 @@ void StartLog(const config::Log& options) {
   state.format = options.format;
 
   const std::lock_guard lock(state.mutex);
-  const auto sink = std::make_shared<StandardErrorSink>(options.format);
   try {
     state.queue =
         std::make_shared<spdlog::details::thread_pool>(kMaxQueuedLines, 1, [] { NameThisThread("log"); });
   } catch (const std::system_error&) {
     return;
   }
-  sink->Watch(state.queue.get());
+  const auto sink = std::make_shared<StandardErrorSink>(options.format, *state.queue);
   state.logger = std::make_shared<spdlog::async_logger>("tokend", sink, state.queue,
                                                         spdlog::async_overflow_policy::overrun_oldest);
   // The handler that spdlog has by default writes to standard error, and may block there.

@@ -22,64 +22,19 @@ using prometheus::Gauge;
 using prometheus::Histogram;
 
 // The last name of each list stands for every name that is not in the list.
-constexpr std::string_view kOther = "other";
 constexpr auto kMethodNames = [] {
   std::array<std::string_view, kMethods.size() + 1> names;
-  names.back() = kOther;
+  names.back() = "other";
   for (std::size_t i = 0; i < kMethods.size(); ++i) names[i] = kMethods[i]->name();
   return names;
 }();
-constexpr std::array<std::string_view, 18> kStatuses = {"OK",
-                                                        "CANCELLED",
-                                                        "UNKNOWN",
-                                                        "INVALID_ARGUMENT",
-                                                        "DEADLINE_EXCEEDED",
-                                                        "NOT_FOUND",
-                                                        "ALREADY_EXISTS",
-                                                        "PERMISSION_DENIED",
-                                                        "RESOURCE_EXHAUSTED",
-                                                        "FAILED_PRECONDITION",
-                                                        "ABORTED",
-                                                        "OUT_OF_RANGE",
-                                                        "UNIMPLEMENTED",
-                                                        "INTERNAL",
-                                                        "UNAVAILABLE",
-                                                        "DATA_LOSS",
-                                                        "UNAUTHENTICATED",
-                                                        kOther};
+constexpr auto kStatuses = std::to_array<std::string_view>(
+    {"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+     "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+     "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED", "other"});
 
 constexpr int kMinHttpStatus = 100;
 constexpr int kMaxHttpStatus = 599;
-
-// The latency buckets of gRFC A66, in seconds, like all buckets here.
-const Histogram::BucketBoundaries& CallBuckets() {
-  static const Histogram::BucketBoundaries buckets = {
-      0,    0.00001, 0.00005, 0.0001, 0.0003, 0.0006, 0.0008, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008,
-      0.01, 0.013,   0.016,   0.02,   0.025,  0.03,   0.04,   0.05,  0.065, 0.08,  0.1,   0.13,  0.16,  0.2,
-      0.25, 0.3,     0.4,     0.5,    0.65,   0.8,    1,      2,     5,     10,    20,    50,    100};
-  return buckets;
-}
-
-// From the answer of a near upstream to more than upstream.applivery.timeout.
-const Histogram::BucketBoundaries& UpstreamBuckets() {
-  static const Histogram::BucketBoundaries buckets = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
-                                                      2.5,  5,     10,   20,  30,   60};
-  return buckets;
-}
-
-// From the time until a busy limit has its next token to the longest time that a call waits.
-const Histogram::BucketBoundaries& TurnBuckets() {
-  static const Histogram::BucketBoundaries buckets = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-                                                      1,     2.5,  5,     10,   30,  60};
-  return buckets;
-}
-
-// From one fdatasync on a fast disk to more than audit.deadline.
-const Histogram::BucketBoundaries& AuditBuckets() {
-  static const Histogram::BucketBoundaries buckets = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
-                                                      0.025,  0.05,    0.1,    0.25,  0.5,    1,     2.5};
-  return buckets;
-}
 
 template <std::size_t kSize>
 std::size_t IndexOf(const std::array<std::string_view, kSize>& names, std::string_view name) {
@@ -92,17 +47,31 @@ double Seconds(std::chrono::nanoseconds duration) { return std::chrono::duration
 // A series that is created when it is first used. Later uses need no lock.
 class LazyHistogram {
  public:
-  Histogram& In(Family<Histogram>& family, const prometheus::Labels& labels,
-                const Histogram::BucketBoundaries& buckets) {
-    // Where two threads get here at the same time, Add gives both of them the same series.
-    Histogram& histogram = family.Add(labels, buckets);
-    histogram_.store(&histogram, std::memory_order_release);
-    return histogram;
+  template <class MakeLabels>
+  Histogram& In(Family<Histogram>& family, const Histogram::BucketBoundaries& buckets, MakeLabels labels) {
+    Histogram* histogram = histogram_.load(std::memory_order_acquire);
+    if (histogram == nullptr) {
+      // Where two threads get here at the same time, Add gives both of them the same series.
+      histogram = &family.Add(labels(), buckets);
+      histogram_.store(histogram, std::memory_order_release);
+    }
+    return *histogram;
   }
-  Histogram* get() const { return histogram_.load(std::memory_order_acquire); }
 
  private:
   std::atomic<Histogram*> histogram_{nullptr};
+};
+
+struct Registry : prometheus::Registry {
+  Family<Counter>& Counters(const char* name, const char* help) {
+    return prometheus::BuildCounter().Name(name).Help(help).Register(*this);
+  }
+  Family<Gauge>& Gauges(const char* name, const char* help) {
+    return prometheus::BuildGauge().Name(name).Help(help).Register(*this);
+  }
+  Family<Histogram>& Histograms(const char* name, const char* help) {
+    return prometheus::BuildHistogram().Name(name).Help(help).Register(*this);
+  }
 };
 
 }  // namespace
@@ -119,131 +88,101 @@ struct Metrics::Families {
     }
     token_family.Add({{"outcome", "other"}});  // stays 0: dashboards may sum over it
     for (std::size_t block = 0; block < blocks.size(); ++block) {
-      blocks[block] = &prometheus::BuildGauge()
-                           .Name(kBlocks[block].metric)
-                           .Help(kBlocks[block].metric_help)
-                           .Register(registry);
+      blocks[block] = &registry.Gauges(kBlocks[block].metric, kBlocks[block].metric_help);
     }
-    prometheus::BuildGauge()
-        .Name("tokend_build_info")
-        .Help("Always 1; the version is in the label.")
-        .Register(registry)
+    registry.Gauges("tokend_build_info", "Always 1; the version is in the label.")
         .Add({{"version", TOKEND_VERSION}})
         .Set(1);
   }
 
   Histogram& Call(std::size_t method, std::size_t status) {
-    LazyHistogram& series = calls[method][status];
-    if (Histogram* const known = series.get()) return *known;
-    return series.In(
-        call_family,
-        {{"grpc_method", std::string(kMethodNames[method])}, {"grpc_status", std::string(kStatuses[status])}},
-        CallBuckets());
+    return calls[method][status].In(call_family, call_buckets, [method, status] {
+      return prometheus::Labels{{"grpc_method", std::string(kMethodNames[method])},
+                                {"grpc_status", std::string(kStatuses[status])}};
+    });
   }
 
   Histogram& Upstream(int http_status) {
     const bool none = http_status < kMinHttpStatus || http_status > kMaxHttpStatus;
-    LazyHistogram& series = upstream[none ? 0 : static_cast<std::size_t>(http_status - kMinHttpStatus + 1)];
-    if (Histogram* const known = series.get()) return *known;
-    return series.In(upstream_family, {{"http_status", none ? "none" : std::to_string(http_status)}},
-                     UpstreamBuckets());
+    const std::size_t index = none ? 0 : static_cast<std::size_t>(http_status - kMinHttpStatus + 1);
+    return upstream[index].In(upstream_family, upstream_buckets, [none, http_status] {
+      return prometheus::Labels{{"http_status", none ? "none" : std::to_string(http_status)}};
+    });
   }
 
-  prometheus::Registry registry;
+  Registry registry;
 
+  // The latency buckets of gRFC A66, in seconds, like all buckets here.
+  const Histogram::BucketBoundaries call_buckets = {
+      0,    0.00001, 0.00005, 0.0001, 0.0003, 0.0006, 0.0008, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008,
+      0.01, 0.013,   0.016,   0.02,   0.025,  0.03,   0.04,   0.05,  0.065, 0.08,  0.1,   0.13,  0.16,  0.2,
+      0.25, 0.3,     0.4,     0.5,    0.65,   0.8,    1,      2,     5,     10,    20,    50,    100};
   Family<Histogram>& call_family =
-      prometheus::BuildHistogram()
-          .Name("grpc_server_call_duration_seconds")
-          .Help("Time from a call's arrival to its end, by method and status (gRFC A66).")
-          .Register(registry);
+      registry.Histograms("grpc_server_call_duration_seconds",
+                          "Time from a call's arrival to its end, by method and status (gRFC A66).");
   std::array<std::array<LazyHistogram, kStatuses.size()>, kMethodNames.size()> calls;
 
-  Family<Counter>& token_family = prometheus::BuildCounter()
-                                      .Name("tokend_tokens_total")
-                                      .Help("Requests for a token that ended, by outcome.")
-                                      .Register(registry);
+  Family<Counter>& token_family =
+      registry.Counters("tokend_tokens_total", "Requests for a token that ended, by outcome.");
   std::array<Counter*, kTokenOutcomeLabels.size()> tokens{};
 
+  // From the answer of a near upstream to more than upstream.applivery.timeout.
+  const Histogram::BucketBoundaries upstream_buckets = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
+                                                        2.5,  5,     10,   20,  30,   60};
   Family<Histogram>& upstream_family =
-      prometheus::BuildHistogram()
-          .Name("tokend_upstream_request_duration_seconds")
-          .Help("Time from a POST to the upstream to its answer, by HTTP status; none: no answer.")
-          .Register(registry);
+      registry.Histograms("tokend_upstream_request_duration_seconds",
+                          "Time from a POST to the upstream to its answer, by HTTP status; none: no answer.");
   std::array<LazyHistogram, kMaxHttpStatus - kMinHttpStatus + 2> upstream;  // [0]: none
 
-  Gauge& calls_in_flight = prometheus::BuildGauge()
-                               .Name("tokend_calls_in_flight")
-                               .Help("Calls that have arrived and have not ended.")
-                               .Register(registry)
-                               .Add({});
-  Counter& failed_handshakes = prometheus::BuildCounter()
-                                   .Name("tokend_tls_handshakes_failed_total")
-                                   .Help(
-                                       "Connections to a TLS listener that were closed because their "
-                                       "handshake failed or took too long.")
-                                   .Register(registry)
-                                   .Add({});
-  Family<Gauge>& connection_family = prometheus::BuildGauge()
-                                         .Name("tokend_connections")
-                                         .Help("Connections that are open, by listener.")
-                                         .Register(registry);
-  Family<Counter>& closed_family = prometheus::BuildCounter()
-                                       .Name("tokend_connections_closed_total")
-                                       .Help("Connections that were closed, by listener and cause.")
-                                       .Register(registry);
-  Family<Counter>& reload_family = prometheus::BuildCounter()
-                                       .Name("tokend_config_reloads_total")
-                                       .Help("Reloads of the configuration and its files, by result.")
-                                       .Register(registry);
+  Gauge& calls_in_flight =
+      registry.Gauges("tokend_calls_in_flight", "Calls that have arrived and have not ended.").Add({});
+  Counter& failed_handshakes =
+      registry
+          .Counters("tokend_tls_handshakes_failed_total",
+                    "Connections to a TLS listener that were closed because their handshake failed or took "
+                    "too long.")
+          .Add({});
+  Family<Gauge>& connection_family =
+      registry.Gauges("tokend_connections", "Connections that are open, by listener.");
+  Family<Counter>& closed_family = registry.Counters("tokend_connections_closed_total",
+                                                     "Connections that were closed, by listener and cause.");
+  Family<Counter>& reload_family = registry.Counters(
+      "tokend_config_reloads_total", "Reloads of the configuration and its files, by result.");
   Counter& reloads_done = reload_family.Add({{"result", "done"}});
   Counter& reloads_rejected = reload_family.Add({{"result", "rejected"}});
-  Gauge& last_reload = prometheus::BuildGauge()
-                           .Name("tokend_config_last_reload_successful")
-                           .Help(
-                               "Whether the last reload was done (1) or rejected (0): then the "
-                               "configuration before it is still used.")
-                           .Register(registry)
-                           .Add({});
-  Histogram& audit = prometheus::BuildHistogram()
-                         .Name("tokend_audit_append_duration_seconds")
-                         .Help("Time of one write and fdatasync of a batch of audit records.")
-                         .Register(registry)
-                         .Add({}, AuditBuckets());
-
-  Family<Counter>& limit_family = prometheus::BuildCounter()
-                                      .Name("tokend_limit_refusals_total")
-                                      .Help(
-                                          "Requests that were refused because this limit was used up, by "
-                                          "limit: <grant or organization>/<limit>.")
-                                      .Register(registry);
-  Gauge& ledger_entries = prometheus::BuildGauge()
-                              .Name("tokend_ledger_entries")
-                              .Help("Known request_ids, of at most requests.max_entries.")
-                              .Register(registry)
-                              .Add({});
-  Family<Gauge>& redis_family = prometheus::BuildGauge()
-                                    .Name("tokend_redis_reachable")
-                                    .Help("Whether the Redis of state.redis can be used: 1 or 0.")
-                                    .Register(registry);
-  Family<Gauge>& queue_family = prometheus::BuildGauge()
-                                    .Name("tokend_turn_queue_length")
-                                    .Help("Requests that wait for their turn at an organization's limits.")
-                                    .Register(registry);
-  Histogram& turn_wait = prometheus::BuildHistogram()
-                             .Name("tokend_turn_wait_seconds")
-                             .Help("Time for which requests waited until they got their turn.")
-                             .Register(registry)
-                             .Add({}, TurnBuckets());
+  Gauge& last_reload =
+      registry
+          .Gauges("tokend_config_last_reload_successful",
+                  "Whether the last reload was done (1) or rejected (0): then the configuration before it is "
+                  "still used.")
+          .Add({});
+  // From one fdatasync on a fast disk to more than audit.deadline.
+  Histogram& audit = registry
+                         .Histograms("tokend_audit_append_duration_seconds",
+                                     "Time of one write and fdatasync of a batch of audit records.")
+                         .Add({}, Histogram::BucketBoundaries{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
+                                                              0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5});
+  Family<Counter>& limit_family =
+      registry.Counters("tokend_limit_refusals_total",
+                        "Requests that were refused because this limit was used up, by limit: <grant or "
+                        "organization>/<limit>.");
+  Gauge& ledger_entries =
+      registry.Gauges("tokend_ledger_entries", "Known request_ids, of at most requests.max_entries.").Add({});
+  Family<Gauge>& redis_family =
+      registry.Gauges("tokend_redis_reachable", "Whether the Redis of state.redis can be used: 1 or 0.");
+  Family<Gauge>& queue_family = registry.Gauges(
+      "tokend_turn_queue_length", "Requests that wait for their turn at an organization's limits.");
+  // From the time until a busy limit has its next token to the longest time that a call waits.
+  Histogram& turn_wait =
+      registry
+          .Histograms("tokend_turn_wait_seconds", "Time for which requests waited until they got their turn.")
+          .Add({},
+               Histogram::BucketBoundaries{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60});
   std::array<Family<Gauge>*, kBlocks.size()> blocks{};
-  Counter& retries = prometheus::BuildCounter()
-                         .Name("tokend_upstream_retries_total")
-                         .Help("Attempts of a request after its first.")
-                         .Register(registry)
-                         .Add({});
-  Family<Gauge>& budget_family = prometheus::BuildGauge()
-                                     .Name("tokend_upstream_retry_budget")
-                                     .Help("Retries that are left to an organization's requests.")
-                                     .Register(registry);
+  Counter& retries =
+      registry.Counters("tokend_upstream_retries_total", "Attempts of a request after its first.").Add({});
+  Family<Gauge>& budget_family =
+      registry.Gauges("tokend_upstream_retry_budget", "Retries that are left to an organization's requests.");
 };
 
 Metrics::Metrics() : families_(std::make_unique<Families>()) {}

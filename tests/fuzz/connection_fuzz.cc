@@ -140,8 +140,8 @@ class Environment {
     std::size_t written = 0;
     auto transport = std::make_unique<FuzzedTransport>(input, written);
     const FuzzedTransport& fed = *transport;
-    Connection connection(context_, 1, open("/dev/null", O_RDWR | O_CLOEXEC), std::move(transport),
-                          {.name = "fuzz"});
+    Connection connection(context_, 1, Descriptor(open("/dev/null", O_RDWR | O_CLOEXEC)),
+                          std::move(transport), {.name = "fuzz"});
     // Each turn reads at least one piece, and a closed connection reads no more.
     for (int turn = 0; connection.is_open() && !fed.is_over() && turn < 4096; ++turn) {
       connection.OnReady(EPOLLIN | EPOLLOUT);

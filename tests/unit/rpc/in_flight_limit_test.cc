@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -37,12 +36,12 @@ TEST_F(InFlightLimitTest, LetsInAsManyAsTheMaximum) {
 TEST_F(InFlightLimitTest, KeepsTheLastQuarterForCallersWithLess) {
   const auto limit = Make(16);
   std::vector<InFlightLimit::Place> places;
-  while (auto place = limit->TryEnter("greedy")) places.push_back(*std::move(place));
+  while (auto place = limit->TryEnter("greedy")) places.push_back(std::move(place));
   EXPECT_EQ(places.size(), 12U);
   for (int i = 0; i < 4; ++i) {
     auto place = limit->TryEnter("modest");
     ASSERT_TRUE(place) << i;
-    places.push_back(*std::move(place));
+    places.push_back(std::move(place));
   }
   EXPECT_FALSE(limit->TryEnter("modest"));
 }
@@ -50,7 +49,7 @@ TEST_F(InFlightLimitTest, KeepsTheLastQuarterForCallersWithLess) {
 TEST_F(InFlightLimitTest, GivesAllPlacesToTheOnlyCaller) {
   const auto limit = Make(16, Shares::Policy::kOneHolder);
   std::vector<InFlightLimit::Place> places;
-  while (auto place = limit->TryEnter("only")) places.push_back(*std::move(place));
+  while (auto place = limit->TryEnter("only")) places.push_back(std::move(place));
   EXPECT_EQ(places.size(), 16U);
 }
 

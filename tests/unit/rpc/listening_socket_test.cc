@@ -69,7 +69,7 @@ TEST_F(UnixSocketTest, ListensWithItsModeAndLeavesNothingBehind) {
     EXPECT_EQ(found.st_mode & 0777, mode);
     EXPECT_EQ(Connect(path_), 0);
     EXPECT_EQ(socket->address(), "unix://" + path_);
-    socket->Close();
+    { const ListeningSocket closed = *std::move(socket); }
     EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
   }
   EXPECT_EQ(umask(old_mask), 0077U);
@@ -211,7 +211,7 @@ TEST_F(UnixSocketTest, LeavesASuccessorsNameAlone) {
   ASSERT_EQ(unlink(path_.c_str()), 0);
   const auto successor = Open();
   ASSERT_TRUE(successor.ok()) << successor.status();
-  socket->Close();
+  { const ListeningSocket closed = *std::move(socket); }
   EXPECT_EQ(Connect(path_), 0);
 }
 
