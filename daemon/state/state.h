@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -19,8 +18,8 @@
 
 namespace tokend::state {
 
-// SHA-256 over everything that makes two calls with one request_id the same call.
-using RequestDigest = std::array<unsigned char, 32>;
+// Of everything that makes two calls with one request_id the same call.
+using RequestDigest = Sha256Digest;
 
 RequestDigest DigestOf(std::string_view caller, std::string_view organization, std::string_view application,
                        const std::vector<std::string>& scopes, std::string_view description);
@@ -53,12 +52,12 @@ Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after);
 
 // What a call brings to be admitted.
 struct Admission {
-  std::string request_id;
-  RequestDigest digest;
-  std::string caller;
+  std::string request_id = {};
+  RequestDigest digest = {};
+  std::string caller = {};
   RequestIdOrigin request_id_origin = RequestIdOrigin::kCaller;
-  Charges charges;     // empty: nothing is spent
-  TimePoint latest{};  // until when it can wait for its turn at the organization's limits
+  Charges charges = {};  // empty: nothing is spent
+  TimePoint latest{};    // until when it can wait for its turn at the organization's limits
 };
 
 // The ledger of request_ids and the limits. The ledger knows each request_id that runs, and each whose token

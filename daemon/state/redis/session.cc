@@ -5,8 +5,6 @@
 #include <utility>
 
 #include "daemon/base/form.h"
-#include "daemon/state/redis/arguments.h"
-#include "daemon/state/redis/scripts.h"
 
 namespace tokend::state {
 namespace {
@@ -22,7 +20,7 @@ constexpr int kMaxAttempts = 3;
 
 std::string NewName() {
   std::string name = MakeUuid();
-  name.erase(std::remove(name.begin(), name.end(), '-'), name.end());
+  std::erase(name, '-');
   return name;
 }
 
@@ -57,14 +55,8 @@ Status RedisSession::health() const {
   return health_;
 }
 
-void RedisSession::Run(const RedisScript& script, Writes writes, std::vector<std::string> arguments,
-                       Done done) {
-  auto call = std::make_unique<Call>();
-  call->script = &script;
-  call->writes = writes;
-  call->arguments = std::move(arguments);
-  call->done = std::move(done);
-  Send(std::move(call));
+void RedisSession::Run(const RedisScript& script, Writes writes, Arguments arguments, Done done) {
+  Send(std::make_unique<Call>(Call{&script, writes, std::move(arguments), std::move(done)}));
 }
 
 void RedisSession::Send(std::unique_ptr<Call> call) {
@@ -73,8 +65,8 @@ void RedisSession::Send(std::unique_ptr<Call> call) {
   call->sent_at = loop_.clock().Now();
   const std::string write = call->writes == Writes::kLedger ? std::to_string(++last_write_) : "0";
   if (clock_) latest_run_ = LatestRun();
-  std::vector<std::string> arguments = {epoch_, replica_, ToArgument(clock_ ? RunUntil() : kNoLimit),
-                                        std::to_string(known_write_), write};
+  Arguments arguments = {epoch_, replica_, ToArgument(clock_ ? RunUntil() : kNoLimit),
+                         std::to_string(known_write_), write};
   arguments.insert(arguments.end(), call->arguments.begin(), call->arguments.end());
   const RedisScript& script = *call->script;
   redis_.Run(script, {std::string(kRedisPrefix) + "epoch"}, std::move(arguments),
@@ -87,7 +79,8 @@ void RedisSession::OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply)
   Result<RedisAnswer> answer =
       reply.ok() ? RedisAnswer::From(*std::move(reply)) : Result<RedisAnswer>(reply.status());
   if (answer.ok()) {
-    Learn(*answer, call->sent_at);
+    clock_ = {answer->now(), call->sent_at};
+    known_write_ = std::max(known_write_, answer->wrote());
     if (answer->word() == "late") {
       if (call->attempts < kMaxAttempts) return Send(std::move(call));
       answer = absl::UnavailableError("Redis's clock does not keep up");
@@ -96,9 +89,8 @@ void RedisSession::OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply)
     }
   }
   // An error of a script that was sent over an earlier contact says nothing of the present one.
-  const bool loses = !answer.ok() && answer.status().code() != absl::StatusCode::kResourceExhausted &&
-                     call->contact == contacts_ && contact_ != Contact::kNone;
-  if (loses) {
+  if (!answer.ok() && answer.status().code() != absl::StatusCode::kResourceExhausted &&
+      call->contact == contacts_ && contact_ != Contact::kNone) {
     const std::weak_ptr alive(alive_);
     Lose(answer.status());
     if (alive.expired()) return;
@@ -106,17 +98,11 @@ void RedisSession::OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply)
   call->done(std::move(answer));
 }
 
-void RedisSession::Learn(const RedisAnswer& answer, TimePoint sent_at) {
-  clock_ = {answer.now(), sent_at};
-  known_write_ = std::max(known_write_, answer.wrote());
-}
-
-RedisTime RedisSession::TimeAtMost() const {
+RedisTime RedisSession::RunUntil() const {
   assert(clock_);
-  return clock_->first + duration_cast<microseconds>(loop_.clock().Now() - clock_->second);
+  const auto [told, sent_at] = *clock_;
+  return told + duration_cast<microseconds>(loop_.clock().Now() - sent_at) + kScriptLife;
 }
-
-RedisTime RedisSession::RunUntil() const { return TimeAtMost() + kScriptLife; }
 
 // If a later answer has told Redis's time more exactly, a script that was sent before may run for longer than
 // one that is sent now.

@@ -8,14 +8,12 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "daemon/base/result.h"
 #include "daemon/loop/event_loop.h"
-#include "daemon/state/charges.h"
-#include "daemon/state/redis/answer.h"
 #include "daemon/state/redis/redis.h"
+#include "daemon/state/redis/scripts.h"
 
 namespace tokend::state {
 
@@ -55,8 +53,6 @@ class RedisSession {
   // `loop` and `redis` outlive this.
   RedisSession(loop::EventLoop& loop, Redis& redis, std::chrono::milliseconds remember, Events events);
   ~RedisSession();
-  RedisSession(const RedisSession&) = delete;
-  RedisSession& operator=(const RedisSession&) = delete;
 
   void Start();
 
@@ -75,7 +71,7 @@ class RedisSession {
   // exactly once, later, unless this is destroyed first. Errors are those of Redis::Run; each of them but
   // kResourceExhausted means that contact is lost.
   enum class Writes { kNothing, kLedger };
-  void Run(const RedisScript& script, Writes writes, std::vector<std::string> arguments, Done done);
+  void Run(const RedisScript& script, Writes writes, Arguments arguments, Done done);
 
   // The time after which Redis runs no script that was given to Run until now.
   RedisTime LatestRun() const;
@@ -84,7 +80,7 @@ class RedisSession {
   struct Call {
     const RedisScript* script;
     Writes writes;
-    std::vector<std::string> arguments;
+    Arguments arguments;
     Done done;
     int attempts = 0;
     std::uint64_t contact = 0;
@@ -93,8 +89,6 @@ class RedisSession {
 
   void Send(std::unique_ptr<Call> call);
   void OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply);
-  void Learn(const RedisAnswer& answer, TimePoint sent_at);
-  RedisTime TimeAtMost() const;
   RedisTime RunUntil() const;  // of a script that is sent now
   void Lose(const Status& why);
 

@@ -5,9 +5,8 @@
 #include <sstream>
 #include <utility>
 
-#include "daemon/state/redis/scripts.h"
-
 namespace tokend::state {
+
 RedisTurns::RedisTurns(loop::EventLoop& loop, RedisSession& session, const Observer& observer)
     : loop_(loop), session_(session), observer_(observer) {}
 
@@ -27,8 +26,6 @@ void RedisTurns::Add(std::uint64_t number, Charges charges, TimePoint latest, co
   assert(added);
   ArmAsk();
 }
-
-void RedisTurns::Remove(std::uint64_t number) { Take(number); }
 
 std::optional<RedisTurns::Waiting> RedisTurns::Take(std::uint64_t number) {
   auto taken = waiting_.extract(number);
@@ -63,9 +60,7 @@ Failure RedisTurns::LimitedBy(const Charges& charges, const std::vector<SpentCha
     const std::size_t index = is_own ? charge.index : charge.index - charges.own.size();
     if (index < list.size()) limits.push_back({list[index].subject, Here(charge.until, now)});
   }
-  const TimePoint here = loop_.clock().Now();
-  if (limits.empty()) limits.push_back({charges.organization.front().subject, here});
-  return RateLimited(limits, here);
+  return RateLimited(charges, std::move(limits), loop_.clock().Now());
 }
 
 void RedisTurns::ArmAsk() {
@@ -91,10 +86,10 @@ void RedisTurns::ArmAsk() {
 void RedisTurns::Ask() {
   if (waiting_.empty() || session_.contact() == RedisSession::Contact::kNone) return;
   asking_ = true;
-  Question question{.read = read_, .overdue = {}, .organizations = {}};
-  std::vector<std::string> arguments = {std::to_string(read_.size())};
+  Question question{.read = read_.size(), .overdue = {}, .organizations = {}};
+  Arguments arguments = {std::to_string(read_.size())};
   for (const std::uint64_t number : read_) arguments.push_back(std::to_string(number));
-  std::vector<std::string> overdue;
+  Arguments overdue;
   for (const auto& [number, waiting] : waiting_) {
     if (waiting.latest > loop_.clock().Now()) continue;
     question.overdue.push_back(number);
@@ -114,9 +109,7 @@ void RedisTurns::Ask() {
 }
 
 void RedisTurns::OnAnswer(const Question& question, const RedisAnswer& answer) {
-  std::erase_if(read_, [&question](std::uint64_t number) {
-    return std::find(question.read.begin(), question.read.end(), number) != question.read.end();
-  });
+  read_.erase(read_.begin(), read_.begin() + static_cast<std::ptrdiff_t>(question.read));
   OnQueues(question, answer);
   const std::weak_ptr alive(alive_);
   for (const std::string& news : answer.Texts(0)) {
@@ -164,15 +157,13 @@ void RedisTurns::OnNews(const std::string& news, RedisTime now) {
 
 void RedisTurns::Grant(std::uint64_t number, SpentInRedis spent) {
   std::optional<Waiting> call = Take(number);
-  if (!call) return;  // it has left
+  if (!call) return;
   if (observer_.on_turn) observer_.on_turn(loop_.clock().Now() - call->since);
   call->done(Spent(spent));
 }
 
 void RedisTurns::Refuse(std::uint64_t number, const std::vector<SpentCharge>& spent, RedisTime now) {
-  std::optional<Waiting> call = Take(number);
-  if (!call) return;  // it has left
-  call->done(LimitedBy(call->charges, spent, now));
+  if (std::optional<Waiting> call = Take(number)) call->done(LimitedBy(call->charges, spent, now));
 }
 
 }  // namespace tokend::state

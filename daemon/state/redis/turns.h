@@ -13,7 +13,6 @@
 
 #include "absl/functional/any_invocable.h"
 #include "daemon/loop/event_loop.h"
-#include "daemon/state/charges.h"
 #include "daemon/state/observer.h"
 #include "daemon/state/redis/session.h"
 
@@ -46,7 +45,7 @@ class RedisTurns {
   void Add(std::uint64_t number, Charges charges, TimePoint latest, const RedisAnswer& answer, Done done);
 
   // Removes a call here, if it is known: its `done` is destroyed. It still waits in Redis.
-  void Remove(std::uint64_t number);
+  void Remove(std::uint64_t number) { Take(number); }
 
   // The failure of an answer "limited".
   Failure Limited(const Charges& charges, const RedisAnswer& answer) const;
@@ -72,7 +71,7 @@ class RedisTurns {
     }
   };
   struct Question {
-    std::vector<std::uint64_t> read;
+    std::size_t read = 0;  // how many of `read_`
     std::vector<std::uint64_t> overdue;
     std::vector<std::string> organizations;
   };
@@ -87,6 +86,7 @@ class RedisTurns {
   void OnAnswer(const Question& question, const RedisAnswer& answer);
   void OnQueues(const Question& question, const RedisAnswer& answer);
   void OnNews(const std::string& news, RedisTime now);
+  // Nothing if the call has left.
   std::optional<Waiting> Take(std::uint64_t number);
   void Grant(std::uint64_t number, SpentInRedis spent);
   void Refuse(std::uint64_t number, const std::vector<SpentCharge>& spent, RedisTime now);
