@@ -2,7 +2,7 @@
 
 #include "daemon/audit/queued_audit_log.h"
 #include "daemon/issue/retry_policy.h"
-#include "daemon/state/observer.h"
+#include "daemon/state/state.h"
 #include "daemon/telemetry/metrics.h"
 #include "daemon/upstream/availability.h"
 #include "daemon/upstream/upstream.h"

@@ -86,7 +86,9 @@ const RateLimiter::Organization* RateLimiter::Find(const std::string& organizati
 bool RateLimiter::MustWait(const Charges& charges, const Organization* organization, TimePoint now) const {
   if (charges.organization.empty()) return false;
   if (organization != nullptr && !organization->queue.empty()) return true;
-  return TurnOf(charges.organization, 0, now) > now;
+  return std::any_of(charges.organization.begin(), charges.organization.end(), [&](const Charge& charge) {
+    return !charge.rate.Allows(buckets_.FullAt(charge.key), now);
+  });
 }
 
 // When the limit, or all of them, have a token for a call with so many ahead of it.

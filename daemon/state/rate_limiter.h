@@ -11,10 +11,9 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "daemon/loop/event_loop.h"
-#include "daemon/state/charges.h"
 #include "daemon/state/fair_queue.h"
 #include "daemon/state/limit_table.h"
-#include "daemon/state/observer.h"
+#include "daemon/state/state.h"
 
 namespace tokend::state {
 

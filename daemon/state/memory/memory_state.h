@@ -10,7 +10,6 @@
 #include "daemon/loop/event_loop.h"
 #include "daemon/state/ledger.h"
 #include "daemon/state/notifier.h"
-#include "daemon/state/observer.h"
 #include "daemon/state/rate_limiter.h"
 #include "daemon/state/state.h"
 

@@ -66,7 +66,7 @@ void RedisCalls::Add(AdmitCall call) {
   const std::string key =
       call.claims() ? KeyOfGroup(admission.request_id, admission.digest) : std::to_string(last_number_ + 1);
   const auto known = groups_.find(key);
-  if (known == groups_.end() && !runs_here && !in_contact()) {
+  if (known == groups_.end() && !runs_here && !parts_.session.is_open()) {
     return without_redis_(std::move(call), parts_.session.health());
   }
   group_of_[call.waiter] = key;
@@ -101,7 +101,7 @@ void RedisCalls::Ask(const std::string& key, Group& group) {
 void RedisCalls::AskAgain(const std::string& key, Group& group) {
   if (group.calls.empty()) {
     groups_.erase(key);
-  } else if (in_contact()) {
+  } else if (parts_.session.is_open()) {
     Ask(key, group);
   } else {
     DecideWithoutRedis(TakeCalls(key), parts_.session.health());

@@ -64,7 +64,6 @@ class RedisCalls {
     std::optional<loop::TimerId> pause = std::nullopt;
   };
 
-  bool in_contact() const { return parts_.session.contact() == RedisSession::Contact::kFull; }
   void Ask(const std::string& key, Group& group);
   void AskAgain(const std::string& key, Group& group);
   void OnAsked(const std::string& key, SpendCall::Ending ending);

@@ -53,7 +53,7 @@ void RedisConnection::Run(const RedisScript& script, std::vector<std::string> ke
     const std::lock_guard lock(mutex_);
     if (!connected_) {
       refusal = why_;
-    } else if (!greeted_ && script.kind() != RedisScript::Kind::kGreeting) {
+    } else if (!greeted_ && script.kind != RedisScript::Kind::kGreeting) {
       refusal = absl::UnavailableError("the connection to Redis is a new one");
     } else if (inbox_.size() >= kMaxInbox) {
       refusal = absl::ResourceExhaustedError("too much waits for Redis");
@@ -185,7 +185,7 @@ void RedisConnection::Append(const Item& item) {
   const bool known = !sent_.insert(item.script).second;
   const std::string keys = std::to_string(item.keys.size());
   std::vector<std::string_view> command{known ? "EVALSHA" : "EVAL",
-                                        known ? item.script->digest() : item.script->text(), keys};
+                                        known ? item.script->digest : item.script->text, keys};
   command.insert(command.end(), item.keys.begin(), item.keys.end());
   command.insert(command.end(), item.arguments.begin(), item.arguments.end());
   wire_->Append(command);

@@ -61,7 +61,7 @@ void LocalClaims::Restore(const std::string& request_id, const RequestDigest& di
 
 void LocalClaims::Change(const std::string& request_id, LocalClaim& claim) {
   ++claim.version;
-  if (session_.contact() != RedisSession::Contact::kNone) Write({{request_id}, nullptr});
+  if (session_.has_contact()) Write({{request_id}, nullptr});
 }
 
 void LocalClaims::WriteAll(RedisSession::Memory memory, absl::AnyInvocable<void()> done) {
@@ -107,7 +107,7 @@ void LocalClaims::Write(Batch batch) {
     if (batch.done) batch.done();
     return;
   }
-  session_.Run(RedisScripts::Get().put, RedisSession::Writes::kLedger, std::move(arguments),
+  session_.Run(RedisScripts::Get().put, std::move(arguments),
                [this, batch = std::move(batch),
                 versions = std::move(versions)](const Result<RedisAnswer>& answer) mutable {
                  // After any other error contact is lost, and WriteAll writes these again.
@@ -159,11 +159,11 @@ void LocalClaims::Retry() {
 }
 
 void LocalClaims::Remove(Removal removal) {
-  if (session_.contact() == RedisSession::Contact::kNone) return Keep(std::move(removal));
+  if (!session_.has_contact()) return Keep(std::move(removal));
   Arguments arguments = {ToArgument(removal.not_before), removal.request_id, removal.nonce,
                          std::to_string(removal.waiter), OrganizationOf(removal.charges)};
   AppendCharges(removal.charges, arguments);
-  session_.Run(RedisScripts::Get().remove, RedisSession::Writes::kNothing, std::move(arguments),
+  session_.Run(RedisScripts::Get().remove, std::move(arguments),
                [this, removal = std::move(removal)](const Result<RedisAnswer>& answer) mutable {
                  // After an error it is not known whether it was done.
                  if (!answer.ok() || answer->word() == "early") Keep(std::move(removal));

@@ -22,10 +22,7 @@ RedisState::RedisState(loop::EventLoop& loop, Redis& redis, Options options, Obs
                       if (observer_.on_entries) observer_.on_entries(entries);
                       claims_.Retry();
                     },
-                .on_health =
-                    [this](const Status& health) {
-                      if (observer_.on_reach) observer_.on_reach(health);
-                    }}),
+                .on_health = observer_.on_reach}),
       claims_(loop, session_, sealer_, requests_.remember),
       turns_(loop, session_, observer_),
       calls_({loop, session_, turns_, claims_}, sealer_, requests_,
@@ -84,10 +81,10 @@ void RedisState::Check(Charges charges, TimePoint latest, CheckDone done) {
   const auto without_redis = [this](const Charges& of, TimePoint until, const Status& why) {
     return is_local() ? limiter_.Refusal(of, until) : LimitsUnavailable(why);
   };
-  if (!in_contact()) return done(without_redis(charges, latest, session_.health()));
+  if (!session_.is_open()) return done(without_redis(charges, latest, session_.health()));
   Arguments arguments;
   AppendCall(turns_.NewNumber(), charges, latest - loop_.clock().Now(), arguments);
-  session_.Run(RedisScripts::Get().check, RedisSession::Writes::kNothing, std::move(arguments),
+  session_.Run(RedisScripts::Get().check, std::move(arguments),
                [this, without_redis, charges = std::move(charges), latest,
                 done = std::move(done)](const Result<RedisAnswer>& answer) mutable {
                  if (!answer.ok()) return done(without_redis(charges, latest, answer.status()));
@@ -97,14 +94,14 @@ void RedisState::Check(Charges charges, TimePoint latest, CheckDone done) {
 }
 
 void RedisState::Levels(std::vector<Charge> charges, LevelsDone done) {
-  if (!in_contact()) {
+  if (!session_.is_open()) {
     if (is_local()) return done(limiter_.FullAt(charges));
     return done(session_.health());
   }
   Arguments arguments;
   AppendCharges(charges, arguments);
   session_.Run(
-      RedisScripts::Get().levels, RedisSession::Writes::kNothing, std::move(arguments),
+      RedisScripts::Get().levels, std::move(arguments),
       [this, count = charges.size(), done = std::move(done)](const Result<RedisAnswer>& answer) mutable {
         if (!answer.ok()) return done(answer.status());
         std::vector<TimePoint> full_at;

@@ -8,7 +8,6 @@
 #include "daemon/base/secret.h"
 #include "daemon/config/config.h"
 #include "daemon/loop/event_loop.h"
-#include "daemon/state/observer.h"
 #include "daemon/state/rate_limiter.h"
 #include "daemon/state/redis/calls.h"
 #include "daemon/state/redis/local_claims.h"
@@ -58,7 +57,6 @@ class RedisState final : public State {
   void OnContact(RedisSession::Memory memory);
   void DecideWithoutRedis(AdmitCall call, const Status& why);
 
-  bool in_contact() const { return session_.contact() == RedisSession::Contact::kFull; }
   bool is_local() const { return on_failure_ == config::OnRedisFailure::kLocal; }
 
   loop::EventLoop& loop_;

@@ -61,25 +61,28 @@ std::string_view CharsOf(const Bytes& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+std::string Sha1Hex(std::string_view bytes) {
+  std::array<unsigned char, SHA_DIGEST_LENGTH> digest;
+  SHA1(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data());
+  return Hex(CharsOf(digest));
+}
+
 }  // namespace
 
-RedisScript::RedisScript(std::string text, Kind kind) : text_(std::move(text)), kind_(kind) {
-  std::array<unsigned char, SHA_DIGEST_LENGTH> digest;
-  SHA1(reinterpret_cast<const unsigned char*>(text_.data()), text_.size(), digest.data());
-  digest_ = Hex(CharsOf(digest));
-}
+RedisScript::RedisScript(std::string lua, Kind its_kind)
+    : text(std::move(lua)), digest(Sha1Hex(text)), kind(its_kind) {}
 
 const RedisScripts& RedisScripts::Get() {
   static const RedisScripts scripts{.hello = Make(lua::hello, RedisScript::Kind::kGreeting),
                                     .beat = Make(lua::beat),
-                                    .admit = Make(lua::admit),
+                                    .admit = Make(lua::admit, RedisScript::Kind::kWritesLedger),
                                     .spend = Make(lua::spend),
                                     .check = Make(lua::check),
                                     .turns = Make(lua::turns),
                                     .remove = Make(lua::remove),
                                     .give_back = Make(lua::give_back),
                                     .levels = Make(lua::levels),
-                                    .put = Make(lua::put)};
+                                    .put = Make(lua::put, RedisScript::Kind::kWritesLedger)};
   return scripts;
 }
 

@@ -11,9 +11,7 @@ SpendCall::SpendCall(const Parts& parts, Order order, Done done)
     : parts_(parts), order_(std::move(order)), done_(std::move(done)), number_(parts.turns.NewNumber()) {
   const bool claims = !order_.claim.empty();
   AppendCall(number_, order_.charges, order_.latest - parts_.loop.clock().Now(), order_.claim);
-  parts_.session.Run(claims ? RedisScripts::Get().admit : RedisScripts::Get().spend,
-                     claims ? RedisSession::Writes::kLedger : RedisSession::Writes::kNothing,
-                     std::move(order_.claim),
+  parts_.session.Run(claims ? RedisScripts::Get().admit : RedisScripts::Get().spend, std::move(order_.claim),
                      [this](Result<RedisAnswer> answer) { OnAnswer(std::move(answer)); });
 }
 
@@ -37,8 +35,7 @@ void SpendCall::OnAnswer(Result<RedisAnswer> answer) {
 
 void SpendCall::OnWaits(const RedisAnswer& answer) {
   // Turns are asked for while there is contact. Calls that waited when it was lost have been told already.
-  const bool has_contact = parts_.session.contact() != RedisSession::Contact::kNone;
-  if (cancelled_ || !has_contact) {
+  if (cancelled_ || !parts_.session.has_contact()) {
     Undo({});
     return End(NoContact{parts_.session.health()});
   }
@@ -88,11 +85,10 @@ void SpendCall::End(Ending ending) {
 }
 
 void GiveBackInRedis(RedisSession& session, const Charges& charges, SpentInRedis spent) {
-  if (charges.empty() || session.contact() != RedisSession::Contact::kFull) return;
+  if (charges.empty() || !session.is_open()) return;
   Arguments arguments = {ToArgument(spent.own), ToArgument(spent.organization)};
   AppendCharges(charges, arguments);
-  session.Run(RedisScripts::Get().give_back, RedisSession::Writes::kNothing, std::move(arguments),
-              [](const Result<RedisAnswer>&) {});
+  session.Run(RedisScripts::Get().give_back, std::move(arguments), [](const Result<RedisAnswer>&) {});
 }
 
 }  // namespace tokend::state

@@ -1,6 +1,5 @@
 #include "daemon/state/redis/turns.h"
 
-#include <algorithm>
 #include <cassert>
 #include <sstream>
 #include <utility>
@@ -84,7 +83,7 @@ void RedisTurns::ArmAsk() {
 }
 
 void RedisTurns::Ask() {
-  if (waiting_.empty() || session_.contact() == RedisSession::Contact::kNone) return;
+  if (waiting_.empty() || !session_.has_contact()) return;
   asking_ = true;
   Question question{.read = read_.size(), .overdue = {}, .organizations = {}};
   Arguments arguments = {std::to_string(read_.size())};
@@ -99,7 +98,7 @@ void RedisTurns::Ask() {
   arguments.insert(arguments.end(), overdue.begin(), overdue.end());
   for (const auto& [name, organization] : organizations_) question.organizations.push_back(name);
   arguments.insert(arguments.end(), question.organizations.begin(), question.organizations.end());
-  session_.Run(RedisScripts::Get().turns, RedisSession::Writes::kNothing, std::move(arguments),
+  session_.Run(RedisScripts::Get().turns, std::move(arguments),
                [this, question = std::move(question)](const Result<RedisAnswer>& answer) {
                  asking_ = false;
                  if (answer.ok()) return OnAnswer(question, *answer);
@@ -110,7 +109,16 @@ void RedisTurns::Ask() {
 
 void RedisTurns::OnAnswer(const Question& question, const RedisAnswer& answer) {
   read_.erase(read_.begin(), read_.begin() + static_cast<std::ptrdiff_t>(question.read));
-  OnQueues(question, answer);
+  for (std::size_t i = 0; i < question.organizations.size(); ++i) {
+    const std::string& name = question.organizations[i];
+    const RedisTime next = answer.Time(1 + 2 * i);
+    const auto in_queue = static_cast<std::size_t>(answer.Number(2 + 2 * i));
+    const auto organization = organizations_.find(name);
+    if (organization == organizations_.end()) continue;
+    if (observer_.on_queue) observer_.on_queue(name, in_queue);
+    organization->second.in_queue = in_queue;
+    organization->second.next = next == RedisTime() ? TimePoint::max() : Here(next, answer.now());
+  }
   const std::weak_ptr alive(alive_);
   for (const std::string& news : answer.Texts(0)) {
     OnNews(news, answer.now());
@@ -124,19 +132,6 @@ void RedisTurns::OnAnswer(const Question& question, const RedisAnswer& answer) {
   ArmAsk();
 }
 
-void RedisTurns::OnQueues(const Question& question, const RedisAnswer& answer) {
-  for (std::size_t i = 0; i < question.organizations.size(); ++i) {
-    const std::string& name = question.organizations[i];
-    const RedisTime next = answer.Time(1 + 2 * i);
-    const auto in_queue = static_cast<std::size_t>(answer.Number(2 + 2 * i));
-    const auto organization = organizations_.find(name);
-    if (organization == organizations_.end()) continue;
-    if (observer_.on_queue) observer_.on_queue(name, in_queue);
-    organization->second.in_queue = in_queue;
-    organization->second.next = next == RedisTime() ? TimePoint::max() : Here(next, answer.now());
-  }
-}
-
 void RedisTurns::OnNews(const std::string& news, RedisTime now) {
   const auto time = [](std::int64_t count) { return RedisTime(std::chrono::microseconds(count)); };
   std::istringstream words(news);
@@ -147,19 +142,16 @@ void RedisTurns::OnNews(const std::string& news, RedisTime now) {
   std::int64_t own = 0;
   std::int64_t organization = 0;
   if (word == "granted" && words >> own >> organization) {
-    return Grant(number, {.own = time(own), .organization = time(organization)});
+    if (std::optional<Waiting> call = Take(number)) {
+      if (observer_.on_turn) observer_.on_turn(loop_.clock().Now() - call->since);
+      call->done(Spent(SpentInRedis{.own = time(own), .organization = time(organization)}));
+    }
+    return;
   }
   std::vector<SpentCharge> spent;
   std::size_t index = 0;
   for (std::int64_t until = 0; words >> index >> until;) spent.push_back({index, time(until)});
   Refuse(number, spent, now);
-}
-
-void RedisTurns::Grant(std::uint64_t number, SpentInRedis spent) {
-  std::optional<Waiting> call = Take(number);
-  if (!call) return;
-  if (observer_.on_turn) observer_.on_turn(loop_.clock().Now() - call->since);
-  call->done(Spent(spent));
 }
 
 void RedisTurns::Refuse(std::uint64_t number, const std::vector<SpentCharge>& spent, RedisTime now) {

@@ -12,8 +12,6 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
-#include "daemon/loop/event_loop.h"
-#include "daemon/state/observer.h"
 #include "daemon/state/redis/session.h"
 
 namespace tokend::state {
@@ -84,11 +82,9 @@ class RedisTurns {
   void ArmAsk();
   void Ask();
   void OnAnswer(const Question& question, const RedisAnswer& answer);
-  void OnQueues(const Question& question, const RedisAnswer& answer);
   void OnNews(const std::string& news, RedisTime now);
   // Nothing if the call has left.
   std::optional<Waiting> Take(std::uint64_t number);
-  void Grant(std::uint64_t number, SpentInRedis spent);
   void Refuse(std::uint64_t number, const std::vector<SpentCharge>& spent, RedisTime now);
   Failure LimitedBy(const Charges& charges, const std::vector<SpentCharge>& spent, RedisTime now) const;
 
