@@ -1,7 +1,7 @@
 #pragma once
 
 #include "daemon/audit/queued_audit_log.h"
-#include "daemon/state/observer.h"
+#include "daemon/state/state.h"
 #include "daemon/telemetry/metrics.h"
 #include "daemon/upstream/availability.h"
 

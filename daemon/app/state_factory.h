@@ -7,7 +7,6 @@
 #include "daemon/audit/history.h"
 #include "daemon/config/config.h"
 #include "daemon/loop/event_loop.h"
-#include "daemon/state/observer.h"
 #include "daemon/state/redis/connection.h"
 #include "daemon/state/redis/redis_state.h"
 #include "daemon/state/redis/secrets.h"

@@ -2,27 +2,29 @@
 
 #include <algorithm>
 #include <cassert>
-#include <chrono>
-
-#include "daemon/base/sha256.h"
 
 namespace tokend::state {
 
-LimitKey KeyOf(std::initializer_list<std::string_view> parts) {
+Sha256Digest DigestOfParts(const std::vector<std::string_view>& parts) {
   std::string bytes;
   for (const std::string_view part : parts) {
     bytes += std::to_string(part.size());
     bytes += ':';
     bytes += part;
   }
-  const Sha256Digest digest = Sha256(bytes);
+  return Sha256(bytes);
+}
+
+LimitKey KeyOf(std::initializer_list<std::string_view> parts) {
+  const Sha256Digest digest = DigestOfParts(parts);
   LimitKey key;
   std::copy_n(digest.begin(), key.size(), key.begin());
   return key;
 }
 
-Failure RateLimited(const std::vector<SpentLimit>& spent, TimePoint now) {
-  assert(!spent.empty());
+Failure RateLimited(const Charges& charges, std::vector<SpentLimit> spent, TimePoint now) {
+  assert(!spent.empty() || !charges.organization.empty());
+  if (spent.empty()) spent.push_back({charges.organization.front().subject, now});
   Failure failure{.reason = Reason::kRateLimited, .detail = "spent:"};
   TimePoint until = now;
   for (const SpentLimit& limit : spent) {

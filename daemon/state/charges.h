@@ -1,23 +1,25 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
-#include <optional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
 #include "daemon/base/failure.h"
+#include "daemon/base/sha256.h"
 #include "daemon/state/gcra.h"
-#include "daemon/state/redis_clock.h"
 
 namespace tokend::state {
 
-// Names one bucket: the first half of a SHA-256 of its owner's name and the limit's name.
-using LimitKey = std::array<unsigned char, 16>;
+// Each part is hashed with its length, so that no two lists of parts have the same digest.
+Sha256Digest DigestOfParts(const std::vector<std::string_view>& parts);
 
-// Each part is hashed with its length, so that no two lists of parts have the same key.
+// Names one bucket: the first half of the digest of its owner's name and the limit's name.
+using LimitKey = std::array<unsigned char, 16>;
 LimitKey KeyOf(std::initializer_list<std::string_view> parts);
 
 // One token of one limit.
@@ -39,6 +41,17 @@ struct Charges {
   bool empty() const { return own.empty() && organization.empty(); }
 };
 
+// The clock of the Redis server: microseconds since 1970. It has no now(), as only Redis's answers carry its
+// time, and its times do not compare with those of this host's clocks.
+struct RedisClock {
+  using rep = std::int64_t;
+  using period = std::micro;
+  using duration = std::chrono::microseconds;
+  using time_point = std::chrono::time_point<RedisClock>;
+  static constexpr bool is_steady = false;
+};
+using RedisTime = RedisClock::time_point;
+
 // When a request's charges were spent.
 template <class Time>
 struct SpentAt {
@@ -58,7 +71,8 @@ struct SpentLimit {
   TimePoint until;
 };
 
-// RATE_LIMITED, with one violation for each limit. `spent` is not empty.
-Failure RateLimited(const std::vector<SpentLimit>& spent, TimePoint now);
+// RATE_LIMITED, with one violation for each limit. If none is spent, a token of the organization has come
+// just now, but it is another call's.
+Failure RateLimited(const Charges& charges, std::vector<SpentLimit> spent, TimePoint now);
 
 }  // namespace tokend::state

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cassert>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <map>
 #include <string>
-#include <tuple>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -38,7 +38,7 @@ class FairQueue {
   }
   // How many calls will be served before the one in this place.
   std::size_t Ahead(Place place) const {
-    return static_cast<std::size_t>(std::distance(waiting_.begin(), Find(waiting_, place)));
+    return static_cast<std::size_t>(std::distance(waiting_.begin(), Find(place)));
   }
 
   // Whether a call of this caller that came now would not be the last.
@@ -54,14 +54,10 @@ class FairQueue {
     return Place{turn.arrival};
   }
 
-  // The call that is served next, or last. The queue is not empty.
+  // The call that is served next. The queue is not empty.
   Waiting& front() {
     assert(!empty());
     return waiting_.begin()->second.waiting;
-  }
-  Waiting& back() {
-    assert(!empty());
-    return waiting_.rbegin()->second.waiting;
   }
 
   // Takes out the first call, which is served. The queue is not empty.
@@ -80,15 +76,13 @@ class FairQueue {
     assert(!empty());
     return Take(std::prev(waiting_.end()));
   }
-  Waiting Remove(Place place) { return Take(Find(waiting_, place)); }
+  Waiting Remove(Place place) { return Take(Find(place)); }
 
  private:
   struct Turn {
     std::uint64_t tag;
     std::uint64_t arrival;
-    bool operator<(const Turn& other) const {
-      return std::tie(tag, arrival) < std::tie(other.tag, other.arrival);
-    }
+    auto operator<=>(const Turn&) const = default;
   };
   struct Entry {
     std::string caller;
@@ -97,9 +91,8 @@ class FairQueue {
   using Entries = std::map<Turn, Entry>;
 
   // A linear search: queues are short.
-  template <class AnyEntries>
-  static auto Find(AnyEntries& entries, Place place) {
-    return std::find_if(entries.begin(), entries.end(),
+  typename Entries::const_iterator Find(Place place) const {
+    return std::find_if(waiting_.begin(), waiting_.end(),
                         [place](const auto& entry) { return Place{entry.first.arrival} == place; });
   }
 
@@ -108,7 +101,7 @@ class FairQueue {
     return known == callers_.end() ? served_ : std::max(known->second, served_);
   }
 
-  Waiting Take(typename Entries::iterator at) {
+  Waiting Take(typename Entries::const_iterator at) {
     assert(at != waiting_.end());
     auto left = waiting_.extract(at);
     const std::string& caller = left.mapped().caller;

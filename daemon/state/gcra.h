@@ -11,6 +11,14 @@ namespace tokend::state {
 
 using TimePoint = std::chrono::steady_clock::time_point;
 
+// So many times this duration, but no more than `longest`.
+template <class Duration>
+Duration Product(Duration duration, std::int64_t count, Duration longest) {
+  std::int64_t product = 0;
+  const bool overflows = __builtin_mul_overflow(duration.count(), count, &product);
+  return overflows ? longest : std::min(Duration(product), longest);
+}
+
 // A limit in the terms of the generic cell rate algorithm (ITU-T I.371, annex A): one token each `interval`,
 // and up to `burst` at once. A bucket is then one point in time: when it will be full again. Rounding never
 // grants more than the limit says.
@@ -22,9 +30,7 @@ class Rate {
             static_cast<std::int64_t>(limit.tokens)),
         burst_(static_cast<std::int64_t>(limit.burst)) {
     assert(interval_.count() > 0 && burst_ > 0);
-    std::int64_t tolerance = 0;
-    if (__builtin_mul_overflow(interval_.count(), burst_ - 1, &tolerance)) tolerance = kLongest.count();
-    tolerance_ = std::min(std::chrono::nanoseconds(tolerance), kLongest);
+    tolerance_ = Product(interval_, burst_ - 1, kLongest);
   }
 
   std::chrono::nanoseconds interval() const { return interval_; }

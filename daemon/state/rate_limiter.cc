@@ -42,7 +42,8 @@ std::optional<Failure> RateLimiter::Refusal(const Charges& charges, TimePoint la
   }
   const Organization* organization = Find(charges.organization_name);
   const std::size_t ahead = organization != nullptr ? organization->queue.Ahead(charges.caller) : 0;
-  std::vector<SpentLimit> spent = SpentBy(charges.own, 0, now);
+  std::vector<SpentLimit> spent;
+  AddSpent(spent, charges.own, 0, now);
   const bool waits = MustWait(charges, organization, now);
   if (spent.empty()) {
     if (!waits) return std::nullopt;
@@ -50,22 +51,15 @@ std::optional<Failure> RateLimiter::Refusal(const Charges& charges, TimePoint la
                       !organization->queue.WouldPassSome(charges.caller);
     if (!full && TurnOf(charges.organization, ahead, now) <= latest) return std::nullopt;
   }
-  if (waits) {
-    for (const SpentLimit& limit : SpentBy(charges.organization, ahead, now)) spent.push_back(limit);
-    // A token may have come just now, but it is another call's.
-    if (spent.empty()) spent.push_back({charges.organization.front().subject, now});
-  }
-  return RateLimited(spent, now);
+  if (waits) AddSpent(spent, charges.organization, ahead, now);
+  return RateLimited(charges, std::move(spent), now);
 }
 
 bool RateLimiter::Leave(const void* waiter) {
   const auto found = waiting_.find(waiter);
   if (found == waiting_.end()) return false;
   Organization& organization = *found->second.organization;
-  const Waiting waiting = organization.queue.Remove(found->second.place);
-  Forget(waiting);
-  PutBack(waiting.charges.own, waiting.since, loop_.clock().Now());
-  ReportQueue(waiting.charges, organization);
+  Withdraw(organization.queue.Remove(found->second.place), organization);
   return true;
 }
 
@@ -97,26 +91,23 @@ bool RateLimiter::MustWait(const Charges& charges, const Organization* organizat
   });
 }
 
-// When all limits have a token for a call with so many ahead of it.
+// When the limit, or all of them, have a token for a call with so many ahead of it.
+TimePoint RateLimiter::TurnOf(const Charge& charge, std::size_t ahead, TimePoint now) const {
+  return charge.rate.Earliest(buckets_.FullAt(charge.key), now, static_cast<std::int64_t>(ahead));
+}
 TimePoint RateLimiter::TurnOf(const std::vector<Charge>& charges, std::size_t ahead, TimePoint now) const {
   TimePoint turn = now;
-  for (const Charge& charge : charges) {
-    turn = std::max(turn,
-                    charge.rate.Earliest(buckets_.FullAt(charge.key), now, static_cast<std::int64_t>(ahead)));
-  }
+  for (const Charge& charge : charges) turn = std::max(turn, TurnOf(charge, ahead, now));
   return turn;
 }
 
-// The limits that have no token now for a call with so many ahead of it.
-std::vector<SpentLimit> RateLimiter::SpentBy(const std::vector<Charge>& charges, std::size_t ahead,
-                                             TimePoint now) const {
-  std::vector<SpentLimit> spent;
+// Adds the limits that have no token now for a call with so many ahead of it.
+void RateLimiter::AddSpent(std::vector<SpentLimit>& spent, const std::vector<Charge>& charges,
+                           std::size_t ahead, TimePoint now) const {
   for (const Charge& charge : charges) {
-    const TimePoint until =
-        charge.rate.Earliest(buckets_.FullAt(charge.key), now, static_cast<std::int64_t>(ahead));
+    const TimePoint until = TurnOf(charge, ahead, now);
     if (until > now) spent.push_back({charge.subject, until});
   }
-  return spent;
 }
 
 void RateLimiter::Take(const std::vector<Charge>& charges, TimePoint now) {
@@ -140,10 +131,7 @@ void RateLimiter::Wait(Charges charges, TimePoint latest, const void* waiter, Do
   waiting_.insert_or_assign(waiter, WaitsAt{&organization, place});
   ReportQueue(organization.queue.front().charges, organization);
   ArmNext(organization);
-  if (displaced) {
-    Forget(*displaced);
-    Refuse(*std::move(displaced), organization.queue.size());
-  }
+  if (displaced) Refuse(*std::move(displaced), organization, organization.queue.size());
 }
 
 // Grants all turns that have come. If the loop runs late, a call whose time is over is refused instead.
@@ -200,21 +188,22 @@ void RateLimiter::Dismiss(const void* waiter) {
   Organization& organization = *found->second.organization;
   const std::size_t ahead = organization.queue.Ahead(found->second.place);
   Waiting waiting = organization.queue.Remove(found->second.place);
-  Forget(waiting);
   ArmNext(organization);
-  Refuse(std::move(waiting), ahead);
+  Refuse(std::move(waiting), organization, ahead);
 }
 
-void RateLimiter::Refuse(Waiting waiting, std::size_t ahead) {
+void RateLimiter::Refuse(Waiting waiting, const Organization& organization, std::size_t ahead) {
+  Withdraw(waiting, organization);
   const TimePoint now = loop_.clock().Now();
-  PutBack(waiting.charges.own, waiting.since, now);
-  if (const Organization* organization = Find(waiting.charges.organization_name)) {
-    ReportQueue(waiting.charges, *organization);
-  }
-  std::vector<SpentLimit> spent = SpentBy(waiting.charges.organization, ahead, now);
-  // A token may have come just now, but it is another call's.
-  if (spent.empty()) spent.push_back({waiting.charges.organization.front().subject, now});
-  waiting.done(RateLimited(spent, now));
+  std::vector<SpentLimit> spent;
+  AddSpent(spent, waiting.charges.organization, ahead, now);
+  waiting.done(RateLimited(waiting.charges, std::move(spent), now));
+}
+
+void RateLimiter::Withdraw(const Waiting& waiting, const Organization& organization) {
+  Forget(waiting);
+  PutBack(waiting.charges.own, waiting.since, loop_.clock().Now());
+  ReportQueue(waiting.charges, organization);
 }
 
 void RateLimiter::Forget(const Waiting& waiting) {

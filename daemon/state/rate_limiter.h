@@ -11,10 +11,9 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "daemon/loop/event_loop.h"
-#include "daemon/state/charges.h"
 #include "daemon/state/fair_queue.h"
 #include "daemon/state/limit_table.h"
-#include "daemon/state/observer.h"
+#include "daemon/state/state.h"
 
 namespace tokend::state {
 
@@ -76,8 +75,10 @@ class RateLimiter {
 
   const Organization* Find(const std::string& organization) const;
   bool MustWait(const Charges& charges, const Organization* organization, TimePoint now) const;
+  TimePoint TurnOf(const Charge& charge, std::size_t ahead, TimePoint now) const;
   TimePoint TurnOf(const std::vector<Charge>& charges, std::size_t ahead, TimePoint now) const;
-  std::vector<SpentLimit> SpentBy(const std::vector<Charge>& charges, std::size_t ahead, TimePoint now) const;
+  void AddSpent(std::vector<SpentLimit>& spent, const std::vector<Charge>& charges, std::size_t ahead,
+                TimePoint now) const;
   void Take(const std::vector<Charge>& charges, TimePoint now);
   void PutBack(const std::vector<Charge>& charges, TimePoint spent_at, TimePoint now);
 
@@ -87,8 +88,9 @@ class RateLimiter {
   void ArmNext(Organization& organization);
   void OnOverdue(const void* waiter);
   void Dismiss(const void* waiter);
-  // Refuses a call that was taken out of the queue.
-  void Refuse(Waiting waiting, std::size_t ahead);
+  // Of a call that was taken out of the queue.
+  void Refuse(Waiting waiting, const Organization& organization, std::size_t ahead);
+  void Withdraw(const Waiting& waiting, const Organization& organization);
   void Forget(const Waiting& waiting);
   void ReportQueue(const Charges& charges, const Organization& organization) const;
 

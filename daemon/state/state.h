@@ -1,8 +1,9 @@
 #pragma once
 
-#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,8 +20,8 @@
 
 namespace tokend::state {
 
-// SHA-256 over everything that makes two calls with one request_id the same call.
-using RequestDigest = std::array<unsigned char, 32>;
+// Of everything that makes two calls with one request_id the same call.
+using RequestDigest = Sha256Digest;
 
 RequestDigest DigestOf(std::string_view caller, std::string_view organization, std::string_view application,
                        const std::vector<std::string>& scopes, std::string_view description);
@@ -53,12 +54,12 @@ Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after);
 
 // What a call brings to be admitted.
 struct Admission {
-  std::string request_id;
-  RequestDigest digest;
-  std::string caller;
+  std::string request_id = {};
+  RequestDigest digest = {};
+  std::string caller = {};
   RequestIdOrigin request_id_origin = RequestIdOrigin::kCaller;
-  Charges charges;     // empty: nothing is spent
-  TimePoint latest{};  // until when it can wait for its turn at the organization's limits
+  Charges charges = {};  // empty: nothing is spent
+  TimePoint latest{};    // until when it can wait for its turn at the organization's limits
 };
 
 // The ledger of request_ids and the limits. The ledger knows each request_id that runs, and each whose token
@@ -119,6 +120,16 @@ class State {
 
   // Whether requests can be admitted, for readiness. Any thread.
   virtual Status health() const = 0;
+};
+
+// Hears of the state's size, its queues and its reach, for metrics and the log. Each may be empty. Loop
+// thread.
+struct Observer {
+  std::function<void(std::size_t entries)> on_entries = {};  // how many request_ids are known
+  std::function<void(const std::string& organization, std::size_t waiting)> on_queue = {};
+  std::function<void(std::chrono::nanoseconds waited)> on_turn = {};  // a call that waited got its turn
+  // Redis has come within reach, or out of it, and why. Called at each change.
+  std::function<void(const Status& reach)> on_reach = {};
 };
 
 }  // namespace tokend::state

@@ -9,7 +9,7 @@
 
 #include "daemon/audit/chain.h"
 #include "daemon/policy/policy.h"
-#include "daemon/state/memory/request_ledger.h"
+#include "daemon/state/memory/memory_state.h"
 #include "daemon/upstream/answer.h"
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/fakes/requests.h"
@@ -48,21 +48,21 @@ BENCHMARK(PolicyDecidesByTheLastOfTenGrants);
 void LedgerClaimsSettlesAndForgets(benchmark::State& state) {
   constexpr std::chrono::microseconds kBetweenClaims{10};
   fakes::HandCrankedLoop loop;
-  state::RequestLedger ledger(loop, {.remember = std::chrono::seconds(1), .max_entries = 1'000'000});
+  state::MemoryState ledger(loop, {.remember = std::chrono::seconds(1), .max_entries = 1'000'000});
   auto token = std::make_shared<Token>();
   token->bearer = Bearer("a-bearer");
   std::uint64_t last = 0;
   const auto claim = [&] {
     const std::string id = std::string(kRequestId, 20) + std::to_string(1'000'000'000 + ++last);
     const auto digest = state::DigestOf("ci", "acme", "ios-app", {"sdk"}, "nightly build");
-    ledger.ClaimRequest(id, digest, &last,
-                        [](const state::AdmitResult& answer) { benchmark::DoNotOptimize(answer); });
+    ledger.Admit({.request_id = id, .digest = digest}, &last,
+                 [](const state::AdmitResult& answer) { benchmark::DoNotOptimize(answer); });
     ledger.Settle(id, state::Answered{token, last}, loop.clock().Now());
     loop.Advance(kBetweenClaims);
   };
   while (last < 100000) claim();
   for (auto _ : state) claim();
-  state.counters["known"] = static_cast<double>(ledger.size());
+  state.counters["known"] = static_cast<double>(ledger.entries());
 }
 BENCHMARK(LedgerClaimsSettlesAndForgets);
 

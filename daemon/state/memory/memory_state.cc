@@ -1,34 +1,46 @@
 #include "daemon/state/memory/memory_state.h"
 
-#include <optional>
 #include <utility>
 #include <variant>
 
 namespace tokend::state {
 
 MemoryState::MemoryState(loop::EventLoop& loop, const config::Requests& options, const Observer& observer)
-    : ledger_(loop, options, observer.on_entries), limiter_(loop, observer) {}
+    : max_entries_(options.max_entries),
+      on_entries_(observer.on_entries),
+      ledger_(loop, options.remember, [this] { ReportEntries(); }),
+      limiter_(loop, observer) {}
 
-void MemoryState::Admit(Admission admission, const void* waiter, AdmitDone done) {
-  const std::string request_id = admission.request_id;
-  const RequestDigest digest = admission.digest;
-  ledger_.ClaimRequest(
-      request_id, digest, waiter,
-      [this, waiter, admission = std::move(admission), done = std::move(done)](AdmitResult result) mutable {
-        if (!std::holds_alternative<Fresh>(result)) return done(std::move(result));
-        SpendFor(std::move(admission), waiter, std::move(done));
-      });
+MemoryState::~MemoryState() {
+  // While all parts are there: as a waiting call's `done` is destroyed, it may call Leave.
+  notifier_.Clear();
+  ledger_.Clear();
 }
 
-void MemoryState::SpendFor(Admission claimed, const void* waiter, AdmitDone done) {
-  limiter_.Spend(
-      std::move(claimed.charges), claimed.latest, waiter,
-      [this, request_id = std::move(claimed.request_id), done = std::move(done)](SpendResult result) mutable {
-        if (const Spent* spent = std::get_if<Spent>(&result)) return done(Fresh{*spent});
-        const Failure& refusal = std::get<Failure>(result);
-        ledger_.Refuse(request_id, refusal);
-        done(refusal);
-      });
+void MemoryState::Admit(Admission admission, const void* waiter, AdmitDone done) {
+  ledger_.ForgetDue();
+  if (Entry* const known = ledger_.Find(admission.request_id)) {
+    if (known->digest != admission.digest) return done(RequestIdReused());
+    if (known->outcome) return done(ResultOf(*known->outcome));
+    known->joined.push_back({waiter, std::move(admission), std::move(done)});
+    return;
+  }
+  if (ledger_.size() >= max_entries_) return done(LedgerFull(ledger_.UntilFirst()));
+  ledger_.Put(admission.request_id, {.digest = admission.digest});
+  ReportEntries();
+  SpendFor({waiter, std::move(admission), std::move(done)});
+}
+
+void MemoryState::SpendFor(AdmitCall claimed) {
+  Admission& admission = claimed.admission;
+  limiter_.Spend(std::move(admission.charges), admission.latest, claimed.waiter,
+                 [this, request_id = std::move(admission.request_id),
+                  done = std::move(claimed.done)](SpendResult result) mutable {
+                   if (const Spent* spent = std::get_if<Spent>(&result)) return done(Fresh{*spent});
+                   const Failure& refusal = std::get<Failure>(result);
+                   Refuse(request_id, refusal);
+                   done(refusal);
+                 });
 }
 
 void MemoryState::Spend(Charges charges, TimePoint latest, const void* waiter, SpendDone done) {
@@ -36,8 +48,11 @@ void MemoryState::Spend(Charges charges, TimePoint latest, const void* waiter, S
 }
 
 void MemoryState::Leave(const std::string& request_id, const void* waiter) {
-  if (limiter_.Leave(waiter)) return ledger_.Abandon(request_id);
-  ledger_.Leave(request_id, waiter);
+  if (limiter_.Leave(waiter)) return Abandon(request_id);
+  if (Entry* const known = ledger_.Find(request_id)) {
+    known->joined.remove_if([waiter](const AdmitCall& call) { return call.waiter == waiter; });
+  }
+  notifier_.Leave(waiter);
 }
 
 void MemoryState::GiveBack(const Charges& charges, Spent spent) {
@@ -51,23 +66,55 @@ void MemoryState::Check(Charges charges, TimePoint latest, CheckDone done) {
 void MemoryState::Levels(std::vector<Charge> charges, LevelsDone done) { done(limiter_.FullAt(charges)); }
 
 void MemoryState::Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) {
-  ledger_.Settle(request_id, std::move(outcome), intended_at);
+  Entry* const known = ledger_.Find(request_id);
+  if (known == nullptr) return;
+  AdmitCalls joined = std::move(known->joined);
+  const AdmitResult result = ResultOf(outcome);
+  ledger_.Settle(request_id, *known, std::move(outcome), intended_at);
+  ledger_.ForgetDue();
+  notifier_.Tell(std::move(joined), result);
 }
 
 void MemoryState::Refuse(const std::string& request_id, const Failure& failure) {
-  ledger_.Refuse(request_id, failure);
+  Entry* const known = ledger_.Find(request_id);
+  if (known == nullptr) return;
+  AdmitCalls joined = std::move(known->joined);
+  Remove(request_id);
+  notifier_.Tell(std::move(joined), failure);
 }
 
 void MemoryState::Amend(const std::string& request_id, std::optional<Answered> answered,
                         TimePoint intended_at) {
-  ledger_.Amend(request_id, std::move(answered), intended_at);
+  Entry* const known = ledger_.Find(request_id);
+  // The request_id may have been claimed again since: only the outcome of this intent is amended.
+  if (known == nullptr || !known->outcome || known->intended_at != intended_at) return;
+  if (!answered) return Remove(request_id);
+  known->outcome = *std::move(answered);
 }
 
-void MemoryState::Abandon(const std::string& request_id) { ledger_.Abandon(request_id); }
+void MemoryState::Abandon(const std::string& request_id) {
+  Entry* const known = ledger_.Find(request_id);
+  if (known == nullptr) return;
+  if (known->joined.empty()) return Remove(request_id);
+  AdmitCall heir = std::move(known->joined.front());
+  known->joined.pop_front();
+  SpendFor(std::move(heir));
+}
 
 void MemoryState::Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
                           TimePoint intended_at) {
-  ledger_.Restore(request_id, digest, std::move(outcome), intended_at);
+  // Also beyond max_entries: a request_id that is forgotten could be minted twice.
+  ledger_.Settle(request_id, ledger_.Put(request_id, {.digest = digest}), std::move(outcome), intended_at);
+  ReportEntries();
+}
+
+void MemoryState::Remove(const std::string& request_id) {
+  ledger_.Remove(request_id);
+  ReportEntries();
+}
+
+void MemoryState::ReportEntries() const {
+  if (on_entries_) on_entries_(ledger_.size());
 }
 
 }  // namespace tokend::state

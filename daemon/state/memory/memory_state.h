@@ -1,26 +1,27 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "daemon/config/config.h"
 #include "daemon/loop/event_loop.h"
-#include "daemon/state/memory/request_ledger.h"
+#include "daemon/state/ledger.h"
+#include "daemon/state/notifier.h"
 #include "daemon/state/rate_limiter.h"
 #include "daemon/state/state.h"
 
 namespace tokend::state {
 
-// The state of a single replica, in its memory. Buckets are full at the start.
+// The state of a single replica, in its memory: at most `requests.max_entries` request_ids, of which none is
+// forgotten early to make room. Buckets are full at the start.
 class MemoryState final : public State {
  public:
   // `loop` outlives this.
   MemoryState(loop::EventLoop& loop, const config::Requests& options, const Observer& observer = {});
-  // While both parts are there: as a waiting call's `done` is destroyed, it may call Leave.
-  ~MemoryState() override { ledger_.Clear(); }
-  MemoryState(const MemoryState&) = delete;
-  MemoryState& operator=(const MemoryState&) = delete;
+  ~MemoryState() override;
 
   void Admit(Admission admission, const void* waiter, AdmitDone done) override;
   void Spend(Charges charges, TimePoint latest, const void* waiter, SpendDone done) override;
@@ -40,9 +41,22 @@ class MemoryState final : public State {
   std::size_t entries() const { return ledger_.size(); }
 
  private:
-  void SpendFor(Admission claimed, const void* waiter, AdmitDone done);
+  struct Entry {
+    RequestDigest digest;
+    std::optional<Outcome> outcome = std::nullopt;
+    TimePoint intended_at{};
+    AdmitCalls joined = {};  // calls that wait for the outcome, in the order of arrival
+  };
 
-  RequestLedger ledger_;
+  // The call has claimed its request_id.
+  void SpendFor(AdmitCall claimed);
+  void Remove(const std::string& request_id);
+  void ReportEntries() const;
+
+  const std::size_t max_entries_;
+  const std::function<void(std::size_t)> on_entries_;
+  Ledger<Entry> ledger_;
+  Notifier notifier_;
   RateLimiter limiter_;
 };
 

@@ -53,7 +53,7 @@ void RedisConnection::Run(const RedisScript& script, std::vector<std::string> ke
     const std::lock_guard lock(mutex_);
     if (!connected_) {
       refusal = why_;
-    } else if (!greeted_ && script.kind() != RedisScript::Kind::kGreeting) {
+    } else if (!greeted_ && script.kind != RedisScript::Kind::kGreeting) {
       refusal = absl::UnavailableError("the connection to Redis is a new one");
     } else if (inbox_.size() >= kMaxInbox) {
       refusal = absl::ResourceExhaustedError("too much waits for Redis");
@@ -125,8 +125,7 @@ Status RedisConnection::OpenWire() {
   }
   wire_->Append({"INFO", "memory"});
   std::vector<RedisWire::Answer> answers;
-  bool sent_something = false;
-  if (Status read = wire_->Exchange(1, deadline, answers, sent_something); !read.ok()) return read;
+  if (Status read = wire_->Exchange(1, deadline, answers); !read.ok()) return read;
   if (!answers.front().ok()) return answers.front().status();
   return JudgeMemory(*answers.front());
 }
@@ -135,46 +134,37 @@ void RedisConnection::Disconnect(const Status& why) {
   wire_.reset();
   connect_at_ = steady_clock::now() + pause_;
   pause_ = std::min(2 * pause_, kLongestPause);
-  std::vector<Answer> answers;
+  std::vector<Item> unsent;
   {
     const std::lock_guard lock(mutex_);
     connected_ = false;
     why_ = absl::UnavailableError(why.message());
-    for (Item& item : inbox_) answers.push_back({std::move(item.done), why_});
+    unsent.assign(std::make_move_iterator(inbox_.begin()), std::make_move_iterator(inbox_.end()));
     inbox_.clear();
   }
-  Reply(std::move(answers));
+  std::vector<RedisWire::Answer> answers(unsent.size(), absl::UnavailableError(why.message()));
+  Reply(std::move(unsent), std::move(answers));
 }
 
 void RedisConnection::RunBatch(std::vector<Item> batch) {
   // A connection that was closed meanwhile gets no script: then none of these can have run.
   if (wire_->IsStale()) wire_.reset();
-  std::vector<RedisWire::Answer> replies;
-  bool sent_something = false;
+  std::vector<RedisWire::Answer> answers;
   Status exchanged =
-      wire_ ? Exchange(batch, steady_clock::now() + options_.reply_timeout, replies, sent_something)
-            : absl::UnavailableError("the connection to Redis broke");
-  const Status missing = sent_something ? absl::UnknownError(exchanged.message()) : exchanged;
-  std::vector<Answer> answers;
-  answers.reserve(batch.size());
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    if (i >= replies.size()) {
-      answers.push_back({std::move(batch[i].done), missing});
-      continue;
-    }
-    if (replies[i].status().code() == absl::StatusCode::kFailedPrecondition) exchanged = replies[i].status();
-    answers.push_back({std::move(batch[i].done), ResultOf(std::move(replies[i]))});
+      wire_ ? Exchange(batch, answers) : absl::UnavailableError("the connection to Redis broke");
+  if (!exchanged.ok()) answers.resize(batch.size(), exchanged);
+  for (RedisWire::Answer& answer : answers) {
+    if (answer.status().code() == absl::StatusCode::kFailedPrecondition) exchanged = answer.status();
+    answer = ResultOf(std::move(answer));
   }
   if (!exchanged.ok()) Disconnect(exchanged);
-  Reply(std::move(answers));
+  Reply(std::move(batch), std::move(answers));
 }
 
-Status RedisConnection::Exchange(const std::vector<Item>& batch, SteadyTime deadline,
-                                 std::vector<RedisWire::Answer>& answers, bool& sent_something) {
+Status RedisConnection::Exchange(const std::vector<Item>& batch, std::vector<RedisWire::Answer>& answers) {
+  const SteadyTime deadline = steady_clock::now() + options_.reply_timeout;
   for (const Item& item : batch) Append(item);
-  if (Status status = wire_->Exchange(batch.size(), deadline, answers, sent_something); !status.ok()) {
-    return status;
-  }
+  if (Status status = wire_->Exchange(batch.size(), deadline, answers); !status.ok()) return status;
   // Redis was told to forget its scripts (SCRIPT FLUSH): their text is sent again.
   std::vector<std::size_t> again;
   for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -184,7 +174,7 @@ Status RedisConnection::Exchange(const std::vector<Item>& batch, SteadyTime dead
   }
   for (const std::size_t i : again) Append(batch[i]);
   std::vector<RedisWire::Answer> late;
-  Status status = wire_->Exchange(again.size(), deadline, late, sent_something);
+  Status status = wire_->Exchange(again.size(), deadline, late);
   for (std::size_t i = 0; i < again.size(); ++i) {
     answers[again[i]] = i < late.size() ? std::move(late[i]) : absl::UnknownError(status.message());
   }
@@ -195,16 +185,18 @@ void RedisConnection::Append(const Item& item) {
   const bool known = !sent_.insert(item.script).second;
   const std::string keys = std::to_string(item.keys.size());
   std::vector<std::string_view> command{known ? "EVALSHA" : "EVAL",
-                                        known ? item.script->digest() : item.script->text(), keys};
+                                        known ? item.script->digest : item.script->text, keys};
   command.insert(command.end(), item.keys.begin(), item.keys.end());
   command.insert(command.end(), item.arguments.begin(), item.arguments.end());
   wire_->Append(command);
 }
 
-void RedisConnection::Reply(std::vector<Answer> answers) {
-  if (answers.empty()) return;
-  loop_.Post([answers = std::move(answers)]() mutable {
-    for (Answer& answer : answers) answer.done(std::move(answer.result));
+void RedisConnection::Reply(std::vector<Item> items, std::vector<RedisWire::Answer> answers) {
+  if (items.empty()) return;
+  std::vector<Done> dones;
+  for (Item& item : items) dones.push_back(std::move(item.done));
+  loop_.Post([dones = std::move(dones), answers = std::move(answers)]() mutable {
+    for (std::size_t i = 0; i < dones.size(); ++i) dones[i](std::move(answers[i]));
   });
 }
 

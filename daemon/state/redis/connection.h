@@ -45,8 +45,6 @@ class RedisConnection final : public Redis {
   RedisConnection(loop::EventLoop& loop, Options options);
   // Runs waiting scripts, for no longer than one batch may take, answers all of them and ends the thread.
   ~RedisConnection() override;
-  RedisConnection(const RedisConnection&) = delete;
-  RedisConnection& operator=(const RedisConnection&) = delete;
 
   void Run(const RedisScript& script, std::vector<std::string> keys, std::vector<std::string> arguments,
            Done done) override;
@@ -59,10 +57,6 @@ class RedisConnection final : public Redis {
     std::vector<std::string> arguments;
     Done done;
   };
-  struct Answer {
-    Done done;
-    Result<RedisReply> result;
-  };
 
   void Work();
   // Waits until there is something to do. False when it is time to end.
@@ -74,10 +68,10 @@ class RedisConnection final : public Redis {
 
   void RunBatch(std::vector<Item> batch);
   // Answers all items or, if the connection breaks, the first of them.
-  Status Exchange(const std::vector<Item>& batch, SteadyTime deadline,
-                  std::vector<RedisWire::Answer>& answers, bool& sent_something);
+  Status Exchange(const std::vector<Item>& batch, std::vector<RedisWire::Answer>& answers);
   void Append(const Item& item);
-  void Reply(std::vector<Answer> answers);
+  // Each item has its answer.
+  void Reply(std::vector<Item> items, std::vector<RedisWire::Answer> answers);
 
   loop::EventLoop& loop_;
   const Options options_;

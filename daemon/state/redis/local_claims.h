@@ -9,10 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "daemon/loop/event_loop.h"
-#include "daemon/state/expiries.h"
+#include "daemon/state/ledger.h"
 #include "daemon/state/redis/sealer.h"
 #include "daemon/state/redis/session.h"
 #include "daemon/state/state.h"
@@ -26,7 +25,7 @@ struct LocalClaim {
   std::string nonce = {};
   std::optional<Outcome> outcome = std::nullopt;  // absent while the call runs
   TimePoint intended_at{};                        // of the outcome
-  std::uint64_t version = 0;                      // counts the changes
+  std::uint64_t version = 1;                      // counts the changes
   std::uint64_t written = 0;                      // the last version that Redis is known to have
 };
 
@@ -51,15 +50,12 @@ class LocalClaims {
   // All outlive this.
   LocalClaims(loop::EventLoop& loop, RedisSession& session, const Sealer& sealer,
               std::chrono::milliseconds remember);
-  LocalClaims(const LocalClaims&) = delete;
-  LocalClaims& operator=(const LocalClaims&) = delete;
 
   std::size_t size() const { return claims_.size(); }
-  const LocalClaim* Find(const std::string& request_id) const;
+  const LocalClaim* Find(const std::string& request_id) { return claims_.Find(request_id); }
 
-  // Adds a claim whose call runs. Redis has it already, or it will be written.
-  enum class In { kRedis, kHere };
-  void Begin(const std::string& request_id, LocalClaim claim, In in);
+  // Adds a claim whose call runs.
+  void Begin(const std::string& request_id, LocalClaim claim) { claims_.Put(request_id, std::move(claim)); }
 
   // As in State; they do nothing if there is no such claim.
   void Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at);
@@ -98,18 +94,14 @@ class LocalClaims {
   void Change(const std::string& request_id, LocalClaim& claim);
   void Write(Batch batch);
   void WriteMore(const std::shared_ptr<Writing>& writing);
-  void AddTo(std::vector<std::string>& arguments, const std::string& request_id,
-             const LocalClaim& claim) const;
-  void Send(Removal removal);
+  void AddTo(Arguments& arguments, const std::string& request_id, const LocalClaim& claim) const;
   void Keep(Removal removal);
-  TimePoint ExpiryOf(const LocalClaim& claim) const { return claim.intended_at + remember_; }
 
   loop::EventLoop& loop_;
   RedisSession& session_;
   const Sealer& sealer_;
   const std::chrono::milliseconds remember_;
-  absl::flat_hash_map<std::string, LocalClaim> claims_;
-  Expiries expiries_;             // of outcomes
+  Ledger<LocalClaim> claims_;
   std::vector<Batch> put_off_;    // writes for which the connection had no room
   std::deque<Removal> removals_;  // to be done later
 };

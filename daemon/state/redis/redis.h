@@ -10,22 +10,17 @@
 
 namespace tokend::state {
 
-// A Lua script, and the name that Redis keeps it under.
-class RedisScript {
- public:
-  // A greeting runs first on every new connection: its answer shows whether this is another Redis.
-  enum class Kind { kPlain, kGreeting };
+// A Lua script.
+struct RedisScript {
+  // A greeting runs first on every new connection: its answer shows whether this is another Redis. A script
+  // that writes to the ledger gets a number for the write.
+  enum class Kind { kPlain, kGreeting, kWritesLedger };
 
-  explicit RedisScript(std::string text, Kind kind = Kind::kPlain);
+  explicit RedisScript(std::string lua, Kind its_kind = Kind::kPlain);
 
-  const std::string& text() const { return text_; }
-  const std::string& digest() const { return digest_; }  // SHA-1, in lower-case hex
-  Kind kind() const { return kind_; }
-
- private:
-  std::string text_;
-  std::string digest_;
-  Kind kind_;
+  const std::string text;
+  const std::string digest;  // the name that Redis keeps it under: SHA-1, in lower-case hex
+  const Kind kind;
 };
 
 // What Redis answered: nothing, a number, a text, or a list of these.

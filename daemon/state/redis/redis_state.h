@@ -1,23 +1,19 @@
 #pragma once
 
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "daemon/base/secret.h"
 #include "daemon/config/config.h"
 #include "daemon/loop/event_loop.h"
-#include "daemon/state/observer.h"
 #include "daemon/state/rate_limiter.h"
-#include "daemon/state/redis/admissions.h"
+#include "daemon/state/redis/calls.h"
 #include "daemon/state/redis/local_claims.h"
 #include "daemon/state/redis/redis.h"
 #include "daemon/state/redis/sealer.h"
 #include "daemon/state/redis/session.h"
-#include "daemon/state/redis/spend_call.h"
 #include "daemon/state/redis/turns.h"
 #include "daemon/state/state.h"
 
@@ -36,9 +32,8 @@ class RedisState final : public State {
 
   // `loop` and `redis` outlive this. Contact is made once the loop runs.
   RedisState(loop::EventLoop& loop, Redis& redis, Options options, Observer observer = {});
-  ~RedisState() override;
-  RedisState(const RedisState&) = delete;
-  RedisState& operator=(const RedisState&) = delete;
+  // While all parts are there: as a waiting call's `done` is destroyed, it may call Leave.
+  ~RedisState() override { calls_.Clear(); }
 
   void Admit(Admission admission, const void* waiter, AdmitDone done) override;
   void Spend(Charges charges, TimePoint latest, const void* waiter, SpendDone done) override;
@@ -59,23 +54,9 @@ class RedisState final : public State {
   Status reach() const { return session_.health(); }
 
  private:
-  // A call of Spend that waits.
-  struct Spending {
-    const void* waiter;
-    SpendDone done;
-    std::unique_ptr<SpendCall> asking;
-  };
-  using Spendings = std::list<Spending>;
-
   void OnContact(RedisSession::Memory memory);
-  void OnContactLost();
-  void AdmitWithoutRedis(Admissions::Call call, const Status& why);
-  void OnSpent(Spendings::iterator at, SpendCall::Ending ending);
-  void SpendWithoutRedis(Charges charges, TimePoint latest, const void* waiter, SpendDone done,
-                         const Status& why);
+  void DecideWithoutRedis(AdmitCall call, const Status& why);
 
-  SpendCall::Parts parts() { return {loop_, session_, turns_, claims_}; }
-  bool in_contact() const { return session_.contact() == RedisSession::Contact::kFull; }
   bool is_local() const { return on_failure_ == config::OnRedisFailure::kLocal; }
 
   loop::EventLoop& loop_;
@@ -86,9 +67,7 @@ class RedisState final : public State {
   RedisSession session_;
   LocalClaims claims_;
   RedisTurns turns_;
-  Admissions admissions_;
-  Spendings spendings_;
-  absl::flat_hash_map<const void*, Spendings::iterator> spending_of_;  // by waiter
+  RedisCalls calls_;
   RateLimiter limiter_;  // of this replica alone; ends first, as its calls may leave then
   const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };

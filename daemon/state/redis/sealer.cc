@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cassert>
-#include <cstdint>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -20,11 +19,6 @@ constexpr std::size_t kTagBytes = 16;
 constexpr std::size_t kOverhead = 1 + kNonceBytes + kTagBytes;
 constexpr std::size_t kLengthBytes = 4;
 
-struct Free {
-  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
-};
-using Context = std::unique_ptr<EVP_CIPHER_CTX, Free>;
-
 enum class Direction { kOpen = 0, kSeal = 1 };
 
 unsigned char* Bytes(char* bytes) { return reinterpret_cast<unsigned char*>(bytes); }
@@ -34,78 +28,80 @@ const unsigned char* Bytes(std::string_view bytes) {
 int Size(std::string_view bytes) { return static_cast<int>(bytes.size()); }
 
 // Each part follows its length, so that no two lists of parts give the same bytes.
-template <class Buffer>
-void AppendPart(std::string_view part, Buffer append) {
-  std::array<char, kLengthBytes> length;
-  for (std::size_t i = 0; i < kLengthBytes; ++i) length[i] = static_cast<char>(part.size() >> (8 * i));
-  append(std::string_view(length.data(), length.size()));
-  append(part);
-}
-
-std::optional<std::string_view> TakePart(std::string_view& bytes) {
-  if (bytes.size() < kLengthBytes) return std::nullopt;
-  std::size_t length = 0;
-  for (std::size_t i = 0; i < kLengthBytes; ++i) {
-    length |= std::size_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+Secret Joined(const std::vector<std::string_view>& parts) {
+  std::size_t size = 0;
+  for (const std::string_view part : parts) size += kLengthBytes + part.size();
+  Secret bytes;
+  bytes.Reserve(size);
+  for (const std::string_view part : parts) {
+    std::array<char, kLengthBytes> length;
+    for (std::size_t i = 0; i < kLengthBytes; ++i) length[i] = static_cast<char>(part.size() >> (8 * i));
+    bytes.Append({length.data(), length.size()});
+    bytes.Append(part);
   }
-  bytes.remove_prefix(kLengthBytes);
-  if (bytes.size() < length) return std::nullopt;
-  const std::string_view part = bytes.substr(0, length);
-  bytes.remove_prefix(length);
-  return part;
+  return bytes;
 }
 
-std::string Associated(std::string_view request_id, std::string_view caller) {
-  std::string bytes(1, kVersion);
-  const auto append = [&bytes](std::string_view part) { bytes.append(part); };
-  AppendPart(request_id, append);
-  AppendPart(caller, append);
-  return bytes;
+// The parts that Joined joined; nothing if it did not make these bytes.
+std::optional<std::vector<std::string_view>> PartsOf(std::string_view bytes) {
+  std::vector<std::string_view> parts;
+  while (!bytes.empty()) {
+    if (bytes.size() < kLengthBytes) return std::nullopt;
+    std::size_t length = 0;
+    for (std::size_t i = 0; i < kLengthBytes; ++i) {
+      length |= std::size_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+    }
+    bytes.remove_prefix(kLengthBytes);
+    if (bytes.size() < length) return std::nullopt;
+    parts.push_back(bytes.substr(0, length));
+    bytes.remove_prefix(length);
+  }
+  return parts;
 }
 
 Secret Serialized(const Token& token) {
   std::vector<std::string_view> parts = {token.id, token.organization, token.application, token.description,
                                          token.bearer.Expose()};
   parts.insert(parts.end(), token.scopes.begin(), token.scopes.end());
-  std::size_t size = 0;
-  for (const std::string_view part : parts) size += kLengthBytes + part.size();
-  Secret bytes;
-  bytes.Reserve(size);
-  for (const std::string_view part : parts) {
-    AppendPart(part, [&bytes](std::string_view more) { bytes.Append(more); });
-  }
-  return bytes;
+  return Joined(parts);
 }
 
 std::shared_ptr<const Token> Parsed(std::string_view bytes) {
+  constexpr std::size_t kScopes = 5;  // the parts from here on
+  const auto parts = PartsOf(bytes);
+  if (!parts || parts->size() < kScopes) return nullptr;
   auto token = std::make_shared<Token>();
-  for (std::string* field : {&token->id, &token->organization, &token->application, &token->description}) {
-    const std::optional<std::string_view> part = TakePart(bytes);
-    if (!part) return nullptr;
-    *field = *part;
-  }
-  const std::optional<std::string_view> bearer = TakePart(bytes);
-  if (!bearer) return nullptr;
-  token->bearer = Bearer(*bearer);
-  while (!bytes.empty()) {
-    const std::optional<std::string_view> scope = TakePart(bytes);
-    if (!scope) return nullptr;
-    token->scopes.emplace_back(*scope);
-  }
+  token->id = (*parts)[0];
+  token->organization = (*parts)[1];
+  token->application = (*parts)[2];
+  token->description = (*parts)[3];
+  token->bearer = Bearer((*parts)[4]);
+  token->scopes.assign(parts->begin() + kScopes, parts->end());
   return token;
 }
 
-// Null if that fails.
-Context Begin(Direction direction, const Secret& key, std::string_view nonce, std::string_view associated) {
-  Context context(EVP_CIPHER_CTX_new());
-  int ignored = 0;
-  if (context == nullptr ||
-      EVP_CipherInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, Bytes(key.Expose()), Bytes(nonce),
-                        static_cast<int>(direction)) != 1 ||
-      EVP_CipherUpdate(context.get(), nullptr, &ignored, Bytes(associated), Size(associated)) != 1) {
-    return nullptr;
-  }
-  return context;
+// Seals or opens `in` as `out`, which has its size, and writes or checks the tag. The sealed text is bound to
+// the associated bytes.
+bool Crypt(Direction direction, const Secret& key, std::string_view nonce, std::string_view associated,
+           std::string_view in, char* out, char* tag) {
+  const std::unique_ptr<EVP_CIPHER_CTX, void (*)(EVP_CIPHER_CTX*)> owner(EVP_CIPHER_CTX_new(),
+                                                                         &EVP_CIPHER_CTX_free);
+  EVP_CIPHER_CTX* const context = owner.get();
+  const bool seals = direction == Direction::kSeal;
+  int written = 0;
+  int rest = 0;
+  return context != nullptr &&
+         EVP_CipherInit_ex(context, EVP_aes_256_gcm(), nullptr, Bytes(key.Expose()), Bytes(nonce),
+                           static_cast<int>(direction)) == 1 &&
+         EVP_CipherUpdate(context, nullptr, &written, Bytes(associated), Size(associated)) == 1 &&
+         EVP_CipherUpdate(context, Bytes(out), &written, Bytes(in), Size(in)) == 1 &&
+         (seals || EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_SET_TAG, kTagBytes, tag) == 1) &&
+         EVP_CipherFinal_ex(context, Bytes(out) + written, &rest) == 1 &&
+         (!seals || EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_GET_TAG, kTagBytes, tag) == 1);
+}
+
+std::string Associated(std::string_view request_id, std::string_view caller) {
+  return std::string(1, kVersion).append(Joined({request_id, caller}).Expose());
 }
 
 Status DoesNotOpen() { return absl::DataLossError("the token in Redis was not sealed with this key"); }
@@ -126,15 +122,8 @@ Result<std::string> Sealer::Seal(const Token& token, std::string_view request_id
   std::string sealed(kOverhead + plain.size(), kVersion);
   nonce.copy(sealed.data() + 1, kNonceBytes);
   char* const text = sealed.data() + 1 + kNonceBytes;
-  char* const tag = text + plain.size();
-  const Context context = Begin(Direction::kSeal, key_, nonce, Associated(request_id, caller));
-  int written = 0;
-  int rest = 0;
-  if (context == nullptr ||
-      EVP_CipherUpdate(context.get(), Bytes(text), &written, Bytes(plain.Expose()), Size(plain.Expose())) !=
-          1 ||
-      EVP_CipherFinal_ex(context.get(), Bytes(tag), &rest) != 1 ||
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, kTagBytes, tag) != 1) {
+  if (!Crypt(Direction::kSeal, key_, nonce, Associated(request_id, caller), plain.Expose(), text,
+             text + plain.size())) {
     return CannotSeal();
   }
   return sealed;
@@ -148,14 +137,8 @@ Result<std::shared_ptr<const Token>> Sealer::Open(std::string_view sealed, std::
   std::array<char, kTagBytes> tag;
   sealed.substr(sealed.size() - kTagBytes).copy(tag.data(), kTagBytes);
 
-  std::vector<char, WipingAllocator<char>> plain(text.size() + 1);  // not empty
-  const Context context = Begin(Direction::kOpen, key_, nonce, Associated(request_id, caller));
-  int written = 0;
-  int rest = 0;
-  if (context == nullptr ||
-      EVP_CipherUpdate(context.get(), Bytes(plain.data()), &written, Bytes(text), Size(text)) != 1 ||
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_SET_TAG, kTagBytes, tag.data()) != 1 ||
-      EVP_CipherFinal_ex(context.get(), Bytes(plain.data()) + written, &rest) != 1) {
+  WipedBytes plain(text.size() + 1);  // not empty
+  if (!Crypt(Direction::kOpen, key_, nonce, Associated(request_id, caller), text, plain.data(), tag.data())) {
     return DoesNotOpen();
   }
   auto token = Parsed({plain.data(), text.size()});

@@ -1,6 +1,5 @@
 #include "daemon/state/redis/secrets.h"
 
-#include <string>
 #include <utility>
 
 #include "daemon/base/key_file.h"

@@ -5,8 +5,6 @@
 #include <utility>
 
 #include "daemon/base/form.h"
-#include "daemon/state/redis/arguments.h"
-#include "daemon/state/redis/scripts.h"
 
 namespace tokend::state {
 namespace {
@@ -22,7 +20,7 @@ constexpr int kMaxAttempts = 3;
 
 std::string NewName() {
   std::string name = MakeUuid();
-  name.erase(std::remove(name.begin(), name.end(), '-'), name.end());
+  std::erase(name, '-');
   return name;
 }
 
@@ -48,7 +46,7 @@ void RedisSession::Start() {
 
 void RedisSession::Open() {
   if (contact_ != Contact::kMade) return;  // it was lost again meanwhile
-  contact_ = Contact::kFull;
+  contact_ = Contact::kOpen;
   SetHealth(absl::OkStatus());
 }
 
@@ -57,26 +55,20 @@ Status RedisSession::health() const {
   return health_;
 }
 
-void RedisSession::Run(const RedisScript& script, Writes writes, std::vector<std::string> arguments,
-                       Done done) {
-  auto call = std::make_unique<Call>();
-  call->script = &script;
-  call->writes = writes;
-  call->arguments = std::move(arguments);
-  call->done = std::move(done);
-  Send(std::move(call));
+void RedisSession::Run(const RedisScript& script, Arguments arguments, Done done) {
+  Send(std::make_unique<Call>(Call{&script, std::move(arguments), std::move(done)}));
 }
 
 void RedisSession::Send(std::unique_ptr<Call> call) {
   ++call->attempts;
   call->contact = contacts_;
   call->sent_at = loop_.clock().Now();
-  const std::string write = call->writes == Writes::kLedger ? std::to_string(++last_write_) : "0";
-  if (clock_) latest_run_ = LatestRun();
-  std::vector<std::string> arguments = {epoch_, replica_, ToArgument(clock_ ? RunUntil() : kNoLimit),
-                                        std::to_string(known_write_), write};
-  arguments.insert(arguments.end(), call->arguments.begin(), call->arguments.end());
   const RedisScript& script = *call->script;
+  const bool writes = script.kind == RedisScript::Kind::kWritesLedger;
+  if (clock_) latest_run_ = LatestRun();
+  Arguments arguments = {epoch_, replica_, ToArgument(clock_ ? RunUntil() : kNoLimit),
+                         std::to_string(known_write_), std::to_string(writes ? ++last_write_ : 0)};
+  arguments.insert(arguments.end(), call->arguments.begin(), call->arguments.end());
   redis_.Run(script, {std::string(kRedisPrefix) + "epoch"}, std::move(arguments),
              [this, alive = std::weak_ptr(alive_), call = std::move(call)](Result<RedisReply> reply) mutable {
                if (!alive.expired()) OnReply(std::move(call), std::move(reply));
@@ -87,7 +79,8 @@ void RedisSession::OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply)
   Result<RedisAnswer> answer =
       reply.ok() ? RedisAnswer::From(*std::move(reply)) : Result<RedisAnswer>(reply.status());
   if (answer.ok()) {
-    Learn(*answer, call->sent_at);
+    clock_ = {answer->now(), call->sent_at};
+    known_write_ = std::max(known_write_, answer->wrote());
     if (answer->word() == "late") {
       if (call->attempts < kMaxAttempts) return Send(std::move(call));
       answer = absl::UnavailableError("Redis's clock does not keep up");
@@ -96,9 +89,8 @@ void RedisSession::OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply)
     }
   }
   // An error of a script that was sent over an earlier contact says nothing of the present one.
-  const bool loses = !answer.ok() && answer.status().code() != absl::StatusCode::kResourceExhausted &&
-                     call->contact == contacts_ && contact_ != Contact::kNone;
-  if (loses) {
+  if (!answer.ok() && answer.status().code() != absl::StatusCode::kResourceExhausted &&
+      call->contact == contacts_ && has_contact()) {
     const std::weak_ptr alive(alive_);
     Lose(answer.status());
     if (alive.expired()) return;
@@ -106,24 +98,18 @@ void RedisSession::OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply)
   call->done(std::move(answer));
 }
 
-void RedisSession::Learn(const RedisAnswer& answer, TimePoint sent_at) {
-  clock_ = {answer.now(), sent_at};
-  known_write_ = std::max(known_write_, answer.wrote());
-}
-
-RedisTime RedisSession::TimeAtMost() const {
+RedisTime RedisSession::RunUntil() const {
   assert(clock_);
-  return clock_->first + duration_cast<microseconds>(loop_.clock().Now() - clock_->second);
+  const auto [told, sent_at] = *clock_;
+  return told + duration_cast<microseconds>(loop_.clock().Now() - sent_at) + kScriptLife;
 }
-
-RedisTime RedisSession::RunUntil() const { return TimeAtMost() + kScriptLife; }
 
 // If a later answer has told Redis's time more exactly, a script that was sent before may run for longer than
 // one that is sent now.
 RedisTime RedisSession::LatestRun() const { return clock_ ? std::max(latest_run_, RunUntil()) : RedisTime(); }
 
 void RedisSession::Lose(const Status& why) {
-  assert(contact_ != Contact::kNone);
+  assert(has_contact());
   contact_ = Contact::kNone;
   ++contacts_;
   SetHealth(absl::UnavailableError(why.message()));
@@ -133,18 +119,20 @@ void RedisSession::Lose(const Status& why) {
 
 void RedisSession::ArmTick() {
   if (tick_) loop_.Cancel(*tick_);
-  tick_ = loop_.After(contact_ == Contact::kNone ? kHello : kBeat, [this] {
-    tick_.reset();
-    Tick();
+  tick_ = loop_.After(has_contact() ? kBeat : kHello, [this] {
+    ArmTick();
+    if (has_contact()) {
+      Beat();
+    } else {
+      Hello();
+    }
   });
 }
 
-void RedisSession::Tick() {
-  ArmTick();
-  if (contact_ == Contact::kNone) return Hello();
+void RedisSession::Beat() {
   if (beat_runs_) return;
   beat_runs_ = true;
-  Run(RedisScripts::Get().beat, Writes::kNothing, {}, [this](const Result<RedisAnswer>& answer) {
+  Run(RedisScripts::Get().beat, {}, [this](const Result<RedisAnswer>& answer) {
     beat_runs_ = false;
     if (answer.ok()) events_.on_beat(static_cast<std::size_t>(answer->Number(0)));
   });
@@ -155,7 +143,7 @@ void RedisSession::Hello() {
   hello_runs_ = true;
   const bool knows = has_earlier_requests_ || !epoch_.empty();
   const bool may_begin = knows || (no_epoch_since_ && loop_.clock().Now() - *no_epoch_since_ >= kOthersFirst);
-  Run(RedisScripts::Get().hello, Writes::kNothing,
+  Run(RedisScripts::Get().hello,
       {NewName(), may_begin ? "1" : "0", knows ? "1" : "0", std::to_string(microseconds(remember_).count())},
       [this](const Result<RedisAnswer>& answer) {
         hello_runs_ = false;
@@ -174,7 +162,7 @@ void RedisSession::OnHello(const Result<RedisAnswer>& answer) {
     return SetHealth(absl::UnavailableError("Redis is empty; another replica may know why"));
   }
   no_epoch_since_.reset();
-  assert(contact_ == Contact::kNone);
+  assert(!has_contact());
   const std::string epoch = answer->Text(0);
   const bool lost = (!epoch_.empty() && epoch_ != epoch) || answer->Number(2) != 0;
   epoch_ = epoch;

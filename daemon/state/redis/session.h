@@ -8,14 +8,12 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "daemon/base/result.h"
 #include "daemon/loop/event_loop.h"
-#include "daemon/state/charges.h"
-#include "daemon/state/redis/answer.h"
 #include "daemon/state/redis/redis.h"
+#include "daemon/state/redis/scripts.h"
 
 namespace tokend::state {
 
@@ -25,11 +23,6 @@ class RedisSession {
  public:
   using Done = absl::AnyInvocable<void(Result<RedisAnswer>)>;
 
-  enum class Contact {
-    kNone,  // no script can run
-    kMade,  // this replica is writing what it knows: calls are not admitted yet
-    kFull,  // calls are admitted
-  };
   // Whether Redis still has what this replica wrote.
   enum class Memory { kKept, kLost };
 
@@ -55,8 +48,6 @@ class RedisSession {
   // `loop` and `redis` outlive this.
   RedisSession(loop::EventLoop& loop, Redis& redis, std::chrono::milliseconds remember, Events events);
   ~RedisSession();
-  RedisSession(const RedisSession&) = delete;
-  RedisSession& operator=(const RedisSession&) = delete;
 
   void Start();
 
@@ -66,7 +57,10 @@ class RedisSession {
   // Everything is written: calls are admitted, unless contact was lost again meanwhile.
   void Open();
 
-  Contact contact() const { return contact_; }
+  // Scripts can run. Before Open, this replica is writing what it knows.
+  bool has_contact() const { return contact_ != Contact::kNone; }
+  // Calls can be admitted.
+  bool is_open() const { return contact_ == Contact::kOpen; }
   const std::string& replica() const { return replica_; }
   // Why calls cannot be admitted. Any thread.
   Status health() const;
@@ -74,17 +68,16 @@ class RedisSession {
   // Runs a script of RedisScripts with these arguments after the five that all scripts have. Calls `done`
   // exactly once, later, unless this is destroyed first. Errors are those of Redis::Run; each of them but
   // kResourceExhausted means that contact is lost.
-  enum class Writes { kNothing, kLedger };
-  void Run(const RedisScript& script, Writes writes, std::vector<std::string> arguments, Done done);
+  void Run(const RedisScript& script, Arguments arguments, Done done);
 
   // The time after which Redis runs no script that was given to Run until now.
   RedisTime LatestRun() const;
 
  private:
+  enum class Contact { kNone, kMade, kOpen };
   struct Call {
     const RedisScript* script;
-    Writes writes;
-    std::vector<std::string> arguments;
+    Arguments arguments;
     Done done;
     int attempts = 0;
     std::uint64_t contact = 0;
@@ -93,13 +86,11 @@ class RedisSession {
 
   void Send(std::unique_ptr<Call> call);
   void OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply);
-  void Learn(const RedisAnswer& answer, TimePoint sent_at);
-  RedisTime TimeAtMost() const;
   RedisTime RunUntil() const;  // of a script that is sent now
   void Lose(const Status& why);
 
   void ArmTick();
-  void Tick();
+  void Beat();
   void Hello();
   void OnHello(const Result<RedisAnswer>& answer);
   void SetHealth(const Status& health);

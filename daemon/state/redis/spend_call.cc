@@ -3,25 +3,15 @@
 #include <cassert>
 #include <utility>
 
-#include "daemon/state/redis/arguments.h"
 #include "daemon/state/redis/scripts.h"
 
 namespace tokend::state {
 
 SpendCall::SpendCall(const Parts& parts, Order order, Done done)
-    : parts_(parts), order_(std::move(order)), done_(std::move(done)), number_(parts.turns.NewNumber()) {}
-
-void SpendCall::Admit(std::vector<std::string> claim_arguments) {
-  Run(RedisScripts::Get().admit, RedisSession::Writes::kLedger, std::move(claim_arguments));
-}
-
-void SpendCall::Spend() { Run(RedisScripts::Get().spend, RedisSession::Writes::kNothing, {}); }
-
-void SpendCall::Run(const RedisScript& script, RedisSession::Writes writes,
-                    std::vector<std::string> arguments) {
-  SetPhase(Phase::kAsked);
-  AppendCall(number_, order_.charges, order_.latest - parts_.loop.clock().Now(), arguments);
-  parts_.session.Run(script, writes, std::move(arguments),
+    : parts_(parts), order_(std::move(order)), done_(std::move(done)), number_(parts.turns.NewNumber()) {
+  const bool claims = !order_.claim.empty();
+  AppendCall(number_, order_.charges, order_.latest - parts_.loop.clock().Now(), order_.claim);
+  parts_.session.Run(claims ? RedisScripts::Get().admit : RedisScripts::Get().spend, std::move(order_.claim),
                      [this](Result<RedisAnswer> answer) { OnAnswer(std::move(answer)); });
 }
 
@@ -34,14 +24,18 @@ void SpendCall::OnAnswer(Result<RedisAnswer> answer) {
   if (answer->word() == "limited") return End(parts_.turns.Limited(order_.charges, *answer));
   if (answer->word() != "fresh") return End(*std::move(answer));
   const SpentInRedis spent{.own = answer->Time(0), .organization = answer->Time(1)};
-  if (cancelled_) UndoFresh(spent);
+  if (cancelled_) {
+    GiveBackInRedis(parts_.session, order_.charges, spent);
+    if (order_.request_id != "-") {
+      parts_.claims.Remove({.request_id = order_.request_id, .nonce = order_.nonce});
+    }
+  }
   End(spent);
 }
 
 void SpendCall::OnWaits(const RedisAnswer& answer) {
   // Turns are asked for while there is contact. Calls that waited when it was lost have been told already.
-  const bool has_contact = parts_.session.contact() != RedisSession::Contact::kNone;
-  if (cancelled_ || !has_contact) {
+  if (cancelled_ || !parts_.session.has_contact()) {
     Undo({});
     return End(NoContact{parts_.session.health()});
   }
@@ -54,17 +48,19 @@ void SpendCall::OnWaits(const RedisAnswer& answer) {
 
 void SpendCall::Cancel() {
   cancelled_ = true;
-  if (phase_ != Phase::kInQueue) return;
-  parts_.turns.Remove(number_);
-  Undo({});
-  End(Cancelled{});
+  if (LeaveQueue()) End(Cancelled{});
 }
 
 void SpendCall::LoseContact(const Status& why) {
-  if (phase_ != Phase::kInQueue) return;
+  if (LeaveQueue()) End(NoContact{why});
+}
+
+// False if it is in no queue.
+bool SpendCall::LeaveQueue() {
+  if (phase_ != Phase::kInQueue) return false;
   parts_.turns.Remove(number_);
   Undo({});
-  End(NoContact{why});
+  return true;
 }
 
 // Undoes what the script did, or may yet do until `not_before`.
@@ -76,16 +72,8 @@ void SpendCall::Undo(RedisTime not_before) {
                         .not_before = not_before});
 }
 
-void SpendCall::UndoFresh(SpentInRedis spent) {
-  GiveBackInRedis(parts_.session, order_.charges, spent);
-  if (order_.request_id != "-") {
-    parts_.claims.Remove({.request_id = order_.request_id, .nonce = order_.nonce});
-  }
-}
-
 void SpendCall::SetPhase(Phase next) {
-  assert((phase_ == Phase::kNew && next == Phase::kAsked) ||
-         (phase_ == Phase::kAsked && (next == Phase::kInQueue || next == Phase::kEnded)) ||
+  assert((phase_ == Phase::kAsked && next != Phase::kAsked) ||
          (phase_ == Phase::kInQueue && next == Phase::kEnded));
   phase_ = next;
 }
@@ -97,11 +85,10 @@ void SpendCall::End(Ending ending) {
 }
 
 void GiveBackInRedis(RedisSession& session, const Charges& charges, SpentInRedis spent) {
-  if (charges.empty() || session.contact() != RedisSession::Contact::kFull) return;
-  std::vector<std::string> arguments = {ToArgument(spent.own), ToArgument(spent.organization)};
+  if (charges.empty() || !session.is_open()) return;
+  Arguments arguments = {ToArgument(spent.own), ToArgument(spent.organization)};
   AppendCharges(charges, arguments);
-  session.Run(RedisScripts::Get().give_back, RedisSession::Writes::kNothing, std::move(arguments),
-              [](const Result<RedisAnswer>&) {});
+  session.Run(RedisScripts::Get().give_back, std::move(arguments), [](const Result<RedisAnswer>&) {});
 }
 
 }  // namespace tokend::state

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <string>
 #include <variant>
-#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "daemon/base/result.h"
@@ -14,7 +13,7 @@
 
 namespace tokend::state {
 
-// One call of the script `admit` or `spend`. It spends charges in Redis, at once or when the call has its
+// One run of the script `admit` or `spend`. It spends charges in Redis, at once or when the call has its
 // turn in the organization's queue; `admit` claims a request_id as well. Until it has ended it can be
 // cancelled, and can lose contact with Redis: what it spent or claimed is then undone, also if Redis answers
 // later. Loop thread.
@@ -25,6 +24,7 @@ class SpendCall {
     TimePoint latest{};
     std::string request_id = "-";  // what `admit` claims
     std::string nonce = "-";
+    Arguments claim = {};  // of `admit`, before the call; empty: `spend` is run
   };
 
   // Nothing is spent or claimed, as Redis could not be asked or contact was lost.
@@ -45,14 +45,11 @@ class SpendCall {
     LocalClaims& claims;
   };
 
-  // Calls `done` exactly once, unless this is destroyed first. That undoes nothing, and is only done when the
-  // session ends as well; `done` may destroy this.
+  // Runs the script. Calls `done` exactly once, later, unless this is destroyed first. That undoes nothing,
+  // and is only done when the session ends as well; `done` may destroy this.
   SpendCall(const Parts& parts, Order order, Done done);
   SpendCall(const SpendCall&) = delete;
   SpendCall& operator=(const SpendCall&) = delete;
-
-  void Admit(std::vector<std::string> claim_arguments);
-  void Spend();
 
   // Ends the call: at once if it waits in a queue, otherwise when Redis answers.
   void Cancel();
@@ -60,17 +57,16 @@ class SpendCall {
   // Contact is lost: ends the call if it waits in a queue. Otherwise the session ends its script.
   void LoseContact(const Status& why);
 
-  // When it has ended, `charges` can be taken from it.
-  Order& order() { return order_; }
+  // Of its claim.
+  const std::string& nonce() const { return order_.nonce; }
 
  private:
-  enum class Phase { kNew, kAsked, kInQueue, kEnded };
+  enum class Phase { kAsked, kInQueue, kEnded };
 
-  void Run(const RedisScript& script, RedisSession::Writes writes, std::vector<std::string> arguments);
   void OnAnswer(Result<RedisAnswer> answer);
   void OnWaits(const RedisAnswer& answer);
   void Undo(RedisTime not_before);
-  void UndoFresh(SpentInRedis spent);
+  bool LeaveQueue();
   void SetPhase(Phase next);
   void End(Ending ending);
 
@@ -78,7 +74,7 @@ class SpendCall {
   Order order_;
   Done done_;
   const std::uint64_t number_;
-  Phase phase_ = Phase::kNew;
+  Phase phase_ = Phase::kAsked;
   bool cancelled_ = false;
 };
 

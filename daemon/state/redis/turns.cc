@@ -1,13 +1,11 @@
 #include "daemon/state/redis/turns.h"
 
-#include <algorithm>
 #include <cassert>
 #include <sstream>
 #include <utility>
 
-#include "daemon/state/redis/scripts.h"
-
 namespace tokend::state {
+
 RedisTurns::RedisTurns(loop::EventLoop& loop, RedisSession& session, const Observer& observer)
     : loop_(loop), session_(session), observer_(observer) {}
 
@@ -27,8 +25,6 @@ void RedisTurns::Add(std::uint64_t number, Charges charges, TimePoint latest, co
   assert(added);
   ArmAsk();
 }
-
-void RedisTurns::Remove(std::uint64_t number) { Take(number); }
 
 std::optional<RedisTurns::Waiting> RedisTurns::Take(std::uint64_t number) {
   auto taken = waiting_.extract(number);
@@ -63,9 +59,7 @@ Failure RedisTurns::LimitedBy(const Charges& charges, const std::vector<SpentCha
     const std::size_t index = is_own ? charge.index : charge.index - charges.own.size();
     if (index < list.size()) limits.push_back({list[index].subject, Here(charge.until, now)});
   }
-  const TimePoint here = loop_.clock().Now();
-  if (limits.empty()) limits.push_back({charges.organization.front().subject, here});
-  return RateLimited(limits, here);
+  return RateLimited(charges, std::move(limits), loop_.clock().Now());
 }
 
 void RedisTurns::ArmAsk() {
@@ -89,12 +83,12 @@ void RedisTurns::ArmAsk() {
 }
 
 void RedisTurns::Ask() {
-  if (waiting_.empty() || session_.contact() == RedisSession::Contact::kNone) return;
+  if (waiting_.empty() || !session_.has_contact()) return;
   asking_ = true;
-  Question question{.read = read_, .overdue = {}, .organizations = {}};
-  std::vector<std::string> arguments = {std::to_string(read_.size())};
+  Question question{.read = read_.size(), .overdue = {}, .organizations = {}};
+  Arguments arguments = {std::to_string(read_.size())};
   for (const std::uint64_t number : read_) arguments.push_back(std::to_string(number));
-  std::vector<std::string> overdue;
+  Arguments overdue;
   for (const auto& [number, waiting] : waiting_) {
     if (waiting.latest > loop_.clock().Now()) continue;
     question.overdue.push_back(number);
@@ -104,7 +98,7 @@ void RedisTurns::Ask() {
   arguments.insert(arguments.end(), overdue.begin(), overdue.end());
   for (const auto& [name, organization] : organizations_) question.organizations.push_back(name);
   arguments.insert(arguments.end(), question.organizations.begin(), question.organizations.end());
-  session_.Run(RedisScripts::Get().turns, RedisSession::Writes::kNothing, std::move(arguments),
+  session_.Run(RedisScripts::Get().turns, std::move(arguments),
                [this, question = std::move(question)](const Result<RedisAnswer>& answer) {
                  asking_ = false;
                  if (answer.ok()) return OnAnswer(question, *answer);
@@ -114,10 +108,17 @@ void RedisTurns::Ask() {
 }
 
 void RedisTurns::OnAnswer(const Question& question, const RedisAnswer& answer) {
-  std::erase_if(read_, [&question](std::uint64_t number) {
-    return std::find(question.read.begin(), question.read.end(), number) != question.read.end();
-  });
-  OnQueues(question, answer);
+  read_.erase(read_.begin(), read_.begin() + static_cast<std::ptrdiff_t>(question.read));
+  for (std::size_t i = 0; i < question.organizations.size(); ++i) {
+    const std::string& name = question.organizations[i];
+    const RedisTime next = answer.Time(1 + 2 * i);
+    const auto in_queue = static_cast<std::size_t>(answer.Number(2 + 2 * i));
+    const auto organization = organizations_.find(name);
+    if (organization == organizations_.end()) continue;
+    if (observer_.on_queue) observer_.on_queue(name, in_queue);
+    organization->second.in_queue = in_queue;
+    organization->second.next = next == RedisTime() ? TimePoint::max() : Here(next, answer.now());
+  }
   const std::weak_ptr alive(alive_);
   for (const std::string& news : answer.Texts(0)) {
     OnNews(news, answer.now());
@@ -131,19 +132,6 @@ void RedisTurns::OnAnswer(const Question& question, const RedisAnswer& answer) {
   ArmAsk();
 }
 
-void RedisTurns::OnQueues(const Question& question, const RedisAnswer& answer) {
-  for (std::size_t i = 0; i < question.organizations.size(); ++i) {
-    const std::string& name = question.organizations[i];
-    const RedisTime next = answer.Time(1 + 2 * i);
-    const auto in_queue = static_cast<std::size_t>(answer.Number(2 + 2 * i));
-    const auto organization = organizations_.find(name);
-    if (organization == organizations_.end()) continue;
-    if (observer_.on_queue) observer_.on_queue(name, in_queue);
-    organization->second.in_queue = in_queue;
-    organization->second.next = next == RedisTime() ? TimePoint::max() : Here(next, answer.now());
-  }
-}
-
 void RedisTurns::OnNews(const std::string& news, RedisTime now) {
   const auto time = [](std::int64_t count) { return RedisTime(std::chrono::microseconds(count)); };
   std::istringstream words(news);
@@ -154,7 +142,11 @@ void RedisTurns::OnNews(const std::string& news, RedisTime now) {
   std::int64_t own = 0;
   std::int64_t organization = 0;
   if (word == "granted" && words >> own >> organization) {
-    return Grant(number, {.own = time(own), .organization = time(organization)});
+    if (std::optional<Waiting> call = Take(number)) {
+      if (observer_.on_turn) observer_.on_turn(loop_.clock().Now() - call->since);
+      call->done(Spent(SpentInRedis{.own = time(own), .organization = time(organization)}));
+    }
+    return;
   }
   std::vector<SpentCharge> spent;
   std::size_t index = 0;
@@ -162,17 +154,8 @@ void RedisTurns::OnNews(const std::string& news, RedisTime now) {
   Refuse(number, spent, now);
 }
 
-void RedisTurns::Grant(std::uint64_t number, SpentInRedis spent) {
-  std::optional<Waiting> call = Take(number);
-  if (!call) return;  // it has left
-  if (observer_.on_turn) observer_.on_turn(loop_.clock().Now() - call->since);
-  call->done(Spent(spent));
-}
-
 void RedisTurns::Refuse(std::uint64_t number, const std::vector<SpentCharge>& spent, RedisTime now) {
-  std::optional<Waiting> call = Take(number);
-  if (!call) return;  // it has left
-  call->done(LimitedBy(call->charges, spent, now));
+  if (std::optional<Waiting> call = Take(number)) call->done(LimitedBy(call->charges, spent, now));
 }
 
 }  // namespace tokend::state

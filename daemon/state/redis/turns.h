@@ -12,9 +12,6 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
-#include "daemon/loop/event_loop.h"
-#include "daemon/state/charges.h"
-#include "daemon/state/observer.h"
 #include "daemon/state/redis/session.h"
 
 namespace tokend::state {
@@ -46,7 +43,7 @@ class RedisTurns {
   void Add(std::uint64_t number, Charges charges, TimePoint latest, const RedisAnswer& answer, Done done);
 
   // Removes a call here, if it is known: its `done` is destroyed. It still waits in Redis.
-  void Remove(std::uint64_t number);
+  void Remove(std::uint64_t number) { Take(number); }
 
   // The failure of an answer "limited".
   Failure Limited(const Charges& charges, const RedisAnswer& answer) const;
@@ -72,7 +69,7 @@ class RedisTurns {
     }
   };
   struct Question {
-    std::vector<std::uint64_t> read;
+    std::size_t read = 0;  // how many of `read_`
     std::vector<std::uint64_t> overdue;
     std::vector<std::string> organizations;
   };
@@ -85,10 +82,9 @@ class RedisTurns {
   void ArmAsk();
   void Ask();
   void OnAnswer(const Question& question, const RedisAnswer& answer);
-  void OnQueues(const Question& question, const RedisAnswer& answer);
   void OnNews(const std::string& news, RedisTime now);
+  // Nothing if the call has left.
   std::optional<Waiting> Take(std::uint64_t number);
-  void Grant(std::uint64_t number, SpentInRedis spent);
   void Refuse(std::uint64_t number, const std::vector<SpentCharge>& spent, RedisTime now);
   Failure LimitedBy(const Charges& charges, const std::vector<SpentCharge>& spent, RedisTime now) const;
 

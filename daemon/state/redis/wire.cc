@@ -20,6 +20,9 @@ namespace {
 
 using std::chrono::steady_clock;
 
+// How large the answers to one pipeline may be together.
+constexpr std::size_t kMaxAnswerBytes = std::size_t{64} << 20U;
+
 // The errors of Redis, by how they begin. Redis's own words may quote an argument, so these replace them.
 struct Refusal {
   std::string_view begin;
@@ -90,10 +93,7 @@ void AppendBulk(std::string_view bytes, Secret& command) {
 
 }  // namespace
 
-void RedisWire::Free::operator()(redisContext* context) const { redisFree(context); }
-RedisWire::RedisWire(RedisWire&&) noexcept = default;
-RedisWire& RedisWire::operator=(RedisWire&&) noexcept = default;
-RedisWire::~RedisWire() = default;
+RedisWire::RedisWire(redisContext* context) : context_(context, &redisFree) {}
 
 Result<RedisWire> RedisWire::Open(const config::Address& address, SteadyTime deadline) {
   redisContext* context = nullptr;
@@ -127,9 +127,7 @@ Status RedisWire::LogIn(std::string_view username, const Secret& password, Stead
   if (Status sent = Send(command, deadline); !sent.ok()) return sent;
 
   std::vector<Answer> answers;
-  bool sent_something = false;
-  Status read = Exchange(1, deadline, answers, sent_something);
-  if (!read.ok()) return read;
+  if (Status read = Exchange(1, deadline, answers); !read.ok()) return read;
   // This includes "ERR", the answer of a Redis that has no password, or not this user.
   if (!answers.front().ok()) return absl::UnavailableError("Redis refuses the user or the password");
   return absl::OkStatus();
@@ -145,25 +143,26 @@ void RedisWire::Append(const std::vector<std::string_view>& command) {
   redisAppendCommandArgv(context_.get(), static_cast<int>(words.size()), words.data(), lengths.data());
 }
 
-Status RedisWire::Exchange(std::size_t commands, SteadyTime deadline, std::vector<Answer>& answers,
-                           bool& sent_something) {
+Status RedisWire::Exchange(std::size_t commands, SteadyTime deadline, std::vector<Answer>& answers) {
   const std::size_t wanted = answers.size() + commands;
   std::size_t read = 0;
+  bool sent = false;
+  const auto error = [&sent](const Status& why) { return sent ? absl::UnknownError(why.message()) : why; };
   while (answers.size() < wanted) {
     const std::size_t left = sdslen(context_->obuf);
     Result<short> ready = Await(static_cast<short>(left == 0 ? POLLIN : POLLIN | POLLOUT), deadline);
-    if (!ready.ok()) return ready.status();
+    if (!ready.ok()) return error(ready.status());
     if ((*ready & POLLOUT) != 0) {
       int all = 0;
-      if (redisBufferWrite(context_.get(), &all) != REDIS_OK) return Broken();
-      if (sdslen(context_->obuf) < left) sent_something = true;
+      if (redisBufferWrite(context_.get(), &all) != REDIS_OK) return error(Broken());
+      if (sdslen(context_->obuf) < left) sent = true;
     }
     if ((*ready & (POLLIN | POLLERR | POLLHUP)) == 0) continue;
     const std::size_t before = context_->reader->len - context_->reader->pos;
-    if (redisBufferRead(context_.get()) != REDIS_OK) return Broken();
+    if (redisBufferRead(context_.get()) != REDIS_OK) return error(Broken());
     read += context_->reader->len - context_->reader->pos - before;
-    if (read > kMaxAnswerBytes) return Broken();
-    if (Status taken = TakeAnswers(wanted, answers); !taken.ok()) return taken;
+    if (read > kMaxAnswerBytes) return error(Broken());
+    if (Status taken = TakeAnswers(wanted, answers); !taken.ok()) return error(taken);
   }
   return absl::OkStatus();
 }

@@ -25,14 +25,7 @@ class RedisWire {
   // connection may reach a Redis that does. kUnknown: the command failed, and may have done something.
   using Answer = Result<RedisReply>;
 
-  // How large the answers to one pipeline may be together.
-  static constexpr std::size_t kMaxAnswerBytes = std::size_t{64} << 20U;
-
   static Result<RedisWire> Open(const config::Address& address, SteadyTime deadline);
-
-  RedisWire(RedisWire&&) noexcept;
-  RedisWire& operator=(RedisWire&&) noexcept;
-  ~RedisWire();
 
   // Logs in, at once.
   Status LogIn(std::string_view username, const Secret& password, SteadyTime deadline);
@@ -41,25 +34,21 @@ class RedisWire {
   void Append(const std::vector<std::string_view>& command);
 
   // Sends the pipeline, and appends the answers to its `commands` commands as they arrive. After an error the
-  // connection is of no more use, and `sent_something` says whether Redis may have received any command.
-  Status Exchange(std::size_t commands, SteadyTime deadline, std::vector<Answer>& answers,
-                  bool& sent_something);
+  // connection is of no more use. kUnknown: Redis may have received a command. kUnavailable: it has not.
+  Status Exchange(std::size_t commands, SteadyTime deadline, std::vector<Answer>& answers);
 
   // Whether Redis has closed the connection, or sent something without being asked.
   bool IsStale() const;
 
  private:
-  struct Free {
-    void operator()(redisContext* context) const;
-  };
-  explicit RedisWire(redisContext* context) : context_(context) {}
+  explicit RedisWire(redisContext* context);
 
   // Waits for one of these poll events, and returns those that have come.
   Result<short> Await(short events, SteadyTime deadline) const;
   Status Send(const Secret& bytes, SteadyTime deadline) const;
   Status TakeAnswers(std::size_t commands, std::vector<Answer>& answers);
 
-  std::unique_ptr<redisContext, Free> context_;
+  std::unique_ptr<redisContext, void (*)(redisContext*)> context_;
 };
 
 }  // namespace tokend::state

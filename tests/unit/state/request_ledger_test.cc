@@ -1,5 +1,3 @@
-#include "daemon/state/memory/request_ledger.h"
-
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -8,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "daemon/state/memory/memory_state.h"
 #include "tests/fakes/hand_cranked_loop.h"
 
 namespace tokend::state {
@@ -33,8 +32,8 @@ class Ledger : public testing::Test {
 
   Seen& ClaimFor(const std::string& id, const std::string& caller = "ci") {
     Seen& seen = seen_.emplace_back();
-    ledger_.ClaimRequest(id, DigestFor(caller), &seen,
-                         [&seen](AdmitResult claim) { seen = std::move(claim); });
+    ledger_.Admit({.request_id = id, .digest = DigestFor(caller)}, &seen,
+                  [&seen](AdmitResult claim) { seen = std::move(claim); });
     return seen;
   }
 
@@ -48,7 +47,7 @@ class Ledger : public testing::Test {
 
   fakes::HandCrankedLoop loop_;
   std::deque<Seen> seen_;
-  RequestLedger ledger_{loop_, {.remember = minutes(10), .max_entries = 3}};
+  MemoryState ledger_{loop_, {.remember = minutes(10), .max_entries = 3}};
 };
 
 TEST_F(Ledger, GivesARequestIdToOneClaimant) {
@@ -132,8 +131,8 @@ TEST_F(Ledger, KeepsNothingOfAJoinerThatLeft) {
   auto held = std::make_shared<int>(0);
   const std::weak_ptr<int> watched = held;
   int called = 0;
-  ledger_.ClaimRequest("a", DigestFor("ci"), &called,
-                       [&called, held = std::move(held)](const AdmitResult&) { ++called; });
+  ledger_.Admit({.request_id = "a", .digest = DigestFor("ci")}, &called,
+                [&called, held = std::move(held)](const AdmitResult&) { ++called; });
   Seen& stays = ClaimFor("a");
   ledger_.Leave("a", &called);
   EXPECT_TRUE(watched.expired());
@@ -146,8 +145,10 @@ TEST_F(Ledger, WhoIsToldOfAnOutcomeMayEndAnotherThatWaitsForIt) {
   for (const bool settles : {true, false}) {
     ClaimFor("a");
     int left = 0;
-    ledger_.ClaimRequest("a", DigestFor("ci"), this, [&](const AdmitResult&) { ledger_.Leave("a", &left); });
-    ledger_.ClaimRequest("a", DigestFor("ci"), &left, [&left](const AdmitResult&) { ++left; });
+    ledger_.Admit({.request_id = "a", .digest = DigestFor("ci")}, this,
+                  [&](const AdmitResult&) { ledger_.Leave("a", &left); });
+    ledger_.Admit({.request_id = "a", .digest = DigestFor("ci")}, &left,
+                  [&left](const AdmitResult&) { ++left; });
     Seen& stays = ClaimFor("a");
     if (settles) {
       ledger_.Settle("a", AnswerOf("bearer-a"), Now() - minutes(10));
@@ -162,9 +163,9 @@ TEST_F(Ledger, WhoIsToldOfAnOutcomeMayEndAnotherThatWaitsForIt) {
 TEST_F(Ledger, WhoIsToldOfARefusalMayTryAgainAtOnce) {
   ClaimFor("a");
   std::optional<AdmitResult> again;
-  ledger_.ClaimRequest("a", DigestFor("ci"), this, [&](const AdmitResult&) {
-    ledger_.ClaimRequest("a", DigestFor("ci"), &again,
-                         [&again](AdmitResult claim) { again = std::move(claim); });
+  ledger_.Admit({.request_id = "a", .digest = DigestFor("ci")}, this, [&](const AdmitResult&) {
+    ledger_.Admit({.request_id = "a", .digest = DigestFor("ci")}, &again,
+                  [&again](AdmitResult claim) { again = std::move(claim); });
   });
   Seen& joined = ClaimFor("a");
   ledger_.Refuse("a", {.reason = Reason::kUpstreamRejected});
@@ -176,10 +177,10 @@ TEST_F(Ledger, WhoIsToldOfARefusalMayTryAgainAtOnce) {
 TEST(EndedLedger, CallsNobodyThoughItEndsWhileItTells) {
   fakes::HandCrankedLoop loop;
   auto ledger =
-      std::make_unique<RequestLedger>(loop, config::Requests{.remember = minutes(10), .max_entries = 4});
+      std::make_unique<MemoryState>(loop, config::Requests{.remember = minutes(10), .max_entries = 4});
   int told = 0;
   for (int joiner = 0; joiner < 4; ++joiner) {
-    ledger->ClaimRequest("a", DigestFor("ci"), &joiner, [&](const AdmitResult&) {
+    ledger->Admit({.request_id = "a", .digest = DigestFor("ci")}, &joiner, [&](const AdmitResult&) {
       if (std::exchange(told, told + 1) == 1) ledger.reset();  // the first is the claimant
     });
   }
@@ -191,7 +192,7 @@ TEST_F(Ledger, OutcomesAreForgottenOnTimeInWhateverOrderTheyCome) {
   ledger_.Restore("late", DigestFor("ci"), {Reason::kOutcomeUnknown}, Now());
   ledger_.Restore("early", DigestFor("ci"), {Reason::kOutcomeUnknown}, Now() - minutes(5));
   loop_.Advance(minutes(5) + milliseconds(100));
-  EXPECT_EQ(ledger_.size(), 1U);
+  EXPECT_EQ(ledger_.entries(), 1U);
 }
 
 TEST_F(Ledger, AnIdThatIsSettledAnewIsKeptToItsNewExpiry) {
@@ -214,7 +215,7 @@ TEST_F(Ledger, RemembersFromTheIntentAndWipesTheBearerThen) {
   seen_.clear();
   loop_.Advance(milliseconds(200));
   EXPECT_TRUE(token.expired());
-  EXPECT_EQ(ledger_.size(), 0U);
+  EXPECT_EQ(ledger_.entries(), 0U);
   EXPECT_TRUE(IsFresh(ClaimFor("a")));
 }
 

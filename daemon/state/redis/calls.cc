@@ -1,13 +1,12 @@
-#include "daemon/state/redis/admissions.h"
+#include "daemon/state/redis/calls.h"
 
 #include <algorithm>
 #include <cassert>
+#include <map>
 #include <utility>
-#include <variant>
-#include <vector>
 
 #include "daemon/base/form.h"
-#include "daemon/state/redis/arguments.h"
+#include "daemon/state/redis/scripts.h"
 
 namespace tokend::state {
 namespace {
@@ -45,11 +44,11 @@ Failure LimitsUnavailable(const Status& why) {
       .reason = Reason::kLimitsUnavailable, .detail = std::string(why.message()), .retry_after = kRetryAfter};
 }
 
-Admissions::Admissions(const SpendCall::Parts& parts, const Sealer& sealer, const config::Requests& requests,
+RedisCalls::RedisCalls(const SpendCall::Parts& parts, const Sealer& sealer, const config::Requests& requests,
                        WithoutRedis without_redis)
     : parts_(parts), sealer_(sealer), requests_(requests), without_redis_(std::move(without_redis)) {}
 
-void Admissions::Clear() {
+void RedisCalls::Clear() {
   notifier_.Clear();
   for (const auto& [key, group] : groups_) {
     if (group->pause) parts_.loop.Cancel(*group->pause);
@@ -59,14 +58,15 @@ void Admissions::Clear() {
   const auto groups = std::exchange(groups_, {});
 }
 
-void Admissions::Add(Call call) {
+void RedisCalls::Add(AdmitCall call) {
   const Admission& admission = call.admission;
   const LocalClaim* claim = parts_.claims.Find(admission.request_id);
   const bool runs_here = claim != nullptr && !claim->outcome;
   if (runs_here && claim->digest != admission.digest) return call.done(RequestIdReused());
-  const std::string key = KeyOfGroup(admission.request_id, admission.digest);
+  const std::string key =
+      call.claims() ? KeyOfGroup(admission.request_id, admission.digest) : std::to_string(last_number_ + 1);
   const auto known = groups_.find(key);
-  if (known == groups_.end() && !runs_here && !in_contact()) {
+  if (known == groups_.end() && !runs_here && !parts_.session.is_open()) {
     return without_redis_(std::move(call), parts_.session.health());
   }
   group_of_[call.waiter] = key;
@@ -74,66 +74,75 @@ void Admissions::Add(Call call) {
     known->second->calls.push_back(std::move(call));
     return;
   }
-  Group& group = *groups_.emplace(key, std::make_unique<Group>()).first->second;
+  Group& group = *groups_.emplace(key, std::make_unique<Group>(Group{++last_number_})).first->second;
   group.calls.push_back(std::move(call));
   if (!runs_here) Ask(key, group);
 }
 
-void Admissions::Ask(const std::string& key, Group& group) {
+void RedisCalls::Ask(const std::string& key, Group& group) {
   assert(group.asking == nullptr && !group.pause && !group.calls.empty());
   const Admission& asked = group.calls.front().admission;
-  const std::string nonce = MakeUuid();
+  SpendCall::Order order{.charges = asked.charges, .latest = asked.latest};
+  if (group.calls.front().claims()) {
+    order.request_id = asked.request_id;
+    order.nonce = MakeUuid();
+    order.claim = {asked.request_id,
+                   std::string(BytesOf(asked.digest)),
+                   order.nonce,
+                   asked.request_id_origin == RequestIdOrigin::kDaemon ? "daemon" : "caller",
+                   ToArgument(requests_.remember + LocalClaims::kLongestCall),
+                   std::to_string(requests_.max_entries)};
+  }
   group.asking = std::make_unique<SpendCall>(
-      parts_, SpendCall::Order{asked.charges, asked.latest, asked.request_id, nonce},
-      [this, key](SpendCall::Ending ending) { OnAsked(key, std::move(ending)); });
-  group.asking->Admit({asked.request_id, std::string(BytesOf(asked.digest)), nonce,
-                       asked.request_id_origin == RequestIdOrigin::kDaemon ? "daemon" : "caller",
-                       ToArgument(requests_.remember + LocalClaims::kLongestCall),
-                       std::to_string(requests_.max_entries)});
+      parts_, std::move(order), [this, key](SpendCall::Ending ending) { OnAsked(key, std::move(ending)); });
 }
 
 // For the calls that are left in the group.
-void Admissions::AskAgain(const std::string& key, Group& group) {
+void RedisCalls::AskAgain(const std::string& key, Group& group) {
   if (group.calls.empty()) {
     groups_.erase(key);
-  } else if (in_contact()) {
+  } else if (parts_.session.is_open()) {
     Ask(key, group);
   } else {
     DecideWithoutRedis(TakeCalls(key), parts_.session.health());
   }
 }
 
-void Admissions::OnAsked(const std::string& key, SpendCall::Ending ending) {
+void RedisCalls::OnAsked(const std::string& key, SpendCall::Ending ending) {
   Group& group = *groups_.at(key);
   const std::unique_ptr<SpendCall> ended = std::move(group.asking);
   if (std::holds_alternative<SpendCall::Cancelled>(ending)) return AskAgain(key, group);
   assert(!group.calls.empty());
+  if (const auto* spent = std::get_if<SpentInRedis>(&ending)) {
+    return OnFresh(key, group, ended->nonce(), *spent);
+  }
   if (const auto* lost = std::get_if<SpendCall::NoContact>(&ending)) {
     return DecideWithoutRedis(TakeCalls(key), lost->why);
   }
-  if (const auto* spent = std::get_if<SpentInRedis>(&ending)) {
-    return OnFresh(key, group, ended->order().nonce, *spent);
-  }
   if (const auto* refusal = std::get_if<Failure>(&ending)) return Tell(TakeCalls(key), *refusal);
   const auto& answer = std::get<RedisAnswer>(ending);
+  // The script `spend` gives no other answer.
+  if (!group.calls.front().claims()) return DecideWithoutRedis(TakeCalls(key), NotUnderstood());
   if (answer.word() == "running") return OnRunning(key, group, answer);
   const AdmitResult result = ResultOf(group.calls.front().admission, answer);
   Tell(TakeCalls(key), result);
 }
 
-void Admissions::OnFresh(const std::string& key, Group& group, std::string nonce, SpentInRedis spent) {
-  Call call = std::move(group.calls.front());
+void RedisCalls::OnFresh(const std::string& key, Group& group, const std::string& nonce, SpentInRedis spent) {
+  AdmitCall call = std::move(group.calls.front());
   group.calls.pop_front();
   group_of_.erase(call.waiter);
-  parts_.claims.Begin(
-      call.admission.request_id,
-      {.digest = call.admission.digest, .caller = call.admission.caller, .nonce = std::move(nonce)},
-      LocalClaims::In::kRedis);
+  if (call.claims()) {
+    // Redis has its first version already.
+    parts_.claims.Begin(
+        call.admission.request_id,
+        {.digest = call.admission.digest, .caller = call.admission.caller, .nonce = nonce, .written = 1});
+  }
   if (group.calls.empty()) groups_.erase(key);
   call.done(Fresh{spent});
 }
 
-void Admissions::OnRunning(const std::string& key, Group& group, const RedisAnswer& answer) {
+void RedisCalls::OnRunning(const std::string& key, Group& group, const RedisAnswer& answer) {
   const bool owner_lives = answer.Number(0) != 0;
   const std::string owner = answer.Text(1);
   const std::string nonce = answer.Text(2);
@@ -155,8 +164,15 @@ void Admissions::OnRunning(const std::string& key, Group& group, const RedisAnsw
   });
 }
 
-AdmitResult Admissions::ResultOf(const Admission& admission, const RedisAnswer& answer) const {
-  if (answer.word() == "token") return TokenIn(admission, answer);
+AdmitResult RedisCalls::ResultOf(const Admission& admission, const RedisAnswer& answer) const {
+  if (answer.word() == "token") {
+    const auto intent = static_cast<std::uint64_t>(answer.Number(1));
+    auto token = sealer_.Open(answer.Text(0), admission.request_id, admission.caller);
+    if (token.ok()) return Answered{*std::move(token), intent};
+    return Failure{.reason = Reason::kOutcomeUnknown,
+                   .detail = std::string(token.status().message()),
+                   .audit_sequence = intent};
+  }
   if (answer.word() == "unknown") return UnknownOutcome(answer);
   if (answer.word() == "reused") return RequestIdReused();
   // A call that runs ends long before its claim would expire.
@@ -169,38 +185,33 @@ AdmitResult Admissions::ResultOf(const Admission& admission, const RedisAnswer& 
   return LimitsUnavailable(NotUnderstood());
 }
 
-AdmitResult Admissions::TokenIn(const Admission& admission, const RedisAnswer& answer) const {
-  const auto intent = static_cast<std::uint64_t>(answer.Number(1));
-  auto token = sealer_.Open(answer.Text(0), admission.request_id, admission.caller);
-  if (token.ok()) return Answered{*std::move(token), intent};
-  return Failure{.reason = Reason::kOutcomeUnknown,
-                 .detail = std::string(token.status().message()),
-                 .audit_sequence = intent};
-}
-
-void Admissions::Leave(const void* waiter) {
+bool RedisCalls::Leave(const void* waiter) {
   const auto known = group_of_.find(waiter);
-  if (known == group_of_.end()) return notifier_.Leave(waiter);
+  if (known == group_of_.end()) {
+    notifier_.Leave(waiter);
+    return false;
+  }
   const std::string key = std::move(known->second);
   group_of_.erase(known);
   Group& group = *groups_.at(key);
   const auto leaves = std::find_if(group.calls.begin(), group.calls.end(),
-                                   [waiter](const Call& call) { return call.waiter == waiter; });
+                                   [waiter](const AdmitCall& call) { return call.waiter == waiter; });
   const bool is_first = leaves == group.calls.begin();
-  Calls left;  // destroyed when the group is whole again
+  AdmitCalls left;  // destroyed when the group is whole again
   left.splice(left.end(), group.calls, leaves);
   if (group.asking != nullptr) {
     if (is_first) group.asking->Cancel();
   } else if (group.calls.empty()) {
     TakeCalls(key);
   }
+  return !left.front().claims();
 }
 
-void Admissions::OnContactLost(const Status& why) {
-  std::vector<std::string> keys;
-  for (const auto& [key, group] : groups_) keys.push_back(key);
+void RedisCalls::OnContactLost(const Status& why) {
+  std::map<std::uint64_t, std::string> keys;
+  for (const auto& [key, group] : groups_) keys.emplace(group->number, key);
   const std::weak_ptr alive(alive_);
-  for (const std::string& key : keys) {
+  for (const auto& [number, key] : keys) {
     if (alive.expired()) return;
     const auto group = groups_.find(key);
     if (group == groups_.end()) continue;  // a call that was told has made it leave
@@ -212,16 +223,16 @@ void Admissions::OnContactLost(const Status& why) {
   }
 }
 
-Admissions::Calls Admissions::TakeCalls(const std::string& key) {
+AdmitCalls RedisCalls::TakeCalls(const std::string& key) {
   const auto taken = groups_.extract(key);
   if (taken.empty()) return {};
   Group& group = *taken.mapped();
   if (group.pause) parts_.loop.Cancel(*group.pause);
-  for (const Call& call : group.calls) group_of_.erase(call.waiter);
+  for (const AdmitCall& call : group.calls) group_of_.erase(call.waiter);
   return std::move(group.calls);
 }
 
-Admissions::Calls Admissions::TakeJoined(const std::string& request_id) {
+AdmitCalls RedisCalls::TakeJoined(const std::string& request_id) {
   const LocalClaim* claim = parts_.claims.Find(request_id);
   if (claim == nullptr) return {};
   const std::string key = KeyOfGroup(request_id, claim->digest);
@@ -230,16 +241,12 @@ Admissions::Calls Admissions::TakeJoined(const std::string& request_id) {
   return TakeCalls(key);
 }
 
-void Admissions::Tell(Calls calls, const AdmitResult& result) {
-  notifier_.ForEach(std::move(calls), [&result](Call call) { call.done(result); });
+void RedisCalls::AddAgain(AdmitCalls calls) {
+  notifier_.ForEach(std::move(calls), [this](AdmitCall call) { Add(std::move(call)); });
 }
 
-void Admissions::AddAgain(Calls calls) {
-  notifier_.ForEach(std::move(calls), [this](Call call) { Add(std::move(call)); });
-}
-
-void Admissions::DecideWithoutRedis(Calls calls, const Status& why) {
-  notifier_.ForEach(std::move(calls), [this, &why](Call call) { without_redis_(std::move(call), why); });
+void RedisCalls::DecideWithoutRedis(AdmitCalls calls, const Status& why) {
+  notifier_.ForEach(std::move(calls), [this, &why](AdmitCall call) { without_redis_(std::move(call), why); });
 }
 
 }  // namespace tokend::state
