@@ -17,8 +17,6 @@ namespace dom = simdjson::dom;
 // The end of the year 9999.
 constexpr double kLatestSecond = 253402300799.0;
 
-Status Refused(const char* why) { return absl::UnauthenticatedError(why); }
-
 bool IsFor(const dom::object& claims, std::string_view audience) {
   if (TextOf(claims, "aud") == audience) return true;
   dom::array list;
@@ -79,26 +77,31 @@ ClaimRules::ClaimRules(const config::JwtAuthentication& configuration)
 
 Result<ClaimRules::Accepted> ClaimRules::Judge(std::string_view payload, Seconds now) const {
   const std::optional<StrictJson> json = StrictJson::Parse(payload);
-  if (!json) return Refused("the token's claims are not a JSON object without repeated keys");
+  if (!json)
+    return absl::UnauthenticatedError("the token's claims are not a JSON object without repeated keys");
   const dom::object& claims = json->object();
-  if (TextOf(claims, "iss") != issuer_) return Refused("the token's issuer (iss) is not the configured one");
-  if (!IsFor(claims, audience_)) return Refused("the token's audience (aud) is not the configured one");
+  if (TextOf(claims, "iss") != issuer_)
+    return absl::UnauthenticatedError("the token's issuer (iss) is not the configured one");
+  if (!IsFor(claims, audience_))
+    return absl::UnauthenticatedError("the token's audience (aud) is not the configured one");
 
   const auto expires = TimeOf(claims, "exp");
-  if (!expires) return Refused("the token has no valid time of expiry (exp)");
-  if (now >= *expires + kLeeway) return Refused("the token has expired");
-  if (!HasCome(claims, "nbf", now)) return Refused("the token is not valid yet");
-  if (!HasCome(claims, "iat", now)) return Refused("the token's time of issue (iat) lies in the future");
+  if (!expires) return absl::UnauthenticatedError("the token has no valid time of expiry (exp)");
+  if (now >= *expires + kLeeway) return absl::UnauthenticatedError("the token has expired");
+  if (!HasCome(claims, "nbf", now)) return absl::UnauthenticatedError("the token is not valid yet");
+  if (!HasCome(claims, "iat", now))
+    return absl::UnauthenticatedError("the token's time of issue (iat) lies in the future");
 
   std::optional<std::string> name = NameOf(claims, template_);
-  if (!name) return Refused("the token lacks a claim that the caller's name needs");
+  if (!name) return absl::UnauthenticatedError("the token lacks a claim that the caller's name needs");
   if (!IsCallerName(*name) || name->find('*') != std::string::npos) {
-    return Refused("the token's claims do not give a valid caller name");
+    return absl::UnauthenticatedError("the token's claims do not give a valid caller name");
   }
   const bool in_trust_domain =
       !trust_domain_prefix_.empty() && name->starts_with(trust_domain_prefix_) && IsWorkloadSpiffeId(*name);
   if (!in_trust_domain && !ReservedPrefixOf(*name).empty()) {
-    return Refused("the token's claims give a name that is reserved for another kind of authentication");
+    return absl::UnauthenticatedError(
+        "the token's claims give a name that is reserved for another kind of authentication");
   }
   return Accepted{.caller = *std::move(name), .expires = *expires + kLeeway};
 }

@@ -27,30 +27,30 @@ constexpr std::array<Algorithm, 9> kAlgorithms = {{{"RS256", Kind::kRsa, 0},
 // token, does not prove who calls.
 constexpr std::array<std::string_view, 3> kTypes = {"jwt", "jose", "at+jwt"};
 
-Status Refused(const char* why) { return absl::UnauthenticatedError(why); }
-
 bool IsAcceptedType(std::string_view text) {
   return std::find(kTypes.begin(), kTypes.end(), Lower(text)) != kTypes.end();
 }
 
 Status ReadHeader(const std::string& text, Jws& jws) {
   const std::optional<StrictJson> json = StrictJson::Parse(text);
-  if (!json) return Refused("the token's header is not a JSON object without repeated keys");
+  if (!json)
+    return absl::UnauthenticatedError("the token's header is not a JSON object without repeated keys");
   const simdjson::dom::object& header = json->object();
   const auto algorithm = TextOf(header, "alg");
   jws.algorithm = algorithm ? FindAlgorithm(*algorithm) : nullptr;
   if (jws.algorithm == nullptr) {
-    return Refused("the token's algorithm is not one of RS, PS and ES with 256, 384 and 512");
+    return absl::UnauthenticatedError(
+        "the token's algorithm is not one of RS, PS and ES with 256, 384 and 512");
   }
   if (HasKey(header, "crit") || HasKey(header, "b64")) {
-    return Refused("the token's header asks for an extension");
+    return absl::UnauthenticatedError("the token's header asks for an extension");
   }
   if (HasKey(header, "typ") && !IsAcceptedType(TextOf(header, "typ").value_or(""))) {
-    return Refused("the token's type is not that of a JWT or an access token");
+    return absl::UnauthenticatedError("the token's type is not that of a JWT or an access token");
   }
   if (HasKey(header, "kid")) {
     const auto key_id = TextOf(header, "kid");
-    if (!key_id) return Refused("the token's key id is not a text");
+    if (!key_id) return absl::UnauthenticatedError("the token's key id is not a text");
     jws.key_id = *key_id;
   }
   return absl::OkStatus();
@@ -65,8 +65,8 @@ const Algorithm* FindAlgorithm(std::string_view name) {
 }
 
 Result<Jws> ParseJws(std::string_view compact) {
-  if (compact.size() > kMaxTokenBytes) return Refused("the token is larger than 8 KiB");
-  const Status malformed = Refused("the token is not a JWS in compact form");
+  if (compact.size() > kMaxTokenBytes) return absl::UnauthenticatedError("the token is larger than 8 KiB");
+  const Status malformed = absl::UnauthenticatedError("the token is not a JWS in compact form");
   const std::size_t first = compact.find('.');
   if (first == std::string_view::npos) return malformed;
   const std::size_t second = compact.find('.', first + 1);

@@ -17,16 +17,14 @@ namespace {
 
 constexpr absl::string_view kScheme = "bearer ";
 
-Status Refused(const char* why) { return absl::UnauthenticatedError(why); }
-
 // The token in the only value of the metadata: a view of it.
 Result<std::string_view> TokenOf(const std::vector<Secret>& authorization) {
-  if (authorization.empty()) return Refused("no authorization metadata was sent");
-  if (authorization.size() > 1) return Refused("several authorization metadata were sent");
+  if (authorization.empty()) return absl::UnauthenticatedError("no authorization metadata was sent");
+  if (authorization.size() > 1) return absl::UnauthenticatedError("several authorization metadata were sent");
   const std::string_view value = authorization.front().Expose();
   if (value.size() <= kScheme.size() ||
       !absl::EqualsIgnoreCase(absl::string_view(value.data(), kScheme.size()), kScheme)) {
-    return Refused("the authorization metadata is not \"Bearer\" and a token");
+    return absl::UnauthenticatedError("the authorization metadata is not \"Bearer\" and a token");
   }
   return value.substr(kScheme.size());
 }
@@ -52,7 +50,7 @@ class JwtAuthenticator::Judge {
     const Verdict verdict = keys ? keys->Verify(*jws) : Verdict::kUnknownKey;
     if (verdict == Verdict::kUnknownKey) return std::nullopt;
     if (verdict == Verdict::kRefused) {
-      return Refused("the token's signature does not verify with a key of the issuer");
+      return absl::UnauthenticatedError("the token's signature does not verify with a key of the issuer");
     }
     Result<ClaimRules::Accepted> accepted = rules_.Judge(jws->payload, now);
     if (!accepted.ok()) return accepted.status();
@@ -64,8 +62,8 @@ class JwtAuthenticator::Judge {
   // The same, with the newest keys that there are.
   Result<Caller> DecideFinally(std::string_view token, const KeySource::Keys& keys, const std::string& peer) {
     if (std::optional<Result<Caller>> caller = Decide(token, keys, peer)) return *std::move(caller);
-    return Refused(keys ? "the issuer's key set has no key for the token"
-                        : "the issuer's keys are not available");
+    return absl::UnauthenticatedError(keys ? "the issuer's key set has no key for the token"
+                                           : "the issuer's keys are not available");
   }
 
  private:

@@ -37,7 +37,7 @@ using KeyPointer = std::shared_ptr<const ApiKey>;
 KeyPointer FindVariable(const KeyRing& ring, const config::KeyEnvironment& environment) {
   for (const auto& [name, in_use] : ring) {
     const auto* taken = std::get_if<config::KeyEnvironment>(&in_use.source);
-    if (taken != nullptr && *taken == environment) return in_use.key;
+    if (taken != nullptr && taken->variable == environment.variable) return in_use.key;
   }
   return nullptr;
 }

@@ -33,7 +33,7 @@ constexpr std::chrono::minutes kNewsLife{1};
 // 71 years: sums of such times stay exact in Lua.
 constexpr microseconds kLongestTolerance{std::int64_t{1} << 51U};
 // How long a call without a deadline waits for its turn at most.
-constexpr std::chrono::hours kLongestWait{24};
+constexpr std::chrono::hours kLongestPatience{24};
 
 // The constants of this program that the scripts use, as the first lines of each.
 std::string Constants() {
@@ -112,7 +112,7 @@ void AppendCharges(const Charges& charges, Arguments& arguments) {
 
 void AppendCall(std::uint64_t waiter, const Charges& charges, std::chrono::nanoseconds patience,
                 Arguments& arguments) {
-  patience = std::min<std::chrono::nanoseconds>(patience, kLongestWait);
+  patience = std::min<std::chrono::nanoseconds>(patience, kLongestPatience);
   arguments.insert(arguments.end(),
                    {std::to_string(waiter), OrganizationOf(charges), Hex(CharsOf(KeyOf({charges.caller}))),
                     ToArgument(duration_cast<microseconds>(patience))});

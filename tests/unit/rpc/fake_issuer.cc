@@ -9,8 +9,6 @@
 namespace tokend::rpc {
 namespace {
 
-constexpr std::chrono::seconds kPatience{60};
-
 // Takes every record for durable at once: the only way to a receipt.
 class InstantAuditLog final : public audit::AuditLog {
  public:

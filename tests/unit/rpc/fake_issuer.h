@@ -14,6 +14,9 @@
 
 namespace tokend::rpc {
 
+// How long a test waits for what must happen.
+inline constexpr std::chrono::seconds kPatience{60};
+
 // A request that has reached the issuer and is to be answered by the test. Any thread.
 class PendingRequest final : public issue::Call {
  public:

@@ -22,7 +22,6 @@
 
 namespace tokend::rpc {
 
-inline constexpr std::chrono::seconds kPatience{60};
 inline constexpr char kService[] = "tokend.v1.TokenService";
 inline constexpr char kUuid[] = "0123abcd-4567-89ab-cdef-0123456789ab";
 inline constexpr char kSpiffeId[] = "spiffe://prod.example/ns/shop/sa/checkout";

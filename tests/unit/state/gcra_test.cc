@@ -21,7 +21,7 @@ using std::chrono::seconds;
 
 // A bucket that nobody has ever spent from, and a moment long after the clock began.
 constexpr TimePoint kNever{};
-const TimePoint kStart = TimePoint() + hours(1);
+const TimePoint kBegin = TimePoint() + hours(1);
 
 // Spends as often as it can be done at one moment, but at most `most` times.
 int SpendAll(const Rate& rate, TimePoint& full_at, TimePoint now, int most = 1000) {
@@ -33,11 +33,11 @@ int SpendAll(const Rate& rate, TimePoint& full_at, TimePoint now, int most = 100
 TEST(Rate, GrantsTheBurstAtOnceAndThenOneAnInterval) {
   const Rate rate = RateOf(10, minutes(1), 5);
   TimePoint full_at = kNever;
-  EXPECT_EQ(SpendAll(rate, full_at, kStart), 5);
-  EXPECT_EQ(SpendAll(rate, full_at, kStart + seconds(6) - nanoseconds(1)), 0);
-  EXPECT_EQ(SpendAll(rate, full_at, kStart + seconds(6)), 1);
-  EXPECT_EQ(SpendAll(rate, full_at, kStart + seconds(18)), 2);
-  EXPECT_EQ(SpendAll(rate, full_at, kStart + hours(9)), 5);
+  EXPECT_EQ(SpendAll(rate, full_at, kBegin), 5);
+  EXPECT_EQ(SpendAll(rate, full_at, kBegin + seconds(6) - nanoseconds(1)), 0);
+  EXPECT_EQ(SpendAll(rate, full_at, kBegin + seconds(6)), 1);
+  EXPECT_EQ(SpendAll(rate, full_at, kBegin + seconds(18)), 2);
+  EXPECT_EQ(SpendAll(rate, full_at, kBegin + hours(9)), 5);
 }
 
 TEST(Rate, GrantsInNoWindowMoreThanTheLimitSays) {
@@ -50,7 +50,7 @@ TEST(Rate, GrantsInNoWindowMoreThanTheLimitSays) {
         RateOf(static_cast<std::uint64_t>(tokens), std::chrono::duration_cast<milliseconds>(per),
                static_cast<std::uint64_t>(burst));
     TimePoint full_at = kNever;
-    TimePoint now = kStart;
+    TimePoint now = kBegin;
     std::vector<TimePoint> granted;
     for (int step = 0; step < 300; ++step) {
       now += nanoseconds(static_cast<std::int64_t>(random()) % (2 * per.count() / tokens));
@@ -73,8 +73,8 @@ TEST(Rate, NamesTheEarliestTimeToTheNanosecond) {
   for (int round = 0; round < 1000; ++round) {
     const Rate rate = RateOf(1 + random() % 1000, milliseconds(1000 + random() % 100000), 1 + random() % 10);
     TimePoint full_at = kNever;
-    SpendAll(rate, full_at, kStart, static_cast<int>(random() % 12));
-    const TimePoint now = kStart + nanoseconds(random() % 3'000'000'000);
+    SpendAll(rate, full_at, kBegin, static_cast<int>(random() % 12));
+    const TimePoint now = kBegin + nanoseconds(random() % 3'000'000'000);
     const TimePoint earliest = rate.Earliest(full_at, now);
     EXPECT_TRUE(rate.Allows(full_at, earliest));
     EXPECT_GE(earliest, now);
@@ -88,12 +88,12 @@ TEST(Rate, CountsThoseAhead) {
   const Rate rate = RateOf(3, seconds(1), 4);
   for (int spent = 0; spent <= 4; ++spent) {
     TimePoint full_at = kNever;
-    SpendAll(rate, full_at, kStart, spent);
-    TimePoint now = kStart;
+    SpendAll(rate, full_at, kBegin, spent);
+    TimePoint now = kBegin;
     for (int ahead = 0; ahead < 20; ++ahead) {
       TimePoint told = kNever;
-      SpendAll(rate, told, kStart, spent);
-      told = rate.Earliest(told, kStart, ahead);
+      SpendAll(rate, told, kBegin, spent);
+      told = rate.Earliest(told, kBegin, ahead);
       now = rate.Earliest(full_at, now);
       EXPECT_EQ(told, now) << ahead << " ahead, " << spent << " spent";
       full_at = rate.Spend(full_at, now);
@@ -105,7 +105,7 @@ TEST(Rate, SaysHowManyRemain) {
   std::mt19937 random(9);
   const Rate rate = RateOf(7, seconds(3), 6);
   TimePoint full_at = kNever;
-  TimePoint now = kStart;
+  TimePoint now = kBegin;
   for (int step = 0; step < 1000; ++step) {
     now += nanoseconds(random() % 1'000'000'000);
     const std::int64_t remaining = rate.Remaining(full_at, now);
@@ -118,19 +118,19 @@ TEST(Rate, SaysHowManyRemain) {
 TEST(Rate, GivesBackAWholeTokenAtOnce) {
   const Rate rate = RateOf(10, minutes(1), 5);
   TimePoint full_at = kNever;
-  ASSERT_EQ(SpendAll(rate, full_at, kStart), 5);
-  full_at = rate.GiveBack(full_at, kStart, kStart);
-  EXPECT_EQ(SpendAll(rate, full_at, kStart), 1);
+  ASSERT_EQ(SpendAll(rate, full_at, kBegin), 5);
+  full_at = rate.GiveBack(full_at, kBegin, kBegin);
+  EXPECT_EQ(SpendAll(rate, full_at, kBegin), 1);
 }
 
 TEST(Rate, GivesBackOnlyWhatHasNotGrownBack) {
   const Rate rate = RateOf(1, seconds(10), 1);
   TimePoint full_at = kNever;
-  ASSERT_EQ(SpendAll(rate, full_at, kStart), 1);
+  ASSERT_EQ(SpendAll(rate, full_at, kBegin), 1);
   // Full again, and spent again: the first is worth nothing any more.
-  const TimePoint later = kStart + seconds(10);
+  const TimePoint later = kBegin + seconds(10);
   ASSERT_EQ(SpendAll(rate, full_at, later), 1);
-  full_at = rate.GiveBack(full_at, kStart, later);
+  full_at = rate.GiveBack(full_at, kBegin, later);
   EXPECT_FALSE(rate.Allows(full_at, later));
   EXPECT_EQ(rate.Earliest(full_at, later), later + seconds(10));
   // The second is worth what is left of it.
@@ -145,7 +145,7 @@ TEST(Rate, GivingBackNeverLetsMoreBeUsedThanTheLimitSays) {
     const std::int64_t burst = 1 + static_cast<std::int64_t>(random() % 4);
     const Rate rate = RateOf(1, seconds(1), static_cast<std::uint64_t>(burst));
     TimePoint full_at = kNever;
-    TimePoint now = kStart;
+    TimePoint now = kBegin;
     std::vector<TimePoint> kept;
     for (int step = 0; step < 200; ++step) {
       now += milliseconds(random() % 700);
@@ -175,14 +175,14 @@ TEST(Rate, CountsRightAtTheEndsOfWhatTheConfigurationAllows) {
       for (const std::uint64_t burst : {std::uint64_t{1}, kMost}) {
         const Rate rate = RateOf(tokens, per, burst);
         TimePoint full_at = kNever;
-        for (int spent = 0; spent < 2000 && rate.Allows(full_at, kStart); ++spent) {
-          full_at = rate.Spend(full_at, kStart);
+        for (int spent = 0; spent < 2000 && rate.Allows(full_at, kBegin); ++spent) {
+          full_at = rate.Spend(full_at, kBegin);
         }
         // Rounded up by less than a nanosecond.
         EXPECT_GE(rate.interval().count() * static_cast<std::int64_t>(tokens), nanoseconds(per).count());
         EXPECT_LT((rate.interval().count() - 1) * static_cast<std::int64_t>(tokens),
                   nanoseconds(per).count());
-        const TimePoint now = kStart + seconds(1);
+        const TimePoint now = kBegin + seconds(1);
         EXPECT_GE(rate.Earliest(full_at, now, 256), now);
         EXPECT_LE(rate.Remaining(full_at, now), rate.burst());
         EXPECT_GE(rate.Remaining(full_at, now), 0);
