@@ -35,17 +35,17 @@ constexpr seconds kReturn{1};
 constexpr int kCallers = 8;
 
 // Callers that request one token after another.
-class Callers {
+class BusyCallers {
  public:
-  explicit Callers(const std::string& address) {
+  explicit BusyCallers(const std::string& address) {
     for (int i = 0; i < kCallers; ++i) {
       threads_.emplace_back([this, address](const std::stop_token& stop) { Ask(address, stop); });
     }
   }
 
   // Waits until this many calls that began after now have ended, with or without a token.
-  bool WaitForTokens(std::size_t count) { return WaitFor(&Callers::tokens_, count); }
-  bool WaitForFailures(std::size_t count) { return WaitFor(&Callers::failures_, count); }
+  bool WaitForTokens(std::size_t count) { return WaitFor(&BusyCallers::tokens_, count); }
+  bool WaitForFailures(std::size_t count) { return WaitFor(&BusyCallers::failures_, count); }
 
   // The time at which a call that ended after `since` got the first token.
   Clock::duration FirstTokenAfter(Clock::time_point since) {
@@ -104,7 +104,7 @@ class Callers {
     }
   }
 
-  bool WaitFor(std::size_t Callers::*counter, std::size_t count) {
+  bool WaitFor(std::size_t BusyCallers::*counter, std::size_t count) {
     std::unique_lock lock(mutex_);
     const std::size_t before = this->*counter;
     lock.unlock();
@@ -145,7 +145,7 @@ class Disk : public SystemTest {
   template <class Begin, class End>
   void ExpectToSurvive(Begin begin, End end) {
     ASSERT_TRUE(Eventually([this] { return Ready(); }));
-    Callers callers(tokend_->address());
+    BusyCallers callers(tokend_->address());
     ASSERT_TRUE(callers.WaitForTokens(20));
     begin();
     ASSERT_TRUE(callers.WaitForFailures(2 * kCallers));
@@ -339,7 +339,7 @@ class StandardOutput : public SystemTest {
 
 TEST_F(StandardOutput, ReaderThatStopsMakesCallsFailInTimeAndNotHang) {
   StartOnPipe();
-  Callers callers(tokend_->address());
+  BusyCallers callers(tokend_->address());
   ASSERT_TRUE(callers.WaitForTokens(20));
   reading_ = false;
   ASSERT_TRUE(callers.WaitForFailures(kCallers));

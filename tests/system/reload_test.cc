@@ -26,20 +26,20 @@ constexpr int kOk = 0;
 constexpr int kPermissionDenied = 7;
 
 // Keeps `in_flight` calls running until it is destroyed.
-class Callers {
+class SteadyCallers {
  public:
   using Connect = std::function<std::unique_ptr<RawClient>()>;
 
-  Callers(int in_flight, const Connect& connect) {
+  SteadyCallers(int in_flight, const Connect& connect) {
     for (int i = 0; i < in_flight; ++i) {
       threads_.emplace_back([this, client = std::shared_ptr<RawClient>(connect())] {
         while (!stop_) Call(*client);
       });
     }
   }
-  ~Callers() { Stop(); }
-  Callers(const Callers&) = delete;
-  Callers& operator=(const Callers&) = delete;
+  ~SteadyCallers() { Stop(); }
+  SteadyCallers(const SteadyCallers&) = delete;
+  SteadyCallers& operator=(const SteadyCallers&) = delete;
 
   void Stop() {
     stop_ = true;
@@ -190,7 +190,7 @@ TEST_F(Reload, KeysSwitchUnderLoadWithoutOneFailedCall) {
   slow.delay = std::chrono::milliseconds(20);
   Start({}, slow);
   applivery_->SetApiKeys({"fake-api-key", "second-key"});
-  Callers callers(16, [this] { return std::make_unique<RawClient>(tokend_->address()); });
+  SteadyCallers callers(16, [this] { return std::make_unique<RawClient>(tokend_->address()); });
   ASSERT_TRUE(Eventually([&] { return callers.done() >= 50; }));
   Replace("api-key", "second-key\n");
   ASSERT_TRUE(WaitForRecords("key.reloaded", 1));
@@ -280,7 +280,7 @@ TEST_F(ReloadTls, NoCallFailsForAReload) {
   slow.delay = std::chrono::milliseconds(20);
   StartTls(slow);
   applivery_->SetApiKeys({"fake-api-key", "second-key"});
-  Callers callers(100, [this] { return Connect(); });
+  SteadyCallers callers(100, [this] { return Connect(); });
   ASSERT_TRUE(Eventually([&] { return callers.done() >= 100; }));
   for (int i = 0; i < reloads; ++i) {
     const int before = Reloads();
