@@ -44,9 +44,8 @@ void StateHome::Restore(const std::vector<audit::PastRequest>& past, const loop:
   for (const audit::PastRequest& request : past) {
     // Where the clock was set back, the record's time lies ahead: the intent then counts as made now.
     const auto age = std::max(std::chrono::ceil<nanoseconds>(clock.WallNow() - request.time), nanoseconds(0));
-    state_->Restore(request.request_id,
-                    state::DigestOf(request.caller, request.organization, request.application, request.scopes,
-                                    request.description),
+    state_->Restore(state::LedgerId(request.caller, request.request_id), state::ParseDigest(request.digest),
+                    {request.organization, request.application, request.scopes},
                     {.reason = Reason::kOutcomeUnknown,
                      .detail = "its token may have been created before a restart that lost the bearer",
                      .audit_sequence = request.ended_by},

@@ -145,7 +145,7 @@ PastRequest MakePastRequest(const v1::Record& intent, std::uint64_t ended_by) {
                      intent.target().organization(),
                      intent.target().application(),
                      {intent.target().scopes().begin(), intent.target().scopes().end()},
-                     intent.target().description(),
+                     intent.digest(),
                      TimeOf(intent),
                      intent.seq(),
                      ended_by};

@@ -18,7 +18,7 @@ struct PastRequest {
   std::string organization;
   std::string application;
   std::vector<std::string> scopes;
-  std::string description;
+  std::string digest;          // as recorded; empty in an intent of an earlier version
   RecordTime time;             // of the intent
   std::uint64_t intent = 0;    // sequence number of the intent
   std::uint64_t ended_by = 0;  // sequence number of the record that ended the intent

@@ -100,6 +100,7 @@ std::string ToLine(const v1::Record& record, const TextLimits& limits) {
   object.Text("request_id", CutUtf8(record.request_id(), limits.detail));
   object.Number("intent", record.intent());
   object.Raw("caller", CallerJson(record.caller(), limits.caller));
+  object.Text("digest", record.digest());
   object.Raw("target", TargetJson(record.target(), limits.target));
   object.Text("grant", CutUtf8(record.grant(), limits.detail));
   object.Text("config", record.config());

@@ -100,6 +100,12 @@ Decision Policy::Decide(const Caller& caller, const TokenRequest& request) const
                    Expand(grant->description_template, caller, request));
 }
 
+Decision Policy::DecideAgain(const Question& minted, std::string description) const {
+  auto [grant, furthest] = Ask(minted);
+  if (grant == nullptr) return Denied{std::string(WordsOf(furthest).missing)};
+  return Permitted(Passkey<Policy>(), std::move(grant), minted.scopes, std::move(description));
+}
+
 std::vector<Verdict> Policy::Explain(const Question& question) const {
   const PatternIndex::Items named = callers_.Matching(question.caller);
   const std::optional<std::size_t> organization = IndexOf(question.organization);

@@ -57,6 +57,9 @@ class Policy {
 
   Decision Decide(const Caller& caller, const TokenRequest& request) const;
 
+  // Decides whether what an earlier call had minted is permitted now. `description`: of that token.
+  Decision DecideAgain(const Question& minted, std::string description) const;
+
   // `grant` is the grant that decides. If it is null the question is denied, and `furthest` is the failed
   // condition of the grant that met the most conditions.
   struct Answer {

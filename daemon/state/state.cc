@@ -1,6 +1,15 @@
 #include "daemon/state/state.h"
 
+#include <charconv>
+
+#include "daemon/base/form.h"
+
 namespace tokend::state {
+namespace {
+
+constexpr std::string_view kDigestVersion = "1:";
+
+}  // namespace
 
 RequestDigest DigestOf(std::string_view caller, std::string_view organization, std::string_view application,
                        const std::vector<std::string>& scopes, std::string_view description) {
@@ -9,8 +18,26 @@ RequestDigest DigestOf(std::string_view caller, std::string_view organization, s
   return DigestOfParts(parts);
 }
 
-AdmitResult ResultOf(const Outcome& outcome) {
-  return std::visit([](const auto& value) { return AdmitResult(value); }, outcome);
+std::string ToText(const RequestDigest& digest) {
+  return std::string(kDigestVersion)
+      .append(Hex({reinterpret_cast<const char*>(digest.data()), digest.size()}));
+}
+
+std::optional<RequestDigest> ParseDigest(std::string_view text) {
+  RequestDigest digest;
+  if (!text.starts_with(kDigestVersion)) return std::nullopt;
+  text.remove_prefix(kDigestVersion.size());
+  if (text.size() != 2 * digest.size()) return std::nullopt;
+  for (std::size_t i = 0; i < digest.size(); ++i) {
+    const char* const from = text.data() + 2 * i;
+    if (std::from_chars(from, from + 2, digest[i], 16).ptr != from + 2) return std::nullopt;
+  }
+  return digest;
+}
+
+std::string LedgerId(std::string_view caller, std::string_view request_id) {
+  const LimitKey owner = KeyOf({caller});
+  return Hex({reinterpret_cast<const char*>(owner.data()), owner.size()}).append(":").append(request_id);
 }
 
 Failure RequestIdReused() {

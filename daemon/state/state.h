@@ -20,11 +20,31 @@
 
 namespace tokend::state {
 
-// Of everything that makes two calls with one request_id the same call.
+// Of everything that makes two calls with one request_id the same call: what the caller sent, before
+// defaults and templates. So a changed policy does not make a retry another request.
 using RequestDigest = Sha256Digest;
 
 RequestDigest DigestOf(std::string_view caller, std::string_view organization, std::string_view application,
                        const std::vector<std::string>& scopes, std::string_view description);
+
+// A digest as the audit log holds it: its version, "1:", and 64 hex digits. Nothing for any other text,
+// another version's digest included.
+std::string ToText(const RequestDigest& digest);
+std::optional<RequestDigest> ParseDigest(std::string_view text);
+
+// The name of a caller's request_id in the state. Everything that is called `request_id` in State and its
+// homes is such a name: request_ids of different callers have nothing to do with each other. The name has no
+// blanks, and holds a digest of the caller's name instead of the name.
+std::string LedgerId(std::string_view caller, std::string_view request_id);
+
+// What the first call with a request_id asked for, with all defaults filled in.
+struct Target {
+  std::string organization;
+  std::string application;
+  std::vector<std::string> scopes;
+
+  bool operator==(const Target&) const = default;
+};
 
 // The call has claimed the request_id and spent its charges. It ends the claim by Settle, Refuse or Abandon.
 struct Fresh {
@@ -37,16 +57,18 @@ struct Answered {
   std::uint64_t intent = 0;  // sequence number of its token.intended
 };
 
-// What Admit came to. A Failure ends the call: REQUEST_ID_REUSED, OVERLOADED, RATE_LIMITED,
-// LIMITS_UNAVAILABLE, the unknown outcome of the first call with this request_id, or the refusal of the call
-// that it joined.
-using AdmitResult = std::variant<Fresh, Answered, Failure>;
-
 // How a claimed request_id ended: with its token, or with a Failure after which a token may exist.
 using Outcome = std::variant<Answered, Failure>;
 
-// What a later call with the same request_id and digest gets.
-AdmitResult ResultOf(const Outcome& outcome);
+// The request_id is known: what its first call asked for, and how that ended.
+struct Known {
+  Target first;
+  Outcome outcome;
+};
+
+// What Admit came to. A Failure ends the call: REQUEST_ID_REUSED, OVERLOADED, RATE_LIMITED,
+// LIMITS_UNAVAILABLE, or the refusal of the call that it joined.
+using AdmitResult = std::variant<Fresh, Known, Failure>;
 
 // Refusals that both homes give. `retry_after`: until the first request_id is forgotten, if that is known.
 Failure RequestIdReused();
@@ -56,6 +78,7 @@ Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after);
 struct Admission {
   std::string request_id = {};
   RequestDigest digest = {};
+  Target target = {};
   std::string caller = {};
   RequestIdOrigin request_id_origin = RequestIdOrigin::kCaller;
   Charges charges = {};  // empty: nothing is spent
@@ -113,10 +136,10 @@ class State {
   // Ends the claim of a call that left before anything was sent: a call that joined takes its place.
   virtual void Abandon(const std::string& request_id) = 0;
 
-  // Adds the unknown outcome of a request_id that an earlier run of the daemon intended. Before the first
-  // call.
-  virtual void Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
-                       TimePoint intended_at) = 0;
+  // Adds the unknown outcome of a request_id that an earlier run of the daemon intended. Without a digest the
+  // request_id is known whatever a call with it asks for. Before the first call.
+  virtual void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
+                       Target target, Failure outcome, TimePoint intended_at) = 0;
 
   // Whether requests can be admitted, for readiness. Any thread.
   virtual Status health() const = 0;

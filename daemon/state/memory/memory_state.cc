@@ -20,13 +20,13 @@ MemoryState::~MemoryState() {
 void MemoryState::Admit(Admission admission, const void* waiter, AdmitDone done) {
   ledger_.ForgetDue();
   if (Entry* const known = ledger_.Find(admission.request_id)) {
-    if (known->digest != admission.digest) return done(RequestIdReused());
-    if (known->outcome) return done(ResultOf(*known->outcome));
+    if (known->digest.value_or(admission.digest) != admission.digest) return done(RequestIdReused());
+    if (known->outcome) return done(Known{known->first, *known->outcome});
     known->joined.push_back({waiter, std::move(admission), std::move(done)});
     return;
   }
   if (ledger_.size() >= max_entries_) return done(LedgerFull(ledger_.UntilFirst()));
-  ledger_.Put(admission.request_id, {.digest = admission.digest});
+  ledger_.Put(admission.request_id, {.digest = admission.digest, .first = admission.target});
   ReportEntries();
   SpendFor({waiter, std::move(admission), std::move(done)});
 }
@@ -69,7 +69,7 @@ void MemoryState::Settle(const std::string& request_id, Outcome outcome, TimePoi
   Entry* const known = ledger_.Find(request_id);
   if (known == nullptr) return;
   AdmitCalls joined = std::move(known->joined);
-  const AdmitResult result = ResultOf(outcome);
+  const AdmitResult result = Known{known->first, outcome};
   ledger_.Settle(request_id, *known, std::move(outcome), intended_at);
   ledger_.ForgetDue();
   notifier_.Tell(std::move(joined), result);
@@ -98,13 +98,15 @@ void MemoryState::Abandon(const std::string& request_id) {
   if (known->joined.empty()) return Remove(request_id);
   AdmitCall heir = std::move(known->joined.front());
   known->joined.pop_front();
+  known->first = heir.admission.target;
   SpendFor(std::move(heir));
 }
 
-void MemoryState::Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
-                          TimePoint intended_at) {
+void MemoryState::Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
+                          Target target, Failure outcome, TimePoint intended_at) {
   // Also beyond max_entries: a request_id that is forgotten could be minted twice.
-  ledger_.Settle(request_id, ledger_.Put(request_id, {.digest = digest}), std::move(outcome), intended_at);
+  Entry& entry = ledger_.Put(request_id, {.digest = digest, .first = std::move(target)});
+  ledger_.Settle(request_id, entry, std::move(outcome), intended_at);
   ReportEntries();
 }
 

@@ -33,8 +33,8 @@ class MemoryState final : public State {
   void Refuse(const std::string& request_id, const Failure& failure) override;
   void Amend(const std::string& request_id, std::optional<Answered> answered, TimePoint intended_at) override;
   void Abandon(const std::string& request_id) override;
-  void Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
-               TimePoint intended_at) override;
+  void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest, Target target,
+               Failure outcome, TimePoint intended_at) override;
   Status health() const override { return absl::OkStatus(); }
 
   // How many request_ids are known.
@@ -42,7 +42,8 @@ class MemoryState final : public State {
 
  private:
   struct Entry {
-    RequestDigest digest;
+    std::optional<RequestDigest> digest;  // absent: of an earlier run that recorded none
+    Target first;
     std::optional<Outcome> outcome = std::nullopt;
     TimePoint intended_at{};
     AdmitCalls joined = {};  // calls that wait for the outcome, in the order of arrival

@@ -57,15 +57,20 @@ void RedisState::DecideWithoutRedis(AdmitCall call, const Status& why) {
   const bool may_claim = admission.request_id_origin == RequestIdOrigin::kDaemon;
   if (!is_local() || (call.claims() && !may_claim)) return call.done(LimitsUnavailable(why));
   if (call.claims() && claims_.size() >= requests_.max_entries) return call.done(LedgerFull(std::nullopt));
-  limiter_.Spend(
-      std::move(admission.charges), admission.latest, call.waiter,
-      [this, request_id = std::move(admission.request_id), digest = admission.digest,
-       caller = std::move(admission.caller), done = std::move(call.done)](SpendResult result) mutable {
-        const Spent* spent = std::get_if<Spent>(&result);
-        if (spent == nullptr) return done(std::get<Failure>(std::move(result)));
-        if (!request_id.empty()) claims_.Begin(request_id, {digest, std::move(caller), MakeUuid()});
-        done(Fresh{*spent});
-      });
+  limiter_.Spend(std::move(admission.charges), admission.latest, call.waiter,
+                 [this, request_id = std::move(admission.request_id), digest = admission.digest,
+                  target = std::move(admission.target), caller = std::move(admission.caller),
+                  done = std::move(call.done)](SpendResult result) mutable {
+                   const Spent* spent = std::get_if<Spent>(&result);
+                   if (spent == nullptr) return done(std::get<Failure>(std::move(result)));
+                   if (!request_id.empty()) {
+                     claims_.Begin(request_id, {.digest = digest,
+                                                .first = std::move(target),
+                                                .caller = std::move(caller),
+                                                .nonce = MakeUuid()});
+                   }
+                   done(Fresh{*spent});
+                 });
 }
 
 void RedisState::Leave(const std::string& request_id, const void* waiter) {
@@ -114,8 +119,10 @@ void RedisState::Levels(std::vector<Charge> charges, LevelsDone done) {
 }
 
 void RedisState::Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) {
+  const LocalClaim* const claim = claims_.Find(request_id);
+  if (claim == nullptr) return;
   AdmitCalls joined = calls_.TakeJoined(request_id);
-  const AdmitResult result = ResultOf(outcome);
+  const AdmitResult result = Known{claim->first, outcome};
   claims_.Settle(request_id, std::move(outcome), intended_at);
   calls_.Tell(std::move(joined), result);
 }
@@ -137,10 +144,10 @@ void RedisState::Abandon(const std::string& request_id) {
   calls_.AddAgain(std::move(joined));
 }
 
-void RedisState::Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
-                         TimePoint intended_at) {
+void RedisState::Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
+                         Target target, Failure outcome, TimePoint intended_at) {
   session_.NoteEarlierRequests();
-  claims_.Restore(request_id, digest, std::move(outcome), intended_at);
+  claims_.Restore(request_id, digest, std::move(target), std::move(outcome), intended_at);
 }
 
 }  // namespace tokend::state

@@ -45,8 +45,8 @@ class RedisState final : public State {
   void Refuse(const std::string& request_id, const Failure& failure) override;
   void Amend(const std::string& request_id, std::optional<Answered> answered, TimePoint intended_at) override;
   void Abandon(const std::string& request_id) override;
-  void Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
-               TimePoint intended_at) override;
+  void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest, Target target,
+               Failure outcome, TimePoint intended_at) override;
   // A replica that can do without Redis is healthy without it.
   Status health() const override { return is_local() ? absl::OkStatus() : reach(); }
 

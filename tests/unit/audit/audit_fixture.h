@@ -20,6 +20,7 @@ inline Record IntentOf(const std::string& request_id) {
   Record record;
   record.set_request_id(request_id);
   record.set_grant("mobile-ci");
+  record.set_digest("1:of " + request_id);
   record.mutable_caller()->set_name("dev");
   record.mutable_caller()->set_listener("pod");
   record.mutable_target()->set_organization("acme");

@@ -175,7 +175,7 @@ TEST_F(RecoveryTest, RemembersWhatMayHaveMadeATokenForAsLongAsItIsTold) {
   EXPECT_EQ(past_[1].organization, "acme");
   EXPECT_EQ(past_[1].application, "ios-app");
   EXPECT_THAT(past_[1].scopes, ElementsAre("sdk"));
-  EXPECT_EQ(past_[1].description, "for \"token.unknown\"");
+  EXPECT_EQ(past_[1].digest, "1:of token.unknown");
 }
 
 TEST_F(RecoveryTest, SkipsWhatALaterFileBeginsAgain) {

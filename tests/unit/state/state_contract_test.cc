@@ -122,7 +122,7 @@ TEST_P(StateContract, AnswersTheSameRequestIdWithItsFirstOutcomeOnEachReplica) {
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(Now(a(), "x"), "bearer-x");
     EXPECT_EQ(Now(b(), "x"), "bearer-x");
-    EXPECT_EQ(std::get<Answered>(seen_.back().value()).intent, 42U);
+    EXPECT_EQ(AnsweredIn(seen_.back().value())->intent, 42U);
   }
 }
 
@@ -307,13 +307,28 @@ TEST_P(ShortStateContract, SpendsNothingWhereTheLedgerIsFull) {
   EXPECT_THAT(TokensIn(b(), {own}), ElementsAre(5));
 }
 
+TEST_P(StateContract, TellsARetryWhatTheFirstCallAskedFor) {
+  const Target first{"acme", "ios-app", {"beta", "sdk"}};
+  Admission asked = AdmissionOf("x");
+  asked.target = first;
+  ASSERT_EQ(Outcome(Admit(a(), std::move(asked))), "fresh");
+  a().Settle("x", AnswerOf("bearer-x"), Clock());
+  for (State* state : {&a(), &b()}) {
+    const Seen& again = Admit(*state, "x");
+    ASSERT_EQ(Outcome(again), "bearer-x");
+    EXPECT_EQ(std::get<Known>(again.value()).first, first);
+  }
+}
+
 class RestoredStateContract : public StateContract {
  protected:
   RestoredStateContract()
       : StateContract(
             {.remember = std::chrono::minutes(10), .max_entries = 1000}, [](State& state, TimePoint now) {
-              state.Restore("x", DigestFor("ci"), {.reason = Reason::kOutcomeUnknown, .audit_sequence = 3},
-                            now - std::chrono::minutes(4));
+              const TimePoint intended_at = now - std::chrono::minutes(4);
+              state.Restore("x", DigestFor("ci"), {"acme", "ios-app", {"sdk"}},
+                            {.reason = Reason::kOutcomeUnknown, .audit_sequence = 3}, intended_at);
+              state.Restore("old", std::nullopt, {}, {.reason = Reason::kOutcomeUnknown}, intended_at);
             }) {}
 };
 
@@ -322,7 +337,9 @@ TEST_P(RestoredStateContract, RestoredIdsAreKnownAndLimitsStartFull) {
     const Seen& again = Admit(*state, "x");
     EXPECT_EQ(Outcome(again), "OUTCOME_UNKNOWN");
     EXPECT_EQ(FailureIn(again).audit_sequence, 3U);
+    EXPECT_EQ(std::get<Known>(again.value()).first, (Target{"acme", "ios-app", {"sdk"}}));
     EXPECT_EQ(Now(*state, "x", "other"), "REQUEST_ID_REUSED");
+    EXPECT_EQ(Now(*state, "old", "other"), "OUTCOME_UNKNOWN") << "no digest: whatever the parameters";
   }
   const Charge own = ChargeOf("own", 5, seconds(60));
   EXPECT_THAT(TokensIn(a(), {own}), ElementsAre(5));

@@ -1,9 +1,10 @@
 -- Included by the scripts that change the ledger of request_ids.
 --
 -- Keys:
---   {tokend}:r:<request_id>   hash: digest; state (running, token or unknown); owner, the replica that claimed it;
---                             nonce of the claim; expires, the time; of a token: sealed, intent; of an unknown outcome:
---                             reason, sequence, code
+--   {tokend}:r:<request_id>   hash: digest, empty if the request_id is known whatever the parameters; target, what the
+--                             first call asked for; state (running, token or unknown); owner, the replica that claimed
+--                             it; nonce of the claim; expires, the time; of a token: sealed, intent; of an unknown
+--                             outcome: reason, sequence, code. A request_id begins with a digest of its caller's name
 --   {tokend}:ids              sorted set: the request_ids by when they expire
 local function entry_key(request_id) return PREFIX .. 'r:' .. request_id end
 local IDS = PREFIX .. 'ids'
