@@ -130,7 +130,7 @@ google::rpc::QuotaFailure QuotaFailureOf(const Failure& failure) {
 
 CallStatus ToStatus(const Failure& failure, std::string_view request_id) {
   const Row& row = RowOf(failure.reason);
-  std::string message = row.message;
+  std::string message = failure.message != nullptr ? failure.message : row.message;
   if (!failure.fields.empty()) {
     const FieldViolation& first = failure.fields.front();
     message = first.field.empty() ? first.description : first.field + " " + first.description;

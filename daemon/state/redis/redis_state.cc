@@ -1,5 +1,6 @@
 #include "daemon/state/redis/redis_state.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -14,6 +15,7 @@ RedisState::RedisState(loop::EventLoop& loop, Redis& redis, Options options, Obs
       on_failure_(options.on_failure),
       observer_(std::move(observer)),
       sealer_(std::move(options.encryption_key)),
+      quarantine_(loop, "Redis has lost entries", observer_.on_quarantine),
       session_(loop, redis, requests_.remember,
                {.on_made = [this](RedisSession::Memory memory) { OnContact(memory); },
                 .on_lost = [this] { calls_.OnContactLost(session_.health()); },
@@ -22,7 +24,12 @@ RedisState::RedisState(loop::EventLoop& loop, Redis& redis, Options options, Obs
                       if (observer_.on_entries) observer_.on_entries(entries);
                       claims_.Retry();
                     },
-                .on_health = observer_.on_reach}),
+                .on_health = observer_.on_reach,
+                .on_quarantine =
+                    [this](std::chrono::microseconds left) {
+                      quarantine_.SetEnd(loop_.clock().Now() +
+                                         std::min<std::chrono::nanoseconds>(left, requests_.remember));
+                    }}),
       claims_(loop, session_, sealer_, requests_.remember),
       turns_(loop, session_, observer_),
       calls_({loop, session_, turns_, claims_}, sealer_, requests_,
