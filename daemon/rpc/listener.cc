@@ -105,6 +105,7 @@ Listener::Listener(ListeningSocket socket, CallServices services, std::shared_pt
         freed_since_trim_ = 0;
         malloc_trim(0);
       }) {
+  if (is_tls_) ShowCertificateEnd(*tls_.Get());
   context_.identifies_caller = [this](const Peer& peer) { return IdentifiesCaller(peer); };
   health_.Add(routes_);
   AddTokenService(services_, routes_);
@@ -131,7 +132,13 @@ Status Listener::Start() {
 
 void Listener::Apply(const ServerSettings::Listener& settings) {
   services_.authenticator->Set(settings.authenticator);
-  if (is_tls_) tls_.Set(settings.tls);
+  if (!is_tls_) return;
+  ShowCertificateEnd(*settings.tls);
+  tls_.Set(settings.tls);
+}
+
+void Listener::ShowCertificateEnd(const TlsContext& tls) {
+  metrics_.SetTlsCertificateEnd(services_.listener, tls.validity().not_after);
 }
 
 void Listener::SetServing(Serving serving) {
@@ -470,20 +477,22 @@ void Listener::Remove(std::uint64_t id) {
   }
 }
 
-// Logs suspicious causes, each at most once in kReportInterval.
+// Logs suspicious causes, each at most once in kReportInterval. A refused client certificate counts apart: it
+// is not lost among clients that show none.
 void Listener::LogClose(const Connection& connection) {
   if (!connection.cause()) return;
   const CloseCause cause = *connection.cause();
   const bool is_refused = cause == CloseCause::kHandshake && !connection.handshake_error().empty();
   if (!is_refused && !FactsOf(cause).is_suspicious) return;
   const TimePoint now = std::chrono::steady_clock::now();
-  TimePoint& last = logged_at_[cause];
+  TimePoint& last = logged_at_[{cause, !connection.refused_subject().empty()}];
   if (now - last < kReportInterval) return;
   last = now;
   telemetry::Log(config::LogLevel::kWarning, "connection_closed",
                  {{"listener", services_.listener},
                   {"peer", connection.peer().name},
                   {"cause", FactsOf(cause).name},
+                  {"subject", connection.refused_subject()},
                   {"detail", connection.handshake_error()}});
 }
 

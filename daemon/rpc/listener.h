@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -116,6 +117,8 @@ class Listener {
   void StopAccepting();
   void PauseAccepting();
 
+  void ShowCertificateEnd(const TlsContext& tls);
+
   const CallServices services_;
   const bool is_tls_;
   Current<TlsContext> tls_;  // null: plaintext
@@ -137,8 +140,9 @@ class Listener {
   const bounds::Rate handshake_rate_;
   absl::flat_hash_map<std::string, TokenBucket> handshake_rates_;  // by address
   Shares handshakes_{bounds::kMaxHandshakes};                      // the pending ones, by address
-  std::chrono::nanoseconds handshake_time_{0};            // how long handshakes may still run in this pass
-  absl::flat_hash_map<CloseCause, TimePoint> logged_at_;  // the last log line about each cause
+  std::chrono::nanoseconds handshake_time_{0};  // how long handshakes may still run in this pass
+  // The last log line about each cause, with and without a client certificate.
+  absl::flat_hash_map<std::pair<CloseCause, bool>, TimePoint> logged_at_;
   std::size_t closed_since_trim_ = 0;
   std::size_t freed_since_trim_ = 0;
   Timer resume_accepting_;

@@ -1,9 +1,12 @@
 #include "daemon/rpc/server_settings.h"
 
+#include <chrono>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "daemon/identity/jwt_authenticator.h"
 #include "daemon/identity/make_authenticator.h"
 #include "daemon/telemetry/log.h"
@@ -11,13 +14,7 @@
 namespace tokend::rpc {
 namespace {
 
-Result<std::shared_ptr<const TlsContext>> ReadTls(const config::Listener& listener,
-                                                  const ServerSettings::Listener* running) {
-  if (!listener.tls) return nullptr;
-  Result<std::shared_ptr<const TlsContext>> read = TlsContext::Read(*listener.tls);
-  const bool same = read.ok() && running != nullptr && running->tls && running->tls->Equals(**read);
-  return same ? running->tls : read;
-}
+using TimePoint = std::chrono::system_clock::time_point;
 
 bool NamesOneCaller(const std::vector<config::Grant>& grants) {
   std::set<std::string> callers;
@@ -49,6 +46,42 @@ identity::FetchObserver LogOfFetches(const std::string& listener) {
   };
 }
 
+// Why clients refuse the certificate now; empty if they do not.
+std::string DateProblem(const TlsContext::Validity& validity, TimePoint now) {
+  const auto said = [](std::string_view what, TimePoint when) {
+    return absl::StrCat(what,
+                        absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromChrono(when), absl::UTCTimeZone()));
+  };
+  if (now > validity.not_after) return said("has expired at ", validity.not_after);
+  return now < validity.not_before ? said("is not valid before ", validity.not_before) : "";
+}
+
+// The listener's TLS context, which is that of `running` if nothing has changed or the new certificate must
+// not replace it.
+Result<std::shared_ptr<const TlsContext>> ReadTls(const config::Listener& listener, std::size_t index,
+                                                  const ServerSettings::Listener* running,
+                                                  ServerSettings& settings) {
+  if (!listener.tls) return nullptr;
+  auto read = TlsContext::Read(*listener.tls);
+  if (!read.ok()) return Of(listener, index, "tls", read.status());
+  const std::shared_ptr<const TlsContext> before = running != nullptr ? running->tls : nullptr;
+  const bool same = before && before->Equals(**read);
+  const TimePoint now = std::chrono::system_clock::now();
+  const std::string problem = DateProblem((*read)->validity(), now);
+  const auto say = [&](std::string_view then) {
+    return Of(listener, index, "tls.certificate_file",
+              absl::InvalidArgumentError(absl::StrCat(listener.tls->certificate_file, " ", problem, then)));
+  };
+  const bool is_worse =
+      before && !same && now > (*read)->validity().not_after && DateProblem(before->validity(), now).empty();
+  if (is_worse) {
+    settings.refused.push_back(say("; the listener keeps its valid certificate, key and CA"));
+    return before;
+  }
+  if (!problem.empty()) settings.warnings.push_back(say("; clients refuse it"));
+  return same ? before : *std::move(read);
+}
+
 }  // namespace
 
 Result<ServerSettings> ReadServerSettings(const config::Config& config, const ServerSettings* running,
@@ -59,8 +92,8 @@ Result<ServerSettings> ReadServerSettings(const config::Config& config, const Se
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     const config::Listener& listener = config.listeners[i];
     const ServerSettings::Listener* before = running != nullptr ? &running->listeners[i] : nullptr;
-    auto tls = ReadTls(listener, before);
-    if (!tls.ok()) return Of(listener, i, "tls", tls.status());
+    auto tls = ReadTls(listener, i, before, settings);
+    if (!tls.ok()) return tls.status();
     if (contents == config::Contents::kFiles && JwksUrlOf(listener.authentication) != nullptr) continue;
     auto authenticator =
         identity::MakeAuthenticator(listener, before != nullptr ? before->authenticator : nullptr,
