@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "daemon/base/caller_name.h"
+#include "daemon/base/peer_user.h"
 #include "daemon/base/text.h"
 #include "daemon/config/address.h"
 #include "daemon/config/steps.h"
@@ -49,6 +50,12 @@ void CheckUnix(const v1::UnixAuthentication& by_uid, const Address& address, con
   for (int i = 0; i < by_uid.callers_size(); ++i) {
     const v1::UnixCaller& caller = by_uid.callers(i);
     const std::string_view name = caller.name();
+    if (caller.has_uid() && caller.uid() == OverflowUid()) {
+      report.Warning(
+          Under(Item(Under(path, "callers"), i), "uid"),
+          "is the overflow uid, which stands for every user that a user namespace does not map: in "
+          "one, such peers are unknown callers");
+    }
     if (!caller.has_name() || (name.starts_with(kUnixPrefix) && name != kUnixPrefix)) continue;
     report.Error(Under(Item(Under(path, "callers"), i), "name"),
                  "must begin with unix: and have a name after it");

@@ -123,7 +123,7 @@ std::optional<std::string> WhatIsWrong(v1::Form form, std::string_view text) {
     case v1::FORM_SCOPE:
       return Unless(IsScope(text), "must be 1 to 64 of [A-Za-z0-9._:-]");
     case v1::FORM_CALLER:
-      return Unless(IsCallerName(text), "must be 1 to 256 printable ASCII characters without spaces");
+      return Unless(IsCallerName(text), "must be 1 to 512 printable ASCII characters without spaces");
     case v1::FORM_CALLER_PATTERN:
       return FaultOf(Pattern::Parse(text));
     case v1::FORM_CALLER_TEMPLATE:

@@ -78,6 +78,10 @@ Result<std::shared_ptr<const TlsContext>> ReadTls(const config::Listener& listen
     settings.refused.push_back(say("; the listener keeps its valid certificate, key and CA"));
     return before;
   }
+  for (const std::string& warning : (*read)->warnings()) {
+    settings.warnings.push_back(
+        Of(listener, index, "tls.client_ca_file", absl::InvalidArgumentError(warning)));
+  }
   if (!problem.empty()) settings.warnings.push_back(say("; clients refuse it"));
   return same ? before : *std::move(read);
 }

@@ -101,12 +101,44 @@ int KeepRefused(int is_good, X509_STORE_CTX* verification) {
   return is_good;
 }
 
+std::size_t Count(std::string_view text, std::string_view word) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(word); at != std::string_view::npos; at = text.find(word, at + 1)) ++count;
+  return count;
+}
+
+// Whether clients of some of these authorities may be refused although the file seems to name theirs.
+std::vector<std::string> WarningsOf(const std::string& file, std::string_view pem,
+                                    const std::vector<Owned<X509>>& authorities) {
+  std::vector<std::string> warnings;
+  const std::size_t begun = Count(pem, "BEGIN CERTIFICATE-") + Count(pem, "BEGIN X509 CERTIFICATE-") +
+                            Count(pem, "BEGIN TRUSTED CERTIFICATE-");
+  if (authorities.size() < begun) {
+    warnings.push_back(absl::StrCat(file, " begins ", begun, " certificates, and only ", authorities.size(),
+                                    " could be read: each BEGIN line must stand alone"));
+  }
+  for (std::size_t i = 0; i < authorities.size(); ++i) {
+    const X509* const one = authorities[i].get();
+    const auto differs = [one](const Owned<X509>& other) {
+      return X509_NAME_cmp(X509_get_subject_name(one), X509_get_subject_name(other.get())) == 0 &&
+             EVP_PKEY_eq(X509_get0_pubkey(one), X509_get0_pubkey(other.get())) != 1;
+    };
+    if (std::none_of(authorities.begin(), authorities.begin() + static_cast<std::ptrdiff_t>(i), differs))
+      continue;
+    warnings.push_back(
+        absl::StrCat(file, ": certificate ", i + 1,
+                     " is a CA with the name of another and a different key: clients of one of "
+                     "them may be refused"));
+  }
+  return warnings;
+}
+
 // Clients must present a certificate that one of these authorities has issued. An authority need not be
 // self-signed.
-bool SetClientAuthorities(SSL_CTX* context, std::string_view pem) {
+bool SetClientAuthorities(SSL_CTX* context, const std::vector<Owned<X509>>& authorities) {
   X509_STORE* const store = SSL_CTX_get_cert_store(context);
   X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
-  for (const Owned<X509>& authority : ParseCertificates(pem)) {
+  for (const Owned<X509>& authority : authorities) {
     if (X509_STORE_add_cert(store, authority.get()) != 1) return false;
     if (SSL_CTX_add_client_CA(context, authority.get()) != 1) return false;
   }
@@ -154,10 +186,14 @@ Result<TlsContext::Validity> ValidityOf(const X509& certificate, const std::stri
 }
 
 // The authorities of clients' certificates, as text; empty if the listener asks for none.
-Result<std::string> ReadClientAuthorities(const std::string& file, SSL_CTX* context) {
+Result<std::string> ReadClientAuthorities(const std::string& file, SSL_CTX* context,
+                                          std::vector<std::string>& warnings) {
   if (file.empty()) return "";
-  Result<std::string> authorities = ReadCertificates(file);
-  if (!authorities.ok() || SetClientAuthorities(context, *authorities)) return authorities;
+  Result<std::string> text = ReadCertificates(file);
+  if (!text.ok()) return text;
+  const std::vector<Owned<X509>> authorities = ParseCertificates(*text);
+  warnings = WarningsOf(file, *text, authorities);
+  if (SetClientAuthorities(context, authorities)) return text;
   return absl::InvalidArgumentError(
       absl::StrCat(file, " has a certificate that OpenSSL rejects; create a new one"));
 }
@@ -223,7 +259,8 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::Read(const config::ServerT
   const Result<Validity> validity = ValidityOf(*certificates.front(), paths.certificate_file);
   if (!validity.ok()) return validity.status();
   made->validity_ = *validity;
-  const Result<std::string> authorities = ReadClientAuthorities(paths.client_ca_file, context);
+  const Result<std::string> authorities =
+      ReadClientAuthorities(paths.client_ca_file, context, made->warnings_);
   if (!authorities.ok()) return authorities.status();
   if (const Status tried = TryHandshake(made->NewSession()); !tried.ok()) {
     // OpenSSL completes a chain of one certificate by the authorities.

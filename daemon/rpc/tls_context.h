@@ -44,6 +44,9 @@ class TlsContext {
   // Of the listener's own certificate, which is the first of its file.
   const Validity& validity() const { return validity_; }
 
+  // What is doubtful about the files, which work all the same. Each names its file.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
   // Whether the files of both have the same contents.
   bool Equals(const TlsContext& other) const { return digest_ == other.digest_; }
 
@@ -52,6 +55,7 @@ class TlsContext {
 
   std::unique_ptr<SSL_CTX, FreeSsl> context_;
   Validity validity_;
+  std::vector<std::string> warnings_;
   Sha256Digest digest_{};  // of the files
 };
 

@@ -168,6 +168,23 @@ TEST_F(SettingsTest, AnExpiredCertificateIsTakenWhereTheOneBeforeIsNoBetter) {
   EXPECT_THAT(next.config.warnings, ElementsAre(HasSubstr("has expired at ")));
 }
 
+TEST_F(SettingsTest, ACaOfClientsThatMayNotCountIsAWarning) {
+  const std::string own = authority_.certificate();
+  const std::string where = Path("tokend.yaml") + ":7:23: warning: listeners[0].tls.client_ca_file: ";
+  Write("ca.crt", own + own);
+  EXPECT_THAT(Read().config.warnings, IsEmpty());
+  Write("ca.crt", own + "  " + own);
+  EXPECT_THAT(
+      Read().config.warnings,
+      ElementsAre(where + "listener cluster: " + Path("ca.crt") +
+                  " begins 2 certificates, and only 1 could be read: each BEGIN line must stand alone"));
+  Write("ca.crt", own + fakes::TestAuthority().certificate());
+  EXPECT_THAT(Read().config.warnings,
+              ElementsAre(where + "listener cluster: " + Path("ca.crt") +
+                          ": certificate 2 is a CA with the name of another and a different key: clients of "
+                          "one of them may be refused"));
+}
+
 TEST_F(SettingsTest, ACertificateWithWhichNoHandshakeSucceedsRejectsTheReload) {
   const Settings running = Read();
   WriteServer(authority_.IssueOnUnknownCurve("DNS:localhost"));

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "daemon/base/peer_user.h"
 #include "tests/unit/config/fixture.h"
 
 namespace tokend::config {
@@ -151,6 +152,19 @@ TEST(Load, WarnsOfWhatIsAllowedButUnwise) {
           "t.yaml:16:1: warning: audit: without fingerprint_key_file the key is made at start and lost "
           "at stop: tokens then cannot be matched with records of an earlier run"));
   EXPECT_EQ(result.config->warnings, result.warnings);
+}
+
+TEST(Load, WarnsOfACallerThatIsTheOverflowUid) {
+  const Folder folder;
+  const auto with_uid = [&](const std::string& uid) {
+    return folder
+        .Parse(Folder::Replace(std::string(kMinimal), "{none: {caller: dev}}",
+                               "{unix: {callers: [{uid: " + uid + ", name: \"unix:x\"}]}}"))
+        .warnings;
+  };
+  const auto is_said = testing::Contains(HasSubstr("callers[0].uid: is the overflow uid"));
+  EXPECT_THAT(with_uid(std::to_string(OverflowUid())), is_said);
+  EXPECT_THAT(with_uid("1000"), testing::Not(is_said));
 }
 
 TEST(Load, WarnsOfPlaintextThatLeavesTheMachine) {
