@@ -61,12 +61,12 @@ std::variant<Settings, Rejection> ReadSettings(const std::string& path, loop::Cu
     if (!ca.ok()) note(config::AtKey(key, ca.status()));
   }
   for (const Status& warning : settings.edge.warnings) {
-    loaded.report.Warning(config::KeyOf(warning), warning.message());
+    loaded.report.Warning(config::KeyOf(warning), std::string(warning.message()));
   }
   if (!usable) return rejection();
   settings.config.warnings = loaded.report.Warnings();
   for (const Status& refused : settings.edge.refused) {
-    loaded.report.Error(config::KeyOf(refused), refused.message());
+    loaded.report.Error(config::KeyOf(refused), std::string(refused.message()));
   }
   settings.refused = loaded.report.Errors();
   return settings;

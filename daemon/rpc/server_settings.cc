@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <set>
-#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -48,7 +47,7 @@ identity::FetchObserver LogOfFetches(const std::string& listener) {
 
 // Why clients refuse the certificate now; empty if they do not.
 std::string DateProblem(const TlsContext::Validity& validity, TimePoint now) {
-  const auto said = [](std::string_view what, TimePoint when) {
+  const auto said = [](const char* what, TimePoint when) {
     return absl::StrCat(what,
                         absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromChrono(when), absl::UTCTimeZone()));
   };
@@ -68,7 +67,7 @@ Result<std::shared_ptr<const TlsContext>> ReadTls(const config::Listener& listen
   const bool same = before && before->Equals(**read);
   const TimePoint now = std::chrono::system_clock::now();
   const std::string problem = DateProblem((*read)->validity(), now);
-  const auto say = [&](std::string_view then) {
+  const auto say = [&](const char* then) {
     return Of(listener, index, "tls.certificate_file",
               absl::InvalidArgumentError(absl::StrCat(listener.tls->certificate_file, " ", problem, then)));
   };
