@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daemon/base/caller_name.h"
+#include "daemon/identity/authenticator.h"
 #include "daemon/identity/spiffe_id.h"
 #include "daemon/identity/strict_json.h"
 
@@ -87,7 +88,7 @@ Result<ClaimRules::Accepted> ClaimRules::Judge(std::string_view payload, Seconds
 
   const auto expires = TimeOf(claims, "exp");
   if (!expires) return absl::UnauthenticatedError("the token has no valid time of expiry (exp)");
-  if (now >= *expires + kLeeway) return absl::UnauthenticatedError("the token has expired");
+  if (now >= *expires + kLeeway) return absl::UnauthenticatedError(kTokenExpired);
   if (!HasCome(claims, "nbf", now)) return absl::UnauthenticatedError("the token is not valid yet");
   if (!HasCome(claims, "iat", now))
     return absl::UnauthenticatedError("the token's time of issue (iat) lies in the future");

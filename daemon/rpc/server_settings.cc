@@ -36,13 +36,32 @@ Status Of(const config::Listener& listener, std::size_t index, const std::string
                        {status.code(), absl::StrCat("listener ", listener.name, ": ", status.message())});
 }
 
+// Logs each failed fetch, and the keys that a set leaves out once for each set.
 identity::FetchObserver LogOfFetches(const std::string& listener) {
-  return [listener](const Status& fetched) {
-    if (fetched.ok()) return;
-    const std::string detail(fetched.message());
-    telemetry::Log(config::LogLevel::kWarning, "jwks_fetch_failed",
-                   {{"listener", listener}, {"detail", detail}});
+  return [listener, logged = std::string()](const Result<identity::KeySource::Keys>& fetched) mutable {
+    if (!fetched.ok()) {
+      const std::string detail(fetched.status().message());
+      telemetry::Log(config::LogLevel::kWarning, "jwks_fetch_failed",
+                     {{"listener", listener}, {"detail", detail}});
+      return;
+    }
+    const identity::KeySet& keys = **fetched;
+    if (keys.left_out().empty() || keys.digest() == logged) return;
+    logged = keys.digest();
+    telemetry::Log(config::LogLevel::kWarning, "jwks_keys_left_out",
+                   {{"listener", listener}, {"detail", keys.left_out()}});
   };
+}
+
+// What a key set in a file leaves out is a warning.
+void WarnOfKeysLeftOut(const config::Listener& listener, std::size_t index,
+                       const identity::Authenticator& authenticator, ServerSettings& settings) {
+  const auto* jwt = dynamic_cast<const identity::JwtAuthenticator*>(&authenticator);
+  if (jwt == nullptr || JwksUrlOf(listener.authentication) != nullptr) return;
+  const std::string& left_out = jwt->keys()->left_out();
+  if (left_out.empty()) return;
+  settings.warnings.push_back(
+      Of(listener, index, "authentication.jwt.jwks_file", absl::InvalidArgumentError(left_out)));
 }
 
 // Why clients refuse the certificate now; empty if they do not.
@@ -104,6 +123,7 @@ Result<ServerSettings> ReadServerSettings(const config::Config& config, const Se
     if (!authenticator.ok()) {
       return Of(listener, i, "authentication.jwt.jwks_file", authenticator.status());
     }
+    WarnOfKeysLeftOut(listener, i, **authenticator, settings);
     settings.listeners.push_back({listener.name, *std::move(tls), *std::move(authenticator)});
   }
   return settings;

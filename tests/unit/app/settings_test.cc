@@ -13,6 +13,7 @@
 #include "daemon/config/contents.h"
 #include "tests/fakes/temporary_folder.h"
 #include "tests/fakes/test_authority.h"
+#include "tests/fakes/test_tokens.h"
 
 namespace tokend::app {
 namespace {
@@ -183,6 +184,21 @@ TEST_F(SettingsTest, ACaOfClientsThatMayNotCountIsAWarning) {
               ElementsAre(where + "listener cluster: " + Path("ca.crt") +
                           ": certificate 2 is a CA with the name of another and a different key: clients of "
                           "one of them may be refused"));
+}
+
+TEST_F(SettingsTest, KeysThatAKeySetLeavesOutAreAWarning) {
+  const auto key = fakes::TokenKey::Ec("P-256");
+  std::string configuration = Configuration("{file: " + Path("api-key") + "}");
+  const std::string mtls = "authentication: {mtls: {}}";
+  configuration.replace(configuration.find(mtls), mtls.size(),
+                        "authentication: {jwt: {issuer: i, audience: a, jwks_file: " + Path("jwks") + "}}");
+  Write("tokend.yaml", configuration);
+  Write("jwks", fakes::JwkSet({key.Jwk()}));
+  EXPECT_THAT(Read().config.warnings, testing::Not(testing::Contains(HasSubstr("left out"))));
+  Write("jwks", fakes::JwkSet({key.Jwk(), key.Jwk(R"(,"use":"enc")")}));
+  EXPECT_THAT(Read().config.warnings,
+              testing::Contains(AllOf(HasSubstr(": warning: listeners[0].authentication.jwt.jwks_file: "),
+                                      HasSubstr("1 of 2 keys left out: 1 for another use"))));
 }
 
 TEST_F(SettingsTest, ACertificateWithWhichNoHandshakeSucceedsRejectsTheReload) {
