@@ -80,9 +80,7 @@ Fault CheckHttpsUrl(std::string_view text) {
 Fault CheckText(std::string_view text) {
   if (text.empty()) return "must not be empty";
   if (text.size() > kMaxText) return Concat({"is longer than ", std::to_string(kMaxText), " bytes"});
-  const bool control =
-      std::any_of(text.begin(), text.end(), [](char c) { return (c >= 0 && c < ' ') || c == 0x7F; });
-  return Unless(!control, "must not hold control characters");
+  return Unless(!HasControlCharacters(text), "must not hold control characters");
 }
 
 // How numbers of a form are written.

@@ -74,6 +74,7 @@ ClaimRules::ClaimRules(const config::JwtAuthentication& configuration)
       trust_domain_prefix_(configuration.trust_domain.empty()
                                ? ""
                                : std::string(kSpiffePrefix) + configuration.trust_domain + "/"),
+      only_trust_domain_(configuration.only_trust_domain),
       template_(config::ParseCallerTemplate(configuration.caller_template).value()) {}
 
 Result<ClaimRules::Accepted> ClaimRules::Judge(std::string_view payload, Seconds now) const {
@@ -103,6 +104,9 @@ Result<ClaimRules::Accepted> ClaimRules::Judge(std::string_view payload, Seconds
   if (!in_trust_domain && !ReservedPrefixOf(*name).empty()) {
     return absl::UnauthenticatedError(
         "the token's claims give a name that is reserved for another kind of authentication");
+  }
+  if (!in_trust_domain && only_trust_domain_) {
+    return absl::UnauthenticatedError("the token's claims give a name outside the listener's trust domain");
   }
   return Accepted{.caller = *std::move(name), .expires = *expires + kLeeway};
 }

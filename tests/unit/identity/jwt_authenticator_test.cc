@@ -272,6 +272,15 @@ TEST(JwtAuthenticator, SpeaksSpiffeNamesOfItsTrustDomainAlone) {
   }
 }
 
+TEST(JwtAuthenticator, GivesNoNamesOutsideOfATrustDomainThatKeepsIssuersApart) {
+  config::JwtAuthentication jwt = Trusting();
+  jwt.trust_domain = "prod.example";
+  jwt.only_trust_domain = true;
+  EXPECT_EQ(WhatIsWrongWith(Claims("", "spiffe://prod.example/ns/shop/sa/checkout"), jwt), "");
+  EXPECT_EQ(WhatIsWrongWith(Claims("", "ci:builder"), jwt),
+            "the token's claims give a name outside the listener's trust domain");
+}
+
 TEST(JwtAuthenticator, MakesTheNameOfWhateverClaimsItIsTold) {
   const std::string kubernetes =
       R"(,"kubernetes.io":{"namespace":"shop","serviceaccount":{"name":"checkout"},)"
