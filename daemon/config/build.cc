@@ -112,6 +112,8 @@ Applivery BuildApplivery(const v1::Applivery& schema) {
           .connect_timeout = milliseconds(schema.connect_timeout()),
           .timeout = milliseconds(schema.timeout()),
           .max_in_flight = schema.max_in_flight(),
+          .connection_max_requests = schema.connection_max_requests(),
+          .connection_max_age = milliseconds(schema.connection_max_age()),
           .connection_max_idle = milliseconds(schema.connection_max_idle()),
           .max_response_size = schema.max_response_size()};
 }

@@ -130,6 +130,8 @@ struct Applivery {
   std::chrono::milliseconds connect_timeout{0};
   std::chrono::milliseconds timeout{0};
   std::size_t max_in_flight = 0;
+  std::size_t connection_max_requests = 0;
+  std::chrono::milliseconds connection_max_age{0};
   std::chrono::milliseconds connection_max_idle{0};
   std::size_t max_response_size = 0;
 };

@@ -88,7 +88,8 @@ void Attempt::Mint(IntentReceipt intent) {
                          .description = context_.permitted->description(),
                          .scopes = context_.permitted->scopes(),
                          .request_id = context_.request.request_id(),
-                         .deadline = context_.deadline},
+                         .deadline = context_.deadline,
+                         .is_probe = permit_.is_probe()},
                         [self = Self()](IntentReceipt receipt, MintOutcome outcome) {
                           self->OnMinted(std::move(receipt), std::move(outcome));
                         });

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstring>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -101,6 +102,8 @@ class CurlExchange final : public CurlTransfer {
     SetSecurity(handle_, client.options_);
     SetTransport(handle_, client.options_);
     Set(handle_, CURLOPT_PRIVATE, static_cast<void*>(static_cast<CurlTransfer*>(this)));
+    Set(handle_, CURLOPT_PREREQFUNCTION, &CurlExchange::OnConnection);
+    Set(handle_, CURLOPT_PREREQDATA, static_cast<void*>(this));
     // Neither POSTFIELDS nor a seek function: with either, libcurl sends a POST again by itself when a reused
     // connection drops without an answer, and the server makes a second token.
     Set(handle_, CURLOPT_READFUNCTION, &CurlExchange::OnRead);
@@ -124,16 +127,30 @@ class CurlExchange final : public CurlTransfer {
     Set(handle_, CURLOPT_HTTPHEADER, request_.headers ? request_.headers->get() : nullptr);
     Set(handle_, request_.body.empty() ? CURLOPT_HTTPGET : CURLOPT_POST, 1L);
     Set(handle_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
-    Expect(client_.protocol_);
-    client_.loop_.Add(handle_);
+    Enter();
+  }
+
+  // Moves the request to the client's pool, if it has no connection yet.
+  void Follow() {
+    if (pool_ == nullptr || local_port_.has_value() || body_sent_ > 0) return;
+    client_.loop_.Remove(handle_);
+    Leave();
+    Enter();
   }
 
   void Stop() {
     client_.loop_.Remove(handle_);
+    Leave();
     Answer(Ending::kStopped, "Stopped");
   }
 
   void Finish(CURLcode code) override {
+    const std::shared_ptr<ConnectionPool> pool = pool_;
+    Leave();
+    if (code != CURLE_OK && local_port_.has_value() && header_bytes_ == 0) {
+      client_.Abandon(pool, *local_port_);
+    }
+    if (turned_away_ && body_sent_ == 0) return Enter();
     if (code == CURLE_OK) return Answer(Ending::kComplete, "");
     if (body_too_large_) return Answer(Ending::kTooLarge, "Answer body too large");
     Answer(Ending::kBroken, header_too_large_ ? kHeaderTooLarge : curl_easy_strerror(code));
@@ -146,6 +163,33 @@ class CurlExchange final : public CurlTransfer {
   }
 
  private:
+  // Gives the request to libcurl, for a connection of the client's pool.
+  void Enter() {
+    local_port_.reset();
+    turned_away_ = false;
+    pool_ = client_.pool_;
+    Set(handle_, CURLOPT_SHARE, pool_->share());
+    const auto spent = std::chrono::floor<milliseconds>(client_.loop_.clock().Now() - started_);
+    Set(handle_, CURLOPT_TIMEOUT_MS, AtLeastOneMs(client_.options_.timeout - spent));
+    Expect(client_.protocol_);
+    client_.loop_.Add(handle_);
+  }
+
+  // Libcurl has given the request back.
+  void Leave() {
+    curl_easy_setopt(handle_, CURLOPT_SHARE, nullptr);
+    pool_.reset();
+  }
+
+  // The request has a connection, and nothing of it is sent. It may have waited for this connection since
+  // before the connection had its last request or failed.
+  static int OnConnection(void* self, char*, char*, int, int local_port) {
+    auto& exchange = *static_cast<CurlExchange*>(self);
+    exchange.local_port_ = local_port;
+    exchange.turned_away_ = !exchange.pool_->Take(local_port);
+    return exchange.turned_away_ ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+  }
+
   static std::size_t OnRead(char* to, std::size_t size, std::size_t count, void* self) {
     auto& exchange = *static_cast<CurlExchange*>(self);
     const std::string& body = exchange.request_.body;
@@ -205,10 +249,13 @@ class CurlExchange final : public CurlTransfer {
   }
 
   CurlHttpClient& client_;
+  std::shared_ptr<ConnectionPool> pool_;  // while libcurl has the request
   CURL* handle_;
   HttpPost request_;
   HttpClient::Done done_;
   std::chrono::steady_clock::time_point started_;
+  std::optional<int> local_port_;  // of its connection, once it has one
+  bool turned_away_ = false;       // from a connection that carries no further request
   std::size_t body_sent_ = 0;
   std::size_t header_bytes_ = 0;
   std::size_t header_lines_ = 0;
@@ -237,12 +284,17 @@ void CurlHttpClient::Post(HttpPost request, Done done) {
 }
 
 void CurlHttpClient::Get(HttpGet request, Done done) {
-  Begin({.url = std::move(request.url), .headers = std::move(request.headers), .body = ""}, std::move(done));
+  HttpPost get;
+  get.url = std::move(request.url);
+  get.headers = std::move(request.headers);
+  Begin(std::move(get), std::move(done));
 }
 
 void CurlHttpClient::Begin(HttpPost request, Done done) {
   if (stopped_) return Decline(std::move(done), Ending::kStopped, "Stopped");
   if (request.url.starts_with("http:")) SetProtocol(Protocol::kHttp1);
+  const bool renew = request.connection == HttpPost::Connection::kNew || pool_ == nullptr;
+  if (renew || pool_->TooOld(loop_.clock().Now())) RenewPool();
   std::unique_ptr<CurlExchange> exchange;
   if (idle_.empty()) {
     exchange = std::make_unique<CurlExchange>(*this);
@@ -253,6 +305,19 @@ void CurlHttpClient::Begin(HttpPost request, Done done) {
   CurlExchange& started = *exchange;
   running_.emplace(&started, std::move(exchange));
   started.Start(std::move(request), std::move(done));
+}
+
+void CurlHttpClient::RenewPool() {
+  const ConnectionPool::Bounds bounds{options_.connection_max_requests, options_.connection_max_age};
+  pool_ = std::make_shared<ConnectionPool>(bounds, loop_.clock().Now());
+  for (const auto& [exchange, owned] : running_) exchange->Follow();
+}
+
+void CurlHttpClient::Abandon(const std::shared_ptr<ConnectionPool>& pool, int local_port) {
+  // Libcurl has closed it, and the other connections of the pool stay in use.
+  if (protocol_ == Protocol::kHttp1) return pool->Forget(local_port);
+  pool->Spoil(local_port);
+  if (pool_ == pool) RenewPool();
 }
 
 void CurlHttpClient::WipeCopies(std::string_view secret) { loop::WipeCopies(secret); }

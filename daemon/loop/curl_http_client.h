@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "daemon/loop/connection_pool.h"
 #include "daemon/loop/http_client.h"
 
 namespace tokend::loop {
@@ -39,6 +40,11 @@ class CurlHttpClient final : public HttpClient {
 
   // A GET where `request.body` is empty.
   void Begin(HttpPost request, Done done);
+  // Makes another pool, for later requests and for those that have no connection yet. Not from within
+  // libcurl's callbacks.
+  void RenewPool();
+  // The connection of this pool carries no further request. Not from within libcurl's callbacks.
+  void Abandon(const std::shared_ptr<ConnectionPool>& pool, int local_port);
   // Sets what the server speaks, which decides how many connections there may be.
   void SetProtocol(Protocol protocol);
   // The exchange is over; this may destroy it.
@@ -48,6 +54,7 @@ class CurlHttpClient final : public HttpClient {
   CurlLoop& loop_;
   const HttpClientOptions options_;
   Protocol protocol_ = Protocol::kHttp2;
+  std::shared_ptr<ConnectionPool> pool_;  // of requests that begin; null before the first one
   bool stopped_ = false;
   std::unordered_map<CurlExchange*, std::unique_ptr<CurlExchange>> running_;
   std::vector<std::unique_ptr<CurlExchange>> idle_;

@@ -56,6 +56,8 @@ loop::HttpClientOptions HttpOptions(const config::Applivery& options) {
           .connect_timeout = options.connect_timeout,
           .timeout = options.timeout,
           .connection_max_idle = options.connection_max_idle,
+          .connection_max_age = options.connection_max_age,
+          .connection_max_requests = options.connection_max_requests,
           .max_response_size = options.max_response_size,
           .max_connections = options.max_in_flight};
 }
@@ -109,6 +111,7 @@ void AppliveryUpstream::Mint(IntentReceipt receipt, const MintRequest& request, 
                           request.application, "/tokens");
   post.headers = organization->headers;
   post.body = MakeBody(request);
+  if (request.is_probe) post.connection = loop::HttpPost::Connection::kNew;
   client_->Post(std::move(post),
                 [this, receipt = std::move(receipt), request, generation = organization->key_generation,
                  done = std::move(done)](const loop::HttpAnswer& answer) mutable {

@@ -74,12 +74,14 @@ std::variant<Availability::Permit, Failure> Availability::Enter(const std::strin
   if (std::optional<Failure> refusal = Check(organization, application)) return *std::move(refusal);
   const CircuitBreaker::Call call{++permits_};
   for (CircuitBreaker* breaker : BreakersOf(organization, application)) breaker->Pass(call);
-  return Permit(*this, {organization, application, call});
+  const auto found = organizations_.find(organization);
+  const bool is_probe = found != organizations_.end() && found->second.breaker.IsProbe(call);
+  return Permit(*this, {organization, application, call, is_probe});
 }
 
 void Availability::Report(Permit permit, const MintOutcome& outcome) {
   assert(permit.from_.get() == this);
-  const auto& [organization, application, call] = permit.from_.get_deleter();
+  const auto& [organization, application, call, is_probe] = permit.from_.get_deleter();
   const auto found = organizations_.find(organization);
   if (found == organizations_.end()) return;
   auto& [name, at] = *found;

@@ -40,12 +40,16 @@ class Availability {
    public:
     Permit() = default;
 
+    // Whether the request probes if the upstream works again after failures. False without a permit.
+    bool is_probe() const { return from_ != nullptr && from_.get_deleter().is_probe; }
+
    private:
     friend class Availability;
     struct Forgetter {
       std::string organization;
       std::string application;
-      CircuitBreaker::Call call;
+      CircuitBreaker::Call call = {};
+      bool is_probe = false;  // of the breaker that failures open
       void operator()(Availability* from) const;
     };
     Permit(Availability& from, Forgetter forgetter) : from_(&from, std::move(forgetter)) {}

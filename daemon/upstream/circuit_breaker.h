@@ -39,6 +39,9 @@ class CircuitBreaker {
     return std::nullopt;
   }
 
+  // Whether this call is the probe.
+  bool IsProbe(Call call) const { return probe_ == call; }
+
   // A call passes, which Refuses has not refused. It is the probe where the breaker is half-open.
   void Pass(Call call) {
     assert(closed() || !probe_);

@@ -454,6 +454,19 @@ TEST_F(Pacing, TheBreakerOpensAfterFiveFailuresInARowAndOneCallProbes) {
   EXPECT_EQ(upstream_.posts(), posts + 3);
 }
 
+TEST_F(Pacing, TheBreakersProbeSaysThatItIsOne) {
+  Ask();
+  EXPECT_FALSE(upstream_.waiting().back().request.is_probe);
+  Mint();
+  BreakTheBreaker();
+  loop_.Advance(seconds(1));
+  Ask();
+  EXPECT_TRUE(upstream_.waiting().back().request.is_probe);
+  Mint();
+  Ask();
+  EXPECT_FALSE(upstream_.waiting().back().request.is_probe);
+}
+
 TEST_F(Pacing, TheEndOfACallFromBeforeTheBreakerOpenedIsNotItsProbes) {
   for (int i = 0; i < 7; ++i) Ask();
   for (int i = 0; i < 5; ++i) Fail500();

@@ -204,6 +204,117 @@ TEST(CurlHttpClientTls, SendsNothingWithoutAReadableCa) {
   EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kNo);
 }
 
+// Connections that carry no further request.
+
+// The connections of the POSTs, in the order in which the server has read them.
+std::vector<std::uint64_t> ConnectionsOf(const FakeApplivery& server) {
+  std::vector<std::uint64_t> connections;
+  for (const fakes::Post& post : server.posts()) connections.push_back(post.connection);
+  return connections;
+}
+
+class Retirement : public testing::TestWithParam<Protocol> {};
+
+INSTANTIATE_TEST_SUITE_P(Protocols, Retirement, testing::Values(Protocol::kHttp1, Protocol::kHttp2),
+                         [](const testing::TestParamInfo<Protocol>& test) {
+                           return test.param == Protocol::kHttp2 ? "Http2" : "Http1";
+                         });
+
+TEST_P(Retirement, APostThatTimedOutIsTheLastOnItsConnection) {
+  FakeApplivery server(Speaking(GetParam()));
+  HttpClientOptions options = TlsOptions(server);
+  options.timeout = milliseconds(500);
+  Client client(options);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  server.Script(kApplication, {Fault::Of(Action::kBlackHole)});
+  EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kYes);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 1, 2, 2}));
+  EXPECT_TRUE(server.WaitUntil([](const auto& counts) { return counts.open_connections == 1; }, kPatience));
+}
+
+TEST_P(Retirement, APostThatWasResetIsTheLastOnItsConnection) {
+  FakeApplivery server(Speaking(GetParam()));
+  Client client(TlsOptions(server));
+  server.Script(kApplication, {Fault::StreamReset(2)});
+  EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kYes);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 2}));
+}
+
+TEST_P(Retirement, APostThatWasRefusedIsNotTheLastOnItsConnection) {
+  FakeApplivery server(Speaking(GetParam()));
+  Client client(TlsOptions(server));
+  server.Script(kApplication, {Fault::Error(500, 1), Fault::Error(403, 1)});
+  EXPECT_EQ(client.Ask(Url(server)).status, 500);
+  EXPECT_EQ(client.Ask(Url(server)).status, 403);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 1, 1}));
+}
+
+TEST(CurlHttpClientTls, APostThatWaitedForAStreamGoesElsewhereOnceTheConnectionHasFailed) {
+  FakeAppliveryOptions server_options = Speaking(Protocol::kHttp2);
+  server_options.max_concurrent_streams = 1;
+  FakeApplivery server(server_options);
+  HttpClientOptions options = TlsOptions(server);
+  options.max_connections = 1;
+  Client client(options);
+  server.Script(kApplication, {Fault::StreamReset(2).After(milliseconds(300))});
+  std::future<HttpAnswer> failing = client.Begin(Url(server));
+  ASSERT_TRUE(server.WaitForPosts(1, kPatience));
+  std::vector<std::future<HttpAnswer>> waiting = client.BeginMany(3, Url(server));
+  EXPECT_EQ(failing.get().ending, Ending::kBroken);
+  for (auto& answer : waiting) EXPECT_EQ(answer.get().status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 2, 2, 2}));
+}
+
+TEST_P(Retirement, AConnectionEndsWithItsLastRequest) {
+  FakeApplivery server(Speaking(GetParam()));
+  HttpClientOptions options = TlsOptions(server);
+  options.connection_max_requests = 3;
+  Client client(options);
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 1, 1, 2, 2, 2, 3}));
+}
+
+TEST_P(Retirement, NoConnectionHasMoreThanItsRequestsWhenManyRunAtOnce) {
+  constexpr int kRequests = 200;
+  constexpr std::size_t kMost = 7;
+  FakeApplivery server(Speaking(GetParam()));
+  HttpClientOptions options = TlsOptions(server);
+  options.connection_max_requests = kMost;
+  options.max_connections = 20;
+  Client client(options);
+  for (auto& answer : client.BeginMany(kRequests, Url(server))) EXPECT_EQ(answer.get().status, 200);
+  EXPECT_EQ(Begun(server), static_cast<std::size_t>(kRequests)) << "one POST for each request";
+  const std::vector<std::uint64_t> connections = ConnectionsOf(server);
+  for (const std::uint64_t connection : connections) {
+    EXPECT_LE(static_cast<std::size_t>(std::ranges::count(connections, connection)), kMost);
+  }
+}
+
+TEST_P(Retirement, NoRequestBeginsOnAConnectionThatIsTooOld) {
+  FakeApplivery server(Speaking(GetParam()));
+  HttpClientOptions options = TlsOptions(server);
+  options.connection_max_age = milliseconds(50);
+  Client client(options);
+  server.Script(kApplication, {Fault::None().After(options.connection_max_age)});
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 2}));
+  EXPECT_TRUE(server.WaitUntil([](const auto& counts) { return counts.open_connections == 1; }, kPatience));
+}
+
+TEST_P(Retirement, ARequestForANewConnectionOpensOneThatLaterRequestsUse) {
+  FakeApplivery server(Speaking(GetParam()));
+  Client client(TlsOptions(server));
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(client.Begin(Url(server), kBody, HttpPost::Connection::kNew).get().status, 200);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 2, 2}));
+}
+
 // How many connections so many requests at once take, from a standing start, and whether all are under way
 // together.
 struct Burst {

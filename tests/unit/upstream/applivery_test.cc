@@ -186,6 +186,17 @@ TEST_F(AppliveryTest, EndsWhatRunsWhenStopped) {
   EXPECT_EQ(std::get<Refused>(outcomes_[0].result).failure.reason, Reason::kUpstreamUnavailable);
 }
 
+TEST_F(AppliveryTest, AProbeNeedsANewConnectionAndNothingElseDoes) {
+  Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
+  Mint({.organization = "acme",
+        .application = "ios-app",
+        .description = "",
+        .scopes = {"sdk"},
+        .is_probe = true});
+  EXPECT_EQ(client_.posted.at(0).request.connection, loop::HttpPost::Connection::kAny);
+  EXPECT_EQ(client_.posted.at(1).request.connection, loop::HttpPost::Connection::kNew);
+}
+
 TEST_F(AppliveryTest, SharesOneHeaderListAKey) {
   Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
   Mint({.organization = "acme", .application = "other", .description = "", .scopes = {"sdk"}});
