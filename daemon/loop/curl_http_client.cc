@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <openssl/ssl.h>
+#include <strings.h>
 
 #include <algorithm>
 #include <cassert>
@@ -90,6 +91,15 @@ bool SpeaksHttp2(CURL* handle) {
   unsigned int size = 0;
   SSL_get0_alpn_selected(static_cast<const SSL*>(tls->internals), &name, &size);
   return size == 2 && std::memcmp(name, "h2", 2) == 0;
+}
+
+bool HasEncodedBody(CURL* handle) {
+  curl_header* header = nullptr;
+  for (std::size_t i = 0;
+       curl_easy_header(handle, "Content-Encoding", i, CURLH_HEADER, -1, &header) == CURLHE_OK; ++i) {
+    if (*header->value != '\0' && strcasecmp(header->value, "identity") != 0) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -237,6 +247,7 @@ class CurlExchange final : public CurlTransfer {
     curl_easy_getinfo(handle_, CURLINFO_RETRY_AFTER, &retry_after);
     if (!interim && retry_after > 0) answer.retry_after = std::chrono::seconds(retry_after);
     answer.body = std::move(body_);
+    answer.encoded = HasEncodedBody(handle_);
     answer.error = error;
     answer.latency =
         std::chrono::duration_cast<std::chrono::microseconds>(client_.loop_.clock().Now() - started_);

@@ -62,6 +62,7 @@ struct HttpAnswer {
   int status = 0;  // of the final answer's header; 0: no header came
   std::optional<std::chrono::seconds> retry_after;
   Secret body;
+  bool encoded = false;  // the body has a Content-Encoding other than identity
   std::string error;  // libcurl's fixed words for the result code, for logs; empty when complete
   std::chrono::microseconds latency{0};
 };

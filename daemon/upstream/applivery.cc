@@ -22,6 +22,7 @@ std::shared_ptr<const loop::HeaderList> MakeHeaders(const ApiKey& key) {
   headers->Add("Authorization", authorization.Expose());
   headers->Add("Content-Type", "application/json");
   headers->Add("Accept", "application/json");
+  headers->Add("Accept-Encoding", "identity");
   headers->Add("User-Agent", "tokend/" TOKEND_VERSION);
   return headers;
 }

@@ -1,5 +1,6 @@
 #include "daemon/upstream/availability.h"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -12,6 +13,10 @@ using std::chrono::seconds;
 constexpr CircuitBreaker::Options kBreaker{5, seconds(1), seconds(30)};
 // Of a rejected key, and of a forbidden application.
 constexpr CircuitBreaker::Options kCooling{1, seconds(1), seconds(60)};
+
+// Of a 429 without Retry-After.
+constexpr milliseconds kFirstPause{1000};
+constexpr milliseconds kLongestPause{60000};
 
 // At most this many forbidden applications of one organization are remembered; further ones only once some of
 // them may be probed.
@@ -93,9 +98,7 @@ void Availability::Report(Permit permit, const MintOutcome& outcome) {
     const auto reason = refused != nullptr ? std::optional(refused->failure.reason) : std::nullopt;
     // An answer to an old key says nothing of its successor.
     if (outcome.exchange.key_generation == at.key_generation) JudgeKey(at, application, call, reason);
-    if (reason == Reason::kUpstreamRateLimited && refused->failure.retry_after) {
-      Pause(name, at, *refused->failure.retry_after);
-    }
+    JudgePace(name, at, call, refused != nullptr ? &refused->failure : nullptr);
   }
   TellChanges(name, at);
 }
@@ -122,6 +125,18 @@ void Availability::JudgeKey(Organization& organization, const std::string& appli
     cooling->second.Succeeded(call);
     if (cooling->second.closed()) breakers.erase(cooling);
   }
+}
+
+void Availability::JudgePace(const std::string& name, Organization& organization, CircuitBreaker::Call call,
+                             const Failure* refusal) {
+  const bool limited = refusal != nullptr && refusal->reason == Reason::kUpstreamRateLimited;
+  if (limited && refusal->retry_after) return Pause(name, organization, *refusal->retry_after);
+  if (static_cast<std::uint64_t>(call) <= organization.calls_before_pause) return;
+  organization.last_pause = limited ? std::clamp(2 * organization.last_pause, kFirstPause, kLongestPause)
+                                    : milliseconds(0);
+  if (!limited) return;
+  organization.calls_before_pause = permits_;
+  Pause(name, organization, organization.last_pause);
 }
 
 void Availability::Pause(const std::string& name, Organization& organization, milliseconds time) {

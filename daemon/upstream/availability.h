@@ -26,8 +26,8 @@ namespace tokend::upstream {
 // Whether the upstream is likely to answer a request, judged by how earlier requests ended. For each
 // organization: 5 failures in a row (no connection, reset, time-out, 5xx) open its circuit breaker; an API
 // key that the upstream rejects opens another, until the key changes or a probe with it succeeds; a 403 opens
-// one for that application alone; a 429 with Retry-After pauses the organization. Loop thread only, except
-// `Troubles`.
+// one for that application alone; a 429 pauses the organization, for Retry-After or without one for a time
+// that doubles while 429s go on. Loop thread only, except `Troubles`.
 class Availability {
  public:
   // Called when an organization's block begins or ends. Also called once for each block of each new
@@ -82,6 +82,8 @@ class Availability {
     CircuitBreaker key_breaker;
     std::map<std::string, CircuitBreaker> application_breakers = {};  // of those that are not closed
     CircuitBreaker::TimePoint paused_until = {};
+    std::chrono::milliseconds last_pause{0};  // of a 429 without Retry-After; 0: another answer has come since
+    std::uint64_t calls_before_pause = 0;     // permits_ when it began: such calls say nothing of its success
     std::optional<loop::TimerId> pause_ends = std::nullopt;  // while it is paused
     std::array<bool, kBlocks.size()> told = {};              // the blocks that last, as on_change knows them
   };
@@ -90,6 +92,9 @@ class Availability {
   std::vector<CircuitBreaker*> BreakersOf(const std::string& organization, const std::string& application);
   void JudgeKey(Organization& organization, const std::string& application, CircuitBreaker::Call call,
                 std::optional<Reason> refusal);
+  // What an answer to this call says of the upstream's limit.
+  void JudgePace(const std::string& name, Organization& organization, CircuitBreaker::Call call,
+                 const Failure* refusal);
   void Pause(const std::string& name, Organization& organization, std::chrono::milliseconds time);
   // Tells of the blocks that have begun or ended since it was last called.
   void TellChanges(const std::string& name, Organization& organization);

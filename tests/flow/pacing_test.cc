@@ -649,6 +649,37 @@ TEST_F(Pacing, A429WithRetryAfterPausesTheOrganizationForAll) {
   EXPECT_TRUE(world().availability.Troubles().empty());
 }
 
+TEST_F(Pacing, A429WithoutRetryAfterPausesForATimeThatDoublesToAMinuteWhile429sGoOn) {
+  const auto limit = [this] {
+    Ask();
+    Refuse(Reason::kUpstreamRateLimited, 429);
+  };
+  for (const seconds wait :
+       {seconds(1), seconds(2), seconds(4), seconds(8), seconds(16), seconds(32), seconds(60), seconds(60)}) {
+    limit();
+    const int posts = upstream_.posts();
+    loop_.Advance(wait - milliseconds(1));
+    const CallSeen& refused = Ask("ci2");
+    EXPECT_EQ(ReasonOf(refused), Reason::kUpstreamRateLimited);
+    EXPECT_EQ(refused.failure().retry_after, milliseconds(1));
+    EXPECT_EQ(upstream_.posts(), posts);
+    loop_.Advance(milliseconds(1));
+  }
+  Ask();
+  Refuse(Reason::kApplicationNotFound, 404);
+  limit();
+  loop_.Advance(seconds(1));
+  EXPECT_FALSE(Ask().reply) << "another answer has come between";
+}
+
+TEST_F(Pacing, Many429sOfCallsThatRanTogetherAreOnePause) {
+  for (int i = 0; i < 100; ++i) Ask();
+  for (int i = 0; i < 100; ++i) Refuse(Reason::kUpstreamRateLimited, 429);
+  EXPECT_EQ(AskOnce().failure().retry_after, seconds(1));
+  loop_.Advance(seconds(1));
+  EXPECT_FALSE(Ask().reply);
+}
+
 TEST_F(Pacing, AShortPauseIsWaitedOutAndALongOneIsNot) {
   CallSeen& call = Ask();
   Refuse(Reason::kUpstreamRateLimited, 429, seconds(1));

@@ -167,6 +167,19 @@ TEST(Load, WarnsOfPlaintextThatLeavesTheMachine) {
   EXPECT_THAT(with_url("http://localhost:1"), testing::Not(testing::Contains(HasSubstr("base_url"))));
 }
 
+TEST(Load, WarnsOfABaseUrlThatNamesTheVersion) {
+  const Folder folder;
+  const auto with_url = [&](std::string_view url) {
+    return folder.Parse(Folder::Replace(std::string(kFull), "http://[::1]:8080/api/", url)).warnings;
+  };
+  for (const char* url : {"https://api.applivery.io/v1", "https://api.applivery.io/v1/"}) {
+    EXPECT_THAT(with_url(url), testing::Contains(HasSubstr("base_url: ends with /v1"))) << url;
+  }
+  for (const char* url : {"https://api.applivery.io", "https://gateway.test/v10", "https://gateway.test/v1/x"}) {
+    EXPECT_THAT(with_url(url), testing::Not(testing::Contains(HasSubstr("base_url")))) << url;
+  }
+}
+
 TEST(Load, WarnsOfAPolicyThatPermitsNothing) {
   const Folder folder;
   std::string text(kMinimal);

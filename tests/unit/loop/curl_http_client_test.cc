@@ -463,6 +463,27 @@ TEST(CurlHttpClient, DecodesNoContent) {
   EXPECT_EQ(Text(answer), "not gzip at all");
 }
 
+TEST(CurlHttpClient, TellsAnEncodedBody) {
+  const std::vector<std::pair<std::string, bool>> cases = {
+      {"", false},
+      {"Content-Encoding: identity\r\n", false},
+      {"content-encoding: Identity\r\n", false},
+      {"Content-Encoding:\r\n", false},
+      {"content-encoding: gzip\r\n", true},
+      {"Content-Encoding: identity\r\nContent-Encoding: br\r\n", true},
+  };
+  ScriptedServer server([&](Connection& c) {
+    for (const auto& [header, encoded] : cases) {
+      c.ReadRequest();
+      c.Send(HttpAnswerText(200, "body", header));
+    }
+  });
+  Client client;
+  for (const auto& [header, encoded] : cases) {
+    EXPECT_EQ(client.Ask(server.Url()).encoded, encoded) << header;
+  }
+}
+
 TEST(CurlHttpClient, KeepsNoCookies) {
   ScriptedServer server([](Connection& c) {
     while (c.ReadRequest()) c.Send(HttpAnswerText(200, "", "Set-Cookie: a=b; Path=/\r\n"));

@@ -96,7 +96,7 @@ TEST_F(AppliveryTest, SendsTheKeyOfTheOrganization) {
   Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
   EXPECT_EQ(Headers(),
             "Authorization: Bearer key-of-acme\nContent-Type: application/json\nAccept: application/json\n"
-            "User-Agent: tokend/" TOKEND_VERSION "\n");
+            "Accept-Encoding: identity\nUser-Agent: tokend/" TOKEND_VERSION "\n");
 }
 
 TEST_F(AppliveryTest, SendsDescriptionAndScopes) {
