@@ -63,7 +63,7 @@ struct HttpAnswer {
   std::optional<std::chrono::seconds> retry_after;
   Secret body;
   bool encoded = false;  // the body has a Content-Encoding other than identity
-  std::string error;  // libcurl's fixed words for the result code, for logs; empty when complete
+  std::string error;     // libcurl's fixed words for the result code, for logs; empty when complete
   std::chrono::microseconds latency{0};
 };
 
@@ -81,8 +81,9 @@ struct HttpClientOptions {
 };
 
 // Sends requests and brings their answers; follows no redirect. A connection on which a request was not
-// answered by a single byte is retired: it carries no further request, and closes once its last one has ended.
-// So is one that has had connection_max_requests requests or is connection_max_age old. Loop thread only.
+// answered by a single byte is retired: it carries no further request, and closes once its last one has
+// ended. So is one that has had connection_max_requests requests or is connection_max_age old. Loop thread
+// only.
 class HttpClient {
  public:
   using Done = absl::AnyInvocable<void(HttpAnswer)>;

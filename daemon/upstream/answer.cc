@@ -144,7 +144,8 @@ Judgement JudgeStatus(const HttpAnswer& answer, AnswerBody body, const MintReque
 
 MintOutcome Judge(const HttpAnswer& answer, const MintRequest& request) {
   AnswerBody body;
-  if (answer.ending == Ending::kComplete && !answer.encoded) body = ReadAnswerBody(answer.body, request.scopes);
+  if (answer.ending == Ending::kComplete && !answer.encoded)
+    body = ReadAnswerBody(answer.body, request.scopes);
   const UpstreamExchange exchange{.http_status = answer.status,
                                   .error_code = body.valid ? body.error_code : std::nullopt,
                                   .latency = answer.latency};

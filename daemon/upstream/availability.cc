@@ -132,8 +132,8 @@ void Availability::JudgePace(const std::string& name, Organization& organization
   const bool limited = refusal != nullptr && refusal->reason == Reason::kUpstreamRateLimited;
   if (limited && refusal->retry_after) return Pause(name, organization, *refusal->retry_after);
   if (static_cast<std::uint64_t>(call) <= organization.calls_before_pause) return;
-  organization.last_pause = limited ? std::clamp(2 * organization.last_pause, kFirstPause, kLongestPause)
-                                    : milliseconds(0);
+  organization.last_pause =
+      limited ? std::clamp(2 * organization.last_pause, kFirstPause, kLongestPause) : milliseconds(0);
   if (!limited) return;
   organization.calls_before_pause = permits_;
   Pause(name, organization, organization.last_pause);

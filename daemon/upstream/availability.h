@@ -82,8 +82,9 @@ class Availability {
     CircuitBreaker key_breaker;
     std::map<std::string, CircuitBreaker> application_breakers = {};  // of those that are not closed
     CircuitBreaker::TimePoint paused_until = {};
-    std::chrono::milliseconds last_pause{0};  // of a 429 without Retry-After; 0: another answer has come since
-    std::uint64_t calls_before_pause = 0;     // permits_ when it began: such calls say nothing of its success
+    std::chrono::milliseconds last_pause{
+        0};                                // of a 429 without Retry-After; 0: another answer has come since
+    std::uint64_t calls_before_pause = 0;  // permits_ when it began: such calls say nothing of its success
     std::optional<loop::TimerId> pause_ends = std::nullopt;  // while it is paused
     std::array<bool, kBlocks.size()> told = {};              // the blocks that last, as on_change knows them
   };

@@ -175,7 +175,8 @@ TEST(Load, WarnsOfABaseUrlThatNamesTheVersion) {
   for (const char* url : {"https://api.applivery.io/v1", "https://api.applivery.io/v1/"}) {
     EXPECT_THAT(with_url(url), testing::Contains(HasSubstr("base_url: ends with /v1"))) << url;
   }
-  for (const char* url : {"https://api.applivery.io", "https://gateway.test/v10", "https://gateway.test/v1/x"}) {
+  for (const char* url :
+       {"https://api.applivery.io", "https://gateway.test/v10", "https://gateway.test/v1/x"}) {
     EXPECT_THAT(with_url(url), testing::Not(testing::Contains(HasSubstr("base_url")))) << url;
   }
 }
