@@ -113,7 +113,8 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   if (!server.ok()) return server.status();
   Reloader reloader(path, std::move(settings),
                     {current, audit, **server, loop, *upstream, availability, metrics});
-  auto admin = StartAdminPage({serving, current, reloader, home.state(), audit, availability, metrics});
+  auto admin =
+      StartAdminPage({serving, current, reloader, home.state(), audit, availability, **server, metrics});
   if (!admin.ok()) return admin.status();
 
   (*server)->SetServing(rpc::Serving::kYes);

@@ -283,7 +283,8 @@ std::optional<Failure> Issuance::FindBlock() {
   if (!in_flight_) {
     return Failure{Reason::kOverloaded, "as many of the caller's requests run as its grant allows"};
   }
-  return stages_.availability.Check(context_.request.organization(), context_.request.application());
+  return stages_.availability.Check(
+      {context_.request.organization(), context_.request.application(), context_.caller.name()});
 }
 
 void Issuance::Become(Stage next) {

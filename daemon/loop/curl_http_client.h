@@ -14,8 +14,8 @@ class CurlLoop;
 class CurlExchange;
 
 // HTTP over the loop's libcurl. Beyond HttpClient it promises, whatever the server or a connection does: no
-// proxy, no credentials but the request's headers, TLS 1.2 or later with a verified server, bounded headers
-// and body.
+// proxy but that of the options, no credentials but the request's headers, TLS 1.2 or later with a verified
+// server that has a subject alternative name, bounded headers and body.
 class CurlHttpClient final : public HttpClient {
  public:
   CurlHttpClient(CurlLoop& loop, HttpClientOptions options);
@@ -45,6 +45,8 @@ class CurlHttpClient final : public HttpClient {
   void RenewPool();
   // The connection of this pool carries no further request. Not from within libcurl's callbacks.
   void Abandon(const std::shared_ptr<ConnectionPool>& pool, int local_port);
+  // Whether a request on the connection has failed, which libcurl may not have said yet.
+  bool HasFailed(const ConnectionPool* pool, int local_port) const;
   // Sets what the server speaks, which decides how many connections there may be.
   void SetProtocol(Protocol protocol);
   // The exchange is over; this may destroy it.

@@ -63,7 +63,7 @@ struct HttpAnswer {
   std::optional<std::chrono::seconds> retry_after;
   Secret body;
   bool encoded = false;  // the body has a Content-Encoding other than identity
-  std::string error;     // libcurl's fixed words for the result code, for logs; empty when complete
+  std::string error;     // which server and why, in fixed words, for logs; empty when complete
   std::chrono::microseconds latency{0};
 };
 
@@ -71,6 +71,7 @@ struct HttpClientOptions {
   std::string ca_file;                  // empty: the system's CAs
   std::chrono::seconds ca_max_age{60};  // how long CAs that the file no longer holds still count
   bool allow_http = false;
+  std::string proxy = {};  // http://host:port: each connection goes through it, by CONNECT; empty: none
   std::chrono::milliseconds connect_timeout{0};      // TLS included
   std::chrono::milliseconds timeout{0};              // of the whole exchange
   std::chrono::milliseconds connection_max_idle{0};  // under 1 s: no reuse

@@ -69,6 +69,11 @@ class Listener {
   std::size_t connections() const { return open_connections_; }
 
   const std::string& address() const { return address_; }
+  const std::string& name() const { return services_.listener; }
+  // Of its authenticator. Any thread.
+  std::optional<identity::FetchedKeys> fetched_keys() const {
+    return services_.authenticator->Get()->fetched_keys();
+  }
 
  private:
   using TimePoint = std::chrono::steady_clock::time_point;

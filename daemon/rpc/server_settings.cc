@@ -1,6 +1,5 @@
 #include "daemon/rpc/server_settings.h"
 
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,12 +16,6 @@ Result<std::shared_ptr<const TlsContext>> ReadTls(const config::Listener& listen
   Result<std::shared_ptr<const TlsContext>> read = TlsContext::Read(*listener.tls);
   const bool same = read.ok() && running != nullptr && running->tls && running->tls->Equals(**read);
   return same ? running->tls : read;
-}
-
-bool NamesOneCaller(const std::vector<config::Grant>& grants) {
-  std::set<std::string> callers;
-  for (const config::Grant& grant : grants) callers.insert(grant.callers.begin(), grant.callers.end());
-  return callers.size() == 1 && callers.begin()->find('*') == std::string::npos;
 }
 
 // Whether both verify JWTs, both have their keys, and the keys differ.
@@ -55,7 +48,7 @@ Result<ServerSettings> ReadServerSettings(const config::Config& config, const Se
                                           config::Contents contents, loop::CurlLoop* loop) {
   ServerSettings settings;
   settings.max_in_flight = config.server.max_in_flight;
-  settings.one_caller = NamesOneCaller(config.grants);
+  settings.one_caller = config::NamesOneCaller(config.grants);
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     const config::Listener& listener = config.listeners[i];
     const ServerSettings::Listener* before = running != nullptr ? &running->listeners[i] : nullptr;

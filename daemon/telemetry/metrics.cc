@@ -142,6 +142,9 @@ struct Metrics::Families {
                     "Connections to a TLS listener that were closed because their handshake failed or took "
                     "too long.")
           .Add({});
+  Family<Gauge>& jwks_family =
+      registry.Gauges("tokend_jwks_age_seconds",
+                      "Time since the keys of a listener were last fetched from its jwks_url, by listener.");
   Family<Gauge>& connection_family =
       registry.Gauges("tokend_connections", "Connections that are open, by listener.");
   Family<Counter>& closed_family = registry.Counters("tokend_connections_closed_total",
@@ -209,6 +212,10 @@ void Metrics::ConnectionClosed(const std::string& listener, std::string_view cau
 }
 
 void Metrics::TlsHandshakeFailed() { families_->failed_handshakes.Increment(); }
+
+void Metrics::SetJwksAge(const std::string& listener, std::chrono::nanoseconds age) {
+  families_->jwks_family.Add({{"listener", listener}}).Set(Seconds(age));
+}
 
 void Metrics::TokenEnded(TokenOutcome outcome) { families_->tokens[IndexOf(outcome)]->Increment(); }
 

@@ -41,6 +41,9 @@ class Metrics {
   // tokend_tls_handshakes_failed_total.
   void TlsHandshakeFailed();
 
+  // tokend_jwks_age_seconds{listener}: how old the keys are that were fetched from jwks_url.
+  void SetJwksAge(const std::string& listener, std::chrono::nanoseconds age);
+
   // tokend_tokens_total{outcome}.
   void TokenEnded(TokenOutcome outcome);
 

@@ -29,7 +29,8 @@ World::World(upstream::Upstream& upstream, fakes::HandCrankedLoop& event_loop, O
           issue::ConfigSnapshot{"",
                                 {{options.grant.value_or(EveryonesGrant())}, {{"acme", config::KeyFile{}}}},
                                 options.audit_deadline,
-                                {{"acme", options.organization_limits}}})),
+                                {{"acme", options.organization_limits}},
+                                {Shares::Policy::kOneHolder, Shares::Policy::kOneHolder}})),
       issuer_({loop, config_, state, pacing, audit, availability, upstream, metrics, live}) {}
 
 World::~World() {

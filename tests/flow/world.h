@@ -41,7 +41,7 @@ config::Grant EveryonesGrant();
 class World {
  public:
   struct Options {
-    std::size_t slots = 8;
+    std::size_t slots = 8;                    // all of them one caller's, if it asks for them
     std::optional<config::Grant> grant = {};  // default: EveryonesGrant()
     std::vector<config::Limit> organization_limits = {};
     config::Requests requests = {.remember = std::chrono::minutes(10), .max_entries = 100000};

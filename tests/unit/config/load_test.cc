@@ -73,6 +73,7 @@ TEST(Load, MapsEveryUpstreamKey) {
   EXPECT_EQ(applivery.connect_timeout, milliseconds(250));
   EXPECT_EQ(applivery.timeout, seconds(45));
   EXPECT_EQ(applivery.max_in_flight, 99U);
+  EXPECT_EQ(applivery.proxy, "http://proxy.corp:3128");
   EXPECT_EQ(applivery.connection_max_requests, 77U);
   EXPECT_EQ(applivery.connection_max_age, minutes(5));
   EXPECT_EQ(applivery.connection_max_idle, seconds(3));
@@ -122,6 +123,7 @@ TEST(Load, FillsInTheDocumentedDefaults) {
   EXPECT_EQ(applivery.connect_timeout, seconds(5));
   EXPECT_EQ(applivery.timeout, seconds(30));
   EXPECT_EQ(applivery.max_in_flight, 256U);
+  EXPECT_EQ(applivery.proxy, "");
   EXPECT_EQ(applivery.connection_max_requests, 500U);
   EXPECT_EQ(applivery.connection_max_age, minutes(10));
   EXPECT_EQ(applivery.connection_max_idle, seconds(4));

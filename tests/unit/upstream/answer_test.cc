@@ -299,7 +299,7 @@ const std::vector<Case> kJson = {
     {"TwoDocuments", 200, std::string(kGood) + kGood, kWithheld},
     {"TrailingText", 200, std::string(kGood) + " x", kInvalid},
     {"TrailingNul", 200, std::string(kGood) + '\0', kInvalid},
-    {"ByteOrderMark", 200, std::string("\xef\xbb\xbf") + kGood, kInvalid},
+    {"ByteOrderMark", 200, std::string("\xef\xbb\xbf") + kGood, "minted"},
     {"Utf16", 200, std::string("{\0}\0", 4), kInvalid},
     {"UnknownNan", 200, WithUnknown("NaN"), kInvalid},
     {"UnknownInfinity", 200, WithUnknown("-Infinity"), kInvalid},
