@@ -145,6 +145,9 @@ struct Metrics::Families {
   Family<Gauge>& jwks_family =
       registry.Gauges("tokend_jwks_age_seconds",
                       "Time since the keys of a listener were last fetched from its jwks_url, by listener.");
+  Family<Gauge>& certificate_family =
+      registry.Gauges("tokend_tls_certificate_not_after_seconds",
+                      "When the certificate of a TLS listener expires, as Unix time, by listener.");
   Family<Gauge>& connection_family =
       registry.Gauges("tokend_connections", "Connections that are open, by listener.");
   Family<Counter>& closed_family = registry.Counters("tokend_connections_closed_total",
@@ -215,6 +218,11 @@ void Metrics::TlsHandshakeFailed() { families_->failed_handshakes.Increment(); }
 
 void Metrics::SetJwksAge(const std::string& listener, std::chrono::nanoseconds age) {
   families_->jwks_family.Add({{"listener", listener}}).Set(Seconds(age));
+}
+
+void Metrics::SetTlsCertificateEnd(const std::string& listener,
+                                   std::chrono::system_clock::time_point not_after) {
+  families_->certificate_family.Add({{"listener", listener}}).Set(Seconds(not_after.time_since_epoch()));
 }
 
 void Metrics::TokenEnded(TokenOutcome outcome) { families_->tokens[IndexOf(outcome)]->Increment(); }
