@@ -744,6 +744,7 @@ TEST_F(Pacing, A429WithoutRetryAfterPausesForATimeThatDoublesToAMinuteWhile429sG
 }
 
 TEST_F(Pacing, Many429sOfCallsThatRanTogetherAreOnePause) {
+  Build({.slots = 100});
   for (int i = 0; i < 100; ++i) Ask();
   for (int i = 0; i < 100; ++i) Refuse(Reason::kUpstreamRateLimited, 429);
   EXPECT_EQ(AskOnce().failure().retry_after, seconds(1));
