@@ -45,6 +45,14 @@ audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics
           .hooks = AuditHooks(metrics)};
 }
 
+// Either the clock is behind now, or it was once ahead.
+void WarnOfClock(std::chrono::microseconds ahead) {
+  if (ahead.count() == 0) return;
+  Log(LogLevel::kWarning, "audit.ahead_of_clock",
+      {{"detail", "the audit log's latest record is ahead of the clock"},
+       {"seconds", std::chrono::duration<double>(ahead).count()}});
+}
+
 audit::Record RecordOf(const char* event) {
   audit::Record record;
   record.set_event(event);
@@ -85,6 +93,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   Result<audit::Opened> opened =
       audit::OpenAuditLog(config.audit, settings.audit_keys, AuditOptions(config, metrics), loop);
   if (!opened.ok()) return opened.status();
+  WarnOfClock(opened->ahead);
   audit::QueuedAuditLog& audit = *opened->log;
 
   issue::CurrentConfig current(SnapshotOf(config));

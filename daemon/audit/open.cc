@@ -99,8 +99,8 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
   if (Status removed = store->Remove(names.next()); !removed.ok() && !absl::IsNotFound(removed))
     return removed;
 
-  const RecordTime since =
-      std::chrono::floor<std::chrono::microseconds>(loop.clock().WallNow() - options.remember);
+  const auto now = std::chrono::floor<std::chrono::microseconds>(loop.clock().WallNow());
+  const RecordTime since = now - options.remember;
   Result<History> history = ReadHistory(*store, names, since);
   if (!history.ok()) return history.status();
   TOKEND_FAILPOINT("recovery.read", "");
@@ -119,7 +119,8 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
       std::move(keys),  std::min<std::uint64_t>(QueuedAuditLog::kMaxBatchBytes, file.max_size)};
   Result<std::unique_ptr<QueuedAuditLog>> log = StartLog(std::move(parts), options, loop);
   if (!log.ok()) return log.status();
-  return Opened{*std::move(log), std::move(history->past)};
+  return Opened{*std::move(log), std::move(history->past),
+                std::max(history->latest - now, std::chrono::microseconds(0))};
 }
 
 Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions options,

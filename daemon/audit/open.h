@@ -30,6 +30,8 @@ struct Opened {
   // The requests of the last `remember` whose token was or may have been created, oldest first: the request
   // ledger must know them again. Empty for standard output alone.
   std::vector<PastRequest> past;
+  // How far the log's latest record is ahead of the wall clock; zero where it is not.
+  std::chrono::microseconds ahead{0};
 };
 
 // Opens the audit log and repairs it. A file whose chain of records is broken, by a crash or by an intruder,

@@ -28,12 +28,14 @@ QueuedAuditLog::~QueuedAuditLog() { Stop(); }
 
 void QueuedAuditLog::Note(Record record) {
   const std::lock_guard lock(mutex_);
+  if (!finished_) Enqueue(Entry{Kind::kNote, std::move(record), nullptr});
+}
+
+void QueuedAuditLog::NoteRefusal(Record record, Allowance allowance) {
+  const std::lock_guard lock(mutex_);
   if (finished_) return;
-  if (RoleOf(record) != Event::Role::kRequest) {
-    return Enqueue(Entry{Kind::kNote, std::move(record), nullptr});
-  }
   const bool first = !refusals_.due();
-  refusals_.Add(std::move(record), std::chrono::steady_clock::now());
+  refusals_.Add(Refusal(std::move(record), allowance), std::chrono::steady_clock::now());
   if (first) work_.notify_one();
 }
 
@@ -163,9 +165,9 @@ void QueuedAuditLog::Take() {
     taken_.push_back(std::move(inbox_.front()));
     inbox_.pop_front();
   }
-  for (Record& refusal :
+  for (auto& [refusal, count] :
        stop_by_ ? refusals_.TakeAll() : refusals_.TakeDue(std::chrono::steady_clock::now())) {
-    taken_.push_back(Entry{Kind::kNote, std::move(refusal), nullptr});
+    taken_.push_back(Entry{Kind::kNote, std::move(refusal).Take(count), nullptr});
   }
 }
 
@@ -181,7 +183,7 @@ void QueuedAuditLog::AddCheckpoint(Batch& batch) {
     record.set_signature(signer->Sign(before.sequence + 1, before.hash));
   }
   batch.lines += parts_.chain.Add(record) + '\n';
-  batch.checkpoints.push_back({record.seq(), before.hash, {}});
+  batch.checkpoints.push_back({record.seq(), before.hash});
   batch.since_checkpoint = 0;
 }
 

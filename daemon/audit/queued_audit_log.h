@@ -19,7 +19,7 @@
 #include "daemon/audit/chain.h"
 #include "daemon/audit/journal.h"
 #include "daemon/audit/keys.h"
-#include "daemon/audit/refusal_aggregator.h"
+#include "daemon/audit/refusal.h"
 #include "daemon/audit/stream.h"
 #include "daemon/loop/event_loop.h"
 
@@ -76,6 +76,7 @@ class QueuedAuditLog final : public AuditLog {
   ~QueuedAuditLog() override;
 
   void Note(Record record) override;
+  void NoteRefusal(Record record, Allowance allowance) override;
   void Append(Record record, Done<std::uint64_t> done) override;
 
   // Sets the keys of all later records and checkpoints. Any thread.
@@ -154,7 +155,7 @@ class QueuedAuditLog final : public AuditLog {
   mutable std::mutex mutex_;
   std::condition_variable work_;
   std::deque<Entry> inbox_;
-  RefusalAggregator refusals_;
+  RefusalAggregator<Refusal> refusals_;
   std::optional<std::string> config_;  // a new fingerprint, until the writer uses it
   std::size_t places_ = 0;
   std::optional<SteadyTime> stop_by_;
