@@ -46,9 +46,11 @@ std::string ScalarText(const Message& message, const FieldDescriptor& field) {
 }
 
 std::string TextList(const Message& message, const FieldDescriptor& field) {
-  std::vector<std::string> quoted;
   const auto& reflection = *message.GetReflection();
-  for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
+  const int size = reflection.FieldSize(message, &field);
+  std::vector<std::string> quoted;
+  quoted.reserve(static_cast<std::size_t>(size));
+  for (int i = 0; i < size; ++i) {
     quoted.push_back(Quote(reflection.GetRepeatedString(message, &field, i)));
   }
   return Concat({"[", Enumerate(quoted), "]"});

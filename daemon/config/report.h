@@ -13,7 +13,7 @@ namespace tokend::config {
 struct Position {
   int line = 1;
   int column = 1;
-  auto operator<=>(const Position&) const = default;
+  auto operator<=>(const Position&) const = default;  // NOLINT(modernize-use-nullptr): not a pointer
 };
 
 // "a.b" for "a" and "b", "b" for "" and "b".

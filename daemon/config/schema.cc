@@ -17,6 +17,7 @@ const v1::KeyOptions& OptionsOf(const FieldDescriptor& field) {
 
 std::vector<const FieldDescriptor*> FieldsOf(const Descriptor& type) {
   std::vector<const FieldDescriptor*> fields;
+  fields.reserve(static_cast<std::size_t>(type.field_count()));
   for (int i = 0; i < type.field_count(); ++i) fields.push_back(type.field(i));
   return fields;
 }

@@ -23,8 +23,8 @@ const Clock& SystemClock();
 
 struct TimerId {
   std::chrono::steady_clock::time_point due;
-  std::uint64_t number;  // no two timers of a loop have the same
-  auto operator<=>(const TimerId&) const = default;
+  std::uint64_t number;                              // no two timers of a loop have the same
+  auto operator<=>(const TimerId&) const = default;  // NOLINT(modernize-use-nullptr): not a pointer
 };
 
 // One thread that runs tasks one after another and owns everything that they touch, so that stages need no

@@ -82,7 +82,7 @@ class FairQueue {
   struct Turn {
     std::uint64_t tag;
     std::uint64_t arrival;
-    auto operator<=>(const Turn&) const = default;
+    auto operator<=>(const Turn&) const = default;  // NOLINT(modernize-use-nullptr): not a pointer
   };
   struct Entry {
     std::string caller;

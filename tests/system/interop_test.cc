@@ -191,6 +191,8 @@ class Interop : public SystemTest {
         "}\n    authentication: {mtls: {}}\n    max_connections_per_peer: 1024\n"
         "  - name: plain\n    address: 127.0.0.1:0\n    authentication: {none: {caller: ci}}\n";
     options.upstream = "    max_in_flight: 2000\n";
+    // A long deadline, so that no call fails because a busy disk is slow.
+    options.audit += ", deadline: 1m";
     options.grant = grant;
     Start(options);
   }

@@ -19,8 +19,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr int kOk = 0;
-
 class Limits : public SystemTest {
  protected:
   Ended WhoAmI() const {

@@ -12,6 +12,17 @@
 
 namespace tokend::system {
 
+// Status codes of gRPC.
+inline constexpr int kOk = 0;
+inline constexpr int kUnknown = 2;
+inline constexpr int kNotFound = 5;
+inline constexpr int kPermissionDenied = 7;
+inline constexpr int kResourceExhausted = 8;
+inline constexpr int kFailedPrecondition = 9;
+inline constexpr int kInternal = 13;
+inline constexpr int kUnavailable = 14;
+inline constexpr int kUnauthenticated = 16;
+
 // The result of one call, with its google.rpc details parsed.
 struct Answered {
   int code = -1;  // grpc::StatusCode

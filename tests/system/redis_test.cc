@@ -29,7 +29,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
 
-constexpr int kOk = 0;
 constexpr milliseconds kDeadline{5000};
 // The time by which a busy machine may answer late.
 constexpr milliseconds kGrace{1500};

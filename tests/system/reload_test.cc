@@ -22,9 +22,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-constexpr int kOk = 0;
-constexpr int kPermissionDenied = 7;
-
 // Keeps `in_flight` calls running until it is destroyed.
 class SteadyCallers {
  public:
@@ -33,6 +30,8 @@ class SteadyCallers {
   SteadyCallers(int in_flight, const Connect& connect) {
     for (int i = 0; i < in_flight; ++i) {
       threads_.emplace_back([this, client = std::shared_ptr<RawClient>(connect())] {
+        // Under load a connection may come about only at the second attempt.
+        EXPECT_TRUE(Eventually([&] { return client->Create(RequestFor("ios-app")).code == kOk; }));
         while (!stop_) Call(*client);
       });
     }
@@ -231,7 +230,7 @@ class ReloadTls : public Reload {
     options.listeners =
         "  - name: local\n    address: 127.0.0.1:0\n    tls: {certificate_file: " + (folder_ / "tls.crt") +
         ", private_key_file: " + (folder_ / "tls.key") + ", client_ca_file: " + (folder_ / "ca.crt") +
-        "}\n    authentication: {mtls: {}}\n";
+        "}\n    authentication: {mtls: {}}\n    max_connections_per_peer: 1024\n";
     // A long deadline, so that no call fails because of the load that a thousand reloads make.
     options.audit += ", deadline: 1m";
     options.more = "requests: {max_entries: 10000000}\n";

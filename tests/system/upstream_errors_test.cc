@@ -12,12 +12,6 @@ using fakes::Protocol;
 using testing::HasSubstr;
 
 // grpc::StatusCode
-constexpr int kUnknown = 2;
-constexpr int kNotFound = 5;
-constexpr int kResourceExhausted = 8;
-constexpr int kFailedPrecondition = 9;
-constexpr int kInternal = 13;
-constexpr int kUnavailable = 14;
 
 struct Row {
   const char* name;

@@ -194,6 +194,7 @@ void RedisConnection::Append(const Item& item) {
 void RedisConnection::Reply(std::vector<Item> items, std::vector<RedisWire::Answer> answers) {
   if (items.empty()) return;
   std::vector<Done> dones;
+  dones.reserve(items.size());
   for (Item& item : items) dones.push_back(std::move(item.done));
   loop_.Post([dones = std::move(dones), answers = std::move(answers)]() mutable {
     for (std::size_t i = 0; i < dones.size(); ++i) dones[i](std::move(answers[i]));

@@ -93,6 +93,7 @@ struct FormCase {
   std::vector<std::string> right;
   std::vector<std::string> wrong;
 };
+void PrintTo(const FormCase& form_case, std::ostream* out) { *out << v1::Form_Name(form_case.form); }
 
 class WhatIsWrongTest : public testing::TestWithParam<FormCase> {};
 
