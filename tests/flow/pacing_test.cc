@@ -157,7 +157,7 @@ TEST_F(Pacing, ValidateOnlyIsHeldToLimitsAndSpendsNone) {
 
 TEST_F(Pacing, ACallerHasTwoHundredChecksAtOnceAndTenASecond) {
   const auto validated = [this] {
-    return std::ranges::count(world().audit.events(), audit::event::kRequestValidated);
+    return std::ranges::count(world().audit.events(), audit::event::kRequestValidated.name);
   };
   for (int i = 0; i < 100; ++i) {
     EXPECT_TRUE(std::holds_alternative<issue::Validated>(*Ask("ci", {.validate_only = true}).reply));
@@ -189,7 +189,7 @@ TEST_F(Pacing, ACallerHasTwoReplaysOfEachTokenItWasIssuedAndTenASecond) {
     EXPECT_EQ(failure.quotas.at(0).subject, "caller/replays");
     EXPECT_EQ(failure.retry_after, milliseconds(100));
   }
-  EXPECT_EQ(std::ranges::count(world().audit.events(), audit::event::kTokenReplayed), 12);
+  EXPECT_EQ(std::ranges::count(world().audit.events(), audit::event::kTokenReplayed.name), 12);
   loop_.Advance(milliseconds(100));
   EXPECT_TRUE(replay().released());
   EXPECT_FALSE(replay().released());

@@ -138,6 +138,22 @@ TEST_P(StateContract, AnswersWhoJoinedARunningCallHereAndElsewhere) {
   for (Seen* seen : joined) EXPECT_EQ(Outcome(*seen), "bearer-x");
 }
 
+TEST_P(StateContract, TellsWhoJoinedARunningCallFromWhoAsksForItsTokenLater) {
+  ASSERT_EQ(Now(a(), "x"), "fresh");
+  const Seen& here = Admit(a(), "x");
+  const Seen& elsewhere = Admit(b(), "x");
+  RunFor(milliseconds(120));
+  a().Settle("x", AnswerOf("bearer-x"), Clock());
+  const auto joined = [this](const Seen& seen) {
+    EXPECT_EQ(Outcome(seen), "bearer-x");
+    return std::get<Answered>(seen.value()).joined;
+  };
+  EXPECT_TRUE(joined(here));
+  EXPECT_TRUE(joined(elsewhere));
+  EXPECT_FALSE(joined(Admit(a(), "x")));
+  EXPECT_FALSE(joined(Admit(b(), "x")));
+}
+
 TEST_P(StateContract, RefusesAnotherRequestUnderAKnownId) {
   ASSERT_EQ(Now(a(), "x", "ci"), "fresh");
   EXPECT_EQ(Now(a(), "x", "other"), "REQUEST_ID_REUSED");
