@@ -40,6 +40,7 @@ constexpr seconds kConnectionGrace{1};
 audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics& metrics) {
   const auto remember = config.requests.remember;
   return {.config = config.fingerprint,
+          .config_text = config.effective,
           .remember = remember,
           .keep_for = remember + TraitsOf(config.upstream).timeout + kLongestRecording,
           .hooks = AuditHooks(metrics)};

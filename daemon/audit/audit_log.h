@@ -51,7 +51,7 @@ class AuditLog {
   void AppendReplayed(std::uint64_t intent, Record record, const Token& token, Done<IssuedReceipt> done);
 
  protected:
-  // Sets token.id and token.fingerprint.
+  // Sets `token`.
   virtual void Describe(const Token& token, Record& record) const = 0;
 
   // Appends a record that ends an intent, in the place that the intent has reserved.

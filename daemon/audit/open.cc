@@ -107,6 +107,11 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
 
   auto journal =
       std::make_unique<FileJournal>(*store, names, file.max_size, file.keep, options.keep_for, loop.clock());
+  if (!options.config_text.empty()) {
+    if (Status kept = journal->KeepConfig(options.config, options.config_text); !kept.ok()) return kept;
+    journal->UseConfig(options.config, options.config_text);
+  }
+  TOKEND_FAILPOINT("recovery.config", "");
   Chain chain(history->head, options.config, loop.clock());
   if (Status resumed = Resume(*history, *journal, chain, copy.get()); !resumed.ok()) return resumed;
   TOKEND_FAILPOINT("recovery.taken", "");

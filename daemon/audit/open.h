@@ -16,6 +16,7 @@ namespace tokend::audit {
 
 struct OpenOptions {
   std::string config;                     // the configuration's fingerprint, for every record
+  std::string config_text = {};           // what is kept of it beside the log; empty: nothing
   std::chrono::milliseconds remember{0};  // the age of the oldest intent in `past`
   // The time for which a closed file is kept at least, even where more than `keep` files are closed. It is at
   // least `remember`, because after a restart past requests are known from these files, and at least the time

@@ -83,9 +83,11 @@ TEST_F(AuditLogTest, SyncsAndAnswersABatchAtOnce) {
   ExpectChained(Log());
 }
 
-TEST_F(AuditLogTest, NamesATokenByItsFingerprintAlone) {
+TEST_F(AuditLogTest, NamesATokenByItsFingerprintItsKeyAndTheIdsAsUpstreamAnswered) {
   Open();
-  const Token token = TokenOf("very-secret-bearer");
+  Token token = TokenOf("very-secret-bearer");
+  token.organization = "5f0c1a2b3c4d5e6f7a8b9c0e";
+  token.application = "5f0c1a2b3c4d5e6f7a8b9c0f";
   const auto issue = [&](const std::string& id) {
     Result<IntentReceipt> intent = Intend(id);
     const Result<IssuedReceipt> issued = Wait<IssuedReceipt>(
@@ -101,6 +103,10 @@ TEST_F(AuditLogTest, NamesATokenByItsFingerprintAlone) {
   const auto lines = Log();
   EXPECT_EQ(lines[1].record.token().id(), token.id);
   EXPECT_THAT(lines[1].record.token().fingerprint(), testing::MatchesRegex("hmac-sha256:[0-9a-f]{64}"));
+  EXPECT_EQ(lines[1].record.token().organization(), token.organization);
+  EXPECT_EQ(lines[1].record.token().application(), token.application);
+  EXPECT_THAT(lines[1].record.token().fingerprint_key(), testing::MatchesRegex("[0-9a-f]{8}"));
+  EXPECT_EQ(lines[2].record.token().fingerprint_key(), lines[1].record.token().fingerprint_key());
   EXPECT_EQ(lines[2].record.event(), "token.replayed");
   EXPECT_EQ(lines[2].record.intent(), 1U);
   EXPECT_EQ(lines[2].record.token().fingerprint(), lines[1].record.token().fingerprint());

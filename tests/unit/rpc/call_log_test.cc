@@ -17,7 +17,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-const CallLog::Time kStart{std::chrono::hours(1)};
+const CallLog::Time kLogStart{std::chrono::hours(1)};
 
 CallLine Served() {
   return {.method = "CreateToken", .request_id = "id 1", .caller = "a", .peer = "ipv4:10.0.0.1:1"};
@@ -60,35 +60,35 @@ std::string FieldsOf(const std::string& line) {
 }
 
 TEST_F(CallLogTest, AServedCallIsOneLineAtOnceWithItsPeer) {
-  for (int i = 0; i < 100; ++i) log_.Add(Served(), kStart);
+  for (int i = 0; i < 100; ++i) log_.Add(Served(), kLogStart);
   EXPECT_FALSE(log_.due());
   const auto lines = Lines();
   ASSERT_EQ(lines.size(), 100U);
   EXPECT_EQ(FieldsOf(lines[0]),
             R"("method":"CreateToken","request_id":"id 1","caller":"a","listener":"pod",)"
-            R"("peer":"ipv4:10.0.0.1:1","code":"OK","reason":"","detail":"","duration_ms":0.0})");
+            R"("peer":"ipv4:10.0.0.1:1","code":"OK","reason":"","detail":"","duration_ms":0})");
 }
 
 TEST_F(CallLogTest, AlikeRefusedCallsWithinASecondAreOneLineThatKeepsThePeerAndTheRequestIdOfTheFirst) {
   CallLine later = Denied("a", "x");
   later.request_id = "id 2";
   later.peer = "ipv4:10.0.0.1:2";
-  log_.Add(Denied("a", "x"), kStart);
-  log_.Add(later, kStart + milliseconds(999));
-  EXPECT_EQ(log_.due(), kStart + seconds(1));
-  log_.WriteDue(kStart + milliseconds(999));
-  log_.WriteDue(kStart + seconds(1));
+  log_.Add(Denied("a", "x"), kLogStart);
+  log_.Add(later, kLogStart + milliseconds(999));
+  EXPECT_EQ(log_.due(), kLogStart + seconds(1));
+  log_.WriteDue(kLogStart + milliseconds(999));
+  log_.WriteDue(kLogStart + seconds(1));
   const auto lines = Lines();
   ASSERT_EQ(lines.size(), 1U);
   EXPECT_EQ(FieldsOf(lines[0]),
             R"("method":"CreateToken","request_id":"id 1","caller":"a","listener":"pod",)"
             R"("peer":"ipv4:10.0.0.1:1","code":"PERMISSION_DENIED","reason":"NOT_PERMITTED","detail":"x",)"
-            R"("duration_ms":0.0,"count":2})");
+            R"("duration_ms":0,"count":2})");
 }
 
 TEST_F(CallLogTest, ACallersDistinctRefusedCallsAreTwentyLinesAtOnceAndOneLineOfTheRest) {
-  for (int i = 0; i < 1000; ++i) log_.Add(Denied("a", "x" + std::to_string(i)), kStart);
-  log_.Add(Denied("b", "x"), kStart);
+  for (int i = 0; i < 1000; ++i) log_.Add(Denied("a", "x" + std::to_string(i)), kLogStart);
+  log_.Add(Denied("b", "x"), kLogStart);
   log_.WriteAll();
   const auto lines = Lines();
   ASSERT_EQ(lines.size(), 22U);
@@ -100,8 +100,8 @@ TEST_F(CallLogTest, ACallersDistinctRefusedCallsAreTwentyLinesAtOnceAndOneLineOf
 
 TEST_F(CallLogTest, InTheLongRunACallerHasTwoDistinctLinesASecondAndOneOfTheRest) {
   for (int ms = 0; ms < 100'000; ms += 10) {
-    log_.Add(Denied("a", "x" + std::to_string(ms)), kStart + milliseconds(ms));
-    log_.WriteDue(kStart + milliseconds(ms));
+    log_.Add(Denied("a", "x" + std::to_string(ms)), kLogStart + milliseconds(ms));
+    log_.WriteDue(kLogStart + milliseconds(ms));
   }
   log_.WriteAll();
   const auto lines = Lines();
@@ -113,12 +113,12 @@ TEST_F(CallLogTest, AllCallersThatNoGrantNamesAndAllUnknownOnesHaveOneAllowanceE
   for (int i = 0; i < 1000; ++i) {
     CallLine unnamed = Denied("nobody" + std::to_string(i), "x");
     unnamed.allowance = Allowance::kShared;
-    log_.Add(std::move(unnamed), kStart);
+    log_.Add(std::move(unnamed), kLogStart);
     CallLine unknown = Denied("", "x");
     unknown.code = Code::kUnauthenticated;
     unknown.reason = "CALLER_UNKNOWN";
     unknown.peer = "ipv4:10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":1";
-    log_.Add(std::move(unknown), kStart);
+    log_.Add(std::move(unknown), kLogStart);
   }
   log_.WriteAll();
   const auto lines = Lines();
