@@ -142,8 +142,12 @@ std::optional<v1::Record> LineParser::Parse(std::string_view line) {
   members.Object("upstream",
                  [&](const Members& upstream) { ReadUpstream(upstream, *record.mutable_upstream()); });
   members.Object("token", [&](const Members& token) {
-    token.Text("id", record.mutable_token()->mutable_id());
-    token.Text("fingerprint", record.mutable_token()->mutable_fingerprint());
+    v1::Token& to = *record.mutable_token();
+    token.Text("id", to.mutable_id());
+    token.Text("organization", to.mutable_organization());
+    token.Text("application", to.mutable_application());
+    token.Text("fingerprint", to.mutable_fingerprint());
+    token.Text("fingerprint_key", to.mutable_fingerprint_key());
   });
   members.Text("reason", record.mutable_reason());
   members.Text("detail", record.mutable_detail());

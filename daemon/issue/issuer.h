@@ -67,7 +67,7 @@ struct Entitlement {
   std::vector<Grant> grants;
 };
 
-// Called exactly once, on any thread. A Failure is LIMITS_UNAVAILABLE.
+// Called exactly once, on any thread. A Failure is LIMITS_UNAVAILABLE or RATE_LIMITED.
 using EntitlementCallback = absl::AnyInvocable<void(std::variant<Entitlement, Failure>)>;
 
 // Takes requests from rpc/ and runs each to its recorded end. Any thread.

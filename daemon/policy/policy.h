@@ -68,6 +68,9 @@ class Policy {
   // The answer of every grant, in order. The first grant that matches decides.
   std::vector<Verdict> Explain(const Question& question) const;
 
+  // Whether any grant names this caller.
+  bool Names(std::string_view caller) const { return !callers_.Matching(caller).empty(); }
+
   // The grants that name this caller, in order. Valid as long as the policy lives.
   std::vector<CallerGrant> GrantsOf(std::string_view caller) const;
 
