@@ -14,6 +14,15 @@ std::size_t Width(std::string_view utf8) {
       utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
+// The bidirectional embedding, override or isolate (U+202A to U+202E, U+2066 to U+2069) at the text's begin,
+// or 0. By these a text shows in another order than it has.
+unsigned BidirectionalAt(std::string_view utf8) {
+  const auto last = utf8.size() < 3 ? 0U : static_cast<unsigned char>(utf8[2]);
+  if (utf8.starts_with("\xE2\x80") && last >= 0xAA && last <= 0xAE) return 0x2000U + (last & 0x3FU);
+  if (utf8.starts_with("\xE2\x81") && last >= 0xA6 && last <= 0xA9) return 0x2040U + (last & 0x3FU);
+  return 0;
+}
+
 }  // namespace
 
 std::string Printable(std::string_view utf8) {
@@ -26,6 +35,9 @@ std::string Printable(std::string_view utf8) {
     } else if (byte == 0xC2 && next >= 0x80 && next < 0xA0) {
       absl::StrAppendFormat(&result, "\\x%02X", next);
       ++i;
+    } else if (const unsigned code_point = BidirectionalAt(utf8.substr(i)); code_point != 0) {
+      absl::StrAppendFormat(&result, "\\u%04X", code_point);
+      i += 2;
     } else {
       result += utf8[i];
     }
