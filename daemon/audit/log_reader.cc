@@ -87,17 +87,24 @@ bool ReadUpstream(const object& from, v1::Record& record) {
 bool ReadToken(const object& from, v1::Record& record) {
   object token;
   if (from.at_key("token").get(token) != simdjson::SUCCESS) return true;
-  return ReadText(token, "id", record.mutable_token()->mutable_id()) &&
-         ReadText(token, "fingerprint", record.mutable_token()->mutable_fingerprint());
+  v1::Token& to = *record.mutable_token();
+  return ReadText(token, "id", to.mutable_id()) &&
+         ReadText(token, "organization", to.mutable_organization()) &&
+         ReadText(token, "application", to.mutable_application()) &&
+         ReadText(token, "fingerprint", to.mutable_fingerprint()) &&
+         ReadText(token, "fingerprint_key", to.mutable_fingerprint_key());
 }
 
 bool ReadRest(const object& from, v1::Record& record) {
   std::uint64_t count = 0;
-  const bool read = ReadText(from, "config", record.mutable_config()) && ReadUpstream(from, record) &&
+  std::uint64_t resolves = 0;
+  const bool read = ReadNumber(from, "resolves", &resolves) &&
+                    ReadText(from, "config", record.mutable_config()) && ReadUpstream(from, record) &&
                     ReadToken(from, record) && ReadText(from, "reason", record.mutable_reason()) &&
                     ReadText(from, "detail", record.mutable_detail()) && ReadNumber(from, "count", &count) &&
                     ReadText(from, "signature", record.mutable_signature());
   record.set_count(count);
+  record.set_resolves(resolves);
   return read;
 }
 
@@ -138,6 +145,7 @@ Result<std::optional<LineReader::Line>> LineReader::Next() {
     const std::string_view rest(buffer_.data() + begin_, end_ - begin_);
     begin_ = end_;
     if (rest.empty() && !oversized) return std::nullopt;
+    cut_off_ = true;
     return Line{rest, false};
   }
 }
