@@ -1,6 +1,9 @@
 #include "client/table.h"
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -21,6 +24,18 @@ unsigned BidirectionalAt(std::string_view utf8) {
   if (utf8.starts_with("\xE2\x80") && last >= 0xAA && last <= 0xAE) return 0x2000U + (last & 0x3FU);
   if (utf8.starts_with("\xE2\x81") && last >= 0xA6 && last <= 0xA9) return 0x2040U + (last & 0x3FU);
   return 0;
+}
+
+std::string Blocks(const std::vector<Row>& rows) {
+  std::string text;
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    if (i > 1) text += "\n";
+    for (std::size_t column = 0; column < rows[i].size(); ++column) {
+      if (rows[i][column].empty()) continue;
+      text += absl::AsciiStrToLower(rows.front()[column]) + ": " + rows[i][column] + "\n";
+    }
+  }
+  return text;
 }
 
 }  // namespace
@@ -45,7 +60,12 @@ std::string Printable(std::string_view utf8) {
   return result;
 }
 
-std::string Table(std::vector<Row> rows) {
+std::size_t TerminalWidth() {
+  winsize size{};
+  return isatty(STDOUT_FILENO) == 1 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+std::string Table(std::vector<Row> rows, std::size_t width) {
   std::vector<std::size_t> widths(rows.front().size(), 0);
   for (Row& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i) {
@@ -53,6 +73,9 @@ std::string Table(std::vector<Row> rows) {
       widths[i] = std::max(widths[i], Width(row[i]));
     }
   }
+  std::size_t needed = widths.empty() ? 0 : 2 * (widths.size() - 1);
+  for (const std::size_t column : widths) needed += column;
+  if (width > 0 && needed > width) return Blocks(rows);
   std::string text;
   for (const Row& row : rows) {
     std::string line;
@@ -62,6 +85,37 @@ std::string Table(std::vector<Row> rows) {
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";
   }
+  return text;
+}
+
+std::string CsvLine(const Row& row) {
+  std::string line;
+  for (const std::string& cell : row) {
+    const std::string text = Printable(cell);
+    if (&cell != &row.front()) line += ',';
+    if (text.find_first_of(",\"") == std::string::npos) {
+      line += text;
+      continue;
+    }
+    line += '"';
+    for (const char c : text) line += c == '"' ? "\"\"" : std::string(1, c);
+    line += '"';
+  }
+  return line + "\n";
+}
+
+std::string CsvHead(const Row& head) {
+  Row names;
+  for (const std::string& title : head) {
+    names.push_back(absl::AsciiStrToLower(title));
+    std::replace(names.back().begin(), names.back().end(), ' ', '_');
+  }
+  return CsvLine(names);
+}
+
+std::string Csv(const std::vector<Row>& rows) {
+  std::string text = CsvHead(rows.front());
+  for (std::size_t i = 1; i < rows.size(); ++i) text += CsvLine(rows[i]);
   return text;
 }
 

@@ -48,8 +48,8 @@ void AddGlobalOptions(CLI::App& app, OnlineArguments& arguments) {
                  "for the whole call: until then it waits for the daemon and tries again, such as 30s or 10m "
                  "(health: without this option, asks once within 1s) [$TOKEND_TIMEOUT]")
       ->capture_default_str();
-  app.add_option("--output", arguments.output, "text, json, or bearer (create only)")
-      ->check(OneOf({"text", "json", "bearer"}))
+  app.add_option("--output", arguments.output, "text, json, csv (lists only), or bearer (create only)")
+      ->check(OneOf({"text", "json", "csv", "bearer"}))
       ->capture_default_str();
 }
 
@@ -84,49 +84,81 @@ CLI::App* AddCreate(CLI::App& app, CreateRequest& request) {
   return create;
 }
 
-void AddFiles(CLI::App& command, AuditArguments& arguments) {
-  command.add_option("FILE", arguments.files, "files of one log, in any order, also .gz and .zst")
+using Files = std::vector<std::string>;
+
+void AddFiles(CLI::App& command, Files& files) {
+  command.add_option("FILE", files, "files of audit logs and their copies, in any order, also .gz and .zst")
       ->required();
 }
 
-void AddAuditCommands(CLI::App& app, OfflineCommand& command) {
-  const auto arguments = std::make_shared<AuditArguments>();
-  CLI::App* group = app.add_subcommand("audit", "read an audit log, without a daemon");
-  group->require_subcommand(1);
-
-  CLI::App* verify = group->add_subcommand(
-      "verify", "check the chain; exit 8 and the first break where the chain is broken");
-  AddFiles(*verify, *arguments);
+void AddVerify(CLI::App& group, OfflineCommand& command) {
+  const auto arguments = std::make_shared<VerifyArguments>();
+  CLI::App* verify = group.add_subcommand(
+      "verify", "check the chain of each log; exit 8 and the first break where a chain is broken");
+  AddFiles(*verify, arguments->files);
   verify->add_option("--public-key", arguments->public_key,
                      "Ed25519 public key, PEM: checkpoints must be signed with its private key");
-  verify->add_option("--anchor", arguments->anchor, "SEQ:PREV of a checkpoint that was kept elsewhere");
+  verify
+      ->add_option("--anchor", arguments->anchors,
+                   "SEQ:PREV of a checkpoint that was kept elsewhere; may be repeated")
+      ->allow_extra_args(false);
+  verify->add_option("--anchors", arguments->anchors_file,
+                     "operational log: each of its audit.checkpoint lines is an anchor; -: standard input");
+  verify->add_flag("--from-start", arguments->from_start, "each log must begin at seq 1");
   verify->callback([arguments, &command] {
     command = [arguments](OutputForm form) { return RunVerify(*arguments, form); };
   });
+}
 
+void AddFind(CLI::App& group, OfflineCommand& command) {
+  const auto files = std::make_shared<Files>();
+  const auto arguments = std::make_shared<FindArguments>();
   CLI::App* find =
-      group->add_subcommand("find", "print the records that match all options; exit 9 where no record does");
-  AddFiles(*find, *arguments);
+      group.add_subcommand("find", "print the records that match all options; exit 9 where no record does");
+  AddFiles(*find, *files);
   find->add_option("--token", arguments->token, "-: find the records of the token on standard input");
   find->add_option("--fingerprint-key", arguments->fingerprint_key,
                    "the daemon's audit.fingerprint_key_file");
+  find->add_option("--token-id", arguments->token_ids, "Applivery's id of the token; may be repeated")
+      ->allow_extra_args(false);
   find->add_option("--request-id", arguments->request_id, "UUID");
-  find->add_option("--caller", arguments->caller, "the caller's full name");
+  find->add_option("--caller", arguments->caller, "name or pattern, as in a grant");
+  find->add_option("--app", arguments->application, "name, id or pattern: as asked for, or Applivery's id");
+  find->add_option("--org", arguments->organization, "name, id or pattern: as asked for, or Applivery's id");
+  find->add_option("--grant", arguments->grant, "name or pattern of the grant that decided");
   find->add_option("--event", arguments->event, "such as token.issued");
-  find->add_option("--since", arguments->since, "RFC 3339 time: records from then on");
-  find->add_option("--until", arguments->until, "RFC 3339 time: records before it");
-  find->callback([arguments, &command] {
-    command = [arguments](OutputForm form) { return RunFind(*arguments, form); };
+  find->add_option("--since", arguments->since,
+                   "records from then on: an RFC 3339 time, a date (UTC), or an age such as 7d");
+  find->add_option("--until", arguments->until, "records before then, in the same forms");
+  find->callback([files, arguments, &command] {
+    command = [files, arguments](OutputForm form) { return RunFind(*files, *arguments, form); };
   });
+}
 
-  CLI::App* unresolved = group->add_subcommand(
+void AddUnresolved(CLI::App& group, OfflineCommand& command) {
+  const auto files = std::make_shared<Files>();
+  CLI::App* unresolved = group.add_subcommand(
       "unresolved",
-      "print the tokens to look for in the Applivery dashboard: token.unknown, token.withheld, and intents "
-      "without an end; exit 9 where there are none");
-  AddFiles(*unresolved, *arguments);
-  unresolved->callback([arguments, &command] {
-    command = [arguments](OutputForm form) { return RunUnresolved(*arguments, form); };
-  });
+      "print the tokens to look for in the Applivery dashboard: token.withheld, and each token.unknown and "
+      "intent without an end that no later token.issued resolves; exit 9 where there are none, 8 where a "
+      "line cannot be read");
+  AddFiles(*unresolved, *files);
+  unresolved->callback(
+      [files, &command] { command = [files](OutputForm form) { return RunUnresolved(*files, form); }; });
+}
+
+void AddAuditCommands(CLI::App& app, OfflineCommand& command) {
+  CLI::App* group = app.add_subcommand("audit", "read audit logs, without a daemon");
+  group->require_subcommand(1);
+  AddVerify(*group, command);
+  AddFind(*group, command);
+  AddUnresolved(*group, command);
+}
+
+// The form of the output of a command that needs no daemon.
+OutputForm FormOf(const std::string& output) {
+  if (output == "csv") return OutputForm::kCsv;
+  return output == "json" ? OutputForm::kJson : OutputForm::kText;
 }
 
 void AddPolicyCommands(CLI::App& app, OfflineCommand& command) {
@@ -153,7 +185,9 @@ void AddPolicyCommands(CLI::App& app, OfflineCommand& command) {
       "are any or not, 9 where the files hold no decision. Each request is decided anew with the scopes that "
       "it was granted");
   replay->add_option("--config", arguments->config, "the configuration whose policy decides")->required();
-  replay->add_option("--audit", arguments->files, "files of one audit log, in any order, also .gz and .zst")
+  replay
+      ->add_option("--audit", arguments->files,
+                   "files of audit logs and their copies, in any order, also .gz and .zst")
       ->required();
   replay->callback([arguments, &command] {
     command = [arguments](OutputForm form) { return RunReplay(*arguments, form); };
@@ -281,13 +315,14 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? kDone : kUsage;
   }
   if (!offline) {
+    if (arguments.output == "csv") return UsageError("--output: csv is for lists alone");
     ReadVariables(app, arguments);
     const bool is_patient = command != CheckHealth || app.count("--timeout") > 0;
     arguments.patience = is_patient ? Client::Patience::kUntilTimeout : Client::Patience::kOnce;
     return RunOnline(command, arguments);
   }
   if (arguments.output == "bearer") return UsageError("--output: bearer is for create alone");
-  return offline(arguments.output == "json" ? OutputForm::kJson : OutputForm::kText);
+  return offline(FormOf(arguments.output));
 }
 
 }  // namespace
