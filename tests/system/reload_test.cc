@@ -30,6 +30,8 @@ class SteadyCallers {
   SteadyCallers(int in_flight, const Connect& connect) {
     for (int i = 0; i < in_flight; ++i) {
       threads_.emplace_back([this, client = std::shared_ptr<RawClient>(connect())] {
+        // Under load a connection may come about only at the second attempt.
+        EXPECT_TRUE(Eventually([&] { return client->Create(RequestFor("ios-app")).code == kOk; }));
         while (!stop_) Call(*client);
       });
     }
