@@ -1,6 +1,7 @@
 #include "client/audit_verify.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "daemon/audit/events.h"
@@ -205,20 +206,20 @@ class Report {
     }
   }
 
+  // A log that ends right before this one, else the last one that the same daemon wrote.
   std::optional<std::size_t> FindBefore(std::size_t index) const {
     const VerifiedLog& log = verified_.logs[index];
     const std::string name = LogNameOf(log.files.front());
     std::optional<std::size_t> found;
+    std::tuple<bool, bool, std::uint64_t> best;
     for (std::size_t i = 0; i < verified_.logs.size(); ++i) {
       const VerifiedLog& other = verified_.logs[i];
-      if (i == index || other.first >= log.first) continue;
-      const bool adjacent = ends_[i].seq + 1 == log.first;
-      const bool same_name = LogNameOf(other.files.back()) == name;
-      if (adjacent && (same_name || !found)) {
+      const std::tuple rank(ends_[i].seq + 1 == log.first, LogNameOf(other.files.back()) == name,
+                            ends_[i].seq);
+      const bool fits = other.first < log.first && (std::get<0>(rank) || std::get<1>(rank));
+      if (fits && (!found || rank > best)) {
         found = i;
-      } else if (same_name && (!found || ends_[*found].seq + 1 != log.first) &&
-                 (!found || ends_[i].seq > ends_[*found].seq)) {
-        found = i;
+        best = rank;
       }
     }
     return found;

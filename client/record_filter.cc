@@ -72,9 +72,10 @@ Status SetTime(std::string_view option, const std::string& text, audit::RecordTi
 }
 
 std::optional<audit::RecordTime> ParseAge(std::string_view text, audit::RecordTime now) {
-  constexpr std::uint64_t kMaxSeconds = std::uint64_t{10'000} * 366 * 24 * 3600;
   constexpr std::string_view kUnits = "smhdw";
-  constexpr std::array<std::uint64_t, 5> kSeconds = {1, 60, 3600, 24 * 3600, 7 * 24 * 3600};
+  constexpr std::uint64_t kDay = 86'400;
+  constexpr std::uint64_t kMaxSeconds = 3'660'000 * kDay;
+  constexpr std::array<std::uint64_t, 5> kSeconds = {1, 60, 3600, kDay, 7 * kDay};
   if (text.empty()) return std::nullopt;
   const std::size_t unit = kUnits.find(text.back());
   const std::optional<std::uint64_t> count = config::ParseNumber(text.substr(0, text.size() - 1));
