@@ -89,6 +89,7 @@ CallerInfo ToCallerInfo(const v1::GetCallerResponse& response) {
       .authentication = response.authentication(),
       .listener = response.listener(),
       .grants = {},
+      .more_grants = response.more_grants(),
   };
   for (const v1::Grant& grant : response.grants()) {
     Grant& added = info.grants.emplace_back(Grant{

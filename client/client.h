@@ -70,7 +70,8 @@ struct CallerInfo {
   std::string caller = {};
   std::string authentication = {};  // "mtls", "jwt", "unix" or "none"
   std::string listener = {};
-  std::vector<Grant> grants = {};
+  std::vector<Grant> grants = {};  // at most 200, in the policy's order
+  bool more_grants = false;        // there are more
 };
 
 // grpc.health.v1.HealthCheckResponse.ServingStatus

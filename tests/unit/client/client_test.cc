@@ -221,6 +221,9 @@ TEST_F(ClientTest, TellsWhoTheCallerIsTakenFor) {
   EXPECT_EQ(info->grants[0].limits[0].burst, 5);
   EXPECT_EQ(info->grants[0].limits[0].remaining, 0);
   EXPECT_EQ(info->grants[0].limits[0].retry_after, std::chrono::nanoseconds(2'500'000'001));
+  EXPECT_FALSE(info->more_grants);
+  tokend_.caller.set_more_grants(true);
+  EXPECT_TRUE(client_.GetCaller()->more_grants);
 }
 
 TEST_F(ClientTest, TellsWhetherTheDaemonServes) {
