@@ -189,8 +189,9 @@ Exit RunFind(const std::vector<std::string>& files, const FindArguments& argumen
     const auto line = log->Next();
     if (!line.ok()) return Fail(line.status());
     if (!line->has_value()) break;
-    const auto& [text, record, file, number, skipped] = **line;
-    if (filter->Matches(*record) && !printer.Add(text, *record, *file)) return kFailed;
+    const LogFiles::Line& found = **line;
+    if (filter->Matches(*found.record) && !printer.Add(found.text, *found.record, *found.file))
+      return kFailed;
   }
   PrintNotes(*log);
   if (!printer.Flush()) return kFailed;
@@ -207,8 +208,9 @@ Exit RunFind(const std::vector<std::string>& files, const FindArguments& argumen
 
 namespace {
 
-// Prints what is left of a log, and says whether a line of it could not be read.
-bool FinishLog(UnresolvedTokens& tokens, RecordPrinter& printer, bool& unreadable) {
+// Prints what is left of a log, and says what of it was not read: with `missing`, a line that may be an
+// intent or an end.
+bool FinishLog(const LogFiles::Log& log, UnresolvedTokens& tokens, RecordPrinter& printer, bool& missing) {
   audit::LineParser parser;
   for (UnresolvedTokens::Entry& entry : tokens.Finish()) {
     const std::string line = entry.line;
@@ -217,7 +219,11 @@ bool FinishLog(UnresolvedTokens& tokens, RecordPrinter& printer, bool& unreadabl
         parser.Parse(std::string_view(entry.line).substr(0, line.size()));
     if (record && !printer.Add(line, *record, entry.file)) return false;
   }
-  unreadable = unreadable || tokens.unreadable();
+  if (tokens.first() > 1 && !log.branch) {
+    PrintError(Printable(log.files.front()) + " begins at seq " + std::to_string(tokens.first()) +
+               ": what came before was not read");
+  }
+  missing = missing || tokens.missing() || (log.damaged_end && log.damaged_end->lines > 1);
   tokens = {};
   return true;
 }
@@ -230,21 +236,23 @@ Exit RunUnresolved(const std::vector<std::string>& files, OutputForm form) {
   RecordPrinter printer(form, files.size() > 1);
   UnresolvedTokens tokens;
   std::size_t current = 0;
-  bool unreadable = false;
+  bool missing = false;
+  const auto finish = [&] { return FinishLog(log->logs()[current], tokens, printer, missing); };
   while (true) {
     const auto line = log->Next();
     if (!line.ok()) return Fail(line.status());
     if (!line->has_value()) break;
-    if ((*line)->log != current && !FinishLog(tokens, printer, unreadable)) return kFailed;
+    if ((*line)->log != current && !finish()) return kFailed;
     current = (*line)->log;
     if (!tokens.Take(**line)) {
       return UsageError("more than 1,000,000 tokens of one log are unresolved: is this an audit log?");
     }
   }
-  if (!FinishLog(tokens, printer, unreadable) || !printer.Flush()) return kFailed;
+  if (!finish() || !printer.Flush()) return kFailed;
   PrintNotes(*log);
-  if (unreadable) {
-    PrintError("a line that cannot be read may be an intent or its end: see tokenctl audit verify");
+  if (missing) {
+    PrintError(
+        "a line that is missing or cannot be read may be an intent or its end: see tokenctl audit verify");
     return kVerificationFailed;
   }
   if (printer.count() > 0) return kDone;

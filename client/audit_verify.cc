@@ -35,6 +35,7 @@ class Walk {
     if (found_.records > 0 && BeginsAgain(record)) Rewind(record.seq());
     CheckPlace(line, hash);
     if (found_.broken || unlinked_) return;
+    if (!record.token().fingerprint().empty()) found_.fingerprints = true;
     if (found_.records++ == 0) found_.first = record.seq();
     found_.last = record.seq();
     hashes_[record.seq() % kRememberedHashes] = hash;
@@ -49,8 +50,9 @@ class Walk {
     if (log.fork) {
       SetBreak(log.fork->after, "forked", log.fork->one + " and " + log.fork->other + " go on differently");
     }
-    if (log.unreadable_end) {
-      SetBreak(found_.last + 1, "changed", "a line at the end of " + log.files.back() + " is not a record");
+    if (log.damaged_end) {
+      SetBreak(log.damaged_end->after + 1, "changed",
+               "a line at the end of " + log.damaged_end->file + " is not a record");
     }
     if (key_ != nullptr && found_.checkpoints == 0) {
       SetBreak(found_.last, "bad signature", "no checkpoint is signed");
@@ -79,7 +81,7 @@ class Walk {
     const std::uint64_t seq = record.seq();
     const std::uint64_t expected = found_.last + 1;
     const bool first = found_.records == 0;
-    if (line.skipped > 0 && seq != expected) {
+    if ((first ? line.damaged : line.skipped) > 0 && seq != expected) {
       SetBreak(first ? seq - 1 : expected, "changed", "a line in " + *line.file + " is not a record");
     } else if (first) {
       if (seq == 1 && record.prev() != NoHash()) {
@@ -138,6 +140,7 @@ class Walk {
                       "the checkpoint was not signed by this key, or was changed");
     }
     ++found_.checkpoints;
+    found_.last_checkpoint = record.seq();
     found_.unsigned_records = 0;
   }
 
@@ -255,6 +258,11 @@ class Report {
   static void SayWhatWasNotChecked(VerifiedLog& log, const VerifyOptions& options) {
     const auto say = [&log](std::string text) { log.not_checked.push_back(std::move(text)); };
     if (log.first > 1) say("what came before seq " + Number(log.first));
+    if (log.fingerprints) say("fingerprints: audit find --token compares one token with them");
+    if (log.unsigned_records > 0 && log.checkpoints > 0) {
+      say("signatures of what came after seq " + Number(log.last_checkpoint) +
+          ", the last signed checkpoint");
+    }
     if (log.last_anchor != 0) {
       say("what came after seq " + Number(log.last_anchor) + ", the last anchor");
     } else {

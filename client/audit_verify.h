@@ -32,9 +32,11 @@ struct VerifiedLog {
   std::uint64_t last = 0;
   std::string head;                    // SHA-256 of the last line, hex
   std::uint64_t checkpoints = 0;       // with a valid signature; counted where there is a public key
-  std::uint64_t unsigned_records = 0;  // records after the last of these checkpoints
+  std::uint64_t last_checkpoint = 0;   // the greatest number of them
+  std::uint64_t unsigned_records = 0;  // records after it
   std::uint64_t anchors = 0;           // anchors that hold in this log
   std::uint64_t last_anchor = 0;       // the greatest number of them
+  bool fingerprints = false;           // a record has one
   std::optional<Break> broken;
   std::vector<std::string> not_checked;  // what the result says nothing about
 };

@@ -55,11 +55,23 @@ v1::CreateTokenRequest ToProto(const CreateRequest& request) {
   return message;
 }
 
+// The error of a call's last attempt, where gRPC's words or those of the connection do not say what became of
+// the request.
+Status InOwnWords(const Failed& failed, int attempts) {
+  const absl::string_view message = failed.status.message();
+  if (!failed.was_sent && attempts == 1) {
+    return WithMessage(failed.status, absl::StrCat(message, "; nothing was sent"));
+  }
+  if (!WasNotProcessed(failed)) return failed.status;
+  return WithMessage(failed.status, absl::StrCat("the daemon did not process the request (", message, ")"));
+}
+
 // The error of a call: that of its last attempt, where `unanswered` is no earlier attempt that may have
 // created a token.
 Status Conclude(Status error, Outcome outcome, const Status& unanswered) {
   if (!unanswered.ok()) {
-    error = WithWords(error, absl::StrCat("; an earlier attempt had no answer (", unanswered.message(), ")"));
+    error = WithMessage(error, absl::StrCat(error.message(), "; an earlier attempt had no answer (",
+                                            unanswered.message(), ")"));
     const bool may_pass = absl::IsUnavailable(error) || absl::IsResourceExhausted(error);
     if (outcome == Outcome::kNoToken) outcome = may_pass ? Outcome::kAskAgain : Outcome::kLookForToken;
   }
@@ -90,10 +102,11 @@ class Client::Impl {
     for (int attempts = 1;; ++attempts) {
       Failed failed = Try(request_id, patience, deadline, attempt);
       if (failed.status.ok()) return absl::OkStatus();
-      if (!failed.was_sent && attempts == 1) failed.status = WithWords(failed.status, "; nothing was sent");
       const Outcome outcome = effect == Effect::kToken ? OutcomeOf(failed) : Outcome::kNoToken;
       const auto delay = patience == Patience::kOnce ? std::nullopt : RetryDelay(failed, attempts);
-      if (!delay || clock_.Now() + *delay >= deadline) return Conclude(failed.status, outcome, unanswered);
+      if (!delay || clock_.Now() + *delay >= deadline) {
+        return Conclude(InOwnWords(failed, attempts), outcome, unanswered);
+      }
       if (outcome != Outcome::kNoToken) unanswered = failed.status;
       clock_.Sleep(*delay);
     }

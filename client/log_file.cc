@@ -6,6 +6,15 @@
 #include "daemon/base/sha256.h"
 
 namespace tokend::client {
+namespace {
+
+// Records have no "level"; lines of the operational log do, and those of a checkpoint also "seq" and "prev".
+bool LooksLikeARecord(std::string_view line) {
+  const auto has = [line](std::string_view key) { return line.find(key) != std::string_view::npos; };
+  return (has("\"seq\":") || has("\"prev\":")) && !has("\"level\":");
+}
+
+}  // namespace
 
 LogFile::LogFile(std::unique_ptr<InputFile> input)
     : path_(input->path()), size_(input->size()), input_(std::move(input)) {}
@@ -31,7 +40,7 @@ void LogFile::Restart() {
   if (held_) return;
   reading_.reset();
   record_.reset();
-  line_ = skipped_ = unreadable_ = first_unreadable_line_ = 0;
+  line_ = skipped_ = damaged_ = unreadable_ = first_unreadable_line_ = 0;
 }
 
 std::string LogFile::Instead() const {
@@ -48,7 +57,7 @@ std::string LogFile::Instead() const {
 Result<bool> LogFile::Advance() {
   if (std::exchange(held_, false)) return true;
   if (reading_ == nullptr) reading_ = std::make_unique<Reading>(*input_);
-  skipped_ = 0;
+  skipped_ = damaged_ = 0;
   while (true) {
     const auto line = reading_->lines.Next();
     if (!line.ok()) return line.status();
@@ -60,12 +69,14 @@ Result<bool> LogFile::Advance() {
     half_line_ = reading_->lines.cut_off();
     if (half_line_) continue;
     ++skipped_;
+    if (LooksLikeARecord(text_)) ++damaged_;
     if (unreadable_++ == 0) first_unreadable_line_ = line_;
   }
 }
 
 void LogFile::ForgetSkipped() {
   unreadable_ -= std::exchange(skipped_, 0);
+  damaged_ = 0;
   half_line_ = false;
 }
 

@@ -44,6 +44,8 @@ class LogFile {
   // The number of whole lines before the current record (or the end) that are no records, since the record
   // before it.
   std::uint64_t skipped() const { return skipped_; }
+  // Those of them that look like damaged records, unlike other text that was collected with the records.
+  std::uint64_t damaged() const { return damaged_; }
   // Says that these lines, and a half line, are not part of the log.
   void ForgetSkipped();
 
@@ -81,6 +83,7 @@ class LogFile {
   std::optional<audit::v1::Record> record_;
   std::uint64_t line_ = 0;
   std::uint64_t skipped_ = 0;
+  std::uint64_t damaged_ = 0;
   std::uint64_t unreadable_ = 0;
   std::uint64_t first_unreadable_line_ = 0;
   bool half_line_ = false;

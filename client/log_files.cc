@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::uint64_t kLinesBetweenReports = 65'536;
 constexpr rlim_t kOtherDescriptors = 64;
+constexpr std::string_view kLockFile = ".lock";
+constexpr std::uint64_t kMaxLockFile = 4096;
 
 // Every file stays open until it is read, so that a rotation in between changes nothing.
 void AllowOpenFiles(std::size_t count) {
@@ -84,10 +86,17 @@ Result<LogFiles> LogFiles::Open(const std::vector<std::string>& paths, Progress 
 }
 
 // After a fault a file may be left with no more than half a line. The audit.recovered that follows names it.
+// The lock file, which has a short text, is beside the log, and patterns such as audit.jsonl* also match it.
 Status LogFiles::ExplainFilesWithoutRecords() {
+  const bool any = std::any_of(files_.begin(), files_.end(), [](const auto& file) { return file->first(); });
   for (const std::unique_ptr<LogFile>& file : files_) {
     if (file->first()) continue;
     const std::string name = WithoutCompression(std::filesystem::path(file->path()).filename());
+    if (any && name.ends_with(kLockFile) && file->size() <= kMaxLockFile) {
+      notes_.push_back(file->path() + " is a lock file, and holds no record");
+      file->Close();
+      continue;
+    }
     const auto by = std::find_if(files_.begin(), files_.end(), [&](const std::unique_ptr<LogFile>& other) {
       return other->first() && other->first()->recovered &&
              other->first()->detail.find(name) != std::string::npos;
@@ -111,7 +120,7 @@ Result<std::optional<LogFiles::Line>> LogFiles::Next() {
   const std::uint64_t skipped = file.skipped() + std::exchange(carried_, 0);
   if (Status found = FindNeighbours(file.record(), file.text()); !found.ok()) return found;
   last_ = file.record().seq();
-  return Line{file.text(), &file.record(), &file.path(), logs_.size() - 1, skipped};
+  return Line{file.text(), &file.record(), &file.path(), logs_.size() - 1, skipped, file.damaged()};
 }
 
 // Goes to the next record of the log, or to the first one of the next log.
@@ -119,6 +128,8 @@ Status LogFiles::Move() {
   if (!group_.empty()) {
     if (Status advanced = AdvanceGroup(); !advanced.ok()) return advanced;
     if (!group_.empty() && group_.front()->record().seq() == 1) {
+      // One line may have been cut off, by the crash after which the other log begins.
+      if (group_.front()->damaged() > 1) TakeEnd(*group_.front());
       parked_.push_back({std::exchange(group_, {}), std::nullopt});
     }
     if (!links_.empty()) {
@@ -207,7 +218,7 @@ Status LogFiles::Follow(LogFile& file) {
 // Closes the file whose last record was the last one of the group.
 void LogFiles::EndFile() {
   if (group_.empty()) {
-    logs_.back().unreadable_end = ended_->skipped() > 0;
+    TakeEnd(*ended_);
   } else {
     carried_ = ended_->skipped();
   }
@@ -288,9 +299,15 @@ void LogFiles::Replace(LogFile& file, const LogFile& by) {
 }
 
 void LogFiles::NoteCopy(LogFile& file) {
+  TakeEnd(file);
   notes_.push_back(file.path() + " repeats lines of " + group_.front()->path() + " up to seq " +
                    std::to_string(last_) + "; they count once");
   Close(file);
+}
+
+void LogFiles::TakeEnd(const LogFile& file) {
+  if (file.damaged() == 0 || logs_.back().damaged_end) return;
+  logs_.back().damaged_end = {file.path(), last_, file.damaged() + (file.half_line() ? 1 : 0)};
 }
 
 void LogFiles::Close(LogFile& file) {

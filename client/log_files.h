@@ -41,6 +41,7 @@ class LogFiles {
     const std::string* file = nullptr;
     std::size_t log = 0;        // index in logs()
     std::uint64_t skipped = 0;  // lines that are no records, since the record before it
+    std::uint64_t damaged = 0;  // those of them that look like damaged records
   };
 
   // Returns the next record, or nothing at the end. The records of a log come one after the other.
@@ -52,11 +53,18 @@ class LogFiles {
     std::string one;
     std::string other;
   };
+  // Lines that look like damaged records, at the end of a file of the log or of a copy. No later record shows
+  // what they were.
+  struct DamagedEnd {
+    std::string file;
+    std::uint64_t after = 0;  // the number of the last record before them
+    std::uint64_t lines = 0;
+  };
   struct Log {
     std::vector<std::string> files;  // in order, without copies
     std::optional<Fork> fork;        // the first fork of the log
     bool branch = false;             // the log begins behind the fork
-    bool unreadable_end = false;     // the last file ends with whole lines that are no records
+    std::optional<DamagedEnd> damaged_end;
   };
   // The logs that were begun so far.
   const std::vector<Log>& logs() const { return logs_; }
@@ -86,6 +94,7 @@ class LogFiles {
   Fork ForkTo(const LogFile& other);
   void Replace(LogFile& file, const LogFile& by);
   void NoteCopy(LogFile& file);
+  void TakeEnd(const LogFile& file);
   void Close(LogFile& file);
   void TakeFromPending(const LogFile& file);
   void Report();

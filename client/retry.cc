@@ -32,13 +32,6 @@ bool IsOneOf(const std::array<Reason, Size>& reasons, std::string_view name) {
   return std::any_of(reasons.begin(), reasons.end(), [&](Reason known) { return Name(known) == name; });
 }
 
-// The words of gRPC 1.51 for a stream that the server has not processed (RFC 9113, 6.8 and 8.7). gRPC has no
-// other sign for it. With other words the outcome is taken for unknown.
-bool WasNotProcessed(const Status& status) {
-  return absl::IsUnavailable(status) && (status.message() == "GOAWAY received" ||
-                                         status.message() == "Received RST_STREAM with error code 7");
-}
-
 // Whether the error refuses the request, or only says that no answer came. Without a reason of tokend, it is
 // of gRPC or of a proxy. Some codes are then refusals, but gRPC also makes them of a stream that was reset.
 bool IsAnswer(const Status& status, const ErrorDetails& details) {
@@ -78,11 +71,19 @@ Clock& SteadyClock() {
   return *clock;
 }
 
+// The words are those of gRPC 1.51 for a stream that the server has not processed (RFC 9113, 6.8 and 8.7).
+// gRPC has no other sign for it. With other words the outcome is taken for unknown.
+bool WasNotProcessed(const Failed& failed) {
+  return !failed.has_details && absl::IsUnavailable(failed.status) &&
+         (failed.status.message() == "GOAWAY received" ||
+          failed.status.message() == "Received RST_STREAM with error code 7");
+}
+
 Outcome OutcomeOf(const Failed& failed) {
   if (!failed.was_sent) return Outcome::kNoToken;
   const ErrorDetails details = DetailsOf(failed.status);
   if (failed.has_retry_pushback || IsOneOf(kUnknown, details.reason)) return Outcome::kLookForToken;
-  if (!failed.has_details && WasNotProcessed(failed.status)) return Outcome::kNoToken;
+  if (WasNotProcessed(failed)) return Outcome::kNoToken;
   return IsAnswer(failed.status, details) ? Outcome::kNoToken : Outcome::kAskAgain;
 }
 

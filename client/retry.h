@@ -26,6 +26,9 @@ struct Failed {
   bool has_retry_pushback = false;
 };
 
+// Whether the daemon has told, by HTTP/2 itself, that it did not process the request.
+bool WasNotProcessed(const Failed& failed);
+
 // Whether this attempt at CreateToken may have created a token.
 Outcome OutcomeOf(const Failed& failed);
 

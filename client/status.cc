@@ -90,8 +90,8 @@ void SetOutcome(Outcome outcome, Status& error) {
   }
 }
 
-Status WithWords(const Status& error, const std::string& words) {
-  Status result(error.code(), absl::StrCat(error.message(), words));
+Status WithMessage(const Status& error, const std::string& message) {
+  Status result(error.code(), message);
   error.ForEachPayload(
       [&](absl::string_view key, const absl::Cord& payload) { result.SetPayload(key, payload); });
   return result;

@@ -17,8 +17,8 @@ Status FromGrpc(const grpc::Status& status, const std::string& request_id);
 // Makes DetailsOf(error).outcome be `outcome`.
 void SetOutcome(Outcome outcome, Status& error);
 
-// The error with `words` after its message, and with the same details.
-Status WithWords(const Status& error, const std::string& words);
+// The error with another message, and with the same details.
+Status WithMessage(const Status& error, const std::string& message);
 
 // An error that the client makes before it calls the daemon. The details name `field`.
 Status InvalidField(const std::string& field, const std::string& description);

@@ -26,8 +26,10 @@ class UnresolvedTokens {
   // What is left at the end of the log, in its order.
   std::vector<Entry> Finish();
 
-  // The log has a line that cannot be read, where a record is missing.
-  bool unreadable() const { return unreadable_; }
+  // The number of the log's first record.
+  std::uint64_t first() const { return first_; }
+  // A record is missing behind the first one, or a damaged line stands before it.
+  bool missing() const { return missing_; }
 
  private:
   struct Open {
@@ -39,8 +41,9 @@ class UnresolvedTokens {
 
   std::map<std::uint64_t, Open> intents_;  // without an end so far, by number
   std::map<std::uint64_t, Open> ends_;     // token.unknown and token.withheld, by number
+  std::uint64_t first_ = 0;
   std::uint64_t last_ = 0;
-  bool unreadable_ = false;
+  bool missing_ = false;
 };
 
 }  // namespace tokend::client

@@ -190,6 +190,30 @@ TEST_F(AuditCommands, UnresolvedEndsWith8WhereALineOtherThanTheLastCannotBeRead)
   lines.assign(log_.lines().begin(), log_.lines().begin() + 9);
   lines[8].resize(80);
   EXPECT_EQ(Audit({"unresolved"}, {log_.WriteOne(lines)}).exit, 9);
+  lines[7].resize(80);
+  EXPECT_EQ(Audit({"unresolved"}, {log_.WriteOne(lines)}).exit, 8);
+}
+
+TEST_F(AuditCommands, UnresolvedSaysWhichLinesItCouldNotRead) {
+  std::vector<std::string> lines(log_.lines().begin(), log_.lines().begin() + 10);
+  lines.erase(lines.begin() + 4, lines.begin() + 6);
+  EXPECT_EQ(Audit({"unresolved"}, {log_.WriteOne(lines)}).exit, 8) << "an intent may be missing";
+  const std::string late = log_.WriteOne({log_.lines().begin() + 4, log_.lines().begin() + 10});
+  const Ended ended = Audit({"unresolved"}, {late});
+  EXPECT_EQ(ended.exit, 9);
+  EXPECT_THAT(ended.err, HasSubstr(late + " begins at seq 5: what came before was not read\n"));
+}
+
+// The shell's audit.jsonl* also names the lock file, which has no records.
+TEST_F(AuditCommands, TheLockFileBesideALogIsPassedOver) {
+  log_.Write("audit.jsonl", {log_.lines().begin(), log_.lines().begin() + 10});
+  std::ofstream(log_ / "audit.jsonl.lock");
+  EXPECT_EQ(Shell("rm audit-*; ", "verify audit.jsonl*").exit, 0);
+  std::ofstream(log_ / "audit.jsonl.lock") << "a short text\n";
+  const Ended ended = Shell("", "unresolved audit.jsonl*");
+  EXPECT_EQ(ended.exit, 9) << ended.err;
+  EXPECT_THAT(ended.err, HasSubstr("audit.jsonl.lock is a lock file"));
+  EXPECT_EQ(Shell("", "unresolved audit.jsonl.lock").exit, 2);
 }
 
 TEST_F(AuditCommands, APipeIsReadOnce) {

@@ -23,6 +23,7 @@ namespace {
 
 using testing::AllOf;
 using testing::Contains;
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 #ifdef __SANITIZE_ADDRESS__
@@ -414,6 +415,48 @@ TEST_F(VerifyTest, SaysThatALineIsNoRecordWhereARecordIsMissing) {
   found = FoundIn(lines);
   ASSERT_TRUE(found.broken);
   EXPECT_EQ(found.broken->seq, lines.size());
+}
+
+// The operational log, collected together with the records, may go on behind the last of them.
+TEST_F(VerifyTest, OtherLinesAtTheEndOfAFileBreakNothing) {
+  std::vector<std::string> lines = log_.lines();
+  lines.push_back("2026-01-01T00:00:00.000000Z INFO audit.checkpoint seq=150 prev=00");
+  lines.push_back(
+      R"({"time":"2026-01-01T00:00:00.000000Z","level":"info","event":"audit.checkpoint","seq":150,"prev":"00"})");
+  const Verified found = AllFound({log_.WriteOne(lines)});
+  EXPECT_TRUE(found.intact());
+  EXPECT_THAT(found.notes, Contains(HasSubstr("2 lines are no records, the first is line 151")));
+  std::vector<std::string> before = {lines[150]};
+  before.insert(before.end(), log_.lines().begin() + 10, log_.lines().end());
+  EXPECT_TRUE(AllFound({log_.WriteOne(before)}).intact());
+}
+
+TEST_F(VerifyTest, ACopyDoesNotHideThatItsEndIsDamaged) {
+  std::vector<std::string> start(log_.lines().begin(), log_.lines().begin() + 5);
+  start.back().resize(80);
+  const std::string copy = log_.Write("copy.jsonl", start);
+  const std::string whole = log_.WriteOne(log_.lines());
+  for (const auto& files : {std::vector<std::string>{whole, copy}, {copy, whole}}) {
+    const VerifiedLog found = Found(files);
+    ASSERT_TRUE(found.broken);
+    EXPECT_EQ(found.broken->seq, 5U);
+    EXPECT_THAT(found.broken->detail, HasSubstr(copy));
+  }
+}
+
+TEST_F(VerifyTest, SaysWhatItDidNotCheck) {
+  const std::vector<std::string>& lines = log_.lines();
+  const std::string begun = log_.WriteOne({lines.begin() + 10, lines.begin() + 50});
+  EXPECT_THAT(Found({begun}).not_checked,
+              ElementsAre("what came before seq 11", HasSubstr("fingerprints: "),
+                          "whether the end was cut off: no anchor holds in this log",
+                          "signatures: no public key was given"));
+  EXPECT_THAT(Found({begun}, WithKey()).not_checked,
+              Contains("signatures of what came after seq 40, the last signed checkpoint"));
+  VerifyOptions options = WithKey();
+  ASSERT_TRUE(options.anchors.Add(log_.anchors().back()).ok());
+  EXPECT_THAT(Found(log_.files(), options).not_checked,
+              ElementsAre(HasSubstr("fingerprints: "), "what came after seq 150, the last anchor"));
 }
 
 TEST_F(VerifyTest, AnAnchorMustHoldInOneOfTheLogs) {

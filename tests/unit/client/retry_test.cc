@@ -1,3 +1,4 @@
+#include <absl/strings/match.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -262,6 +263,8 @@ TEST_P(Stream, ThatEndsWithoutAnAnswerMayHaveMadeATokenUnlessItWasNotProcessed) 
                             .status();
   EXPECT_EQ(status.code(), GetParam().code) << status;
   EXPECT_EQ(DetailsOf(status).outcome, GetParam().outcome) << status;
+  EXPECT_EQ(absl::StrContains(status.message(), "the daemon did not process the request"),
+            GetParam().outcome == Outcome::kNoToken);
   EXPECT_EQ(daemon.requests(), absl::IsUnavailable(status) ? Client::kMaxAttempts : 1);
 }
 
