@@ -203,6 +203,10 @@ Exit RunFind(const std::vector<std::string>& files, const FindArguments& argumen
     return kFailed;
   }
   PrintError("no record matches");
+  if (filter->unnamed_key() > 0) {
+    PrintError(std::to_string(filter->unnamed_key()) +
+               " records do not name the key that made their fingerprints: it may be another one");
+  }
   return kNothingFound;
 }
 

@@ -1,6 +1,7 @@
 #include "client/audit_verify.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <tuple>
 #include <utility>
 
@@ -209,16 +210,17 @@ class Report {
     }
   }
 
-  // A log that ends right before this one, else the last one that the same daemon wrote.
+  // A log in the same folder that ends right before this one, else the last one that the same daemon wrote.
   std::optional<std::size_t> FindBefore(std::size_t index) const {
     const VerifiedLog& log = verified_.logs[index];
-    const std::string name = LogNameOf(log.files.front());
+    const std::filesystem::path name = LogNameOf(log.files.front());
     std::optional<std::size_t> found;
     std::tuple<bool, bool, std::uint64_t> best;
     for (std::size_t i = 0; i < verified_.logs.size(); ++i) {
       const VerifiedLog& other = verified_.logs[i];
-      const std::tuple rank(ends_[i].seq + 1 == log.first, LogNameOf(other.files.back()) == name,
-                            ends_[i].seq);
+      const std::filesystem::path other_name = LogNameOf(other.files.back());
+      const bool in_one_folder = other_name.parent_path() == name.parent_path();
+      const std::tuple rank(in_one_folder && ends_[i].seq + 1 == log.first, other_name == name, ends_[i].seq);
       const bool fits = other.first < log.first && (std::get<0>(rank) || std::get<1>(rank));
       if (fits && (!found || rank > best)) {
         found = i;

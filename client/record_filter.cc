@@ -150,8 +150,12 @@ bool RecordFilter::Matches(const audit::v1::Record& record) {
   if (!MatchesRest(record)) return false;
   const audit::v1::Token& token = record.token();
   if (fingerprint_.empty() || token.fingerprint() == fingerprint_) return true;
-  const bool other = !token.fingerprint_key().empty() && token.fingerprint_key() != fingerprint_key_;
-  if (other) ++other_key_;
+  if (token.fingerprint().empty()) return false;
+  if (token.fingerprint_key().empty()) {
+    ++unnamed_key_;
+  } else if (token.fingerprint_key() != fingerprint_key_) {
+    ++other_key_;
+  }
   return false;
 }
 

@@ -43,6 +43,8 @@ class RecordFilter {
 
   // Records that would match, if not for a fingerprint that was made with another key.
   std::uint64_t other_key() const { return other_key_; }
+  // Records that do not name the key of their fingerprint, as those of older daemons, and do not match by it.
+  std::uint64_t unnamed_key() const { return unnamed_key_; }
 
  private:
   bool MatchesRest(const audit::v1::Record& record) const;
@@ -62,6 +64,7 @@ class RecordFilter {
   std::optional<audit::RecordTime> since_;
   std::optional<audit::RecordTime> until_;
   std::uint64_t other_key_ = 0;
+  std::uint64_t unnamed_key_ = 0;
 };
 
 }  // namespace tokend::client

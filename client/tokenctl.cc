@@ -141,7 +141,7 @@ void AddUnresolved(CLI::App& group, OfflineCommand& command) {
       "unresolved",
       "print the tokens to look for in the Applivery dashboard: token.withheld, and each token.unknown and "
       "intent without an end that no later token.issued resolves; exit 9 where there are none, 8 where a "
-      "line cannot be read");
+      "line is missing or cannot be read");
   AddFiles(*unresolved, *files);
   unresolved->callback(
       [files, &command] { command = [files](OutputForm form) { return RunUnresolved(*files, form); }; });

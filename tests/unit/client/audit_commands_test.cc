@@ -355,6 +355,9 @@ TEST_F(AuditCommands, FindTellsAnotherFingerprintKeyFromAnUnknownToken) {
   const Ended other = ask("00000000");
   EXPECT_EQ(other.exit, 1);
   EXPECT_THAT(other.err, HasSubstr("another key"));
+  const Ended unnamed = ask("");
+  EXPECT_EQ(unnamed.exit, 9);
+  EXPECT_THAT(unnamed.err, HasSubstr("1 records do not name the key"));
 }
 
 TEST_F(AuditCommands, RecordsAreAlsoCsv) {

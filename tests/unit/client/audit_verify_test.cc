@@ -312,6 +312,8 @@ TEST_F(VerifyTest, ReplicasWhoseFilesBeginAfterSeq1AreNoGapsOfEachOther) {
   ASSERT_EQ(found.logs.size(), 2U);
   EXPECT_TRUE(found.intact());
   EXPECT_THAT(found.logs[0].not_checked, Contains("what came before seq 11"));
+  const std::string next = log_.Write("other/audit.jsonl", {other.begin() + 50, other.end()});
+  EXPECT_TRUE(AllFound({next, early}).intact()) << "it begins where the other folder's log ends";
   VerifyOptions from_start;
   from_start.from_start = true;
   const Verified whole = AllFound({late, early}, from_start);
