@@ -64,7 +64,7 @@ class LogFiles {
     std::vector<std::string> files;  // in order, without copies
     std::optional<Fork> fork;        // the first fork of the log
     bool branch = false;             // the log begins behind the fork
-    std::optional<DamagedEnd> damaged_end;
+    std::optional<DamagedEnd> damaged_end = {};
   };
   // The logs that were begun so far.
   const std::vector<Log>& logs() const { return logs_; }

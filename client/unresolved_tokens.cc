@@ -17,9 +17,9 @@ constexpr std::uint64_t kNone = 0;  // no intent has this number
 
 bool UnresolvedTokens::Take(const LogFiles::Line& line) {
   const audit::v1::Record& record = *line.record;
-  const bool first = first_ == 0;
-  if (first) first_ = record.seq();
-  if (first ? line.damaged > 0 && record.seq() > 1 : record.seq() > last_ + 1) missing_ = true;
+  const bool is_first = first_ == 0;
+  if (is_first) first_ = record.seq();
+  if (is_first ? line.damaged > 0 && record.seq() > 1 : record.seq() > last_ + 1) missing_ = true;
   if (record.seq() <= last_ && record.event() == audit::event::kAuditRecovered) Forget(record.seq());
   last_ = record.seq();
 
