@@ -32,6 +32,8 @@ std::string WithoutCompression(std::string name) {
   return name;
 }
 
+bool BeginsBefore(const LogFile& one, const LogFile& other) { return one.first()->seq < other.first()->seq; }
+
 std::string Lines(std::uint64_t count, std::uint64_t first) {
   return count == 1
              ? "line " + std::to_string(first) + " is no record"
@@ -153,7 +155,8 @@ Status LogFiles::AdvanceGroup() {
     ended_ = ended.front();
     ended.erase(ended.begin());
   } else if (going.front() != group_.front()) {
-    logs_.back().files.back() = going.front()->path();
+    if (!BeginsBefore(*group_.front(), *going.front())) logs_.back().files.pop_back();
+    logs_.back().files.push_back(going.front()->path());
   }
   group_ = going.empty() ? std::vector<LogFile*>{ended_} : going;
   for (LogFile* file : ended) NoteCopy(*file);
@@ -300,8 +303,10 @@ void LogFiles::Replace(LogFile& file, const LogFile& by) {
 
 void LogFiles::NoteCopy(LogFile& file) {
   TakeEnd(file);
-  notes_.push_back(file.path() + " repeats lines of " + group_.front()->path() + " up to seq " +
-                   std::to_string(last_) + "; they count once");
+  const LogFile& other = *group_.front();
+  notes_.push_back(file.path() +
+                   (BeginsBefore(file, other) ? " has lines in common with " : " repeats lines of ") +
+                   other.path() + " up to seq " + std::to_string(last_) + "; they count once");
   Close(file);
 }
 

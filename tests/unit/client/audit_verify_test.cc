@@ -357,6 +357,19 @@ TEST_F(VerifyTest, CountsAFileThatIsAlsoPartOfAnotherOnce) {
   EXPECT_EQ(found.logs[0].records, log_.lines().size());
 }
 
+TEST_F(VerifyTest, NamesBothFilesThatOverlap) {
+  const std::vector<std::string>& lines = log_.lines();
+  const std::string one = log_.Write("a.jsonl", {lines.begin(), lines.begin() + 50});
+  const std::string other = log_.Write("b.jsonl", {lines.begin() + 40, lines.end()});
+  const Verified found = AllFound({other, one});
+  ASSERT_EQ(found.logs.size(), 1U);
+  EXPECT_TRUE(found.intact());
+  EXPECT_EQ(found.logs[0].records, lines.size());
+  EXPECT_THAT(found.logs[0].files, ElementsAre(one, other));
+  EXPECT_THAT(found.notes,
+              ElementsAre(one + " has lines in common with " + other + " up to seq 50; they count once"));
+}
+
 TEST_F(VerifyTest, NamesBothFilesOfAFork) {
   const std::string one = log_.Write("a.jsonl", log_.lines());
   const std::string other = log_.Write("b.jsonl", AnotherLog(log_.lines(), 60));
