@@ -24,7 +24,7 @@ struct Ending {
 // What one file holds.
 struct FileReport {
   std::uint64_t first = 0;  // sequence number; 0: no line
-  RecordTime first_time{};
+  RecordTime latest{};
   Head last;
   std::uint64_t size = 0;
   std::string damage;
@@ -64,11 +64,9 @@ class HistoryReader {
       if (record->seq() >= limit_) continue;
       CheckLink(*record, report);
       if (record->seq() <= report.last.sequence) continue;
-      if (report.first == 0) {
-        report.first = record->seq();
-        report.first_time = TimeOf(*record);
-      }
-      report.last = Head{record->seq(), Sha256Hex(text), std::max(report.last.time, TimeOf(*record))};
+      if (report.first == 0) report.first = record->seq();
+      report.latest = std::max(report.latest, TimeOf(*record));
+      report.last = Head{record->seq(), Sha256Hex(text)};
       report.started = report.started || record->event() == event::kDaemonStarted;
       Take(*std::move(record));
     }
@@ -171,8 +169,9 @@ Result<History> ReadHistory(LogStore& store, const LogNames& names, RecordTime s
     if (history.head.sequence == 0) {
       if (history.damage.empty() && !report->damage.empty()) history.damage = *name + " " + report->damage;
       history.head = report->last;
+      history.latest = report->latest;
     }
-    if (report->started && report->first_time < since) break;
+    if (report->started && report->latest < since) break;
   }
   reader.MoveFindings(history);
   return history;

@@ -29,6 +29,7 @@ PastRequest MakePastRequest(const v1::Record& intent, std::uint64_t ended_by);
 // What the files of a log hold.
 struct History {
   Head head;
+  RecordTime latest{};  // of the times in the file that holds the head
   bool open_exists = false;
   std::uint64_t open_first = 0;  // the open file's first sequence number; 0: the file has no line
   std::uint64_t open_size = 0;
@@ -40,8 +41,9 @@ struct History {
 };
 
 // Reads the newest file, and then older files up to the one that holds a daemon.started (which comes after
-// the end of every earlier intent) and begins before `since`. Where a later file repeats sequence numbers,
-// its lines count. Memory grows with the requests found, not with the lines read.
+// the end of every earlier intent) and lies before `since` with all its records: where the clock was once
+// behind, a file that only begins before `since` does not end the search. Where a later file repeats sequence
+// numbers, its lines count. Memory grows with the requests found, not with the lines read.
 Result<History> ReadHistory(LogStore& store, const LogNames& names, RecordTime since);
 
 }  // namespace tokend::audit

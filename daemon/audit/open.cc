@@ -99,14 +99,19 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
   if (Status removed = store->Remove(names.next()); !removed.ok() && !absl::IsNotFound(removed))
     return removed;
 
-  const RecordTime since =
-      std::chrono::floor<std::chrono::microseconds>(loop.clock().WallNow() - options.remember);
+  const auto now = std::chrono::floor<std::chrono::microseconds>(loop.clock().WallNow());
+  const RecordTime since = now - options.remember;
   Result<History> history = ReadHistory(*store, names, since);
   if (!history.ok()) return history.status();
   TOKEND_FAILPOINT("recovery.read", "");
 
   auto journal =
       std::make_unique<FileJournal>(*store, names, file.max_size, file.keep, options.keep_for, loop.clock());
+  if (!options.config_text.empty()) {
+    if (Status kept = journal->KeepConfig(options.config, options.config_text); !kept.ok()) return kept;
+    journal->UseConfig(options.config, options.config_text);
+  }
+  TOKEND_FAILPOINT("recovery.config", "");
   Chain chain(history->head, options.config, loop.clock());
   if (Status resumed = Resume(*history, *journal, chain, copy.get()); !resumed.ok()) return resumed;
   TOKEND_FAILPOINT("recovery.taken", "");
@@ -119,7 +124,8 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
       std::move(keys),  std::min<std::uint64_t>(QueuedAuditLog::kMaxBatchBytes, file.max_size)};
   Result<std::unique_ptr<QueuedAuditLog>> log = StartLog(std::move(parts), options, loop);
   if (!log.ok()) return log.status();
-  return Opened{*std::move(log), std::move(history->past)};
+  return Opened{*std::move(log), std::move(history->past),
+                std::max(history->latest - now, std::chrono::microseconds(0))};
 }
 
 Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions options,

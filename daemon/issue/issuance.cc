@@ -117,6 +117,7 @@ void Issuance::OnIntending(state::TimePoint intended_at) { claim_.Keep(intended_
 
 void Issuance::OnIssued(IssuedReceipt issued, std::shared_ptr<const Token> token, std::uint64_t intent) {
   claim_.Settle({token, intent});
+  stages_.pacing.buckets.AddReplays(context_.caller.name());
   stages_.metrics.TokenEnded(TokenOutcome::kIssued);
   End(Released{std::move(issued), std::move(token), Released::Kind::kIssued});
 }
@@ -172,6 +173,10 @@ void Issuance::OnOver(std::optional<TokenOutcome> outcome) {
 }
 
 void Issuance::Validate() {
+  if (const auto spent =
+          stages_.pacing.buckets.TakeCheck(context_.caller.name(), stages_.loop.clock().Now())) {
+    return Fail(*spent);
+  }
   Become(Stage::kRecording);
   stages_.state.Check(context_.charges, context_.LatestTurn(stages_.pacing.latency),
                       [self = Self()](const std::optional<Failure>& refusal) {
@@ -197,6 +202,12 @@ void Issuance::RecordValidated() {
 }
 
 void Issuance::Replay(const state::Answered& answered) {
+  if (!answered.joined) {
+    CallerBuckets& buckets = stages_.pacing.buckets;
+    if (const auto spent = buckets.TakeReplay(context_.caller.name(), stages_.loop.clock().Now())) {
+      return Fail(*spent);
+    }
+  }
   Become(Stage::kRecording);
   AnswerIfOverdue("the record of the replay could not be made durable in time");
   stages_.audit.AppendReplayed(
@@ -223,7 +234,7 @@ void Issuance::Cancel() {
     audit::Record record = RecordOf(self->context_);
     record.set_event(audit::event::kRequestFailed);
     record.set_detail("the caller cancelled, or its deadline passed, before the intent");
-    self->stages_.audit.Note(std::move(record));
+    self->NoteRefusal(std::move(record));
     self->End(Abandoned{});
   });
 }
@@ -257,8 +268,12 @@ void Issuance::Note(const Failure& failure) {
   audit::Record record = RecordOf(context_);
   record.set_event(EventOf(failure.reason));
   Describe(failure, record);
-  stages_.audit.Note(std::move(record));
+  NoteRefusal(std::move(record));
   for (const QuotaViolation& spent : failure.quotas) stages_.metrics.LimitRefused(spent.subject);
+}
+
+void Issuance::NoteRefusal(audit::Record record) {
+  stages_.audit.NoteRefusal(std::move(record), AllowanceOf(*context_.config, &context_.caller));
 }
 
 void Issuance::Answer(Reply reply) {

@@ -68,7 +68,7 @@ struct Entitlement {
   bool more_grants = false;  // further grants name the caller
 };
 
-// Called exactly once, on any thread. A Failure is LIMITS_UNAVAILABLE.
+// Called exactly once, on any thread. A Failure is LIMITS_UNAVAILABLE or RATE_LIMITED.
 using EntitlementCallback = absl::AnyInvocable<void(std::variant<Entitlement, Failure>)>;
 
 // Takes requests from rpc/ and runs each to its recorded end. Any thread.

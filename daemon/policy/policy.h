@@ -75,6 +75,9 @@ class Policy {
   // The answer of every grant, in order. The first grant that matches decides.
   std::vector<Verdict> Explain(const Question& question) const;
 
+  // Whether any grant names this caller.
+  bool Names(std::string_view caller) const { return !callers_.Matching(caller).empty(); }
+
   // The grants that name this caller. Valid as long as the policy lives.
   CallerGrants GrantsOf(std::string_view caller) const;
 

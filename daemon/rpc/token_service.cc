@@ -156,7 +156,7 @@ class GetCallerCall final : public AuthenticatedCall {
   }
 
   void OnShown(const Caller& caller, const std::variant<issue::Entitlement, Failure>& shown) {
-    if (const auto* failure = std::get_if<Failure>(&shown)) return Fail(*failure);
+    if (const auto* failure = std::get_if<Failure>(&shown)) return Refuse(*failure);
     v1::GetCallerResponse response;
     Describe(caller, std::get<issue::Entitlement>(shown), response);
     Succeed(EncodeMessage(response));

@@ -13,6 +13,11 @@ AdmitResult ResultOf(const Outcome& outcome) {
   return std::visit([](const auto& value) { return AdmitResult(value); }, outcome);
 }
 
+AdmitResult ResultOfJoined(AdmitResult result) {
+  if (auto* answered = std::get_if<Answered>(&result)) answered->joined = true;
+  return result;
+}
+
 Failure RequestIdReused() {
   return {Reason::kRequestIdReused, "this request_id was used for another request"};
 }

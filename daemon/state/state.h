@@ -35,6 +35,7 @@ struct Fresh {
 struct Answered {
   std::shared_ptr<const Token> token;
   std::uint64_t intent = 0;  // sequence number of its token.intended
+  bool joined = false;       // the call came while the one that got the token ran
 };
 
 // What Admit came to. A Failure ends the call: REQUEST_ID_REUSED, OVERLOADED, RATE_LIMITED,
@@ -45,8 +46,9 @@ using AdmitResult = std::variant<Fresh, Answered, Failure>;
 // How a claimed request_id ended: with its token, or with a Failure after which a token may exist.
 using Outcome = std::variant<Answered, Failure>;
 
-// What a later call with the same request_id and digest gets.
+// What a later call with the same request_id and digest gets, and a call that had joined by then.
 AdmitResult ResultOf(const Outcome& outcome);
+AdmitResult ResultOfJoined(AdmitResult result);
 
 // Refusals that both homes give. `retry_after`: until the first request_id is forgotten, if that is known.
 Failure RequestIdReused();

@@ -155,6 +155,71 @@ TEST_F(Pacing, ValidateOnlyIsHeldToLimitsAndSpendsNone) {
   EXPECT_EQ(ReasonOf(Ask("ci", {.validate_only = true})), Reason::kRateLimited);
 }
 
+TEST_F(Pacing, ACallerHasTwoHundredChecksAtOnceAndTenASecond) {
+  const auto validated = [this] {
+    return std::ranges::count(world().audit.events(), audit::event::kRequestValidated.name);
+  };
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_TRUE(std::holds_alternative<issue::Validated>(*Ask("ci", {.validate_only = true}).reply));
+    EXPECT_TRUE(std::holds_alternative<issue::Entitlement>(world().Show("ci")));
+  }
+  const auto expect_spent = [](const Failure& failure) {
+    EXPECT_EQ(failure.reason, Reason::kRateLimited);
+    EXPECT_EQ(failure.quotas.at(0).subject, "caller/checks");
+    EXPECT_EQ(failure.retry_after, milliseconds(100));
+  };
+  for (int i = 0; i < 1000; ++i) expect_spent(Ask("ci", {.validate_only = true}).failure());
+  expect_spent(std::get<Failure>(world().Show("ci")));
+  EXPECT_EQ(validated(), 100);
+  EXPECT_TRUE(std::holds_alternative<issue::Validated>(*Ask("ci2", {.validate_only = true}).reply));
+  EXPECT_FALSE(Ask("ci").reply) << "a request for a token is no check";
+  loop_.Advance(milliseconds(100));
+  EXPECT_TRUE(std::holds_alternative<issue::Validated>(*Ask("ci", {.validate_only = true}).reply));
+  expect_spent(Ask("ci", {.validate_only = true}).failure());
+}
+
+TEST_F(Pacing, ACallerHasTwoReplaysOfEachTokenItWasIssuedAndTenASecond) {
+  Ask("ci", {.request_id = kRequestId});
+  Mint();
+  const auto replay = [this]() -> CallSeen& { return Ask("ci", {.request_id = kRequestId}); };
+  for (int i = 0; i < 12; ++i) EXPECT_TRUE(replay().released());
+  for (int i = 0; i < 1000; ++i) {
+    const Failure& failure = replay().failure();
+    EXPECT_EQ(failure.reason, Reason::kRateLimited);
+    EXPECT_EQ(failure.quotas.at(0).subject, "caller/replays");
+    EXPECT_EQ(failure.retry_after, milliseconds(100));
+  }
+  EXPECT_EQ(std::ranges::count(world().audit.events(), audit::event::kTokenReplayed.name), 12);
+  loop_.Advance(milliseconds(100));
+  EXPECT_TRUE(replay().released());
+  EXPECT_FALSE(replay().released());
+  Ask("ci");
+  Mint();
+  EXPECT_TRUE(replay().released());
+  EXPECT_TRUE(replay().released());
+  EXPECT_FALSE(replay().released());
+}
+
+TEST_F(Pacing, ReplaysThatWereEarnedAreAThousandAtMost) {
+  constexpr int kEarned = 1000;
+  Ask("ci", {.request_id = kRequestId});
+  for (int i = 0; i < kEarned; ++i) Ask("ci", {}, minutes(10));
+  MintAll();
+  int replays = 0;
+  while (Ask("ci", {.request_id = kRequestId}).released()) ++replays;
+  EXPECT_EQ(replays, kEarned + 10);
+}
+
+TEST_F(Pacing, CallsThatJoinSpendNoReplays) {
+  Ask("ci", {.request_id = kRequestId});
+  std::vector<CallSeen*> joined;
+  for (int i = 0; i < 100; ++i) joined.push_back(&Ask("ci", {.request_id = kRequestId}));
+  Mint();
+  for (const CallSeen* call : joined) EXPECT_TRUE(call->released());
+  for (int i = 0; i < 12; ++i) EXPECT_TRUE(Ask("ci", {.request_id = kRequestId}).released());
+  EXPECT_FALSE(Ask("ci", {.request_id = kRequestId}).released());
+}
+
 TEST_F(Pacing, TheOrganizationsSpentLimitIsWaitedFor) {
   Build({.organization_limits = {LimitOf("upstream", 1, seconds(1), 1)}});
   Ask();
@@ -654,7 +719,7 @@ TEST_F(Pacing, TellsACallerHowMuchIsLeft) {
   Build({.grant = grant});
   Ask();
   const auto level = [this](const std::string& caller) {
-    const issue::Entitlement shown = world().Show(caller);
+    const auto shown = std::get<issue::Entitlement>(world().Show(caller));
     EXPECT_EQ(shown.grants.at(0).limits.size(), 1U) << "what others spend is not shown";
     return shown.grants.at(0).limits.at(0);
   };

@@ -38,13 +38,12 @@ World::~World() {
   loop.Discard();
 }
 
-issue::Entitlement World::Show(const std::string& caller) {
-  issue::Entitlement entitlement;
-  issuer_.Show(fakes::CallerNamed(caller), [&](std::variant<issue::Entitlement, Failure> shown) {
-    entitlement = std::get<issue::Entitlement>(std::move(shown));
-  });
+std::variant<issue::Entitlement, Failure> World::Show(const std::string& caller) {
+  std::variant<issue::Entitlement, Failure> seen;
+  issuer_.Show(fakes::CallerNamed(caller),
+               [&seen](std::variant<issue::Entitlement, Failure> shown) { seen = std::move(shown); });
   loop.RunPending();
-  return entitlement;
+  return seen;
 }
 
 CallSeen& World::Ask(const fakes::Request& request, const std::string& caller,

@@ -58,8 +58,8 @@ class World {
   CallSeen& Ask(const fakes::Request& request, const std::string& caller = "ci",
                 std::chrono::nanoseconds patience = std::chrono::seconds(30));
 
-  // What a caller is shown of its grants.
-  issue::Entitlement Show(const std::string& caller);
+  // What a caller is shown of its grants, or why it is shown nothing.
+  std::variant<issue::Entitlement, Failure> Show(const std::string& caller);
 
   fakes::HandCrankedLoop& loop;
   issue::LiveCalls live;

@@ -115,7 +115,7 @@ void RedisState::Levels(std::vector<Charge> charges, LevelsDone done) {
 
 void RedisState::Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) {
   AdmitCalls joined = calls_.TakeJoined(request_id);
-  const AdmitResult result = ResultOf(outcome);
+  const AdmitResult result = ResultOfJoined(ResultOf(outcome));
   claims_.Settle(request_id, std::move(outcome), intended_at);
   calls_.Tell(std::move(joined), result);
 }

@@ -59,6 +59,7 @@ class AuditFixture : public testing::Test {
     if (!opened.ok()) return opened.status();
     log_ = std::move(opened->log);
     past_ = std::move(opened->past);
+    ahead_ = opened->ahead;
     return absl::OkStatus();
   }
   void Open() {
@@ -116,6 +117,7 @@ class AuditFixture : public testing::Test {
   OpenOptions options_;
   std::unique_ptr<QueuedAuditLog> log_;
   std::vector<PastRequest> past_;
+  std::chrono::microseconds ahead_{0};
 };
 
 }  // namespace tokend::audit

@@ -13,6 +13,7 @@ namespace {
 class InstantAuditLog final : public audit::AuditLog {
  public:
   void Note(audit::Record /*record*/) override {}
+  void NoteRefusal(audit::Record /*record*/, Allowance /*allowance*/) override {}
   void Append(audit::Record /*record*/, Done<std::uint64_t> done) override { done(kAuditSequence); }
 
  protected:
