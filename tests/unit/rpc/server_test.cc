@@ -92,8 +92,20 @@ TEST_F(ServerTest, TellsACallerWhatItMay) {
   EXPECT_EQ(limit.retry_after().seconds(), 2);
   EXPECT_EQ(limit.retry_after().nanos(), 500000000);
 
+  EXPECT_FALSE(caller.more_grants());
+
   ASSERT_TRUE(GetCaller(Connect(server_->addresses()[1]), &caller).ok());
   EXPECT_EQ(caller.listener(), "local");
+}
+
+TEST_F(ServerTest, ShowsAtMost200GrantsAndSaysThatThereAreMore) {
+  current_.Set(std::make_shared<issue::ConfigSnapshot>(issue::ConfigSnapshot{
+      "", {std::vector<config::Grant>(201, MobileGrant()), {{"acme", config::KeyFile{"/key"}}}}}));
+  Start({UnixListener()});
+  v1::GetCallerResponse caller;
+  ASSERT_TRUE(GetCaller(ConnectUnix(), &caller).ok());
+  EXPECT_EQ(caller.grants_size(), 200);
+  EXPECT_TRUE(caller.more_grants());
 }
 
 TEST_F(ServerTest, ServesEveryAddressOfANameAndLogsEach) {
