@@ -42,7 +42,8 @@ const ConditionWords& WordsOf(Condition condition) { return kWords[static_cast<s
 std::string_view Name(Condition condition) { return WordsOf(condition).name; }
 
 Policy::Policy(const std::vector<config::Grant>& grants,
-               const std::vector<config::Organization>& organizations) {
+               const std::vector<config::Organization>& organizations)
+    : names_one_caller_(config::NamesOneCaller(grants)) {
   if (organizations.size() == 1) default_organization_ = organizations.front().name;
   for (const config::Organization& organization : organizations) organizations_.push_back(organization.name);
   organizations_ = Sorted(std::move(organizations_));
@@ -98,6 +99,12 @@ Decision Policy::Decide(const Caller& caller, const TokenRequest& request) const
   return Permitted(Passkey<Policy>(), grant,
                    request.scopes().empty() ? grant->default_scopes : request.scopes(),
                    Expand(grant->description_template, caller, request));
+}
+
+Decision Policy::DecideAgain(const Question& minted, std::string description) const {
+  auto [grant, furthest] = Ask(minted);
+  if (grant == nullptr) return Denied{std::string(WordsOf(furthest).missing)};
+  return Permitted(Passkey<Policy>(), std::move(grant), minted.scopes, std::move(description));
 }
 
 std::vector<Verdict> Policy::Explain(const Question& question) const {

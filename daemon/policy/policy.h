@@ -64,6 +64,9 @@ class Policy {
 
   Decision Decide(const Caller& caller, const TokenRequest& request) const;
 
+  // Decides whether what an earlier call had minted is permitted now. `description`: of that token.
+  Decision DecideAgain(const Question& minted, std::string description) const;
+
   // `grant` is the grant that decides. If it is null the question is denied, and `furthest` is the failed
   // condition of the grant that met the most conditions.
   struct Answer {
@@ -84,6 +87,9 @@ class Policy {
   // The organization of a request that names none: the only one configured. Empty if several are configured.
   const std::string& default_organization() const { return default_organization_; }
 
+  // Whether its grants name one caller and no pattern.
+  bool names_one_caller() const { return names_one_caller_; }
+
  private:
   struct CompiledGrant {
     std::shared_ptr<const config::Grant> grant;  // scopes sorted
@@ -102,6 +108,7 @@ class Policy {
   PatternIndex callers_;                    // finds the indexes of grants_ by caller
   std::vector<std::string> organizations_;  // sorted
   std::string default_organization_;
+  bool names_one_caller_;
 };
 
 }  // namespace tokend::policy
