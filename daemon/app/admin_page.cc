@@ -2,6 +2,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "daemon/telemetry/log.h"
 
@@ -17,17 +18,30 @@ Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const AdminSource
     return current.Get()->fingerprint + (reloader.rejected() ? rejected : "");
   };
   options.checks = {
-      {"state", [&state = sources.state] { return state.health(); }},
+      {"state", [&state = sources.state] { return state.health(); }, false},
+      {"ledger", [&state = sources.state] { return state.quarantine(); }, false},
       {"serving",
-       [&serving = sources.serving]() -> Status {
-         return serving ? absl::OkStatus() : absl::UnavailableError("starting or draining");
+       [&readiness = sources.readiness]() -> Status {
+         return readiness.serving() ? absl::OkStatus() : absl::UnavailableError("starting or draining");
        }},
       {"audit",
        [&audit = sources.audit]() -> Status {
          return audit.healthy() ? absl::OkStatus() : absl::UnavailableError("records cannot be made durable");
        }},
   };
-  options.troubles = [&availability = sources.availability] { return availability.Troubles(); };
+  options.troubles = [&availability = sources.availability, &server = sources.server] {
+    std::vector<std::string> troubles = availability.Troubles();
+    for (const auto& [listener, keys] : server.fetched_keys()) {
+      if (keys.usable) continue;
+      troubles.push_back("listener " + listener + ": no caller can be known without keys: " + keys.error);
+    }
+    return troubles;
+  };
+  options.refresh_metrics = [&server = sources.server, &metrics = sources.metrics] {
+    for (const auto& [listener, keys] : server.fetched_keys()) {
+      if (keys.age) metrics.SetJwksAge(listener, *keys.age);
+    }
+  };
   auto admin = telemetry::AdminServer::Start(std::move(options), sources.metrics);
   if (!admin.ok()) return admin;
   for (const std::string& listens : (*admin)->addresses()) {

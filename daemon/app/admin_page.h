@@ -1,12 +1,13 @@
 #pragma once
 
-#include <atomic>
 #include <memory>
 
+#include "daemon/app/readiness.h"
 #include "daemon/app/reloader.h"
 #include "daemon/audit/queued_audit_log.h"
 #include "daemon/base/result.h"
 #include "daemon/issue/config_snapshot.h"
+#include "daemon/rpc/server.h"
 #include "daemon/state/state.h"
 #include "daemon/telemetry/admin.h"
 #include "daemon/telemetry/metrics.h"
@@ -16,13 +17,14 @@ namespace tokend::app {
 
 // The parts that the admin page shows. All of them outlive it.
 struct AdminSources {
-  const std::atomic<bool>& serving;
+  const Readiness& readiness;
   const issue::CurrentConfig& current;
   const Reloader& reloader;
   const state::State& state;
   const audit::QueuedAuditLog& audit;
   const upstream::Availability& availability;
-  const telemetry::Metrics& metrics;
+  const rpc::Server& server;
+  telemetry::Metrics& metrics;
 };
 
 // Starts the admin page and logs its address; null where the configuration has none.

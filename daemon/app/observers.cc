@@ -35,6 +35,15 @@ state::Observer StateObserver(telemetry::Metrics& metrics) {
       .on_queue = [&metrics](const std::string& organization,
                              std::size_t waiting) { metrics.SetTurnQueue(organization, waiting); },
       .on_turn = [&metrics](nanoseconds waited) { metrics.TurnCame(waited); },
+      .on_quarantine =
+          [&metrics, lasts = false](std::chrono::seconds left, const std::string& why) mutable {
+            metrics.SetQuarantine(left);
+            if (std::exchange(lasts, left.count() > 0) == lasts) return;
+            Log(lasts ? LogLevel::kWarning : LogLevel::kInfo,
+                lasts ? "ledger.quarantine_began" : "ledger.quarantine_ended",
+                {{"detail", why + (lasts ? ": callers' new request_ids are refused" : "")},
+                 {"seconds", static_cast<std::int64_t>(left.count())}});
+          },
       .on_reach =
           [&metrics](const Status& reach) {
             metrics.SetRedisReachable(reach.ok());
@@ -47,7 +56,8 @@ state::Observer StateObserver(telemetry::Metrics& metrics) {
 
 upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metrics) {
   using Blocks = std::set<std::pair<std::string, Block>>;
-  return [&metrics, begun = Blocks()](const std::string& organization, Block block, bool blocked) mutable {
+  return [&metrics, begun = Blocks()](const std::string& organization, Block block, bool blocked,
+                                      const std::string& cause) mutable {
     metrics.SetBlocked(organization, block, blocked);
     if (blocked) {
       begun.emplace(organization, block);
@@ -55,8 +65,10 @@ upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metric
       return;  // at the start every organization is reported without it: nothing has changed
     }
     const BlockFacts& facts = FactsOf(block);
-    Log(blocked ? LogLevel::kWarning : LogLevel::kInfo, blocked ? facts.begin_event : facts.end_event,
-        {{"organization", organization}});
+    const LogLevel level = blocked ? LogLevel::kWarning : LogLevel::kInfo;
+    const char* event = blocked ? facts.begin_event : facts.end_event;
+    if (cause.empty()) return Log(level, event, {{"organization", organization}});
+    Log(level, event, {{"organization", organization}, {"detail", cause}});
   };
 }
 

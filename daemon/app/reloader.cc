@@ -38,6 +38,10 @@ std::string Summary(const std::vector<std::string>& errors) {
   return summary;
 }
 
+Shares::Policy PolicyOf(bool one_holder) {
+  return one_holder ? Shares::Policy::kOneHolder : Shares::Policy::kShared;
+}
+
 }  // namespace
 
 std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& config) {
@@ -46,6 +50,8 @@ std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& co
   for (const config::Organization& organization : config.organizations) {
     snapshot.organization_limits[organization.name] = organization.limits;
   }
+  snapshot.slots = {.organizations = PolicyOf(config.organizations.size() == 1),
+                    .callers = PolicyOf(config::NamesOneCaller(config.grants))};
   return std::make_shared<issue::ConfigSnapshot>(std::move(snapshot));
 }
 

@@ -10,8 +10,11 @@ void ApplyUpstreamRules(v1::Config& schema, Report& report) {
   if (!applivery.has_base_url()) return;
   const BaseUrl url = *ParseBaseUrl(applivery.base_url());
   applivery.set_base_url(url.text);
-  if (url.https) return;
   const std::string path = "upstream.applivery.base_url";
+  if (url.text.ends_with("/v1")) {
+    report.Warning(path, "ends with /v1, which tokend adds itself: requests go to /v1/v1/organizations/...");
+  }
+  if (url.https) return;
   if (applivery.has_allow_http() && !applivery.allow_http()) {
     report.Error(path, "must begin with https:// (http:// needs allow_http: true)");
   } else if (!IsLoopback(url.host)) {
@@ -35,6 +38,11 @@ void ApplyAuditRules(const v1::Config& schema, Report& report) {
   if (!schema.has_audit()) return;
   if (!report.Has("audit.file") && !report.Has("audit.stdout")) {
     report.Error("audit", "needs at least one of file, stdout");
+  }
+  if (!report.Has("audit.file") && report.Has("audit.stdout") && !schema.state().has_redis()) {
+    report.Warning("audit.stdout",
+                   "without audit.file a restart forgets all request_ids: callers' request_ids are refused "
+                   "for requests.remember after each start");
   }
   if (!report.Has("audit.fingerprint_key_file")) {
     report.Warning("audit",

@@ -185,7 +185,10 @@ bool AdminServer::OnRequest(MHD_Connection* connection, std::string_view path,
 AdminServer::Response AdminServer::Answer(std::string_view path) const {
   if (path == "/livez") return {MHD_HTTP_OK, kPlain, "ok\n"};
   if (path == "/readyz") return Readiness();
-  if (path == "/metrics") return {MHD_HTTP_OK, kPrometheus, metrics_.Text()};
+  if (path == "/metrics") {
+    options_.refresh_metrics();
+    return {MHD_HTTP_OK, kPrometheus, metrics_.Text()};
+  }
   if (path == "/") return {MHD_HTTP_OK, kHtml, StatusPage()};
   if (path == "/status.json") return {MHD_HTTP_OK, kJson, StatusJson()};
   return {MHD_HTTP_NOT_FOUND, kPlain, "not found\n"};
@@ -195,7 +198,7 @@ AdminServer::Response AdminServer::Readiness() const {
   Response response{MHD_HTTP_OK, kPlain, ""};
   for (const Check& check : options_.checks) {
     const Status state = check.state();
-    if (!state.ok()) response.status = MHD_HTTP_SERVICE_UNAVAILABLE;
+    if (!state.ok() && check.decides) response.status = MHD_HTTP_SERVICE_UNAVAILABLE;
     response.body.append(check.name).append(": ").append(Words(state)).append("\n");
   }
   for (const std::string& trouble : options_.troubles()) response.body.append(trouble).append("\n");

@@ -18,11 +18,14 @@ struct MHD_Daemon;
 
 namespace tokend::telemetry {
 
-// A condition of readiness.
+// What /readyz and the status page say of one part.
 struct Check {
   std::string name;  // a fixed word
   std::function<Status()>
       state;  // OK, or the reason in fixed words. Any thread, several at once; must not block
+  // Whether the replica is unready while the state is not OK. What hits all replicas alike is shown alone: no
+  // other replica would serve better.
+  bool decides = true;
 };
 
 struct AdminOptions {
@@ -32,6 +35,8 @@ struct AdminOptions {
   std::vector<Check> checks;
   // Troubles that do not make the daemon unready, each in one line. Any thread; must not block.
   std::function<std::vector<std::string>()> troubles = [] { return std::vector<std::string>(); };
+  // Sets the metrics that change with time alone, before they are shown. Any thread; must not block.
+  std::function<void()> refresh_metrics = [] {};
 };
 
 // The admin server: HTTP/1.1, read only, without secrets. It serves /livez, /readyz, /metrics, a status page

@@ -142,6 +142,9 @@ struct Metrics::Families {
                     "Connections to a TLS listener that were closed because their handshake failed or took "
                     "too long.")
           .Add({});
+  Family<Gauge>& jwks_family =
+      registry.Gauges("tokend_jwks_age_seconds",
+                      "Time since the keys of a listener were last fetched from its jwks_url, by listener.");
   Family<Gauge>& certificate_family =
       registry.Gauges("tokend_tls_certificate_not_after_seconds",
                       "When the certificate of a TLS listener expires, as Unix time, by listener.");
@@ -169,6 +172,11 @@ struct Metrics::Families {
       registry.Counters("tokend_limit_refusals_total",
                         "Requests that were refused because this limit was used up, by limit: <grant or "
                         "organization>/<limit>.");
+  Gauge& ledger_quarantine =
+      registry
+          .Gauges("tokend_ledger_quarantine_seconds",
+                  "For how long callers' request_ids that are not known are still refused; 0: they are not.")
+          .Add({});
   Gauge& ledger_entries =
       registry.Gauges("tokend_ledger_entries", "Known request_ids, of at most requests.max_entries.").Add({});
   Family<Gauge>& redis_family =
@@ -213,6 +221,10 @@ void Metrics::ConnectionClosed(const std::string& listener, std::string_view cau
 
 void Metrics::TlsHandshakeFailed() { families_->failed_handshakes.Increment(); }
 
+void Metrics::SetJwksAge(const std::string& listener, std::chrono::nanoseconds age) {
+  families_->jwks_family.Add({{"listener", listener}}).Set(Seconds(age));
+}
+
 void Metrics::SetTlsCertificateEnd(const std::string& listener,
                                    std::chrono::system_clock::time_point not_after) {
   families_->certificate_family.Add({{"listener", listener}}).Set(Seconds(not_after.time_since_epoch()));
@@ -239,6 +251,10 @@ void Metrics::LimitRefused(const std::string& limit) {
 }
 
 void Metrics::SetRedisReachable(bool reachable) { families_->redis_family.Add({}).Set(reachable ? 1 : 0); }
+
+void Metrics::SetQuarantine(std::chrono::seconds left) {
+  families_->ledger_quarantine.Set(static_cast<double>(left.count()));
+}
 
 void Metrics::SetLedgerEntries(std::size_t entries) {
   families_->ledger_entries.Set(static_cast<double>(entries));

@@ -41,6 +41,9 @@ class Metrics {
   // tokend_tls_handshakes_failed_total.
   void TlsHandshakeFailed();
 
+  // tokend_jwks_age_seconds{listener}: how old the keys are that were fetched from jwks_url.
+  void SetJwksAge(const std::string& listener, std::chrono::nanoseconds age);
+
   // tokend_tls_certificate_not_after_seconds{listener}, in Unix time.
   void SetTlsCertificateEnd(const std::string& listener, std::chrono::system_clock::time_point not_after);
 
@@ -63,6 +66,9 @@ class Metrics {
 
   // tokend_ledger_entries.
   void SetLedgerEntries(std::size_t entries);
+
+  // tokend_ledger_quarantine_seconds.
+  void SetQuarantine(std::chrono::seconds left);
 
   // tokend_redis_reachable. Exported only where Redis is configured.
   void SetRedisReachable(bool reachable);

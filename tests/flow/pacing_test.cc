@@ -57,9 +57,16 @@ class Pacing : public testing::Test {
   }
   void NoConnection() { Refuse(Reason::kUpstreamUnavailable, 0); }
   void Fail500() {
-    upstream_.Answer({Indeterminate{{.reason = Reason::kOutcomeUnknown}, nullptr},
-                      {.http_status = 500, .key_generation = generation_}});
+    upstream_.Answer(
+        {Indeterminate{{.reason = Reason::kOutcomeUnknown, .detail = "upstream answered 500"}, nullptr},
+         {.http_status = 500, .key_generation = generation_}});
     loop_.RunPending();
+  }
+  void FailForEach(const std::vector<std::string>& applications) {
+    for (const std::string& application : applications) {
+      Ask("ci", {.application = application});
+      Fail500();
+    }
   }
 
   // A call that has no time for another attempt.
@@ -532,6 +539,83 @@ TEST_F(Pacing, TheBreakerOpensAfterFiveFailuresInARowAndOneCallProbes) {
   EXPECT_EQ(upstream_.posts(), posts + 3);
 }
 
+TEST_F(Pacing, OneFailingApplicationLeavesTheOthersOfItsOrganizationAlone) {
+  FailForEach({"broken-app", "broken-app", "broken-app", "broken-app", "broken-app"});
+  const CallSeen& refused = Ask("ci2", {.application = "broken-app"});
+  ASSERT_EQ(ReasonOf(refused), Reason::kUpstreamUnavailable);
+  EXPECT_EQ(refused.failure().detail,
+            "the circuit breaker of this application is open; its last failure: upstream answered 500");
+  EXPECT_EQ(refused.failure().retry_after, seconds(1));
+  EXPECT_THAT(world().availability.Troubles(),
+              testing::ElementsAre("organization acme: upstream fails for an application: its circuit "
+                                   "breaker is open: broken-app: upstream answered 500"));
+  CallSeen& other = Ask("ci", {.application = "other-app"});
+  Mint();
+  EXPECT_TRUE(other.released());
+  loop_.Advance(seconds(1));
+  Ask("ci2", {.application = "broken-app"});
+  EXPECT_TRUE(upstream_.waiting().back().request.is_probe);
+  Mint();
+  EXPECT_TRUE(world().availability.Troubles().empty());
+}
+
+TEST_F(Pacing, FiveFailuresOfThreeApplicationsOpenTheBreakerOfTheOrganization) {
+  FailForEach({"app-a", "app-b", "app-a", "app-b", "app-a", "app-b", "app-a", "app-b"});
+  EXPECT_FALSE(Ask("ci", {.application = "app-d"}).reply) << "only two applications fail";
+  Mint();
+  FailForEach({"app-d", "app-e", "app-f", "app-d", "app-e"});
+  const CallSeen& refused = Ask("ci", {.application = "app-g"});
+  ASSERT_EQ(ReasonOf(refused), Reason::kUpstreamUnavailable);
+  EXPECT_EQ(refused.failure().detail, "the circuit breaker is open; its last failure: upstream answered 500");
+  EXPECT_THAT(world().availability.Troubles(),
+              testing::ElementsAre("organization acme: upstream fails: the circuit breaker is open: upstream "
+                                   "answered 500"));
+}
+
+TEST_F(Pacing, WhereNoConnectionCanBeMadeTheBreakerOfTheOrganizationOpens) {
+  for (int i = 0; i < 5; ++i) {
+    AskOnce();
+    NoConnection();
+  }
+  EXPECT_EQ(ReasonOf(Ask("ci", {.application = "other-app"})), Reason::kUpstreamUnavailable);
+  EXPECT_THAT(
+      world().availability.Troubles(),
+      testing::ElementsAre("organization acme: upstream fails: the circuit breaker is open: said no"));
+  loop_.Advance(seconds(1));
+  Ask("ci", {.application = "other-app"});
+  Mint();
+  EXPECT_FALSE(Ask().reply) << "the failures were not the application's";
+}
+
+TEST_F(Pacing, ACallerWhoseProbeFailedLeavesTheNextProbeToAnotherThatCalls) {
+  BreakTheBreaker();
+  loop_.Advance(seconds(1));
+  Ask("ci");
+  Fail500();
+  loop_.Advance(milliseconds(1500));
+  EXPECT_EQ(AskOnce("ci2").failure().retry_after, milliseconds(500));
+  loop_.Advance(milliseconds(500));
+  const CallSeen& again = AskOnce("ci");
+  ASSERT_EQ(ReasonOf(again), Reason::kUpstreamUnavailable);
+  EXPECT_EQ(again.failure().retry_after, milliseconds(500));
+  CallSeen& probe = Ask("ci2");
+  Mint();
+  EXPECT_TRUE(probe.released());
+}
+
+TEST_F(Pacing, TheBreakersProbeSaysThatItIsOne) {
+  Ask();
+  EXPECT_FALSE(upstream_.waiting().back().request.is_probe);
+  Mint();
+  BreakTheBreaker();
+  loop_.Advance(seconds(1));
+  Ask();
+  EXPECT_TRUE(upstream_.waiting().back().request.is_probe);
+  Mint();
+  Ask();
+  EXPECT_FALSE(upstream_.waiting().back().request.is_probe);
+}
+
 TEST_F(Pacing, TheEndOfACallFromBeforeTheBreakerOpenedIsNotItsProbes) {
   for (int i = 0; i < 7; ++i) Ask();
   for (int i = 0; i < 5; ++i) Fail500();
@@ -712,6 +796,38 @@ TEST_F(Pacing, A429WithRetryAfterPausesTheOrganizationForAll) {
   loop_.Advance(seconds(7));
   EXPECT_FALSE(Ask("ci2").reply);
   EXPECT_TRUE(world().availability.Troubles().empty());
+}
+
+TEST_F(Pacing, A429WithoutRetryAfterPausesForATimeThatDoublesToAMinuteWhile429sGoOn) {
+  const auto limit = [this] {
+    Ask();
+    Refuse(Reason::kUpstreamRateLimited, 429);
+  };
+  for (const seconds wait :
+       {seconds(1), seconds(2), seconds(4), seconds(8), seconds(16), seconds(32), seconds(60), seconds(60)}) {
+    limit();
+    const int posts = upstream_.posts();
+    loop_.Advance(wait - milliseconds(1));
+    const CallSeen& refused = Ask("ci2");
+    EXPECT_EQ(ReasonOf(refused), Reason::kUpstreamRateLimited);
+    EXPECT_EQ(refused.failure().retry_after, milliseconds(1));
+    EXPECT_EQ(upstream_.posts(), posts);
+    loop_.Advance(milliseconds(1));
+  }
+  Ask();
+  Refuse(Reason::kApplicationNotFound, 404);
+  limit();
+  loop_.Advance(seconds(1));
+  EXPECT_FALSE(Ask().reply) << "another answer has come between";
+}
+
+TEST_F(Pacing, Many429sOfCallsThatRanTogetherAreOnePause) {
+  Build({.slots = 100});
+  for (int i = 0; i < 100; ++i) Ask();
+  for (int i = 0; i < 100; ++i) Refuse(Reason::kUpstreamRateLimited, 429);
+  EXPECT_EQ(AskOnce().failure().retry_after, seconds(1));
+  loop_.Advance(seconds(1));
+  EXPECT_FALSE(Ask().reply);
 }
 
 TEST_F(Pacing, AShortPauseIsWaitedOutAndALongOneIsNot) {

@@ -408,6 +408,10 @@ INSTANTIATE_TEST_SUITE_P(
              "    organizations:",
              "    base_url: https://me:secret@api.applivery.io\n    organizations:",
              {"7:15: error: upstream.applivery.base_url: must not hold a user or a password"}},
+        Case{"UserInTheProxy",
+             "    organizations:",
+             "    proxy: http://me:secret@proxy.corp:3128\n    organizations:",
+             {"7:12: error: upstream.applivery.proxy: must not hold a user or a password"}},
         Case{"OrganizationForm",
              "name: acme",
              "name: a/cme",
@@ -580,7 +584,7 @@ TEST(ConfigErrors, StandBesideWarnings) {
   const Folder folder;
   const LoadResult result = folder.Parse(Folder::Replace(std::string(kMinimal), "[sdk]", "[]"));
   EXPECT_EQ(result.errors.size(), 1U);
-  EXPECT_EQ(result.warnings.size(), 2U);
+  EXPECT_EQ(result.warnings.size(), 3U);
 }
 
 }  // namespace

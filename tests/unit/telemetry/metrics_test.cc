@@ -99,13 +99,16 @@ TEST(Metrics, TellOfLimitsTurnsAndTheLedger) {
   metrics.LimitRefused("mobile-ci/minute");
   metrics.LimitRefused("mobile-ci/minute");
   metrics.SetLedgerEntries(12);
+  EXPECT_THAT(metrics.Text(), HasLine("tokend_ledger_quarantine_seconds 0"));
+  metrics.SetQuarantine(599s);
   metrics.SetTurnQueue("acme", 3);
   metrics.TurnCame(30ms);
-  EXPECT_THAT(metrics.Text(), AllOf(HasLine("tokend_limit_refusals_total{limit=\"mobile-ci/minute\"} 2"),
-                                    HasLine("tokend_ledger_entries 12"),
-                                    HasLine("tokend_turn_queue_length{organization=\"acme\"} 3"),
-                                    HasLine("tokend_turn_wait_seconds_bucket{le=\"0.025\"} 0"),
-                                    HasLine("tokend_turn_wait_seconds_bucket{le=\"0.05\"} 1")));
+  EXPECT_THAT(metrics.Text(),
+              AllOf(HasLine("tokend_limit_refusals_total{limit=\"mobile-ci/minute\"} 2"),
+                    HasLine("tokend_ledger_entries 12"), HasLine("tokend_ledger_quarantine_seconds 599"),
+                    HasLine("tokend_turn_queue_length{organization=\"acme\"} 3"),
+                    HasLine("tokend_turn_wait_seconds_bucket{le=\"0.025\"} 0"),
+                    HasLine("tokend_turn_wait_seconds_bucket{le=\"0.05\"} 1")));
 }
 
 TEST(Metrics, TellWhetherRedisIsReachableWhereItIsUsed) {
@@ -117,19 +120,28 @@ TEST(Metrics, TellWhetherRedisIsReachableWhereItIsUsed) {
   EXPECT_THAT(metrics.Text(), HasLine("tokend_redis_reachable 0"));
 }
 
+TEST(Metrics, TellHowOldTheKeysOfAListenerAre) {
+  Metrics metrics;
+  metrics.SetJwksAge("cluster", std::chrono::milliseconds(90500));
+  EXPECT_THAT(metrics.Text(), HasLine("tokend_jwks_age_seconds{listener=\"cluster\"} 90.5"));
+}
+
 TEST(Metrics, TellWhatKeepsAnOrganizationsRequestsBack) {
   Metrics metrics;
   metrics.SetBlocked("acme", Block::kBreakerOpen, false);
   metrics.SetBlocked("acme", Block::kKeyRejected, true);
   metrics.SetBlocked("acme", Block::kPaused, true);
   metrics.SetBlocked("acme", Block::kPaused, false);
+  metrics.SetBlocked("acme", Block::kApplicationBreakerOpen, true);
   metrics.Retried();
   metrics.SetRetryBudget("acme", 9.5);
-  EXPECT_THAT(metrics.Text(), AllOf(HasLine("tokend_upstream_breaker_open{organization=\"acme\"} 0"),
-                                    HasLine("tokend_upstream_key_rejected{organization=\"acme\"} 1"),
-                                    HasLine("tokend_upstream_paused{organization=\"acme\"} 0"),
-                                    HasLine("tokend_upstream_retries_total 1"),
-                                    HasLine("tokend_upstream_retry_budget{organization=\"acme\"} 9.5")));
+  EXPECT_THAT(metrics.Text(),
+              AllOf(HasLine("tokend_upstream_breaker_open{organization=\"acme\"} 0"),
+                    HasLine("tokend_upstream_key_rejected{organization=\"acme\"} 1"),
+                    HasLine("tokend_upstream_paused{organization=\"acme\"} 0"),
+                    HasLine("tokend_upstream_application_breaker_open{organization=\"acme\"} 1"),
+                    HasLine("tokend_upstream_retries_total 1"),
+                    HasLine("tokend_upstream_retry_budget{organization=\"acme\"} 9.5")));
 }
 
 TEST(Metrics, LoseNoCountBetweenThreads) {
@@ -172,6 +184,8 @@ TEST(Metrics, AreThoseThatTheirPageLists) {
   metrics.SetBlocked("acme", Block::kBreakerOpen, true);
   metrics.SetBlocked("acme", Block::kKeyRejected, true);
   metrics.SetBlocked("acme", Block::kPaused, true);
+  metrics.SetBlocked("acme", Block::kApplicationBreakerOpen, true);
+  metrics.SetJwksAge("cluster", std::chrono::seconds(1));
   metrics.SetRetryBudget("acme", 1);
   metrics.SetRedisReachable(true);
   metrics.SetConnections("local", 1);
