@@ -10,7 +10,6 @@
 #include "daemon/config/steps.h"
 
 namespace tokend::config {
-
 namespace {
 
 using std::chrono::milliseconds;
