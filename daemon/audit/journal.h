@@ -12,6 +12,7 @@
 #include "absl/functional/function_ref.h"
 #include "daemon/audit/config_files.h"
 #include "daemon/audit/log_names.h"
+#include "daemon/audit/log_note.h"
 #include "daemon/audit/log_store.h"
 #include "daemon/loop/event_loop.h"
 
@@ -64,6 +65,9 @@ class FileJournal final : public Journal {
   FileJournal(LogStore& store, LogNames names, std::uint64_t max_size, std::size_t keep,
               std::chrono::nanoseconds keep_for, const loop::Clock& clock);
 
+  // Writes this note to the lock file as soon as a line is durable.
+  void NoteFirstLine(LogNote note) { note_ = note; }
+
   // Creates the open file, which does not exist yet.
   Status Start(std::uint64_t first_sequence) { return Install({}, first_sequence); }
 
@@ -87,6 +91,7 @@ class FileJournal final : public Journal {
   Status Install(std::string_view line, std::uint64_t first_sequence);
   Status ChooseClosedName();
   void BeginFile();
+  Status WriteNote();
   void Prune();
   void PruneConfigs(const std::string& oldest);
 
@@ -97,6 +102,7 @@ class FileJournal final : public Journal {
   const std::chrono::nanoseconds keep_for_;
   const loop::Clock& clock_;
 
+  std::optional<LogNote> note_;  // to be written
   std::unique_ptr<AppendFile> file_;
   std::uint64_t first_sequence_ = 1;
   std::uint64_t size_ = 0;

@@ -110,6 +110,7 @@ Result<std::optional<LineReader::Line>> LineReader::Next() {
     const std::string_view rest(buffer_.data() + begin_, end_ - begin_);
     begin_ = end_;
     if (rest.empty() && !oversized) return std::nullopt;
+    cut_off_ = true;
     return Line{rest, false};
   }
 }
@@ -129,6 +130,7 @@ std::optional<v1::Record> LineParser::Parse(std::string_view line) {
   members.Text("event", record.mutable_event());
   members.Text("request_id", record.mutable_request_id());
   record.set_intent(members.Number("intent"));
+  record.set_resolves(members.Number("resolves"));
   members.Object("caller", [&](const Members& caller) {
     v1::Caller& to = *record.mutable_caller();
     caller.Text("name", to.mutable_name());
@@ -136,6 +138,7 @@ std::optional<v1::Record> LineParser::Parse(std::string_view line) {
     caller.Text("listener", to.mutable_listener());
     caller.Text("peer", to.mutable_peer());
   });
+  members.Text("digest", record.mutable_digest());
   members.Object("target", [&](const Members& target) { ReadTarget(target, *record.mutable_target()); });
   members.Text("grant", record.mutable_grant());
   members.Text("config", record.mutable_config());

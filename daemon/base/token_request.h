@@ -18,7 +18,8 @@ enum class RequestIdOrigin { kCaller, kDaemon };
 class TokenRequest {
  public:
   struct Fields {
-    std::string organization;  // never empty: the default is filled in
+    std::string sent_organization;  // as the caller sent it: it may be empty
+    std::string organization;  // with the default filled in; empty if none is given and there is no default
     std::string application;
     std::string description;
     std::vector<std::string> scopes;  // sorted, without duplicates; empty: use the grant's default_scopes
@@ -29,6 +30,7 @@ class TokenRequest {
 
   TokenRequest(Passkey<rpc::RequestParser>, Fields fields) : fields_(std::move(fields)) {}
 
+  const std::string& sent_organization() const { return fields_.sent_organization; }
   const std::string& organization() const { return fields_.organization; }
   const std::string& application() const { return fields_.application; }
   const std::string& description() const { return fields_.description; }

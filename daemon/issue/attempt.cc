@@ -42,7 +42,9 @@ void Attempt::Intend() {
   request_.OnIntending(intended_at_);
   overdue_ =
       Timer(stages_.loop, context_.config->audit_deadline, [self = Self()] { self->OnIntentOverdue(); });
-  stages_.audit.AppendIntent(RecordOf(context_), [self = Self()](Result<IntentReceipt> intent) {
+  audit::Record record = RecordOf(context_);
+  record.set_digest(state::ToText(context_.Digest()));
+  stages_.audit.AppendIntent(std::move(record), [self = Self()](Result<IntentReceipt> intent) {
     self->OnIntentDurable(std::move(intent));
   });
   TOKEND_FAILPOINT("intent.handed", "");

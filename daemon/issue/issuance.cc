@@ -18,6 +18,12 @@ constexpr std::chrono::minutes kLongestWait{1};
 
 Failure Stopping() { return {Reason::kShuttingDown, "the daemon stopped before its turn came"}; }
 
+Failure OrganizationMissing() {
+  return {.reason = Reason::kInvalidRequest,
+          .detail = std::string("organization ") + kOrganizationMissing,
+          .fields = {{"organization", kOrganizationMissing}}};
+}
+
 std::optional<Failure> DescriptionTooLong(const Permitted& permitted) {
   const std::optional<std::size_t> length = Utf16Length(permitted.description());
   if (length && *length <= kMaxDescriptionUtf16) return std::nullopt;
@@ -36,47 +42,67 @@ Issuance::Issuance(const Stages& stages, Caller caller, TokenRequest request, st
                .caller = std::move(caller),
                .request = std::move(request),
                .deadline = std::min(deadline, stages.loop.clock().Now() + kLongestWait)},
+      ledger_id_(state::LedgerId(context_.caller.name(), context_.request.request_id())),
       reply_(std::move(reply)) {}
 
 void Issuance::Start() {
-  Decision decision = context_.config->policy.Decide(context_.caller, context_.request);
-  if (const auto* denied = std::get_if<Denied>(&decision)) {
-    return Fail({.reason = Reason::kNotPermitted, .detail = denied->missing});
-  }
-  context_.permitted = std::get<Permitted>(std::move(decision));
-  if (const auto too_long = DescriptionTooLong(*context_.permitted)) return Fail(*too_long);
+  refused_ = Decide();
+  if (refused_ && !MayBeKnown()) return Fail(*refused_);
   ticket_ = stages_.live.Add(Self());  // last: from here on the request is the loop thread's
   stages_.loop.Post([self = Self()] { self->Admit(); });
+}
+
+// Why the request may not be sent, whatever its caller has left of its limits.
+std::optional<Failure> Issuance::Decide() {
+  if (context_.request.organization().empty()) return OrganizationMissing();
+  Decision decision = context_.config->policy.Decide(context_.caller, context_.request);
+  if (const auto* denied = std::get_if<Denied>(&decision)) {
+    return Failure{.reason = Reason::kNotPermitted, .detail = denied->missing};
+  }
+  context_.permitted = std::get<Permitted>(std::move(decision));
+  return DescriptionTooLong(*context_.permitted);
+}
+
+// Whether the configuration may have permitted the same call before: with another default organization, or
+// with another template of the description.
+bool Issuance::MayBeKnown() const {
+  const TokenRequest& request = context_.request;
+  return request.request_id_origin() == RequestIdOrigin::kCaller && !request.validate_only() &&
+         (request.sent_organization().empty() || context_.permitted);
 }
 
 void Issuance::Admit() {
   if (stages_.live.stopping()) return Fail(Stopping());
   const TokenRequest& request = context_.request;
-  const Permitted& permitted = *context_.permitted;
-  context_.charges =
-      ChargesFor(*context_.config, permitted.grant(), context_.caller.name(), request.organization());
-  if (request.validate_only()) return Validate();
-  blocked_ = FindBlock();
-  organization_ = stages_.upstream.Hold(request.organization());
+  if (!refused_) {
+    context_.charges = ChargesFor(*context_.config, context_.permitted->grant(), context_.caller.name(),
+                                  request.organization());
+    if (request.validate_only()) return Validate();
+    blocked_ = FindBlock();
+    organization_ = stages_.upstream.Hold(request.organization());
+  }
   Become(Stage::kAdmitting);
-  wait_ = StateWait(stages_.state, request.request_id(), this);
+  wait_ = StateWait(stages_.state, ledger_id_, this);
   stages_.state.Admit(
-      {.request_id = request.request_id(),
-       .digest = state::DigestOf(context_.caller.name(), request.organization(), request.application(),
-                                 permitted.scopes(), permitted.description()),
+      {.request_id = ledger_id_,
+       .digest = context_.Digest(),
+       .target = {request.organization(), request.application(),
+                  refused_ ? request.scopes() : context_.permitted->scopes()},
        .caller = context_.caller.name(),
        .request_id_origin = request.request_id_origin(),
-       .charges = blocked_ ? state::Charges{} : context_.charges,
+       .one_caller = context_.config->policy.names_one_caller(),
+       .charges = refused_ || blocked_ ? state::Charges{} : context_.charges,
        .latest = context_.LatestTurn(stages_.pacing.latency)},
       this, [self = Self()](state::AdmitResult admitted) { self->OnAdmitted(std::move(admitted)); });
 }
 
 void Issuance::OnAdmitted(state::AdmitResult admitted) {
   wait_.Over();
-  if (auto* answered = std::get_if<state::Answered>(&admitted)) return Replay(*answered);
+  if (const auto* known = std::get_if<state::Known>(&admitted)) return OnKnown(*known);
   if (const auto* failure = std::get_if<Failure>(&admitted)) return Fail(*failure);
   TOKEND_FAILPOINT("claimed", "");
-  claim_ = ClaimHandle(stages_.state, context_.request.request_id());
+  claim_ = ClaimHandle(stages_.state, ledger_id_);
+  if (refused_) return Fail(*refused_);
   if (!blocked_) {
     stages_.pacing.retries.Began(context_.request.organization());
     return Try({stages_.state, context_.charges, std::get<state::Fresh>(admitted).spent});
@@ -92,12 +118,12 @@ void Issuance::OnAdmitted(state::AdmitResult admitted) {
 void Issuance::Spend() {
   Become(Stage::kSpending);
   claim_.HandToState();
-  wait_ = StateWait(stages_.state, context_.request.request_id(), this);
+  wait_ = StateWait(stages_.state, ledger_id_, this);
   stages_.state.Spend(
       context_.charges, context_.LatestTurn(stages_.pacing.latency), this,
       [self = Self()](const state::SpendResult& result) {
         self->wait_.Over();
-        self->claim_ = ClaimHandle(self->stages_.state, self->context_.request.request_id());
+        self->claim_ = ClaimHandle(self->stages_.state, self->ledger_id_);
         if (const auto* refusal = std::get_if<Failure>(&result)) return self->Fail(*refusal);
         self->Try({self->stages_.state, self->context_.charges, std::get<state::Spent>(result)});
       });
@@ -201,7 +227,22 @@ void Issuance::RecordValidated() {
   });
 }
 
-void Issuance::Replay(const state::Answered& answered) {
+// The request_id had its first call under whatever configuration was in effect then. The policy of now judges
+// what that call was about.
+void Issuance::OnKnown(const state::Known& known) {
+  const auto* answered = std::get_if<state::Answered>(&known.outcome);
+  Decision decision = context_.config->policy.DecideAgain(
+      {context_.caller.name(), known.first.organization, known.first.application, known.first.scopes},
+      answered != nullptr ? answered->token->description : std::string());
+  if (const auto* denied = std::get_if<Denied>(&decision)) {
+    return Fail({.reason = Reason::kNotPermitted, .detail = denied->missing});
+  }
+  if (answered == nullptr) return Fail(std::get<Failure>(known.outcome));
+  context_.permitted = std::get<Permitted>(std::move(decision));
+  Replay(known.first, *answered);
+}
+
+void Issuance::Replay(const state::Target& first, const state::Answered& answered) {
   if (!answered.joined) {
     CallerBuckets& buckets = stages_.pacing.buckets;
     if (const auto spent = buckets.TakeReplay(context_.caller.name(), stages_.loop.clock().Now())) {
@@ -209,9 +250,11 @@ void Issuance::Replay(const state::Answered& answered) {
     }
   }
   Become(Stage::kRecording);
+  audit::Record record = RecordOf(context_);
+  record.mutable_target()->set_organization(first.organization);
   AnswerIfOverdue("the record of the replay could not be made durable in time");
   stages_.audit.AppendReplayed(
-      answered.intent, RecordOf(context_), *answered.token,
+      answered.intent, std::move(record), *answered.token,
       [self = Self(), token = answered.token](Result<IssuedReceipt> replayed) {
         if (!replayed.ok()) {
           return self->End(AuditUnavailable("the record of the replay could not be made durable"));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "daemon/issue/attempt.h"
 #include "daemon/issue/issuer.h"
@@ -38,6 +39,8 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
   enum class Stage { kDeciding, kAdmitting, kSpending, kAttempting, kPausing, kRecording, kEnded };
 
   // The way to an attempt.
+  std::optional<Failure> Decide();
+  bool MayBeKnown() const;
   void Admit();
   void OnAdmitted(state::AdmitResult admitted);
   void Spend();
@@ -67,7 +70,8 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
   // Requests that make no attempt.
   void Validate();
   void RecordValidated();
-  void Replay(const state::Answered& answered);
+  void OnKnown(const state::Known& known);
+  void Replay(const state::Target& first, const state::Answered& answered);
 
   bool CallOff();
   void Fail(const Failure& failure);
@@ -83,10 +87,12 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
 
   const Stages& stages_;
   RequestContext context_;
+  const std::string ledger_id_;
   ReplyCallback reply_;  // empty once called
   LiveCalls::Ticket ticket_;
 
   Stage stage_ = Stage::kDeciding;
+  std::optional<Failure> refused_;            // on arrival: only a known request_id gets another answer
   std::optional<Failure> blocked_;            // on arrival: the request was admitted without charges
   std::shared_ptr<const void> organization_;  // so that the upstream can send for it after any reload
   std::optional<CallsInFlight::Place> in_flight_;

@@ -20,8 +20,10 @@ std::shared_ptr<Call> LoopIssuer::Create(Caller caller, TokenRequest request,
 
 void LoopIssuer::Show(const Caller& caller, EntitlementCallback shown) {
   Entitlement entitlement{stages_.config.Get(), {}};
+  policy::CallerGrants named = entitlement.config->policy.GrantsOf(caller.name());
+  entitlement.more_grants = named.more;
   std::vector<state::Charge> charges;  // of all grants, one after another
-  for (policy::CallerGrant& grant : entitlement.config->policy.GrantsOf(caller.name())) {
+  for (policy::CallerGrant& grant : named.grants) {
     for (state::Charge& charge : OwnLimitsOf(*grant.grant, caller.name()))
       charges.push_back(std::move(charge));
     entitlement.grants.push_back({std::move(grant), {}});

@@ -8,7 +8,7 @@
 #include "daemon/base/token_request.h"
 #include "daemon/issue/config_snapshot.h"
 #include "daemon/issue/recent_latency.h"
-#include "daemon/state/charges.h"
+#include "daemon/state/state.h"
 
 namespace tokend::issue {
 
@@ -21,6 +21,12 @@ struct RequestContext {
   std::optional<Permitted> permitted = {};  // once a grant has been found
   state::Charges charges = {};              // of each attempt
   bool caller_left = false;                 // it cancelled, or its deadline has passed
+
+  // By which a retry of the request is known.
+  state::RequestDigest Digest() const {
+    return state::DigestOf(caller.name(), request.sent_organization(), request.application(),
+                           request.scopes(), request.description());
+  }
 
   // A turn after this leaves no time for an answer.
   state::TimePoint LatestTurn(const RecentLatency& latency) const { return deadline - latency.get(); }

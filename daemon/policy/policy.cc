@@ -42,7 +42,8 @@ const ConditionWords& WordsOf(Condition condition) { return kWords[static_cast<s
 std::string_view Name(Condition condition) { return WordsOf(condition).name; }
 
 Policy::Policy(const std::vector<config::Grant>& grants,
-               const std::vector<config::Organization>& organizations) {
+               const std::vector<config::Organization>& organizations)
+    : names_one_caller_(config::NamesOneCaller(grants)) {
   if (organizations.size() == 1) default_organization_ = organizations.front().name;
   for (const config::Organization& organization : organizations) organizations_.push_back(organization.name);
   organizations_ = Sorted(std::move(organizations_));
@@ -100,6 +101,12 @@ Decision Policy::Decide(const Caller& caller, const TokenRequest& request) const
                    Expand(grant->description_template, caller, request));
 }
 
+Decision Policy::DecideAgain(const Question& minted, std::string description) const {
+  auto [grant, furthest] = Ask(minted);
+  if (grant == nullptr) return Denied{std::string(WordsOf(furthest).missing)};
+  return Permitted(Passkey<Policy>(), std::move(grant), minted.scopes, std::move(description));
+}
+
 std::vector<Verdict> Policy::Explain(const Question& question) const {
   const PatternIndex::Items named = callers_.Matching(question.caller);
   const std::optional<std::size_t> organization = IndexOf(question.organization);
@@ -113,10 +120,12 @@ std::vector<Verdict> Policy::Explain(const Question& question) const {
   return verdicts;
 }
 
-std::vector<CallerGrant> Policy::GrantsOf(std::string_view caller) const {
-  std::vector<CallerGrant> named;
-  for (const PatternIndex::Item item : callers_.Matching(caller)) {
-    CallerGrant& grant = named.emplace_back(CallerGrant{grants_[item].grant.get(), {}});
+CallerGrants Policy::GrantsOf(std::string_view caller) const {
+  const PatternIndex::Items items = callers_.Matching(caller);
+  CallerGrants named{{}, items.size() > CallerGrants::kMax};
+  for (std::size_t at = 0; at < std::min(items.size(), CallerGrants::kMax); ++at) {
+    const PatternIndex::Item item = items[at];
+    CallerGrant& grant = named.grants.emplace_back(CallerGrant{grants_[item].grant.get(), {}});
     for (std::size_t i = 0; i < organizations_.size(); ++i) {
       if (grants_[item].organizations[i]) grant.organizations.push_back(organizations_[i]);
     }

@@ -42,6 +42,13 @@ struct CallerGrant {
   std::vector<std::string> organizations;
 };
 
+// The first grants that name a caller, in order.
+struct CallerGrants {
+  static constexpr std::size_t kMax = 200;
+  std::vector<CallerGrant> grants;
+  bool more = false;  // more than kMax grants name the caller
+};
+
 // Decides which caller may have which tokens. Only a grant permits a request, and the first grant that
 // matches decides. Compiled once, then immutable and without I/O: any thread. The cost of a decision depends
 // only on the grants that name the caller.
@@ -57,6 +64,9 @@ class Policy {
 
   Decision Decide(const Caller& caller, const TokenRequest& request) const;
 
+  // Decides whether what an earlier call had minted is permitted now. `description`: of that token.
+  Decision DecideAgain(const Question& minted, std::string description) const;
+
   // `grant` is the grant that decides. If it is null the question is denied, and `furthest` is the failed
   // condition of the grant that met the most conditions.
   struct Answer {
@@ -71,11 +81,14 @@ class Policy {
   // Whether any grant names this caller.
   bool Names(std::string_view caller) const { return !callers_.Matching(caller).empty(); }
 
-  // The grants that name this caller, in order. Valid as long as the policy lives.
-  std::vector<CallerGrant> GrantsOf(std::string_view caller) const;
+  // The grants that name this caller. Valid as long as the policy lives.
+  CallerGrants GrantsOf(std::string_view caller) const;
 
   // The organization of a request that names none: the only one configured. Empty if several are configured.
   const std::string& default_organization() const { return default_organization_; }
+
+  // Whether its grants name one caller and no pattern.
+  bool names_one_caller() const { return names_one_caller_; }
 
  private:
   struct CompiledGrant {
@@ -95,6 +108,7 @@ class Policy {
   PatternIndex callers_;                    // finds the indexes of grants_ by caller
   std::vector<std::string> organizations_;  // sorted
   std::string default_organization_;
+  bool names_one_caller_;
 };
 
 }  // namespace tokend::policy

@@ -67,13 +67,9 @@ std::variant<TokenRequest, Failure> RequestParser::Parse(const v1::CreateTokenRe
                                                          const RequestId& id,
                                                          const std::string& default_organization) {
   Violations violations;
-  std::string organization = message.organization();
-  if (organization.empty()) {
-    organization = default_organization;
-    if (organization.empty()) {
-      violations.push_back({"organization", "must be given, as several organizations are configured"});
-    }
-  } else if (!IsResourceName(organization)) {
+  const bool names_organization = !message.organization().empty();
+  const std::string& organization = names_organization ? message.organization() : default_organization;
+  if (names_organization && !IsResourceName(organization)) {
     violations.push_back({"organization", kResourceNameForm});
   }
   if (!IsResourceName(message.application())) violations.push_back({"application", kResourceNameForm});
@@ -82,10 +78,15 @@ std::variant<TokenRequest, Failure> RequestParser::Parse(const v1::CreateTokenRe
   if (!message.request_id().empty() && id.origin != RequestIdOrigin::kCaller) {
     violations.push_back({"request_id", "must be a UUID, 8-4-4-4-12 hex digits, or empty"});
   }
-  if (!violations.empty()) return Invalid(std::move(violations));
+  if (!violations.empty()) {
+    if (organization.empty())
+      violations.insert(violations.begin(), FieldViolation{"organization", kOrganizationMissing});
+    return Invalid(std::move(violations));
+  }
 
   TokenRequest::Fields fields;
-  fields.organization = std::move(organization);
+  fields.sent_organization = message.organization();
+  fields.organization = organization;
   fields.application = message.application();
   fields.description = message.description();
   fields.scopes.assign(message.scopes().begin(), message.scopes().end());

@@ -21,8 +21,8 @@ class RequestParser {
   // The id of the call in records: the caller's request_id, or a new one if that is not a UUID.
   static RequestId IdOf(const v1::CreateTokenRequest& message);
 
-  // A request that names no organization gets the default one. If `default_organization` is empty, it must
-  // name one.
+  // A request that names no organization gets the default one. Where `default_organization` is empty too,
+  // that alone is no failure here: the request may be a retry of one that had a default.
   static std::variant<TokenRequest, Failure> Parse(const v1::CreateTokenRequest& message, const RequestId& id,
                                                    const std::string& default_organization);
 

@@ -128,6 +128,7 @@ void Describe(const Caller& caller, const issue::Entitlement& entitlement, v1::G
   response.set_caller(caller.name());
   response.set_authentication(std::string(Name(caller.authentication())));
   response.set_listener(caller.listener());
+  response.set_more_grants(entitlement.more_grants);
   for (const auto& [named, limits] : entitlement.grants) {
     v1::Grant& shown = *response.add_grants();
     shown.set_name(named.grant->name);

@@ -1,6 +1,15 @@
 #include "daemon/state/state.h"
 
+#include <charconv>
+
+#include "daemon/base/form.h"
+
 namespace tokend::state {
+namespace {
+
+constexpr std::string_view kDigestVersion = "1:";
+
+}  // namespace
 
 RequestDigest DigestOf(std::string_view caller, std::string_view organization, std::string_view application,
                        const std::vector<std::string>& scopes, std::string_view description) {
@@ -9,22 +18,53 @@ RequestDigest DigestOf(std::string_view caller, std::string_view organization, s
   return DigestOfParts(parts);
 }
 
-AdmitResult ResultOf(const Outcome& outcome) {
-  return std::visit([](const auto& value) { return AdmitResult(value); }, outcome);
+std::string ToText(const RequestDigest& digest) {
+  return std::string(kDigestVersion)
+      .append(Hex({reinterpret_cast<const char*>(digest.data()), digest.size()}));
 }
 
 AdmitResult ResultOfJoined(AdmitResult result) {
-  if (auto* answered = std::get_if<Answered>(&result)) answered->joined = true;
+  if (auto* known = std::get_if<Known>(&result)) {
+    if (auto* answered = std::get_if<Answered>(&known->outcome)) answered->joined = true;
+  }
   return result;
 }
+
+std::optional<RequestDigest> ParseDigest(std::string_view text) {
+  RequestDigest digest;
+  if (!text.starts_with(kDigestVersion)) return std::nullopt;
+  text.remove_prefix(kDigestVersion.size());
+  if (text.size() != 2 * digest.size()) return std::nullopt;
+  for (std::size_t i = 0; i < digest.size(); ++i) {
+    const char* const from = text.data() + 2 * i;
+    if (std::from_chars(from, from + 2, digest[i], 16).ptr != from + 2) return std::nullopt;
+  }
+  return digest;
+}
+
+std::string LedgerId(std::string_view caller, std::string_view request_id) {
+  const LimitKey owner = KeyOf({caller});
+  return Hex({reinterpret_cast<const char*>(owner.data()), owner.size()}).append(":").append(request_id);
+}
+
+std::string_view OwnerOf(std::string_view ledger_id) { return ledger_id.substr(0, ledger_id.find(':')); }
 
 Failure RequestIdReused() {
   return {Reason::kRequestIdReused, "this request_id was used for another request"};
 }
 
+Failure Quarantined(std::chrono::milliseconds retry_after) {
+  return {.reason = Reason::kLimitsUnavailable,
+          .detail = "quarantine: the ledger has lost entries, so this request_id may have had its token",
+          .retry_after = retry_after,
+          .message =
+              "tokend is in quarantine: it has lost request_ids, and this one may have had its token; "
+              "retry after the delay in the details"};
+}
+
 Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after) {
   return {.reason = Reason::kOverloaded,
-          .detail = "the request ledger is full (requests.max_entries)",
+          .detail = "the request ledger is full, or this caller's share of it (requests.max_entries)",
           .retry_after = retry_after};
 }
 

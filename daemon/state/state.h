@@ -20,11 +20,34 @@
 
 namespace tokend::state {
 
-// Of everything that makes two calls with one request_id the same call.
+// Of everything that makes two calls with one request_id the same call: what the caller sent, before
+// defaults and templates. So a changed policy does not make a retry another request.
 using RequestDigest = Sha256Digest;
 
 RequestDigest DigestOf(std::string_view caller, std::string_view organization, std::string_view application,
                        const std::vector<std::string>& scopes, std::string_view description);
+
+// A digest as the audit log holds it: its version, "1:", and 64 hex digits. Nothing for any other text,
+// another version's digest included.
+std::string ToText(const RequestDigest& digest);
+std::optional<RequestDigest> ParseDigest(std::string_view text);
+
+// The name of a caller's request_id in the state. Everything that is called `request_id` in State and its
+// homes is such a name: request_ids of different callers have nothing to do with each other. The name has no
+// blanks, and holds a digest of the caller's name instead of the name.
+std::string LedgerId(std::string_view caller, std::string_view request_id);
+
+// The part of such a name that stands for the caller.
+std::string_view OwnerOf(std::string_view ledger_id);
+
+// What the first call with a request_id asked for, with all defaults filled in.
+struct Target {
+  std::string organization;
+  std::string application;
+  std::vector<std::string> scopes;
+
+  bool operator==(const Target&) const = default;
+};
 
 // The call has claimed the request_id and spent its charges. It ends the claim by Settle, Refuse or Abandon.
 struct Fresh {
@@ -38,30 +61,38 @@ struct Answered {
   bool joined = false;       // the call came while the one that got the token ran
 };
 
-// What Admit came to. A Failure ends the call: REQUEST_ID_REUSED, OVERLOADED, RATE_LIMITED,
-// LIMITS_UNAVAILABLE, the unknown outcome of the first call with this request_id, or the refusal of the call
-// that it joined.
-using AdmitResult = std::variant<Fresh, Answered, Failure>;
-
 // How a claimed request_id ended: with its token, or with a Failure after which a token may exist.
 using Outcome = std::variant<Answered, Failure>;
 
-// What a later call with the same request_id and digest gets, and a call that had joined by then.
-AdmitResult ResultOf(const Outcome& outcome);
+// The request_id is known: what its first call asked for, and how that ended.
+struct Known {
+  Target first;
+  Outcome outcome;
+};
+
+// What Admit came to. A Failure ends the call: REQUEST_ID_REUSED, OVERLOADED, RATE_LIMITED,
+// LIMITS_UNAVAILABLE, or the refusal of the call that it joined.
+using AdmitResult = std::variant<Fresh, Known, Failure>;
+
+// The same for a call that had joined the one that got the token.
 AdmitResult ResultOfJoined(AdmitResult result);
 
-// Refusals that both homes give. `retry_after`: until the first request_id is forgotten, if that is known.
+// Refusals that both homes give. `retry_after`: until the first request_id is forgotten, if that is known;
+// until the quarantine ends.
 Failure RequestIdReused();
 Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after);
+Failure Quarantined(std::chrono::milliseconds retry_after);
 
 // What a call brings to be admitted.
 struct Admission {
   std::string request_id = {};
   RequestDigest digest = {};
+  Target target = {};
   std::string caller = {};
   RequestIdOrigin request_id_origin = RequestIdOrigin::kCaller;
-  Charges charges = {};  // empty: nothing is spent
-  TimePoint latest{};    // until when it can wait for its turn at the organization's limits
+  bool one_caller = false;  // there is no other: it may have all of requests.max_entries
+  Charges charges = {};     // empty: nothing is spent
+  TimePoint latest{};       // until when it can wait for its turn at the organization's limits
 };
 
 // The ledger of request_ids and the limits. The ledger knows each request_id that runs, and each whose token
@@ -115,13 +146,16 @@ class State {
   // Ends the claim of a call that left before anything was sent: a call that joined takes its place.
   virtual void Abandon(const std::string& request_id) = 0;
 
-  // Adds the unknown outcome of a request_id that an earlier run of the daemon intended. Before the first
-  // call.
-  virtual void Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
-                       TimePoint intended_at) = 0;
+  // Adds the unknown outcome of a request_id that an earlier run of the daemon intended. Without a digest the
+  // request_id is known whatever a call with it asks for. Before the first call.
+  virtual void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
+                       Target target, Failure outcome, TimePoint intended_at) = 0;
 
-  // Whether requests can be admitted, for readiness. Any thread.
+  // Whether requests can be admitted. Any thread.
   virtual Status health() const = 0;
+
+  // OK, or why a quarantine lasts, and for how long (state/quarantine.h). Any thread.
+  virtual Status quarantine() const = 0;
 };
 
 // Hears of the state's size, its queues and its reach, for metrics and the log. Each may be empty. Loop
@@ -130,6 +164,8 @@ struct Observer {
   std::function<void(std::size_t entries)> on_entries = {};  // how many request_ids are known
   std::function<void(const std::string& organization, std::size_t waiting)> on_queue = {};
   std::function<void(std::chrono::nanoseconds waited)> on_turn = {};  // a call that waited got its turn
+  // What is left of a quarantine: as it begins, about once a second, and 0 at its end. `why`: what is lost.
+  std::function<void(std::chrono::seconds left, const std::string& why)> on_quarantine = {};
   // Redis has come within reach, or out of it, and why. Called at each change.
   std::function<void(const Status& reach)> on_reach = {};
 };

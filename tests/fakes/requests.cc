@@ -36,7 +36,7 @@ Caller CallerNamed(const std::string& name, const std::string& listener) {
   return *std::move(caller);
 }
 
-TokenRequest RequestFor(const Request& request) {
+TokenRequest RequestFor(const Request& request, const std::string& default_organization) {
   v1::CreateTokenRequest message;
   message.set_organization(request.organization);
   message.set_application(request.application);
@@ -44,7 +44,8 @@ TokenRequest RequestFor(const Request& request) {
   for (const std::string& scope : request.scopes) message.add_scopes(scope);
   message.set_request_id(request.request_id);
   message.set_validate_only(request.validate_only);
-  return std::get<TokenRequest>(rpc::RequestParser::Parse(message, rpc::RequestParser::IdOf(message), ""));
+  return std::get<TokenRequest>(
+      rpc::RequestParser::Parse(message, rpc::RequestParser::IdOf(message), default_organization));
 }
 
 }  // namespace tokend::fakes

@@ -22,6 +22,6 @@ struct Request {
 };
 
 // Parses the request. Aborts if it is not well-formed.
-TokenRequest RequestFor(const Request& request);
+TokenRequest RequestFor(const Request& request, const std::string& default_organization = "");
 
 }  // namespace tokend::fakes

@@ -129,7 +129,7 @@ class Cluster {
     ++replica.life;
     for (const auto& [request_id, intent] : replica.intents) {
       if (loop_.clock().Now() - intent.at >= requests_.remember) continue;
-      replica.state->Restore(request_id, intent.digest, LostBearer(), intent.at);
+      replica.state->Restore(request_id, intent.digest, {}, LostBearer(), intent.at);
     }
   }
   static void StopReplica(Replica& replica) {
@@ -180,9 +180,11 @@ class Cluster {
   }
 
   void OnClaimed(const std::shared_ptr<Wish>& wish, const AdmitResult& result) {
-    if (const auto* answered = std::get_if<state::Answered>(&result)) {
+    if (const auto* known = std::get_if<state::Known>(&result)) {
       running_.erase(wish);
-      if (answered->token->bearer.Expose() != "bearer of " + wish->request_id) ++other_bearers_;
+      const auto* answered = std::get_if<state::Answered>(&known->outcome);
+      if (answered != nullptr && answered->token->bearer.Expose() != "bearer of " + wish->request_id)
+        ++other_bearers_;
     } else if (const auto* failure = std::get_if<Failure>(&result)) {
       const bool again =
           failure->reason == Reason::kRateLimited || failure->reason == Reason::kLimitsUnavailable;

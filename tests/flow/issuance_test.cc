@@ -180,13 +180,101 @@ TEST_F(Issuance, RequestIdOfAnotherRequestIsRefused) {
   EXPECT_EQ(Ask({.application = "other-app", .request_id = kRequestId}).failure().reason,
             Reason::kRequestIdReused);
   EXPECT_EQ(last().event(), "request.invalid");
-  EXPECT_EQ(Ask({.request_id = kRequestId}, "ci-other").failure().reason, Reason::kRequestIdReused);
 }
 
-TEST_F(Issuance, DefaultsSpelledOutAreTheSameRequest) {
+TEST_F(Issuance, RequestIdsOfDifferentCallersHaveNothingToDoWithEachOther) {
+  CallSeen& first = Ask({.request_id = kRequestId});
+  CallSeen& other = Ask({.request_id = kRequestId}, "ci-other");
+  EXPECT_EQ(upstream.posts(), 2);
+  Mint();
+  Mint();
+  EXPECT_EQ(first.bearer(), "bearer-1");
+  EXPECT_EQ(other.bearer(), "bearer-2");
+  EXPECT_EQ(Ask({.request_id = kRequestId}).bearer(), "bearer-1");
+  EXPECT_EQ(Ask({.request_id = kRequestId}, "ci-other").bearer(), "bearer-2");
+}
+
+TEST_F(Issuance, RetryIsComparedAsItWasSentSoDefaultsSpelledOutAreAnotherRequest) {
   Ask({.request_id = kRequestId});
   Mint();
-  EXPECT_EQ(Ask({.scopes = {"sdk"}, .request_id = kRequestId}).bearer(), "bearer-1");
+  EXPECT_EQ(Ask({.scopes = {"sdk"}, .request_id = kRequestId}).failure().reason, Reason::kRequestIdReused);
+}
+
+TEST_F(Issuance, IntentHoldsTheDigestOfWhatWasSent) {
+  Ask({.organization = "", .description = "nightly", .request_id = kRequestId});
+  const auto digest = state::DigestOf("ci", "", "ios-app", {}, "nightly");
+  EXPECT_EQ(last().event(), "token.intended");
+  EXPECT_EQ(last().digest(), state::ToText(digest));
+  Mint();
+  EXPECT_EQ(last().digest(), "");
+}
+
+TEST_F(Issuance, RetryGetsItsTokenWhateverBecameOfDefaultsAndTemplate) {
+  const fakes::Request request{.organization = "", .description = "nightly", .request_id = kRequestId};
+  Ask(request);
+  Mint();
+  config::Grant changed = EveryonesGrant();
+  changed.default_scopes = {"beta"};
+  for (const std::string& description : {std::string("{caller}"), std::string(1001, 'x')}) {
+    changed.description_template = description;
+    for (const std::vector<std::string>& organizations :
+         {std::vector<std::string>{"acme"}, std::vector<std::string>{"acme", "other"}}) {
+      world.Reload(changed, organizations);
+      CallSeen& again = Ask(request);
+      ASSERT_TRUE(again.released());
+      EXPECT_EQ(again.bearer(), "bearer-1");
+      EXPECT_EQ(last().event(), "token.replayed");
+      EXPECT_EQ(last().target().organization(), "acme");
+      EXPECT_EQ(last().target().scopes(0), "sdk");
+      EXPECT_EQ(last().target().description(), "nightly");
+      EXPECT_EQ(last().grant(), "everyone");
+    }
+  }
+  EXPECT_EQ(upstream.posts(), 1);
+}
+
+TEST_F(Issuance, RetryJoinsItsFirstCallWhateverBecameOfTheDefaults) {
+  CallSeen& first = Ask({.request_id = kRequestId});
+  config::Grant changed = EveryonesGrant();
+  changed.default_scopes = {"beta"};
+  world.Reload(changed);
+  CallSeen& again = Ask({.request_id = kRequestId});
+  EXPECT_EQ(upstream.posts(), 1);
+  Mint();
+  EXPECT_EQ(first.bearer(), "bearer-1");
+  EXPECT_EQ(again.bearer(), "bearer-1");
+}
+
+TEST_F(Issuance, RetryIsDeniedWhatItsFirstCallMayNotHaveAnyMore) {
+  Ask({.request_id = kRequestId});
+  Mint();
+  config::Grant changed = EveryonesGrant();
+  changed.scopes = changed.default_scopes = {"beta"};
+  world.Reload(changed);
+  EXPECT_EQ(Ask({.request_id = kRequestId}).failure().reason, Reason::kNotPermitted);
+  EXPECT_EQ(upstream.posts(), 1);
+}
+
+TEST_F(Issuance, RetryOfAnUnknownOutcomeIsDeniedWhatItsFirstCallMayNotHaveAnyMore) {
+  Ask({.request_id = kRequestId});
+  Answer(UnclearFor(Reason::kOutcomeUnknown));
+  EXPECT_EQ(Ask({.request_id = kRequestId}).failure().reason, Reason::kOutcomeUnknown);
+  config::Grant changed = EveryonesGrant();
+  changed.scopes = changed.default_scopes = {"beta"};
+  world.Reload(changed);
+  EXPECT_EQ(Ask({.request_id = kRequestId}).failure().reason, Reason::kNotPermitted);
+}
+
+TEST_F(Issuance, NewRequestIdWithoutAnOrganizationIsInvalidWhereSeveralAreConfigured) {
+  world.Reload(EveryonesGrant(), {"acme", "other"});
+  for (const char* request_id : {kRequestId, ""}) {
+    const Failure& failure = Ask({.organization = "", .request_id = request_id}).failure();
+    EXPECT_EQ(failure.reason, Reason::kInvalidRequest);
+    ASSERT_EQ(failure.fields.size(), 1U);
+    EXPECT_EQ(failure.fields[0].field, "organization");
+    EXPECT_EQ(last().event(), "request.invalid");
+  }
+  EXPECT_EQ(world.state.entries(), 0U) << "nothing is claimed";
 }
 
 TEST_F(Issuance, UnknownOutcomeStaysUnknownAndIsNeverSentAgain) {

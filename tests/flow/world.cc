@@ -24,19 +24,33 @@ World::World(upstream::Upstream& upstream, fakes::HandCrankedLoop& event_loop, O
                metrics.SetRetryBudget(organization, retries);
              })},
       state(loop, options.requests),
+      options_(std::move(options)),
       upstream_(upstream),
-      config_(std::make_shared<issue::ConfigSnapshot>(
-          issue::ConfigSnapshot{"",
-                                {{options.grant.value_or(EveryonesGrant())}, {{"acme", config::KeyFile{}}}},
-                                options.audit_deadline,
-                                {{"acme", options.organization_limits}},
-                                {Shares::Policy::kOneHolder, Shares::Policy::kOneHolder}})),
+      config_(SnapshotOf(options_.grant.value_or(EveryonesGrant()), {"acme"})),
       issuer_({loop, config_, state, pacing, audit, availability, upstream, metrics, live}) {}
 
 World::~World() {
   live.Stop();
   upstream_.Stop();
   loop.Discard();
+}
+
+std::shared_ptr<const issue::ConfigSnapshot> World::SnapshotOf(
+    const config::Grant& grant, const std::vector<std::string>& organizations) const {
+  std::vector<config::Organization> configured;
+  for (const std::string& name : organizations) configured.push_back({name, config::KeyFile{}});
+  return std::make_shared<issue::ConfigSnapshot>(
+      issue::ConfigSnapshot{"",
+                            {{grant}, configured},
+                            options_.audit_deadline,
+                            {{"acme", options_.organization_limits}},
+                            {Shares::Policy::kOneHolder, Shares::Policy::kOneHolder}});
+}
+
+void World::Reload(const config::Grant& grant, const std::vector<std::string>& organizations) {
+  const auto snapshot = SnapshotOf(grant, organizations);
+  default_organization_ = snapshot->policy.default_organization();
+  config_.Set(snapshot);
 }
 
 std::variant<issue::Entitlement, Failure> World::Show(const std::string& caller) {
@@ -50,7 +64,7 @@ std::variant<issue::Entitlement, Failure> World::Show(const std::string& caller)
 CallSeen& World::Ask(const fakes::Request& request, const std::string& caller,
                      std::chrono::nanoseconds patience) {
   CallSeen& seen = calls_.emplace_back();
-  seen.call = issuer_.Create(fakes::CallerNamed(caller), fakes::RequestFor(request),
+  seen.call = issuer_.Create(fakes::CallerNamed(caller), fakes::RequestFor(request, default_organization_),
                              loop.clock().Now() + patience, [&seen](issue::Reply reply) {
                                seen.reply = std::move(reply);
                                ++seen.replies;

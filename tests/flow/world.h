@@ -58,6 +58,9 @@ class World {
   CallSeen& Ask(const fakes::Request& request, const std::string& caller = "ci",
                 std::chrono::nanoseconds patience = std::chrono::seconds(30));
 
+  // Reloads the configuration: this grant, and these organizations.
+  void Reload(const config::Grant& grant, const std::vector<std::string>& organizations = {"acme"});
+
   // What a caller is shown of its grants, or why it is shown nothing.
   std::variant<issue::Entitlement, Failure> Show(const std::string& caller);
 
@@ -71,6 +74,11 @@ class World {
   state::MemoryState state;
 
  private:
+  std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(
+      const config::Grant& grant, const std::vector<std::string>& organizations) const;
+
+  const Options options_;
+  std::string default_organization_ = "acme";
   upstream::Upstream& upstream_;
   issue::CurrentConfig config_;
   issue::LoopIssuer issuer_;

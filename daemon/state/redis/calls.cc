@@ -88,10 +88,12 @@ void RedisCalls::Ask(const std::string& key, Group& group) {
     order.nonce = MakeUuid();
     order.claim = {asked.request_id,
                    std::string(BytesOf(asked.digest)),
+                   ToArgument(asked.target),
                    order.nonce,
                    asked.request_id_origin == RequestIdOrigin::kDaemon ? "daemon" : "caller",
                    ToArgument(requests_.remember + LocalClaims::kLongestCall),
-                   std::to_string(requests_.max_entries)};
+                   std::to_string(requests_.max_entries),
+                   asked.one_caller ? "1" : "0"};
   }
   group.asking = std::make_unique<SpendCall>(
       parts_, std::move(order), [this, key](SpendCall::Ending ending) { OnAsked(key, std::move(ending)); });
@@ -135,9 +137,11 @@ void RedisCalls::OnFresh(const std::string& key, Group& group, const std::string
   group_of_.erase(call.waiter);
   if (call.claims()) {
     // Redis has its first version already.
-    parts_.claims.Begin(
-        call.admission.request_id,
-        {.digest = call.admission.digest, .caller = call.admission.caller, .nonce = nonce, .written = 1});
+    parts_.claims.Begin(call.admission.request_id, {.digest = call.admission.digest,
+                                                    .first = call.admission.target,
+                                                    .caller = call.admission.caller,
+                                                    .nonce = nonce,
+                                                    .written = 1});
   }
   if (group.calls.empty()) groups_.erase(key);
   call.done(Fresh{spent});
@@ -156,7 +160,8 @@ void RedisCalls::OnRunning(const std::string& key, Group& group, const RedisAnsw
     }
   } else if (!owner_lives) {
     return Tell(TakeCalls(key),
-                Failure{Reason::kOutcomeUnknown, "the replica that ran this request_id is gone"});
+                Known{ParseTarget(answer.Text(3)),
+                      Failure{Reason::kOutcomeUnknown, "the replica that ran this request_id is gone"}});
   }
   group.joined = true;
   group.pause = parts_.loop.After(kJoinedPause, [this, key] {
@@ -169,20 +174,19 @@ void RedisCalls::OnRunning(const std::string& key, Group& group, const RedisAnsw
 AdmitResult RedisCalls::ResultOf(const Admission& admission, const RedisAnswer& answer) const {
   if (answer.word() == "token") {
     const auto intent = static_cast<std::uint64_t>(answer.Number(1));
+    Target first = ParseTarget(answer.Text(2));
     auto token = sealer_.Open(answer.Text(0), admission.request_id, admission.caller);
-    if (token.ok()) return Answered{*std::move(token), intent};
-    return Failure{.reason = Reason::kOutcomeUnknown,
-                   .detail = std::string(token.status().message()),
-                   .audit_sequence = intent};
+    if (token.ok()) return Known{std::move(first), Answered{*std::move(token), intent}};
+    return Known{std::move(first), Failure{.reason = Reason::kOutcomeUnknown,
+                                           .detail = std::string(token.status().message()),
+                                           .audit_sequence = intent}};
   }
-  if (answer.word() == "unknown") return UnknownOutcome(answer);
+  if (answer.word() == "unknown") return Known{ParseTarget(answer.Text(3)), UnknownOutcome(answer)};
   if (answer.word() == "reused") return RequestIdReused();
   // A call that runs ends long before its claim would expire.
   if (answer.word() == "full") return LedgerFull(std::min(Until(answer), requests_.remember));
   if (answer.word() == "quarantined") {
-    return Failure{.reason = Reason::kLimitsUnavailable,
-                   .detail = "Redis has lost entries: this request_id may have had its token",
-                   .retry_after = Until(answer)};
+    return Quarantined(std::min(Until(answer), requests_.remember));
   }
   return LimitsUnavailable(NotUnderstood());
 }
@@ -237,7 +241,7 @@ AdmitCalls RedisCalls::TakeCalls(const std::string& key) {
 AdmitCalls RedisCalls::TakeJoined(const std::string& request_id) {
   const LocalClaim* claim = parts_.claims.Find(request_id);
   if (claim == nullptr) return {};
-  const std::string key = KeyOfGroup(request_id, claim->digest);
+  const std::string key = KeyOfGroup(request_id, claim->digest.value_or(RequestDigest()));
   const auto group = groups_.find(key);
   if (group == groups_.end() || group->second->asking != nullptr || group->second->pause) return {};
   return TakeCalls(key);

@@ -53,9 +53,9 @@ void LocalClaims::Amend(const std::string& request_id, std::optional<Answered> a
   Change(request_id, *claim);
 }
 
-void LocalClaims::Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
-                          TimePoint intended_at) {
-  Begin(request_id, {.digest = digest, .nonce = MakeUuid()});
+void LocalClaims::Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
+                          Target target, Failure outcome, TimePoint intended_at) {
+  Begin(request_id, {.digest = digest, .first = std::move(target), .nonce = MakeUuid()});
   Settle(request_id, std::move(outcome), intended_at);
 }
 
@@ -124,7 +124,8 @@ void LocalClaims::Write(Batch batch) {
 }
 
 void LocalClaims::AddTo(Arguments& arguments, const std::string& request_id, const LocalClaim& claim) const {
-  arguments.insert(arguments.end(), {request_id, std::string(BytesOf(claim.digest)), claim.nonce});
+  arguments.insert(arguments.end(), {request_id, claim.digest ? std::string(BytesOf(*claim.digest)) : "",
+                                     ToArgument(claim.first), claim.nonce});
   if (!claim.outcome) {
     const auto life = microseconds(remember_) + microseconds(kLongestCall);
     arguments.insert(arguments.end(), {"running", "0", ToArgument(life), "", "", "", "", ""});

@@ -20,7 +20,8 @@ namespace tokend::state {
 
 // What this replica knows of a request_id that it runs or has settled.
 struct LocalClaim {
-  RequestDigest digest{};
+  std::optional<RequestDigest> digest = {};  // absent: of an earlier run that recorded none
+  Target first = {};
   std::string caller = {};  // empty if an earlier run of the daemon claimed it
   std::string nonce = {};
   std::optional<Outcome> outcome = std::nullopt;  // absent while the call runs
@@ -60,8 +61,8 @@ class LocalClaims {
   // As in State; they do nothing if there is no such claim.
   void Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at);
   void Amend(const std::string& request_id, std::optional<Answered> answered, TimePoint intended_at);
-  void Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
-               TimePoint intended_at);
+  void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest, Target target,
+               Failure outcome, TimePoint intended_at);
 
   // Ends a claim without an outcome, if there is one: it is removed here and from Redis.
   void Release(const std::string& request_id);

@@ -1,5 +1,6 @@
 #include "daemon/state/redis/redis_state.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -14,6 +15,7 @@ RedisState::RedisState(loop::EventLoop& loop, Redis& redis, Options options, Obs
       on_failure_(options.on_failure),
       observer_(std::move(observer)),
       sealer_(std::move(options.encryption_key)),
+      quarantine_(loop, "Redis has lost entries", observer_.on_quarantine),
       session_(loop, redis, requests_.remember,
                {.on_made = [this](RedisSession::Memory memory) { OnContact(memory); },
                 .on_lost = [this] { calls_.OnContactLost(session_.health()); },
@@ -22,7 +24,12 @@ RedisState::RedisState(loop::EventLoop& loop, Redis& redis, Options options, Obs
                       if (observer_.on_entries) observer_.on_entries(entries);
                       claims_.Retry();
                     },
-                .on_health = observer_.on_reach}),
+                .on_health = observer_.on_reach,
+                .on_quarantine =
+                    [this](std::chrono::microseconds left) {
+                      quarantine_.SetEnd(loop_.clock().Now() +
+                                         std::min<std::chrono::nanoseconds>(left, requests_.remember));
+                    }}),
       claims_(loop, session_, sealer_, requests_.remember),
       turns_(loop, session_, observer_),
       calls_({loop, session_, turns_, claims_}, sealer_, requests_,
@@ -57,15 +64,20 @@ void RedisState::DecideWithoutRedis(AdmitCall call, const Status& why) {
   const bool may_claim = admission.request_id_origin == RequestIdOrigin::kDaemon;
   if (!is_local() || (call.claims() && !may_claim)) return call.done(LimitsUnavailable(why));
   if (call.claims() && claims_.size() >= requests_.max_entries) return call.done(LedgerFull(std::nullopt));
-  limiter_.Spend(
-      std::move(admission.charges), admission.latest, call.waiter,
-      [this, request_id = std::move(admission.request_id), digest = admission.digest,
-       caller = std::move(admission.caller), done = std::move(call.done)](SpendResult result) mutable {
-        const Spent* spent = std::get_if<Spent>(&result);
-        if (spent == nullptr) return done(std::get<Failure>(std::move(result)));
-        if (!request_id.empty()) claims_.Begin(request_id, {digest, std::move(caller), MakeUuid()});
-        done(Fresh{*spent});
-      });
+  limiter_.Spend(std::move(admission.charges), admission.latest, call.waiter,
+                 [this, request_id = std::move(admission.request_id), digest = admission.digest,
+                  target = std::move(admission.target), caller = std::move(admission.caller),
+                  done = std::move(call.done)](SpendResult result) mutable {
+                   const Spent* spent = std::get_if<Spent>(&result);
+                   if (spent == nullptr) return done(std::get<Failure>(std::move(result)));
+                   if (!request_id.empty()) {
+                     claims_.Begin(request_id, {.digest = digest,
+                                                .first = std::move(target),
+                                                .caller = std::move(caller),
+                                                .nonce = MakeUuid()});
+                   }
+                   done(Fresh{*spent});
+                 });
 }
 
 void RedisState::Leave(const std::string& request_id, const void* waiter) {
@@ -114,8 +126,10 @@ void RedisState::Levels(std::vector<Charge> charges, LevelsDone done) {
 }
 
 void RedisState::Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) {
+  const LocalClaim* const claim = claims_.Find(request_id);
+  if (claim == nullptr) return;
   AdmitCalls joined = calls_.TakeJoined(request_id);
-  const AdmitResult result = ResultOfJoined(ResultOf(outcome));
+  const AdmitResult result = ResultOfJoined(Known{claim->first, outcome});
   claims_.Settle(request_id, std::move(outcome), intended_at);
   calls_.Tell(std::move(joined), result);
 }
@@ -137,10 +151,10 @@ void RedisState::Abandon(const std::string& request_id) {
   calls_.AddAgain(std::move(joined));
 }
 
-void RedisState::Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
-                         TimePoint intended_at) {
+void RedisState::Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
+                         Target target, Failure outcome, TimePoint intended_at) {
   session_.NoteEarlierRequests();
-  claims_.Restore(request_id, digest, std::move(outcome), intended_at);
+  claims_.Restore(request_id, digest, std::move(target), std::move(outcome), intended_at);
 }
 
 }  // namespace tokend::state

@@ -8,6 +8,7 @@
 #include "daemon/base/secret.h"
 #include "daemon/config/config.h"
 #include "daemon/loop/event_loop.h"
+#include "daemon/state/quarantine.h"
 #include "daemon/state/rate_limiter.h"
 #include "daemon/state/redis/calls.h"
 #include "daemon/state/redis/local_claims.h"
@@ -45,10 +46,13 @@ class RedisState final : public State {
   void Refuse(const std::string& request_id, const Failure& failure) override;
   void Amend(const std::string& request_id, std::optional<Answered> answered, TimePoint intended_at) override;
   void Abandon(const std::string& request_id) override;
-  void Restore(const std::string& request_id, const RequestDigest& digest, Failure outcome,
-               TimePoint intended_at) override;
+  void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest, Target target,
+               Failure outcome, TimePoint intended_at) override;
   // A replica that can do without Redis is healthy without it.
   Status health() const override { return is_local() ? absl::OkStatus() : reach(); }
+
+  // Redis's own, as it was last told.
+  Status quarantine() const override { return quarantine_.status(); }
 
   // Whether Redis is within reach. Any thread.
   Status reach() const { return session_.health(); }
@@ -64,6 +68,7 @@ class RedisState final : public State {
   const config::OnRedisFailure on_failure_;
   const Observer observer_;
   const Sealer sealer_;
+  Quarantine quarantine_;
   RedisSession session_;
   LocalClaims claims_;
   RedisTurns turns_;

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "daemon/base/form.h"
 #include "daemon/state/fair_queue.h"
 #include "daemon/state/rate_limiter.h"
@@ -90,6 +93,20 @@ std::string ToArgument(microseconds duration) { return std::to_string(duration.c
 std::string ToArgument(RedisTime time) { return ToArgument(time.time_since_epoch()); }
 
 std::string_view BytesOf(const RequestDigest& digest) { return CharsOf(digest); }
+
+std::string ToArgument(const Target& target) {
+  std::vector<std::string> words = {target.organization, target.application};
+  words.insert(words.end(), target.scopes.begin(), target.scopes.end());
+  return absl::StrJoin(words, " ");
+}
+
+Target ParseTarget(const std::string& text) {
+  std::vector<std::string> words = absl::StrSplit(text, ' ');
+  if (words.size() < 2) return {};
+  return {std::move(words[0]),
+          std::move(words[1]),
+          {std::make_move_iterator(words.begin() + 2), std::make_move_iterator(words.end())}};
+}
 
 std::string OrganizationOf(const Charges& charges) {
   return charges.organization_name.empty() ? "-" : charges.organization_name;

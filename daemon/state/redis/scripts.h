@@ -44,6 +44,10 @@ std::string ToArgument(RedisTime time);
 
 std::string_view BytesOf(const RequestDigest& digest);
 
+// A target as one text, and back: its names and scopes have no blanks.
+std::string ToArgument(const Target& target);
+Target ParseTarget(const std::string& text);
+
 // An organization's name: "-" if charges name none.
 std::string OrganizationOf(const Charges& charges);
 

@@ -134,7 +134,9 @@ void RedisSession::Beat() {
   beat_runs_ = true;
   Run(RedisScripts::Get().beat, {}, [this](const Result<RedisAnswer>& answer) {
     beat_runs_ = false;
-    if (answer.ok()) events_.on_beat(static_cast<std::size_t>(answer->Number(0)));
+    if (!answer.ok()) return;
+    TellQuarantine(*answer);
+    events_.on_beat(static_cast<std::size_t>(answer->Number(0)));
   });
 }
 
@@ -171,7 +173,13 @@ void RedisSession::OnHello(const Result<RedisAnswer>& answer) {
   ++contacts_;
   SetHealth(absl::UnavailableError("what this replica knows is being written to Redis"));
   ArmTick();
+  TellQuarantine(*answer);
   events_.on_made(lost ? Memory::kLost : Memory::kKept);
+}
+
+// The scripts hello and beat answer with the quarantine's end.
+void RedisSession::TellQuarantine(const RedisAnswer& answer) {
+  if (events_.on_quarantine) events_.on_quarantine(answer.Time(1) - answer.now());
 }
 
 void RedisSession::SetHealth(const Status& health) {

@@ -20,6 +20,7 @@ inline Record IntentOf(const std::string& request_id) {
   Record record;
   record.set_request_id(request_id);
   record.set_grant("mobile-ci");
+  record.set_digest("1:of " + request_id);
   record.mutable_caller()->set_name("dev");
   record.mutable_caller()->set_listener("pod");
   record.mutable_target()->set_organization("acme");
@@ -60,6 +61,7 @@ class AuditFixture : public testing::Test {
     log_ = std::move(opened->log);
     past_ = std::move(opened->past);
     ahead_ = opened->ahead;
+    gap_ = std::move(opened->gap);
     return absl::OkStatus();
   }
   void Open() {
@@ -118,6 +120,7 @@ class AuditFixture : public testing::Test {
   std::unique_ptr<QueuedAuditLog> log_;
   std::vector<PastRequest> past_;
   std::chrono::microseconds ahead_{0};
+  std::optional<Gap> gap_;
 };
 
 }  // namespace tokend::audit

@@ -40,8 +40,10 @@ class RecordingState final : public state::State {
     intended_at = at;
   }
   void Abandon(const std::string& request_id) override { calls.push_back("abandon " + request_id); }
-  void Restore(const std::string&, const state::RequestDigest&, Failure, state::TimePoint) override {}
+  void Restore(const std::string&, const std::optional<state::RequestDigest>&, state::Target, Failure,
+               state::TimePoint) override {}
   Status health() const override { return absl::OkStatus(); }
+  Status quarantine() const override { return absl::OkStatus(); }
 
   Calls calls;
   state::TimePoint intended_at;

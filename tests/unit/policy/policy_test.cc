@@ -56,6 +56,31 @@ TEST(Policy, PermitsAnySetOfTheGrantsScopes) {
   EXPECT_EQ(std::get<Permitted>(decision).scopes(), (std::vector<std::string>{"alpha", "sdk"}));
 }
 
+TEST(Policy, AnEarlierTokenIsJudgedByWhatItsCallAskedForThen) {
+  const std::vector<std::string> scopes = {"beta"};
+  const std::string caller = kBuilder.name();
+  const Question minted{caller, "acme", "android-beta", scopes};
+  config::Grant changed = MobileCi();
+  changed.description_template = "{caller}";
+  const Decision again = PolicyOf({changed}).DecideAgain(minted, "as it was sent");
+  const auto& permitted = std::get<Permitted>(again);
+  EXPECT_EQ(permitted.scopes(), scopes);
+  EXPECT_EQ(permitted.description(), "as it was sent");
+  changed.scopes = changed.default_scopes = {"sdk"};
+  EXPECT_EQ(Missing(PolicyOf({changed}).DecideAgain(minted, "")),
+            "no grant that names this caller covers these scopes");
+}
+
+TEST(Policy, KnowsWhetherItNamesOneCallerAlone) {
+  config::Grant grant = MobileCi();
+  EXPECT_FALSE(PolicyOf({grant}).names_one_caller()) << "a pattern";
+  grant.callers = {"unix:checkout"};
+  EXPECT_TRUE(PolicyOf({grant, grant}).names_one_caller());
+  grant.callers.push_back("unix:other");
+  EXPECT_FALSE(PolicyOf({grant}).names_one_caller());
+  EXPECT_FALSE(PolicyOf({}).names_one_caller());
+}
+
 TEST(Policy, DenialSaysTheFirstConditionThatTheNearestGrantLacked) {
   const Policy policy = PolicyOf({MobileCi()});
   EXPECT_EQ(Missing(policy.Decide(CallerNamed("unix:other"), RequestFor(Android()))),
@@ -106,16 +131,30 @@ TEST(Policy, AnyOrganizationMeansTheConfiguredOnes) {
   request.organization = "nosuch";
   EXPECT_EQ(Missing(policy.Decide(kBuilder, RequestFor(request))),
             "no grant that names this caller covers this organization");
-  EXPECT_EQ(policy.GrantsOf(kBuilder.name())[0].organizations, (std::vector<std::string>{"acme", "beta"}));
+  EXPECT_EQ(policy.GrantsOf(kBuilder.name()).grants[0].organizations,
+            (std::vector<std::string>{"acme", "beta"}));
 }
 
 TEST(Policy, ShowsACallerItsGrantsAlone) {
   config::Grant other = MobileCi();
   other.callers = {"unix:other"};
   const Policy policy = PolicyOf({other, MobileCi()});
-  const auto grants = policy.GrantsOf(kBuilder.name());
-  ASSERT_EQ(grants.size(), 1U);
-  EXPECT_EQ(grants[0].grant->name, "mobile-ci");
+  const CallerGrants named = policy.GrantsOf(kBuilder.name());
+  ASSERT_EQ(named.grants.size(), 1U);
+  EXPECT_EQ(named.grants[0].grant->name, "mobile-ci");
+  EXPECT_FALSE(named.more);
+}
+
+TEST(Policy, ShowsACallerItsFirst200Grants) {
+  std::vector<config::Grant> grants(CallerGrants::kMax, MobileCi());
+  EXPECT_FALSE(PolicyOf(grants).GrantsOf(kBuilder.name()).more);
+  grants.back().name = "the-last-shown";
+  grants.resize(5000, MobileCi());
+  const Policy policy = PolicyOf(grants);
+  const CallerGrants named = policy.GrantsOf(kBuilder.name());
+  ASSERT_EQ(named.grants.size(), 200U);
+  EXPECT_EQ(named.grants.back().grant->name, "the-last-shown");
+  EXPECT_TRUE(named.more);
 }
 
 TEST(Policy, ExplainsEveryGrantByTheFirstConditionThatFails) {

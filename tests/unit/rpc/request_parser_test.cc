@@ -93,7 +93,15 @@ TEST(RequestParser, TakesTheOnlyOrganizationForNone) {
   v1::CreateTokenRequest message = Good();
   message.clear_organization();
   EXPECT_EQ(Parsed(message).organization(), "acme");
-  EXPECT_THAT(BadFields(message, ""), ElementsAre("organization"));
+  EXPECT_EQ(Parsed(message).sent_organization(), "");
+}
+
+TEST(RequestParser, LeavesAMissingOrganizationToWhoKnowsRetries) {
+  v1::CreateTokenRequest message = Good();
+  message.clear_organization();
+  EXPECT_EQ(std::get<TokenRequest>(Parse(message, "")).organization(), "");
+  message.clear_application();
+  EXPECT_THAT(BadFields(message, ""), ElementsAre("organization", "application"));
 }
 
 TEST(RequestParser, KeepsAnOrganizationThatIsNotConfiguredForThePolicyToDeny) {

@@ -31,13 +31,17 @@ using std::chrono::seconds;
 constexpr int kRequestIds = 100;
 constexpr config::Requests kOptions{.remember = seconds(20), .max_entries = 700};
 
+Seen SeenIn(const Outcome& outcome) {
+  if (const auto* answered = std::get_if<Answered>(&outcome)) {
+    return {.kind = Seen::Kind::kAnswered, .answer = answered->intent};
+  }
+  return model::Failed(std::get<Failure>(outcome));
+}
 Seen SeenOf(const AdmitResult& claim) {
   if (const auto* fresh = std::get_if<Fresh>(&claim)) {
     return {.kind = Seen::Kind::kFresh, .spent = std::get<SpentHere>(fresh->spent)};
   }
-  if (const auto* answered = std::get_if<Answered>(&claim)) {
-    return {.kind = Seen::Kind::kAnswered, .answer = answered->intent};
-  }
+  if (const auto* known = std::get_if<Known>(&claim)) return SeenIn(known->outcome);
   return model::Failed(std::get<Failure>(claim));
 }
 Seen SeenOf(const SpendResult& result) {
@@ -182,10 +186,6 @@ class RandomRun {
     }
     return Answered{std::make_shared<const Token>(), intent};
   }
-  static Seen SeenIn(const Outcome& outcome) {
-    if (const auto* answered = std::get_if<Answered>(&outcome)) return SeenOf(AdmitResult(*answered));
-    return SeenOf(AdmitResult(std::get<Failure>(outcome)));
-  }
 
   // A call that was admitted comes to its end.
   void EndOne() {
@@ -254,7 +254,7 @@ class RandomRun {
     if (Pick(2) == 0) answered = Answered{std::make_shared<const Token>(), ++last_intent_};
     ++seen["amend"];
     std::optional<Seen> as_seen;
-    if (answered) as_seen = SeenOf(AdmitResult(*answered));
+    if (answered) as_seen = SeenIn(*answered);
     reference_.Amend(id, as_seen, intended_at);
     state_->Amend(id, answered, intended_at);
   }
@@ -313,7 +313,7 @@ class RandomRun {
       const TimePoint intended_at = entry.outcome ? entry.expires_at - kOptions.remember : Now();
       const Failure unknown{.reason = Reason::kOutcomeUnknown, .audit_sequence = ++last_intent_};
       restored[id] = {entry.digest, 0, model::Failed(unknown), intended_at + kOptions.remember, {}};
-      state_->Restore(id, entry.digest, unknown, intended_at);
+      state_->Restore(id, entry.digest, {}, unknown, intended_at);
     }
     reference_.Restart(std::move(restored));
     calls_.clear();

@@ -207,8 +207,8 @@ TEST_F(RedisContact, OutcomesAreForgottenOnTimeInWhateverOrderTheyCome) {
   const Sealer sealer(Secret(std::string(32, 'k')));
   LocalClaims claims(loop_, session, sealer, minutes(10));
   const TimePoint now = loop_.clock().Now();
-  claims.Restore("late", {}, {.reason = Reason::kOutcomeUnknown}, now);
-  claims.Restore("early", {}, {.reason = Reason::kOutcomeUnknown}, now - minutes(5));
+  claims.Restore("late", {}, {}, {.reason = Reason::kOutcomeUnknown}, now);
+  claims.Restore("early", {}, {}, {.reason = Reason::kOutcomeUnknown}, now - minutes(5));
   loop_.Advance(minutes(5) + seconds(1));
   EXPECT_EQ(claims.Find("early"), nullptr);
   EXPECT_NE(claims.Find("late"), nullptr);
@@ -225,7 +225,7 @@ TEST_F(RedisContact, WhereNobodyWaitsHereAnyMoreNoQueueIsShown) {
 
 TEST_F(RedisContact, WhatIsNewestIsWrittenFirstToARedisThatHasLostSomething) {
   for (int i = 0; i < 1000; ++i) {
-    state_->Restore("id-" + std::to_string(i), {}, {.reason = Reason::kOutcomeUnknown},
+    state_->Restore("id-" + std::to_string(i), {}, {}, {.reason = Reason::kOutcomeUnknown},
                     loop_.clock().Now() - seconds(i % 500));
   }
   Answer(scripts_.hello, "epoch", {{std::string("first")}, {std::int64_t{0}}, {std::int64_t{1}}});
@@ -236,7 +236,7 @@ TEST_F(RedisContact, WhatIsNewestIsWrittenFirstToARedisThatHasLostSomething) {
 }
 
 TEST_F(RedisContact, IsNotOpenedOnceItIsLostAgain) {
-  state_->Restore("x", {}, {.reason = Reason::kOutcomeUnknown}, loop_.clock().Now());
+  state_->Restore("x", {}, {}, {.reason = Reason::kOutcomeUnknown}, loop_.clock().Now());
   Answer(scripts_.hello, "epoch", {{std::string("first")}, {std::int64_t{0}}, {std::int64_t{0}}});
   LoseContact();
   Answer(scripts_.put, "ok");

@@ -407,7 +407,7 @@ TEST_F(RedisOutage, RestoredRequestIdsAreKnownToAllBeforeTheFirstCall) {
   Replica& b = Start();
   Replica& a = Begin();
   for (int i = 0; i < 300; ++i) {
-    a->Restore("id-" + std::to_string(i), AdmissionOf("x").digest,
+    a->Restore("id-" + std::to_string(i), AdmissionOf("x").digest, {},
                {.reason = Reason::kOutcomeUnknown, .audit_sequence = 40}, Clock() - minutes(1));
   }
   ASSERT_TRUE(InContact(a));
@@ -429,7 +429,7 @@ TEST_F(RedisOutage, ARestartedReplicaAnswersWithWhatRedisKept) {
   Kill(a);
   Replica& again = Begin();
   for (const char* id : {"token", "cut-off"}) {
-    again->Restore(id, AdmissionOf(id).digest, {.reason = Reason::kOutcomeUnknown, .audit_sequence = 8},
+    again->Restore(id, AdmissionOf(id).digest, {}, {.reason = Reason::kOutcomeUnknown, .audit_sequence = 8},
                    Clock());
   }
   ASSERT_TRUE(InContact(again));
@@ -444,7 +444,7 @@ TEST_F(RedisOutage, AReplicaThatWritesWhatItKnowsHoldsAQuarantineButBeginsNone) 
   };
   const auto write = [this](const std::string& id) {
     Replica& replica = Begin();
-    replica->Restore(id, AdmissionOf(id).digest, {.reason = Reason::kOutcomeUnknown}, Clock());
+    replica->Restore(id, AdmissionOf(id).digest, {}, {.reason = Reason::kOutcomeUnknown}, Clock());
     ASSERT_TRUE(InContact(replica));
   };
   write("known without one");
@@ -476,10 +476,24 @@ TEST_F(FirstRedis, TheFirstReplicaOfAllBeginsWithoutQuarantine) {
 
 TEST_F(FirstRedis, AReplicaWithAPastFindsThatSomethingIsLost) {
   Replica& a = Begin();
-  a->Restore("x", AdmissionOf("x").digest, {.reason = Reason::kOutcomeUnknown}, Clock());
+  a->Restore("x", AdmissionOf("x").digest, {}, {.reason = Reason::kOutcomeUnknown}, Clock());
   ASSERT_TRUE(InContact(a));
   EXPECT_EQ(Now(a, "x"), "OUTCOME_UNKNOWN");
   EXPECT_EQ(Now(a, "new"), "LIMITS_UNAVAILABLE");
+  EXPECT_NE(FailureIn(seen_.back()).detail.find("quarantine"), std::string::npos);
+  EXPECT_LE(FailureIn(seen_.back()).retry_after, requests_.remember);
+}
+
+TEST_F(FirstRedis, AQuarantineIsShownByEveryReplicaUntilItEnds) {
+  Replica& a = Begin();
+  a->Restore("x", AdmissionOf("x").digest, {}, {.reason = Reason::kOutcomeUnknown}, Clock());
+  ASSERT_TRUE(InContact(a));
+  Replica& b = Start();
+  for (Replica* replica : {&a, &b}) {
+    EXPECT_NE((*replica)->quarantine().message().find("Redis has lost entries"), std::string::npos);
+  }
+  server_.Ask({"HSET", "{tokend}:epoch", "quarantine", "0"});
+  EXPECT_TRUE(loop_.RunUntil([&] { return a->quarantine().ok() && b->quarantine().ok(); }));
 }
 
 }  // namespace

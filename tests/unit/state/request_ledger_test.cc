@@ -39,9 +39,14 @@ class Ledger : public testing::Test {
 
   static bool IsFresh(const Seen& seen) { return seen && std::holds_alternative<Fresh>(*seen); }
   static std::string BearerIn(const Seen& seen) {
-    return std::string(std::get<Answered>(seen.value()).token->bearer.Expose());
+    const Outcome& outcome = std::get<Known>(seen.value()).outcome;
+    return std::string(std::get<Answered>(outcome).token->bearer.Expose());
   }
-  static Reason ReasonIn(const Seen& seen) { return std::get<Failure>(seen.value()).reason; }
+  static const Failure& FailureIn(const Seen& seen) {
+    const auto* known = std::get_if<Known>(&seen.value());
+    return known == nullptr ? std::get<Failure>(*seen) : std::get<Failure>(known->outcome);
+  }
+  static Reason ReasonIn(const Seen& seen) { return FailureIn(seen).reason; }
 
   TimePoint Now() { return loop_.clock().Now(); }
 
@@ -92,7 +97,7 @@ TEST_F(Ledger, KeepsAnUnknownOutcomeUnknown) {
   ledger_.Settle("a", Failure{.reason = Reason::kOutcomeUnknown, .audit_sequence = 9}, Now());
   Seen& again = ClaimFor("a");
   EXPECT_EQ(ReasonIn(again), Reason::kOutcomeUnknown);
-  EXPECT_EQ(std::get<Failure>(*again).audit_sequence, 9U);
+  EXPECT_EQ(FailureIn(again).audit_sequence, 9U);
 }
 
 TEST_F(Ledger, AmendsAnUnknownOutcomeOnceItIsKnown) {
@@ -189,18 +194,18 @@ TEST(EndedLedger, CallsNobodyThoughItEndsWhileItTells) {
 }
 
 TEST_F(Ledger, OutcomesAreForgottenOnTimeInWhateverOrderTheyCome) {
-  ledger_.Restore("late", DigestFor("ci"), {Reason::kOutcomeUnknown}, Now());
-  ledger_.Restore("early", DigestFor("ci"), {Reason::kOutcomeUnknown}, Now() - minutes(5));
+  ledger_.Restore("late", DigestFor("ci"), {}, {Reason::kOutcomeUnknown}, Now());
+  ledger_.Restore("early", DigestFor("ci"), {}, {Reason::kOutcomeUnknown}, Now() - minutes(5));
   loop_.Advance(minutes(5) + milliseconds(100));
   EXPECT_EQ(ledger_.entries(), 1U);
 }
 
 TEST_F(Ledger, AnIdThatIsSettledAnewIsKeptToItsNewExpiry) {
-  ledger_.Restore("a", DigestFor("ci"), {.reason = Reason::kOutcomeUnknown}, Now() - minutes(9));
-  ledger_.Restore("a", DigestFor("ci"), {.reason = Reason::kOutcomeUnknown, .audit_sequence = 5}, Now());
+  ledger_.Restore("a", DigestFor("ci"), {}, {.reason = Reason::kOutcomeUnknown}, Now() - minutes(9));
+  ledger_.Restore("a", DigestFor("ci"), {}, {.reason = Reason::kOutcomeUnknown, .audit_sequence = 5}, Now());
   ledger_.Settle("a", Failure{.reason = Reason::kOutcomeUnknown, .audit_sequence = 6}, Now() + minutes(1));
   loop_.Advance(minutes(10) + milliseconds(500));
-  EXPECT_EQ(std::get<Failure>(ClaimFor("a").value()).audit_sequence, 6U);
+  EXPECT_EQ(FailureIn(ClaimFor("a")).audit_sequence, 6U);
 }
 
 TEST_F(Ledger, RemembersFromTheIntentAndWipesTheBearerThen) {
@@ -240,12 +245,53 @@ TEST_F(Ledger, FullOfUnexpiredEntriesIsOverloadedUntilTheFirstExpires) {
 }
 
 TEST_F(Ledger, KnowsWhatAnEarlierRunIntended) {
-  ledger_.Restore("a", DigestFor("ci"), {.reason = Reason::kOutcomeUnknown, .audit_sequence = 3},
+  ledger_.Restore("a", DigestFor("ci"), {}, {.reason = Reason::kOutcomeUnknown, .audit_sequence = 3},
                   Now() - minutes(4));
   EXPECT_EQ(ReasonIn(ClaimFor("a")), Reason::kOutcomeUnknown);
   EXPECT_EQ(ReasonIn(ClaimFor("a", "other")), Reason::kRequestIdReused);
   loop_.Advance(minutes(7));
   EXPECT_TRUE(IsFresh(ClaimFor("a")));
+}
+
+TEST_F(Ledger, TellsARetryWhatTheFirstCallAskedFor) {
+  const Target first{"acme", "ios-app", {"sdk"}};
+  const Target now{"acme", "ios-app", {"beta"}};
+  const auto ask = [this](const Target& target) -> Seen& {
+    Seen& seen = seen_.emplace_back();
+    ledger_.Admit({.request_id = "a", .digest = DigestFor("ci"), .target = target}, &seen,
+                  [&seen](AdmitResult result) { seen = std::move(result); });
+    return seen;
+  };
+  ask(first);
+  Seen& joined = ask(now);
+  ledger_.Settle("a", AnswerOf("bearer-a"), Now());
+  EXPECT_EQ(std::get<Known>(joined.value()).first, first);
+  EXPECT_EQ(std::get<Known>(ask(now).value()).first, first);
+}
+
+TEST_F(Ledger, IdWithoutADigestIsKnownWhateverTheParameters) {
+  ledger_.Restore("a", std::nullopt, {"acme", "ios-app", {"sdk"}}, {.reason = Reason::kOutcomeUnknown},
+                  Now());
+  EXPECT_EQ(ReasonIn(ClaimFor("a")), Reason::kOutcomeUnknown);
+  EXPECT_EQ(ReasonIn(ClaimFor("a", "other")), Reason::kOutcomeUnknown);
+}
+
+TEST(LedgerIdTest, IsACallersOwn) {
+  EXPECT_EQ(LedgerId("ci", "a"), LedgerId("ci", "a"));
+  EXPECT_NE(LedgerId("ci", "a"), LedgerId("other", "a"));
+  EXPECT_NE(LedgerId("ci", "a"), LedgerId("ci", "b"));
+  EXPECT_EQ(LedgerId("a b\n", "a").find_first_of(" \n"), std::string::npos);
+}
+
+TEST(RequestDigest, IsReadBackFromItsText) {
+  const RequestDigest digest = DigestFor("ci");
+  const std::string text = ToText(digest);
+  EXPECT_EQ(text.size(), 66U);
+  EXPECT_EQ(ParseDigest(text), digest);
+  for (const std::string& other : {std::string(), "2:" + text.substr(2), text.substr(2), text + "0",
+                                   text.substr(0, 65) + "g", text.substr(0, 64) + "-1"}) {
+    EXPECT_EQ(ParseDigest(other), std::nullopt) << other;
+  }
 }
 
 TEST(RequestDigest, TellsEveryParameterApart) {

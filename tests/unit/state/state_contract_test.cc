@@ -122,7 +122,7 @@ TEST_P(StateContract, AnswersTheSameRequestIdWithItsFirstOutcomeOnEachReplica) {
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(Now(a(), "x"), "bearer-x");
     EXPECT_EQ(Now(b(), "x"), "bearer-x");
-    EXPECT_EQ(std::get<Answered>(seen_.back().value()).intent, 42U);
+    EXPECT_EQ(AnsweredIn(seen_.back().value())->intent, 42U);
   }
 }
 
@@ -323,13 +323,64 @@ TEST_P(ShortStateContract, SpendsNothingWhereTheLedgerIsFull) {
   EXPECT_THAT(TokensIn(b(), {own}), ElementsAre(5));
 }
 
+class SharedStateContract : public StateContract {
+ protected:
+  SharedStateContract() : StateContract({.remember = std::chrono::minutes(10), .max_entries = 16}) {}
+
+  // How many request_ids the caller gets before it is refused.
+  int TakeAll(const std::string& caller, bool one_caller = false) {
+    for (int taken = 0;; ++taken) {
+      Admission admission = AdmissionOf(LedgerId(caller, std::to_string(++calls_)), caller);
+      admission.one_caller = one_caller;
+      const std::string outcome = Outcome(Admit(taken % 2 == 0 ? a() : b(), std::move(admission)));
+      if (outcome == "fresh") continue;
+      EXPECT_EQ(outcome, "OVERLOADED");
+      return taken;
+    }
+  }
+};
+
+TEST_P(SharedStateContract, TheLedgersLastQuarterIsForCallersThatHaveLessThanAQuarter) {
+  EXPECT_EQ(TakeAll("greedy"), 12);
+  EXPECT_EQ(TakeAll("modest"), 4);
+  EXPECT_EQ(TakeAll("late"), 0);
+}
+
+TEST_P(SharedStateContract, ACallerGetsAPlaceAgainOnceOneOfItsRequestIdsIsForgotten) {
+  const std::string id = LedgerId("greedy", "first");
+  ASSERT_EQ(Now(a(), id, "greedy"), "fresh");
+  ASSERT_EQ(TakeAll("greedy"), 11);
+  a().Refuse(id, {.reason = Reason::kUpstreamRejected});
+  EXPECT_TRUE(
+      RunUntil([&] { return Now(b(), LedgerId("greedy", "next"), "greedy") == "fresh"; }, seconds(5)));
+}
+
+TEST_P(SharedStateContract, TheOneCallerThatThePolicyNamesMayHaveTheWholeLedger) {
+  EXPECT_EQ(TakeAll("only", true), 16);
+}
+
+TEST_P(StateContract, TellsARetryWhatTheFirstCallAskedFor) {
+  const Target first{"acme", "ios-app", {"beta", "sdk"}};
+  Admission asked = AdmissionOf("x");
+  asked.target = first;
+  ASSERT_EQ(Outcome(Admit(a(), std::move(asked))), "fresh");
+  a().Settle("x", AnswerOf("bearer-x"), Clock());
+  for (State* state : {&a(), &b()}) {
+    const Seen& again = Admit(*state, "x");
+    ASSERT_EQ(Outcome(again), "bearer-x");
+    EXPECT_EQ(std::get<Known>(again.value()).first, first);
+  }
+}
+
 class RestoredStateContract : public StateContract {
  protected:
   RestoredStateContract()
       : StateContract(
             {.remember = std::chrono::minutes(10), .max_entries = 1000}, [](State& state, TimePoint now) {
-              state.Restore("x", DigestFor("ci"), {.reason = Reason::kOutcomeUnknown, .audit_sequence = 3},
-                            now - std::chrono::minutes(4));
+              const TimePoint intended_at = now - std::chrono::minutes(4);
+              state.Restore("x", DigestFor("ci"), {"acme", "ios-app", {"sdk"}},
+                            {.reason = Reason::kOutcomeUnknown, .audit_sequence = 3}, intended_at);
+              state.Restore("old", std::nullopt, {}, {.reason = Reason::kOutcomeUnknown}, intended_at);
             }) {}
 };
 
@@ -338,7 +389,9 @@ TEST_P(RestoredStateContract, RestoredIdsAreKnownAndLimitsStartFull) {
     const Seen& again = Admit(*state, "x");
     EXPECT_EQ(Outcome(again), "OUTCOME_UNKNOWN");
     EXPECT_EQ(FailureIn(again).audit_sequence, 3U);
+    EXPECT_EQ(std::get<Known>(again.value()).first, (Target{"acme", "ios-app", {"sdk"}}));
     EXPECT_EQ(Now(*state, "x", "other"), "REQUEST_ID_REUSED");
+    EXPECT_EQ(Now(*state, "old", "other"), "OUTCOME_UNKNOWN") << "no digest: whatever the parameters";
   }
   const Charge own = ChargeOf("own", 5, seconds(60));
   EXPECT_THAT(TokensIn(a(), {own}), ElementsAre(5));
@@ -754,6 +807,7 @@ std::string NameOf(const testing::TestParamInfo<Home>& home) {
 
 constexpr auto kHomes = {Home::kMemory, Home::kSimulatedRedis, Home::kRedis};
 INSTANTIATE_TEST_SUITE_P(In, StateContract, testing::ValuesIn(kHomes), NameOf);
+INSTANTIATE_TEST_SUITE_P(In, SharedStateContract, testing::ValuesIn(kHomes), NameOf);
 INSTANTIATE_TEST_SUITE_P(In, ShortStateContract, testing::ValuesIn(kHomes), NameOf);
 INSTANTIATE_TEST_SUITE_P(In, RestoredStateContract, testing::ValuesIn(kHomes), NameOf);
 

@@ -72,11 +72,19 @@ class StateTest : public testing::Test {
   }
   static std::string Words(const AdmitResult& result) {
     if (std::holds_alternative<Fresh>(result)) return "fresh";
-    if (const auto* answered = std::get_if<Answered>(&result))
-      return std::string(answered->token->bearer.Expose());
-    return std::string(Name(std::get<Failure>(result).reason));
+    if (const Answered* answered = AnsweredIn(result)) return std::string(answered->token->bearer.Expose());
+    return std::string(Name(FailureIn(result).reason));
   }
-  static const Failure& FailureIn(const Seen& seen) { return std::get<Failure>(seen.value()); }
+  // Null where the result holds no token.
+  static const Answered* AnsweredIn(const AdmitResult& result) {
+    const auto* known = std::get_if<Known>(&result);
+    return known == nullptr ? nullptr : std::get_if<Answered>(&known->outcome);
+  }
+  static const Failure& FailureIn(const AdmitResult& result) {
+    const auto* known = std::get_if<Known>(&result);
+    return known == nullptr ? std::get<Failure>(result) : std::get<Failure>(known->outcome);
+  }
+  static const Failure& FailureIn(const Seen& seen) { return FailureIn(seen.value()); }
   static Spent SpentIn(const Seen& seen) { return std::get<Fresh>(seen.value()).spent; }
 
   static Answered AnswerOf(const std::string& bearer, std::uint64_t intent = 7) {

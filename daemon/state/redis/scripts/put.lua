@@ -3,8 +3,8 @@
 -- Keys: those of the ledger, {tokend}:epoch (see contact).
 -- Arguments, after the five of clock:
 --   6   rewrites    1 if the replica writes again what Redis may have lost
---   7…  of each request_id eleven: request_id, digest, nonce, state, age (since when it is remembered), life (for how
---       long), sealed, intent, reason, sequence, code
+--   7…  of each request_id twelve: request_id, digest, target, nonce, state, age (since when it is remembered), life
+--       (for how long), sealed, intent, reason, sequence, code
 -- Answer:
 --   ok
 -- include clock
@@ -12,11 +12,11 @@
 -- include ledger
 local rewrites = ARGV[6] == '1'
 local entries = {}
-for at = 7, #ARGV, 11 do
+for at = 7, #ARGV, 12 do
   entries[#entries + 1] = {
-    request_id = ARGV[at], digest = ARGV[at + 1], nonce = ARGV[at + 2], state = ARGV[at + 3],
-    expires = now - tonumber(ARGV[at + 4]) + tonumber(ARGV[at + 5]), sealed = ARGV[at + 6], intent = ARGV[at + 7],
-    reason = ARGV[at + 8], sequence = ARGV[at + 9], code = ARGV[at + 10]}
+    request_id = ARGV[at], digest = ARGV[at + 1], target = ARGV[at + 2], nonce = ARGV[at + 3], state = ARGV[at + 4],
+    expires = now - tonumber(ARGV[at + 5]) + tonumber(ARGV[at + 6]), sealed = ARGV[at + 7], intent = ARGV[at + 8],
+    reason = ARGV[at + 9], sequence = ARGV[at + 10], code = ARGV[at + 11]}
 end
 
 number_write()
@@ -32,11 +32,12 @@ for _, entry in ipairs(entries) do
   local ends = known_nonce == entry.nonce and entry.state ~= 'running' and
                (known_state == 'running' or known_state == 'unknown')
   -- A call that ran in an earlier life of the replica had another nonce, and is over.
-  local is_over = entry.state == 'unknown' and known_digest == entry.digest and known_state == 'running'
+  local is_same = known_digest == entry.digest or entry.digest == ''
+  local is_over = entry.state == 'unknown' and is_same and known_state == 'running'
   if entry.expires > now and (not known_digest or ends or is_over) then
     redis.call('DEL', key)
-    redis.call('HSET', key, 'digest', entry.digest, 'state', entry.state, 'owner', replica, 'nonce', entry.nonce,
-               'sealed', entry.sealed, 'intent', entry.intent, 'reason', entry.reason, 'sequence', entry.sequence,
+    redis.call('HSET', key, 'digest', entry.digest, 'target', entry.target, 'state', entry.state, 'owner', replica,
+               'nonce', entry.nonce, 'sealed', entry.sealed, 'intent', entry.intent, 'reason', entry.reason, 'sequence', entry.sequence,
                'code', entry.code)
     expire_at(entry.request_id, entry.expires)
   end
