@@ -2,6 +2,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "daemon/telemetry/log.h"
 
@@ -27,7 +28,11 @@ Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const AdminSource
          return audit.healthy() ? absl::OkStatus() : absl::UnavailableError("records cannot be made durable");
        }},
   };
-  options.troubles = [&availability = sources.availability] { return availability.Troubles(); };
+  options.troubles = [&availability = sources.availability, &state = sources.state] {
+    std::vector<std::string> troubles = state.Troubles();
+    for (std::string& trouble : availability.Troubles()) troubles.push_back(std::move(trouble));
+    return troubles;
+  };
   auto admin = telemetry::AdminServer::Start(std::move(options), sources.metrics);
   if (!admin.ok()) return admin;
   const std::string listens = ToString(config::TcpAddress{address->host, (*admin)->port()});

@@ -250,7 +250,7 @@ class RandomRun {
     if (Pick(2) == 0) answered = Answered{std::make_shared<const Token>(), ++last_intent_};
     ++seen["amend"];
     std::optional<Seen> as_seen;
-    if (answered) as_seen = SeenOf(AdmitResult(*answered));
+    if (answered) as_seen = SeenIn(*answered);
     reference_.Amend(id, as_seen, intended_at);
     state_->Amend(id, answered, intended_at);
   }
