@@ -77,7 +77,7 @@ Status SetAuthorities(SSL_CTX* settings, const std::string& ca_file) {
 Status SetIdentity(SSL_CTX* settings, const config::ClientTls& tls) {
   const Result<std::string> chain = ReadCertificates(tls.certificate_file);
   if (!chain.ok()) return config::AtKey(kCertificateFile, chain.status());
-  const Result<Secret> key_pem = ReadBoundedFile(tls.private_key_file, kMaxPemBytes);
+  const Result<Secret> key_pem = ReadBoundedFile(tls.private_key_file, kMaxPemBytes, Secrecy::kSecret);
   if (!key_pem.ok()) return config::AtKey(kPrivateKeyFile, key_pem.status());
   const OwnedPart<EVP_PKEY> key(
       PEM_read_bio_PrivateKey(PemOf(key_pem->Expose()).get(), nullptr, NoPassphrase, nullptr));
