@@ -18,10 +18,11 @@ Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const AdminSource
     return current.Get()->fingerprint + (reloader.rejected() ? rejected : "");
   };
   options.checks = {
-      {"state", [&state = sources.state] { return state.health(); }},
+      {"state", [&state = sources.state] { return state.health(); }, false},
+      {"ledger", [&state = sources.state] { return state.quarantine(); }, false},
       {"serving",
-       [&serving = sources.serving]() -> Status {
-         return serving ? absl::OkStatus() : absl::UnavailableError("starting or draining");
+       [&readiness = sources.readiness]() -> Status {
+         return readiness.serving() ? absl::OkStatus() : absl::UnavailableError("starting or draining");
        }},
       {"audit",
        [&audit = sources.audit]() -> Status {

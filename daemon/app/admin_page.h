@@ -1,8 +1,8 @@
 #pragma once
 
-#include <atomic>
 #include <memory>
 
+#include "daemon/app/readiness.h"
 #include "daemon/app/reloader.h"
 #include "daemon/audit/queued_audit_log.h"
 #include "daemon/base/result.h"
@@ -16,7 +16,7 @@ namespace tokend::app {
 
 // The parts that the admin page shows. All of them outlive it.
 struct AdminSources {
-  const std::atomic<bool>& serving;
+  const Readiness& readiness;
   const issue::CurrentConfig& current;
   const Reloader& reloader;
   const state::State& state;

@@ -1,6 +1,5 @@
 #include "daemon/app/daemon.h"
 
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <future>
@@ -11,6 +10,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "daemon/app/admin_page.h"
 #include "daemon/app/observers.h"
+#include "daemon/app/readiness.h"
 #include "daemon/app/reloader.h"
 #include "daemon/app/signals.h"
 #include "daemon/app/state_factory.h"
@@ -93,7 +93,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
       .slots = issue::UpstreamSlots(TraitsOf(config.upstream).max_in_flight),
       .retries = issue::RetryPolicy(std::bind_front(&telemetry::Metrics::SetRetryBudget, &metrics))};
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
-  home.Restore(opened->past, loop.clock());
+  home.Restore(opened->past, opened->gap, loop.clock());
 
   const auto upstream = MakeUpstream(config.upstream, settings.api_keys, loop,
                                      std::bind_front(&telemetry::Metrics::UpstreamAnswered, &metrics));
@@ -108,22 +108,22 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   absl::Cleanup stop_early = [&record_stop] { (void)record_stop(); };
 
   home.AwaitReach();
-  std::atomic<bool> serving = false;
   auto server = rpc::Server::Start(config, settings.edge, issuer, current, metrics);
   if (!server.ok()) return server.status();
+  Readiness readiness(
+      loop, [&audit] { return audit.healthy(); },
+      [&server](bool ready) { (*server)->SetServing(ready ? rpc::Serving::kYes : rpc::Serving::kNo); });
   Reloader reloader(path, std::move(settings),
                     {current, audit, **server, loop, *upstream, availability, metrics});
-  auto admin = StartAdminPage({serving, current, reloader, home.state(), audit, availability, metrics});
+  auto admin = StartAdminPage({readiness, current, reloader, home.state(), audit, availability, metrics});
   if (!admin.ok()) return admin.status();
 
-  (*server)->SetServing(rpc::Serving::kYes);
-  serving = true;
+  readiness.SetServing(true);
   Log(LogLevel::kInfo, "serving", {{"version", TOKEND_VERSION}, {"config", current.Get()->fingerprint}});
   reloader.ReloadUntilStop();
 
   Log(LogLevel::kInfo, "draining", {});
-  serving = false;
-  (*server)->SetServing(rpc::Serving::kNo);
+  readiness.SetServing(false);
   const config::Server& times = reloader.settings().config.server;
   WaitUnlessStopped(times.drain_delay);
   (*server)->Drain();

@@ -37,6 +37,15 @@ state::Observer StateObserver(telemetry::Metrics& metrics) {
       .on_queue = [&metrics](const std::string& organization,
                              std::size_t waiting) { metrics.SetTurnQueue(organization, waiting); },
       .on_turn = [&metrics](nanoseconds waited) { metrics.TurnCame(waited); },
+      .on_quarantine =
+          [&metrics, lasts = false](std::chrono::seconds left, const std::string& why) mutable {
+            metrics.SetQuarantine(left);
+            if (std::exchange(lasts, left.count() > 0) == lasts) return;
+            Log(lasts ? LogLevel::kWarning : LogLevel::kInfo,
+                lasts ? "ledger.quarantine_began" : "ledger.quarantine_ended",
+                {{"detail", why + (lasts ? ": callers' new request_ids are refused" : "")},
+                 {"seconds", static_cast<std::int64_t>(left.count())}});
+          },
       .on_reach =
           [&metrics](const Status& reach) {
             metrics.SetRedisReachable(reach.ok());

@@ -8,7 +8,6 @@
 #include <variant>
 
 #include "daemon/app/signals.h"
-#include "daemon/state/memory/memory_state.h"
 
 namespace tokend::app {
 namespace {
@@ -22,11 +21,14 @@ constexpr std::chrono::milliseconds kReachLook{10};
 }  // namespace
 
 StateHome::StateHome(const config::Config& config, std::optional<state::RedisSecrets> secrets,
-                     loop::EventLoop& loop, state::Observer observer) {
+                     loop::EventLoop& loop, state::Observer observer)
+    : remember_(config.requests.remember) {
   const auto* redis = std::get_if<config::RedisState>(&config.state);
   assert((redis != nullptr) == secrets.has_value());
   if (redis == nullptr) {
-    state_ = std::make_unique<state::MemoryState>(loop, config.requests, std::move(observer));
+    auto own = std::make_unique<state::MemoryState>(loop, config.requests, std::move(observer));
+    own_ = own.get();
+    state_ = std::move(own);
     return;
   }
   redis_.emplace(loop, state::RedisConnection::Options{.address = redis->address,
@@ -41,16 +43,21 @@ StateHome::StateHome(const config::Config& config, std::optional<state::RedisSec
   state_ = std::move(shared);
 }
 
-void StateHome::Restore(const std::vector<audit::PastRequest>& past, const loop::Clock& clock) {
+void StateHome::Restore(const std::vector<audit::PastRequest>& past, const std::optional<audit::Gap>& gap,
+                        const loop::Clock& clock) {
+  // Where the clock was set back, a record's time may lie ahead: the record then counts as made now.
+  const auto made_at = [&clock](audit::RecordTime time) {
+    const auto age = std::max(std::chrono::ceil<nanoseconds>(clock.WallNow() - time), nanoseconds(0));
+    return clock.Now() - age;
+  };
+  if (gap && own_ != nullptr) own_->BeginQuarantine(made_at(gap->ends) + remember_, gap->detail);
   for (const audit::PastRequest& request : past) {
-    // Where the clock was set back, the record's time lies ahead: the intent then counts as made now.
-    const auto age = std::max(std::chrono::ceil<nanoseconds>(clock.WallNow() - request.time), nanoseconds(0));
     state_->Restore(state::LedgerId(request.caller, request.request_id), state::ParseDigest(request.digest),
                     {request.organization, request.application, request.scopes},
                     {.reason = Reason::kOutcomeUnknown,
                      .detail = "its token may have been created before a restart that lost the bearer",
                      .audit_sequence = request.ended_by},
-                    clock.Now() - age);
+                    made_at(request.time));
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "daemon/audit/history.h"
 #include "daemon/config/config.h"
 #include "daemon/loop/event_loop.h"
+#include "daemon/state/memory/memory_state.h"
 #include "daemon/state/redis/connection.h"
 #include "daemon/state/redis/redis_state.h"
 #include "daemon/state/redis/secrets.h"
@@ -24,8 +26,10 @@ class StateHome {
   state::State& state() { return *state_; }
 
   // Tells the ledger the requests of earlier runs: none of these request_ids then leads to a second POST.
-  // Before the first request.
-  void Restore(const std::vector<audit::PastRequest>& past, const loop::Clock& clock);
+  // `gap`: the log's last one. It begins a quarantine in memory; Redis tells itself what it has lost. Before
+  // the first request.
+  void Restore(const std::vector<audit::PastRequest>& past, const std::optional<audit::Gap>& gap,
+               const loop::Clock& clock);
 
   // Waits up to 5 s until Redis is within reach: a replica that starts beside a Redis that works then refuses
   // no request. Returns at once where the home is memory, and early when the daemon is told to stop.
@@ -34,7 +38,9 @@ class StateHome {
  private:
   std::optional<state::RedisConnection> redis_;
   std::unique_ptr<state::State> state_;
+  state::MemoryState* own_ = nullptr;          // `state_`, where it is in memory
   const state::RedisState* shared_ = nullptr;  // `state_`, where it is in Redis
+  const std::chrono::milliseconds remember_;
 };
 
 }  // namespace tokend::app

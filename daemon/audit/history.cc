@@ -25,17 +25,80 @@ struct Ending {
 struct FileReport {
   std::uint64_t first = 0;  // sequence number; 0: no line
   RecordTime first_time{};
+  std::string first_prev;
   Head last;
   std::uint64_t size = 0;
   std::string damage;
   bool started = false;  // holds a daemon.started
 };
 
+bool Continues(const Head& head, std::uint64_t sequence, const std::string& prev) {
+  return sequence == head.sequence + 1 && prev == head.hash;
+}
+
 void CheckLink(const v1::Record& record, FileReport& report) {
   if (report.first == 0 || !report.damage.empty()) return;
-  if (record.seq() == report.last.sequence + 1 && record.prev() == report.last.hash) return;
+  if (Continues(report.last, record.seq(), record.prev())) return;
   report.damage = "breaks the chain after seq " + std::to_string(report.last.sequence);
 }
+
+// Finds the last gap of a log. It hears of the files from the newest to the oldest, and of the lines of each
+// file in their order.
+class GapFinder {
+ public:
+  void BeginFile(const std::string& name) { name_ = name; }
+
+  // Of each line, before what the line is.
+  void OnLine() {
+    if (std::exchange(unreadable_, false)) missing_ = name_ + " has an unreadable line that is not its last";
+  }
+  void OnUnreadable() { unreadable_ = true; }
+
+  // Of a record that is part of the log. `before`: the file's record before it.
+  void OnRecord(const v1::Record& record, const Head& before) {
+    if (missing_.empty() && before.sequence != 0 && !Continues(before, record.seq(), record.prev())) {
+      missing_ = name_ + " breaks the chain after seq " + std::to_string(before.sequence);
+    }
+    if (!missing_.empty()) within_ = Gap{TimeOf(record), std::exchange(missing_, {})};
+  }
+
+  void EndFile(const FileReport& report) {
+    if (newer_ && missing_.empty() && report.first != 0 &&
+        !Continues(report.last, newer_->first, newer_->first_prev)) {
+      missing_ = newer_name_ + " does not continue " + name_;
+    }
+    if (!missing_.empty()) {
+      Found({newer_ ? newer_->first_time : RecordTime::max(), std::exchange(missing_, {})});
+    }
+    if (within_) Found(*std::exchange(within_, std::nullopt));
+    unreadable_ = false;
+    if (report.first == 0) return;
+    newer_ = report;
+    newer_name_ = name_;
+  }
+
+  // After the oldest file.
+  std::optional<Gap> Find() {
+    if (newer_ && newer_->first != 1) {
+      Found({newer_->first_time,
+             newer_name_ + " is the first file, and begins at seq " + std::to_string(newer_->first)});
+    }
+    return std::move(gap_);
+  }
+
+ private:
+  void Found(Gap gap) {
+    if (!gap_) gap_ = std::move(gap);
+  }
+
+  std::string name_;
+  bool unreadable_ = false;    // the line before was
+  std::string missing_;        // what was found wrong since the last record
+  std::optional<Gap> within_;  // the last gap in the file
+  std::optional<FileReport> newer_;
+  std::string newer_name_;
+  std::optional<Gap> gap_;
+};
 
 // Reads the files from the newest to the oldest, each from its beginning: the end of an intent is in the
 // intent's own file or in a newer one.
@@ -48,14 +111,17 @@ class HistoryReader {
     if (!file.ok()) return file.status();
     LineReader lines(**file);
     FileReport report;
+    gaps_.BeginFile(name);
     while (true) {
       const Result<std::optional<LineReader::Line>> line = lines.Next();
       if (!line.ok()) return line.status();
       if (!line->has_value()) break;
       const auto& [text, whole] = **line;
       report.size += text.size() + (whole ? 1 : 0);
+      gaps_.OnLine();
       std::optional<v1::Record> record = whole ? parser_.Parse(text) : std::nullopt;
       if (!record) {
+        gaps_.OnUnreadable();
         if (report.damage.empty()) {
           report.damage = "has an unreadable line after seq " + std::to_string(report.last.sequence);
         }
@@ -64,19 +130,23 @@ class HistoryReader {
       if (record->seq() >= limit_) continue;
       CheckLink(*record, report);
       if (record->seq() <= report.last.sequence) continue;
+      gaps_.OnRecord(*record, report.last);
       if (report.first == 0) {
         report.first = record->seq();
         report.first_time = TimeOf(*record);
+        report.first_prev = record->prev();
       }
       report.last = Head{record->seq(), Sha256Hex(text), std::max(report.last.time, TimeOf(*record))};
       report.started = report.started || record->event() == event::kDaemonStarted;
       Take(*std::move(record));
     }
+    gaps_.EndFile(report);
     CloseFile(report);
     return report;
   }
 
   void MoveFindings(History& to) {
+    to.gap = gaps_.Find();
     to.open_intents = std::move(open_);
     to.past = std::move(past_);
     std::sort(to.open_intents.begin(), to.open_intents.end(),
@@ -128,6 +198,7 @@ class HistoryReader {
   LogStore& store_;
   const RecordTime since_;
   LineParser parser_;
+  GapFinder gaps_;
   // The lowest sequence number of the files read so far. Lines of older files from there on are not part of
   // the log.
   std::uint64_t limit_ = std::numeric_limits<std::uint64_t>::max();
@@ -159,6 +230,7 @@ Result<History> ReadHistory(LogStore& store, const LogNames& names, RecordTime s
   History history;
   history.open_exists = std::find(listed->begin(), listed->end(), names.open()) != listed->end();
   if (history.open_exists) files.push_back(names.open());
+  history.replacing = std::find(listed->begin(), listed->end(), names.next()) != listed->end();
 
   HistoryReader reader(store, since);
   for (auto name = files.rbegin(); name != files.rend(); ++name) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,20 @@ struct PastRequest {
 
 PastRequest MakePastRequest(const v1::Record& intent, std::uint64_t ended_by);
 
+// A place in a log where records may be missing.
+struct Gap {
+  RecordTime ends;     // the time of the first record after it
+  std::string detail;  // what is wrong there, in the daemon's own words
+};
+
 // What the files of a log hold.
 struct History {
   Head head;
+  // The last gap. It ends at RecordTime::max() where no record follows it. Nothing: the files that were read
+  // have none.
+  std::optional<Gap> gap;
   bool open_exists = false;
+  bool replacing = false;        // a crash came between, while another file was to become the open one
   std::uint64_t open_first = 0;  // the open file's first sequence number; 0: the file has no line
   std::uint64_t open_size = 0;
   // Why the file that holds the head must be replaced by a new one, in the daemon's own words. Empty: the

@@ -89,7 +89,14 @@ Status FileJournal::Write(std::string_view lines, std::uint64_t first_sequence) 
     damage_ = names_.open() + " was truncated, or written by another process";
     return absl::DataLossError("the audit log's file was truncated, or written by another process");
   }
-  return absl::OkStatus();
+  return WriteNote();
+}
+
+Status FileJournal::WriteNote() {
+  if (!note_) return absl::OkStatus();
+  Status written = audit::WriteNote(store_, *note_);
+  if (written.ok()) note_.reset();
+  return written;
 }
 
 Status FileJournal::Replace(MakeRecovered line, std::uint64_t sequence, GiveUp) {
@@ -135,6 +142,9 @@ Status FileJournal::Install(std::string_view line, std::uint64_t first_sequence)
   TOKEND_FAILPOINT("install.renamed", subject);
   if (Status synced = store_.SyncFolder(); !synced.ok()) return synced;
   TOKEND_FAILPOINT("install.synced", subject);
+  if (!line.empty()) {
+    if (Status noted = WriteNote(); !noted.ok()) return noted;
+  }
 
   file_ = *std::move(file);
   first_sequence_ = first_sequence;

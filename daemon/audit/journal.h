@@ -11,6 +11,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "daemon/audit/log_names.h"
+#include "daemon/audit/log_note.h"
 #include "daemon/audit/log_store.h"
 #include "daemon/loop/event_loop.h"
 
@@ -53,6 +54,9 @@ class FileJournal final : public Journal {
   FileJournal(LogStore& store, LogNames names, std::uint64_t max_size, std::size_t keep,
               std::chrono::nanoseconds keep_for, const loop::Clock& clock);
 
+  // Writes this note to the lock file as soon as a line is durable.
+  void NoteFirstLine(LogNote note) { note_ = note; }
+
   // Creates the open file, which does not exist yet.
   Status Start(std::uint64_t first_sequence) { return Install({}, first_sequence); }
 
@@ -72,6 +76,7 @@ class FileJournal final : public Journal {
   Status Write(std::string_view lines, std::uint64_t first_sequence);
   Status Install(std::string_view line, std::uint64_t first_sequence);
   Status ChooseClosedName();
+  Status WriteNote();
   void Prune();
 
   LogStore& store_;
@@ -81,6 +86,7 @@ class FileJournal final : public Journal {
   const std::chrono::nanoseconds keep_for_;
   const loop::Clock& clock_;
 
+  std::optional<LogNote> note_;  // to be written
   std::unique_ptr<AppendFile> file_;
   std::uint64_t first_sequence_ = 1;
   std::uint64_t size_ = 0;

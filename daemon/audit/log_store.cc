@@ -17,6 +17,7 @@ namespace tokend::audit {
 namespace {
 
 constexpr mode_t kFileMode = 0640;
+constexpr std::size_t kMaxLockText = 256;
 
 // `path` is the log that the lock protects.
 Status LockDescriptor(const Descriptor& file, const std::string& path) {
@@ -87,7 +88,27 @@ class PosixLogStore final : public LogStore {
     if (!lock) return absl::ErrnoToStatus(errno, "the audit log's lock file cannot be opened");
     if (Status locked = LockDescriptor(lock, path_); !locked.ok()) return locked;
     lock_ = std::move(lock);
-    return absl::OkStatus();
+    return lock_text_ ? WriteLockFile(*lock_text_) : absl::OkStatus();
+  }
+
+  Result<std::string> ReadLockFile() override {
+    std::string text(kMaxLockText, '\0');
+    const ssize_t got = pread(lock_.get(), text.data(), text.size(), 0);
+    if (got < 0) return absl::ErrnoToStatus(errno, "the audit log's lock file cannot be read");
+    text.resize(static_cast<std::size_t>(got));
+    if (!text.empty()) lock_text_ = text;
+    return text;
+  }
+
+  Status WriteLockFile(std::string_view text) override {
+    // Short enough for one block of the device, so that a crash leaves the old text or the new one.
+    const ssize_t wrote = pwrite(lock_.get(), text.data(), text.size(), 0);
+    if (wrote != static_cast<ssize_t>(text.size()) ||
+        ftruncate(lock_.get(), static_cast<off_t>(text.size())) != 0 || fsync(lock_.get()) != 0) {
+      return absl::ErrnoToStatus(errno, "the audit log's lock file cannot be written");
+    }
+    lock_text_ = text;
+    return SyncFolder();
   }
 
   Result<std::vector<std::string>> List() override {
@@ -160,6 +181,7 @@ class PosixLogStore final : public LogStore {
   const std::string path_;
   const std::string lock_path_;
   Descriptor lock_;
+  std::optional<std::string> lock_text_;  // as last read or written
 };
 
 }  // namespace

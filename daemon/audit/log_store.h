@@ -41,6 +41,11 @@ class LogStore {
   // Makes this process the log's only writer, or fails. Each further call checks that this still holds.
   virtual Status Lock() = 0;
 
+  // A short text in the lock file, which outlives the process and the log's own files. "" at first. The text
+  // is on the device once WriteLockFile returns OK. After Lock.
+  virtual Result<std::string> ReadLockFile() = 0;
+  virtual Status WriteLockFile(std::string_view text) = 0;
+
   virtual Result<std::vector<std::string>> List() = 0;
   virtual Result<std::unique_ptr<ReadFile>> Read(const std::string& name) = 0;
 
@@ -63,8 +68,9 @@ class LogStore {
 };
 
 // Opens a folder of the file system. Its Lock is flock(2) on the file `<name>.lock`, which rotations leave
-// alone. The log's open file is locked too, so removing the lock file does not admit a second writer. Both
-// locks end with the process. Files are created with mode 0640.
+// alone; if another process removes that file, the next Lock makes it again, with its text. The log's open
+// file is locked too, so removing the lock file does not admit a second writer. Both locks end with the
+// process. Files are created with mode 0640.
 Result<std::unique_ptr<LogStore>> OpenFolder(const std::string& folder, const std::string& name);
 
 }  // namespace tokend::audit

@@ -34,6 +34,25 @@ Result<std::unique_ptr<QueuedAuditLog>> StartLog(QueuedAuditLog::Parts parts, Op
   });
 }
 
+// Finds the log's last gap, and notes in the lock file where the log itself is gone.
+Result<std::optional<Gap>> LastGap(const History& history, RecordTime now, LogStore& store,
+                                   FileJournal& journal) {
+  Result<LogNote> note = ReadNote(store);
+  if (!note.ok()) return note.status();
+  const bool gone = history.head.sequence == 0 || (!history.open_exists && !history.replacing);
+  if (note->begun && gone) {
+    *note = {.begun = false, .lost_at = now};
+    if (Status written = WriteNote(store, *note); !written.ok()) return written;
+  }
+  if (!note->begun) journal.NoteFirstLine({.begun = true, .lost_at = note->lost_at});
+  std::optional<Gap> gap = history.gap;
+  if (gap) gap->ends = std::min(gap->ends, now);
+  if (note->lost_at && (!gap || *note->lost_at > gap->ends)) {
+    gap = Gap{std::min(*note->lost_at, now), "a start found that the log of an earlier one was gone"};
+  }
+  return gap;
+}
+
 // Prepares the journal for appends, after what the files hold.
 Status Resume(const History& history, FileJournal& journal, Chain& chain, StreamCopy* copy) {
   const std::uint64_t next = history.head.sequence + 1;
@@ -96,17 +115,21 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
                            loop::EventLoop& loop) {
   const LogNames names(file.path.substr(file.path.rfind('/') + 1));
   if (Status locked = store->Lock(); !locked.ok()) return locked;
-  if (Status removed = store->Remove(names.next()); !removed.ok() && !absl::IsNotFound(removed))
-    return removed;
-
-  const RecordTime since =
-      std::chrono::floor<std::chrono::microseconds>(loop.clock().WallNow() - options.remember);
+  const RecordTime now = std::chrono::floor<std::chrono::microseconds>(loop.clock().WallNow());
+  const RecordTime since = now - options.remember;
   Result<History> history = ReadHistory(*store, names, since);
   if (!history.ok()) return history.status();
+  // Where there is no open file, this one shows that a crash came between, and goes when the next one is
+  // made.
+  if (history->open_exists && history->replacing) {
+    if (Status removed = store->Remove(names.next()); !removed.ok()) return removed;
+  }
   TOKEND_FAILPOINT("recovery.read", "");
 
   auto journal =
       std::make_unique<FileJournal>(*store, names, file.max_size, file.keep, options.keep_for, loop.clock());
+  Result<std::optional<Gap>> gap = LastGap(*history, now, *store, *journal);
+  if (!gap.ok()) return gap.status();
   Chain chain(history->head, options.config, loop.clock());
   if (Status resumed = Resume(*history, *journal, chain, copy.get()); !resumed.ok()) return resumed;
   TOKEND_FAILPOINT("recovery.taken", "");
@@ -119,18 +142,19 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
       std::move(keys),  std::min<std::uint64_t>(QueuedAuditLog::kMaxBatchBytes, file.max_size)};
   Result<std::unique_ptr<QueuedAuditLog>> log = StartLog(std::move(parts), options, loop);
   if (!log.ok()) return log.status();
-  return Opened{*std::move(log), std::move(history->past)};
+  return Opened{*std::move(log), std::move(history->past), *std::move(gap)};
 }
 
 Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions options,
                             loop::EventLoop& loop) {
   options.timing.stall = config.deadline;
   if (!config.file) {
+    const auto now = std::chrono::floor<std::chrono::microseconds>(loop.clock().WallNow());
     QueuedAuditLog::Parts parts{nullptr, std::make_unique<StreamJournal>(STDOUT_FILENO), nullptr,
                                 Chain(Head{}, options.config, loop.clock()), std::move(keys)};
     Result<std::unique_ptr<QueuedAuditLog>> log = StartLog(std::move(parts), options, loop);
     if (!log.ok()) return log.status();
-    return Opened{*std::move(log), {}};
+    return Opened{*std::move(log), {}, Gap{now, "standard output cannot be read back"}};
   }
   const std::size_t slash = config.file->path.rfind('/');
   const std::string folder =

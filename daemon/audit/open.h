@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,10 @@ struct Opened {
   // The requests of the last `remember` whose token was or may have been created, oldest first: the request
   // ledger must know them again. Empty for standard output alone.
   std::vector<PastRequest> past;
+  // The log's last gap: a request that was made before it ends may be missing in `past`. It ends at the
+  // latest now; standard output alone is a gap that ends now. Nothing: the log knows every request there ever
+  // was.
+  std::optional<Gap> gap;
 };
 
 // Opens the audit log and repairs it. A file whose chain of records is broken, by a crash or by an intruder,

@@ -25,18 +25,6 @@ struct TextLimits {
 
 bool IsRequest(const v1::Record& record) { return RoleOf(record) == Event::Role::kRequest; }
 
-std::string TimeText(RecordTime time) {
-  const auto day = std::chrono::floor<std::chrono::days>(time);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss clock(time - day);
-  const auto two = [](auto number) { return absl::Dec(number, absl::kZeroPad2); };
-  return absl::StrCat(absl::Dec(static_cast<int>(date.year()), absl::kZeroPad4), "-",
-                      two(static_cast<unsigned>(date.month())), "-", two(static_cast<unsigned>(date.day())),
-                      "T", two(clock.hours().count()), ":", two(clock.minutes().count()), ":",
-                      two(clock.seconds().count()), ".",
-                      absl::Dec(clock.subseconds().count(), absl::kZeroPad6), "Z");
-}
-
 std::string CallerJson(const v1::Caller& caller, std::size_t limit) {
   std::string out;
   JsonObject object(out);
@@ -126,6 +114,18 @@ void SetTime(RecordTime time, v1::Record& record) {
   const auto second = std::chrono::floor<std::chrono::seconds>(time);
   record.mutable_time()->set_seconds(second.time_since_epoch().count());
   record.mutable_time()->set_nanos(static_cast<std::int32_t>((time - second).count() * 1000));
+}
+
+std::string TimeText(RecordTime time) {
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(time - day);
+  const auto two = [](auto number) { return absl::Dec(number, absl::kZeroPad2); };
+  return absl::StrCat(absl::Dec(static_cast<int>(date.year()), absl::kZeroPad4), "-",
+                      two(static_cast<unsigned>(date.month())), "-", two(static_cast<unsigned>(date.day())),
+                      "T", two(clock.hours().count()), ":", two(clock.minutes().count()), ":",
+                      two(clock.seconds().count()), ".",
+                      absl::Dec(clock.subseconds().count(), absl::kZeroPad6), "Z");
 }
 
 std::optional<RecordTime> ParseTime(std::string_view text) {

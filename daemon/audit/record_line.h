@@ -16,8 +16,10 @@ using RecordTime = std::chrono::sys_time<std::chrono::microseconds>;
 RecordTime TimeOf(const v1::Record& record);
 void SetTime(RecordTime time, v1::Record& record);
 
-// Reads RFC 3339 in UTC with six digits of the second, such as "2026-01-02T03:04:05.000006Z". Nothing for any
-// other text.
+// RFC 3339 in UTC with six digits of the second, such as "2026-01-02T03:04:05.000006Z".
+std::string TimeText(RecordTime time);
+
+// Reads what TimeText writes. Nothing for any other text.
 std::optional<RecordTime> ParseTime(std::string_view text);
 
 inline constexpr std::size_t kMaxLine = std::size_t{16} * 1024;  // the newline included

@@ -73,8 +73,8 @@ struct QuotaViolation {
 };
 
 // Everything about one failed call, for its caller, the audit record and the log. The reason determines the
-// message to the caller. `detail` goes only to the audit record and the log. It holds the daemon's own words,
-// never text of the caller or the upstream.
+// message to the caller where `message` is null. `detail` goes only to the audit record and the log. It holds
+// the daemon's own words, never text of the caller or the upstream.
 struct Failure {
   Reason reason;
   std::string detail = {};
@@ -83,6 +83,7 @@ struct Failure {
   std::optional<std::chrono::milliseconds> retry_after = std::nullopt;
   std::optional<std::int64_t> upstream_code = std::nullopt;
   std::optional<std::uint64_t> audit_sequence = std::nullopt;
+  const char* message = nullptr;  // to the caller
 };
 
 }  // namespace tokend

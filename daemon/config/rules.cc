@@ -48,6 +48,11 @@ void ApplyAuditRules(const v1::Config& schema, Report& report) {
   if (!report.Has("audit.file") && !report.Has("audit.stdout")) {
     report.Error("audit", "needs at least one of file, stdout");
   }
+  if (!report.Has("audit.file") && report.Has("audit.stdout") && !schema.state().has_redis()) {
+    report.Warning("audit.stdout",
+                   "without audit.file a restart forgets all request_ids: callers' request_ids are refused "
+                   "for requests.remember after each start");
+  }
   if (!report.Has("audit.fingerprint_key_file")) {
     report.Warning("audit",
                    "without fingerprint_key_file the key is made at start and lost at stop: tokens then "

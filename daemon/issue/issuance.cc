@@ -90,6 +90,7 @@ void Issuance::Admit() {
                   refused_ ? request.scopes() : context_.permitted->scopes()},
        .caller = context_.caller.name(),
        .request_id_origin = request.request_id_origin(),
+       .one_caller = context_.config->policy.names_one_caller(),
        .charges = refused_ || blocked_ ? state::Charges{} : context_.charges,
        .latest = context_.LatestTurn(stages_.pacing.latency)},
       this, [self = Self()](state::AdmitResult admitted) { self->OnAdmitted(std::move(admitted)); });

@@ -42,7 +42,8 @@ const ConditionWords& WordsOf(Condition condition) { return kWords[static_cast<s
 std::string_view Name(Condition condition) { return WordsOf(condition).name; }
 
 Policy::Policy(const std::vector<config::Grant>& grants,
-               const std::vector<config::Organization>& organizations) {
+               const std::vector<config::Organization>& organizations)
+    : names_one_caller_(config::NamesOneCaller(grants)) {
   if (organizations.size() == 1) default_organization_ = organizations.front().name;
   for (const config::Organization& organization : organizations) organizations_.push_back(organization.name);
   organizations_ = Sorted(std::move(organizations_));

@@ -77,6 +77,9 @@ class Policy {
   // The organization of a request that names none: the only one configured. Empty if several are configured.
   const std::string& default_organization() const { return default_organization_; }
 
+  // Whether its grants name one caller and no pattern.
+  bool names_one_caller() const { return names_one_caller_; }
+
  private:
   struct CompiledGrant {
     std::shared_ptr<const config::Grant> grant;  // scopes sorted
@@ -95,6 +98,7 @@ class Policy {
   PatternIndex callers_;                    // finds the indexes of grants_ by caller
   std::vector<std::string> organizations_;  // sorted
   std::string default_organization_;
+  bool names_one_caller_;
 };
 
 }  // namespace tokend::policy

@@ -1,7 +1,6 @@
 #include "daemon/rpc/server_settings.h"
 
 #include <chrono>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,12 +13,6 @@ namespace tokend::rpc {
 namespace {
 
 using TimePoint = std::chrono::system_clock::time_point;
-
-bool NamesOneCaller(const std::vector<config::Grant>& grants) {
-  std::set<std::string> callers;
-  for (const config::Grant& grant : grants) callers.insert(grant.callers.begin(), grant.callers.end());
-  return callers.size() == 1 && callers.begin()->find('*') == std::string::npos;
-}
 
 // Whether both verify JWTs, both have their keys, and the keys differ.
 bool HasOtherKeys(const identity::Authenticator& running, const identity::Authenticator& next) {
@@ -110,7 +103,7 @@ Result<ServerSettings> ReadServerSettings(const config::Config& config, const Se
                                           config::Contents contents, loop::CurlLoop* loop) {
   ServerSettings settings;
   settings.max_in_flight = config.server.max_in_flight;
-  settings.one_caller = NamesOneCaller(config.grants);
+  settings.one_caller = config::NamesOneCaller(config.grants);
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     const config::Listener& listener = config.listeners[i];
     const ServerSettings::Listener* before = running != nullptr ? &running->listeners[i] : nullptr;

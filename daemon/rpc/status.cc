@@ -131,7 +131,7 @@ google::rpc::QuotaFailure QuotaFailureOf(const Failure& failure) {
 
 CallStatus ToStatus(const Failure& failure, std::string_view request_id) {
   const Row& row = RowOf(failure.reason);
-  std::string message = row.message;
+  std::string message = failure.message != nullptr ? failure.message : row.message;
   if (failure.reason == Reason::kCallerUnknown && failure.detail == identity::kTokenExpired) {
     message = "the token has expired; call again with a new one";
   }

@@ -22,8 +22,10 @@ namespace tokend::state {
 template <class Entry>
 class Ledger {
  public:
+  using OnForgotten = std::function<void(const std::string& request_id)>;
+
   // `loop` outlives this. `on_forgotten` does not change the ledger.
-  Ledger(loop::EventLoop& loop, std::chrono::milliseconds remember, std::function<void()> on_forgotten)
+  Ledger(loop::EventLoop& loop, std::chrono::milliseconds remember, OnForgotten on_forgotten)
       : loop_(loop), remember_(remember), on_forgotten_(std::move(on_forgotten)) {}
   ~Ledger() {
     if (timer_) loop_.Cancel(*timer_);
@@ -71,8 +73,9 @@ class Ledger {
   void ForgetDue() {
     const TimePoint due = loop_.clock().Now() - remember_;
     while (!intents_.empty() && intents_.begin()->first <= due) {
-      entries_.erase(intents_.extract(intents_.begin()).value().second);
-      if (on_forgotten_) on_forgotten_();
+      const std::string request_id = std::move(intents_.extract(intents_.begin()).value().second);
+      entries_.erase(request_id);
+      if (on_forgotten_) on_forgotten_(request_id);
     }
   }
 
@@ -111,7 +114,7 @@ class Ledger {
 
   loop::EventLoop& loop_;
   const std::chrono::milliseconds remember_;
-  const std::function<void()> on_forgotten_;
+  const OnForgotten on_forgotten_;
   absl::flat_hash_map<std::string, Entry> entries_;
   std::set<std::pair<TimePoint, std::string>> intents_;  // of the outcomes
   std::optional<loop::TimerId> timer_;

@@ -40,13 +40,24 @@ std::string LedgerId(std::string_view caller, std::string_view request_id) {
   return Hex({reinterpret_cast<const char*>(owner.data()), owner.size()}).append(":").append(request_id);
 }
 
+std::string_view OwnerOf(std::string_view ledger_id) { return ledger_id.substr(0, ledger_id.find(':')); }
+
 Failure RequestIdReused() {
   return {Reason::kRequestIdReused, "this request_id was used for another request"};
 }
 
+Failure Quarantined(std::chrono::milliseconds retry_after) {
+  return {.reason = Reason::kLimitsUnavailable,
+          .detail = "quarantine: the ledger has lost entries, so this request_id may have had its token",
+          .retry_after = retry_after,
+          .message =
+              "tokend is in quarantine: it has lost request_ids, and this one may have had its token; "
+              "retry after the delay in the details"};
+}
+
 Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after) {
   return {.reason = Reason::kOverloaded,
-          .detail = "the request ledger is full (requests.max_entries)",
+          .detail = "the request ledger is full, or this caller's share of it (requests.max_entries)",
           .retry_after = retry_after};
 }
 

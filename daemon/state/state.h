@@ -37,6 +37,9 @@ std::optional<RequestDigest> ParseDigest(std::string_view text);
 // blanks, and holds a digest of the caller's name instead of the name.
 std::string LedgerId(std::string_view caller, std::string_view request_id);
 
+// The part of such a name that stands for the caller.
+std::string_view OwnerOf(std::string_view ledger_id);
+
 // What the first call with a request_id asked for, with all defaults filled in.
 struct Target {
   std::string organization;
@@ -70,9 +73,11 @@ struct Known {
 // LIMITS_UNAVAILABLE, or the refusal of the call that it joined.
 using AdmitResult = std::variant<Fresh, Known, Failure>;
 
-// Refusals that both homes give. `retry_after`: until the first request_id is forgotten, if that is known.
+// Refusals that both homes give. `retry_after`: until the first request_id is forgotten, if that is known;
+// until the quarantine ends.
 Failure RequestIdReused();
 Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after);
+Failure Quarantined(std::chrono::milliseconds retry_after);
 
 // What a call brings to be admitted.
 struct Admission {
@@ -81,8 +86,9 @@ struct Admission {
   Target target = {};
   std::string caller = {};
   RequestIdOrigin request_id_origin = RequestIdOrigin::kCaller;
-  Charges charges = {};  // empty: nothing is spent
-  TimePoint latest{};    // until when it can wait for its turn at the organization's limits
+  bool one_caller = false;  // there is no other: it may have all of requests.max_entries
+  Charges charges = {};     // empty: nothing is spent
+  TimePoint latest{};       // until when it can wait for its turn at the organization's limits
 };
 
 // The ledger of request_ids and the limits. The ledger knows each request_id that runs, and each whose token
@@ -141,8 +147,11 @@ class State {
   virtual void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
                        Target target, Failure outcome, TimePoint intended_at) = 0;
 
-  // Whether requests can be admitted, for readiness. Any thread.
+  // Whether requests can be admitted. Any thread.
   virtual Status health() const = 0;
+
+  // OK, or why a quarantine lasts, and for how long (state/quarantine.h). Any thread.
+  virtual Status quarantine() const = 0;
 
   // Troubles besides, each in one line. Any thread.
   virtual std::vector<std::string> Troubles() const { return {}; }
@@ -154,6 +163,8 @@ struct Observer {
   std::function<void(std::size_t entries)> on_entries = {};  // how many request_ids are known
   std::function<void(const std::string& organization, std::size_t waiting)> on_queue = {};
   std::function<void(std::chrono::nanoseconds waited)> on_turn = {};  // a call that waited got its turn
+  // What is left of a quarantine: as it begins, about once a second, and 0 at its end. `why`: what is lost.
+  std::function<void(std::chrono::seconds left, const std::string& why)> on_quarantine = {};
   // Redis has come within reach, or out of it, and why. Called at each change.
   std::function<void(const Status& reach)> on_reach = {};
   // The settings in which another replica on the same Redis differs; none any more. Called at each change.

@@ -195,7 +195,7 @@ AdminServer::Response AdminServer::Readiness() const {
   Response response{MHD_HTTP_OK, kPlain, ""};
   for (const Check& check : options_.checks) {
     const Status state = check.state();
-    if (!state.ok()) response.status = MHD_HTTP_SERVICE_UNAVAILABLE;
+    if (!state.ok() && check.decides) response.status = MHD_HTTP_SERVICE_UNAVAILABLE;
     response.body.append(check.name).append(": ").append(Words(state)).append("\n");
   }
   for (const std::string& trouble : options_.troubles()) response.body.append(trouble).append("\n");

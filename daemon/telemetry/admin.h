@@ -18,11 +18,14 @@ struct MHD_Daemon;
 
 namespace tokend::telemetry {
 
-// A condition of readiness.
+// What /readyz and the status page say of one part.
 struct Check {
   std::string name;  // a fixed word
   std::function<Status()>
       state;  // OK, or the reason in fixed words. Any thread, several at once; must not block
+  // Whether the replica is unready while the state is not OK. What hits all replicas alike is shown alone: no
+  // other replica would serve better.
+  bool decides = true;
 };
 
 struct AdminOptions {

@@ -169,6 +169,11 @@ struct Metrics::Families {
       registry.Counters("tokend_limit_refusals_total",
                         "Requests that were refused because this limit was used up, by limit: <grant or "
                         "organization>/<limit>.");
+  Gauge& ledger_quarantine =
+      registry
+          .Gauges("tokend_ledger_quarantine_seconds",
+                  "For how long callers' request_ids that are not known are still refused; 0: they are not.")
+          .Add({});
   Gauge& ledger_entries =
       registry.Gauges("tokend_ledger_entries", "Known request_ids, of at most requests.max_entries.").Add({});
   Family<Gauge>& redis_family =
@@ -239,6 +244,10 @@ void Metrics::LimitRefused(const std::string& limit) {
 }
 
 void Metrics::SetRedisReachable(bool reachable) { families_->redis_family.Add({}).Set(reachable ? 1 : 0); }
+
+void Metrics::SetQuarantine(std::chrono::seconds left) {
+  families_->ledger_quarantine.Set(static_cast<double>(left.count()));
+}
 
 void Metrics::SetLedgerEntries(std::size_t entries) {
   families_->ledger_entries.Set(static_cast<double>(entries));

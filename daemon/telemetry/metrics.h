@@ -64,6 +64,9 @@ class Metrics {
   // tokend_ledger_entries.
   void SetLedgerEntries(std::size_t entries);
 
+  // tokend_ledger_quarantine_seconds.
+  void SetQuarantine(std::chrono::seconds left);
+
   // tokend_redis_reachable. Exported only where Redis is configured.
   void SetRedisReachable(bool reachable);
 

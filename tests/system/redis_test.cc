@@ -29,7 +29,9 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 constexpr milliseconds kDeadline{5000};
 // The time by which a busy machine may answer late.
@@ -65,12 +67,14 @@ class Replicas : public testing::Test {
   }
 
   // `address` is the address at which the replica reaches Redis.
-  void Start(const std::string& address, const std::string& more = "", const std::string& remember = "1h") {
+  void Start(const std::string& address, const std::string& more = "", const std::string& grant = "",
+             const std::string& remember = "1h") {
     auto replica = std::make_unique<Replica>();
     WriteFile(replica->folder / "encryption-key", std::string(32, 'k'), 0400);
     Tokend::Options options;
     options.base_url = applivery_.base_url();
     options.upstream = "    allow_http: true\n";
+    options.grant = grant;
     options.more = "state: {redis: {address: \"" + address +
                    "\", encryption_key_file: " + (replica->folder / "encryption-key") + more +
                    "}}\nrequests: {remember: " + remember + "}\n";
@@ -97,7 +101,7 @@ class Replicas : public testing::Test {
   }
 
   bool Reached(std::size_t replica) {
-    return Eventually([&] { return tokend(replica).Get("/readyz").find("200 OK") != std::string::npos; });
+    return Eventually([&] { return tokend(replica).Get("/readyz").find("state: ok") != std::string::npos; });
   }
 
   // Expects at most one token for each id.
@@ -316,7 +320,7 @@ TEST_F(ReplicasOverTls, SayWhyTlsFailed) {
 
 TEST_F(Replicas, ThatDifferSayInWhat) {
   Start(redis_.address());
-  Start(redis_.address(), "", "2h");
+  Start(redis_.address(), "", "", "2h");
   const auto says = [this](std::size_t replica) {
     return tokend(replica).Get("/readyz").find("have another value of requests") != std::string::npos;
   };
@@ -341,7 +345,8 @@ TEST_F(Replicas, ARedisThatComesBackEmptyIsInQuarantineAndKnowsWhatTheReplicasKn
   const Answered refused = client(0).Create(RequestOf(1000));
   EXPECT_EQ(refused.reason, "LIMITS_UNAVAILABLE");
   EXPECT_TRUE(refused.retry_after);
-  EXPECT_THAT(tokend(0).Get("/readyz"), HasSubstr("state"));
+  EXPECT_THAT(tokend(0).Get("/readyz"), AllOf(HasSubstr("200 OK"), HasSubstr("state: ")));
+  EXPECT_THAT(tokend(0).Get("/readyz"), Not(HasSubstr("state: ok"))) << "it hits all replicas alike";
   redis_.StartEmpty();
   ASSERT_TRUE(Reached(0));
   ASSERT_TRUE(Reached(1));
@@ -351,6 +356,12 @@ TEST_F(Replicas, ARedisThatComesBackEmptyIsInQuarantineAndKnowsWhatTheReplicasKn
   const Answered quarantined = client(0).Create(RequestOf(1000));
   EXPECT_EQ(quarantined.reason, "LIMITS_UNAVAILABLE");
   EXPECT_GT(quarantined.retry_after.value_or(milliseconds(0)), std::chrono::minutes(50));
+  EXPECT_THAT(quarantined.message, HasSubstr("quarantine"));
+  for (std::size_t replica : {0U, 1U}) {
+    EXPECT_THAT(tokend(replica).Get("/readyz"), AllOf(HasSubstr("200 OK"), HasSubstr("ledger: quarantine")));
+    EXPECT_THAT(tokend(replica).Get("/metrics"), Not(HasSubstr("tokend_ledger_quarantine_seconds 0\n")));
+    EXPECT_FALSE(LineWith(tokend(replica).log(), {"ledger.quarantine_began"}).empty());
+  }
   EXPECT_EQ(Ask(1, RequestFor("ios-app")).code, kOk) << "an id of the daemon's own has had no token";
   ExpectNoneTwice();
 }
@@ -368,6 +379,15 @@ TEST_F(Replicas, AReplicaThatIsKilledLeavesItsTokensToTheOther) {
   replicas_[0]->client = std::make_unique<RawClient>(tokend(0).address());
   EXPECT_EQ(Ask(0, RequestOf(1)).response.token().bearer(), first.response.token().bearer());
   ExpectNoneTwice();
+}
+
+TEST_F(Replicas, ARetryAtAReplicaWithAnotherPolicyGetsTheFirstToken) {
+  Start(redis_.address());
+  Start(redis_.address(), "", "      description: \"{caller}: {description}\"\n");
+  const Answered first = Ask(0, RequestOf(1));
+  ASSERT_EQ(first.code, kOk) << first.reason;
+  EXPECT_EQ(Ask(1, RequestOf(1)).response.token().bearer(), first.response.token().bearer());
+  EXPECT_EQ(applivery_.tokens().size(), 1U);
 }
 
 TEST_F(Replicas, LocalLimitsLetRequestsWithoutAnIdGoOn) {

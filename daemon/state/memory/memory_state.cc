@@ -6,9 +6,10 @@
 namespace tokend::state {
 
 MemoryState::MemoryState(loop::EventLoop& loop, const config::Requests& options, const Observer& observer)
-    : max_entries_(options.max_entries),
+    : shares_(options.max_entries),
       on_entries_(observer.on_entries),
-      ledger_(loop, options.remember, [this] { ReportEntries(); }),
+      ledger_(loop, options.remember, [this](const std::string& id) { OnRemoved(id); }),
+      quarantine_(loop, "", observer.on_quarantine),
       limiter_(loop, observer) {}
 
 MemoryState::~MemoryState() {
@@ -25,8 +26,13 @@ void MemoryState::Admit(Admission admission, const void* waiter, AdmitDone done)
     known->joined.push_back({waiter, std::move(admission), std::move(done)});
     return;
   }
-  if (ledger_.size() >= max_entries_) return done(LedgerFull(ledger_.UntilFirst()));
+  const auto left = quarantine_.left();
+  if (left.count() > 0 && admission.request_id_origin == RequestIdOrigin::kCaller) {
+    return done(Quarantined(left));
+  }
+  if (!HasPlaceFor(admission)) return done(LedgerFull(ledger_.UntilFirst()));
   ledger_.Put(admission.request_id, {.digest = admission.digest, .first = admission.target});
+  shares_.TakeAnyway(OwnerOf(admission.request_id));
   ReportEntries();
   SpendFor({waiter, std::move(admission), std::move(done)});
 }
@@ -105,13 +111,32 @@ void MemoryState::Abandon(const std::string& request_id) {
 void MemoryState::Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
                           Target target, Failure outcome, TimePoint intended_at) {
   // Also beyond max_entries: a request_id that is forgotten could be minted twice.
+  if (ledger_.Find(request_id) == nullptr) shares_.TakeAnyway(OwnerOf(request_id));
   Entry& entry = ledger_.Put(request_id, {.digest = digest, .first = std::move(target)});
   ledger_.Settle(request_id, entry, std::move(outcome), intended_at);
   ReportEntries();
 }
 
+void MemoryState::BeginQuarantine(TimePoint ends, std::string why) {
+  quarantine_.Explain(std::move(why));
+  quarantine_.SetEnd(ends);
+}
+
+bool MemoryState::HasPlaceFor(const Admission& admission) {
+  shares_.Resize(shares_.places(),
+                 admission.one_caller ? Shares::Policy::kOneHolder : Shares::Policy::kShared);
+  return shares_.HasPlaceFor(OwnerOf(admission.request_id));
+}
+
+// Of an entry that the ledger has. The text may be the ledger's own.
 void MemoryState::Remove(const std::string& request_id) {
-  ledger_.Remove(request_id);
+  const std::string removed = request_id;
+  ledger_.Remove(removed);
+  OnRemoved(removed);
+}
+
+void MemoryState::OnRemoved(const std::string& request_id) {
+  shares_.GiveBack(OwnerOf(request_id));
   ReportEntries();
 }
 

@@ -6,17 +6,20 @@
 #include <string>
 #include <vector>
 
+#include "daemon/base/shares.h"
 #include "daemon/config/config.h"
 #include "daemon/loop/event_loop.h"
 #include "daemon/state/ledger.h"
 #include "daemon/state/notifier.h"
+#include "daemon/state/quarantine.h"
 #include "daemon/state/rate_limiter.h"
 #include "daemon/state/state.h"
 
 namespace tokend::state {
 
 // The state of a single replica, in its memory: at most `requests.max_entries` request_ids, of which none is
-// forgotten early to make room. Buckets are full at the start.
+// forgotten early to make room. Callers have fair shares of them (base/shares.h). Buckets are full at the
+// start.
 class MemoryState final : public State {
  public:
   // `loop` outlives this.
@@ -36,6 +39,11 @@ class MemoryState final : public State {
   void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest, Target target,
                Failure outcome, TimePoint intended_at) override;
   Status health() const override { return absl::OkStatus(); }
+  Status quarantine() const override { return quarantine_.status(); }
+
+  // Request_ids from before may be missing in what Restore adds: until `ends`, callers' request_ids that are
+  // not known are refused. `why` is what is lost. Before the first call.
+  void BeginQuarantine(TimePoint ends, std::string why);
 
   // How many request_ids are known.
   std::size_t entries() const { return ledger_.size(); }
@@ -51,12 +59,15 @@ class MemoryState final : public State {
 
   // The call has claimed its request_id.
   void SpendFor(AdmitCall claimed);
+  bool HasPlaceFor(const Admission& admission);
   void Remove(const std::string& request_id);
+  void OnRemoved(const std::string& request_id);
   void ReportEntries() const;
 
-  const std::size_t max_entries_;
+  Shares shares_;  // of the entries, by their owners
   const std::function<void(std::size_t)> on_entries_;
   Ledger<Entry> ledger_;
+  Quarantine quarantine_;
   Notifier notifier_;
   RateLimiter limiter_;
 };

@@ -92,7 +92,8 @@ void RedisCalls::Ask(const std::string& key, Group& group) {
                    order.nonce,
                    asked.request_id_origin == RequestIdOrigin::kDaemon ? "daemon" : "caller",
                    ToArgument(requests_.remember + LocalClaims::kLongestCall),
-                   std::to_string(requests_.max_entries)};
+                   std::to_string(requests_.max_entries),
+                   asked.one_caller ? "1" : "0"};
   }
   group.asking = std::make_unique<SpendCall>(
       parts_, std::move(order), [this, key](SpendCall::Ending ending) { OnAsked(key, std::move(ending)); });
@@ -199,9 +200,7 @@ AdmitResult RedisCalls::ResultOf(const Admission& admission, const RedisAnswer& 
   // A call that runs ends long before its claim would expire.
   if (answer.word() == "full") return LedgerFull(std::min(Until(answer), requests_.remember));
   if (answer.word() == "quarantined") {
-    return Failure{.reason = Reason::kLimitsUnavailable,
-                   .detail = "Redis has lost entries: this request_id may have had its token",
-                   .retry_after = std::min(Until(answer), requests_.remember)};
+    return Quarantined(std::min(Until(answer), requests_.remember));
   }
   return LimitsUnavailable(NotUnderstood());
 }

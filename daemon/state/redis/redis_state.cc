@@ -1,5 +1,6 @@
 #include "daemon/state/redis/redis_state.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -26,6 +27,7 @@ RedisState::RedisState(loop::EventLoop& loop, Redis& redis, Options options, Obs
       on_failure_(options.on_failure),
       observer_(std::move(observer)),
       sealer_(std::move(options.encryption_key)),
+      quarantine_(loop, "Redis has lost entries", observer_.on_quarantine),
       session_(
           loop, redis, {requests_.remember, SharedSettings(requests_, sealer_)},
           {.on_made = [this](RedisSession::Memory memory) { OnContact(memory); },
@@ -36,6 +38,11 @@ RedisState::RedisState(loop::EventLoop& loop, Redis& redis, Options options, Obs
                  claims_.Retry();
                },
            .on_health = observer_.on_reach,
+           .on_quarantine =
+               [this](std::chrono::microseconds left) {
+                 quarantine_.SetEnd(loop_.clock().Now() +
+                                    std::min<std::chrono::nanoseconds>(left, requests_.remember));
+               },
            .on_differences = [this](const std::vector<std::string>& settings) { OnDifferences(settings); }}),
       claims_(loop, session_, sealer_, requests_.remember),
       turns_(loop, session_, observer_),

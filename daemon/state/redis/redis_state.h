@@ -9,6 +9,7 @@
 #include "daemon/base/secret.h"
 #include "daemon/config/config.h"
 #include "daemon/loop/event_loop.h"
+#include "daemon/state/quarantine.h"
 #include "daemon/state/rate_limiter.h"
 #include "daemon/state/redis/calls.h"
 #include "daemon/state/redis/local_claims.h"
@@ -52,6 +53,8 @@ class RedisState final : public State {
   Status health() const override { return is_local() ? absl::OkStatus() : reach(); }
 
   std::vector<std::string> Troubles() const override;
+  // Redis's own, as it was last told.
+  Status quarantine() const override { return quarantine_.status(); }
 
   // Whether Redis is within reach. Any thread.
   Status reach() const { return session_.health(); }
@@ -68,6 +71,7 @@ class RedisState final : public State {
   const config::OnRedisFailure on_failure_;
   const Observer observer_;
   const Sealer sealer_;
+  Quarantine quarantine_;
   RedisSession session_;
   LocalClaims claims_;
   RedisTurns turns_;

@@ -167,7 +167,7 @@ void RedisSession::Beat() {
 }
 
 void RedisSession::OnBeat(const RedisAnswer& answer) {
-  std::vector<std::string> differences = answer.Texts(1);
+  std::vector<std::string> differences = answer.Texts(2);
   // What Redis says goes into the log and onto the page.
   std::erase_if(differences, [this](const std::string& name) {
     return std::none_of(settings_.shared.begin(), settings_.shared.end(),
@@ -177,6 +177,7 @@ void RedisSession::OnBeat(const RedisAnswer& answer) {
     differences_ = std::move(differences);
     if (events_.on_differences) events_.on_differences(differences_);
   }
+  TellQuarantine(answer);
   events_.on_beat(static_cast<std::size_t>(answer.Number(0)));
 }
 
@@ -218,7 +219,13 @@ void RedisSession::OnHello(const Result<RedisAnswer>& answer) {
   ++contacts_;
   SetHealth(absl::UnavailableError("what this replica knows is being written to Redis"));
   ArmTick();
+  TellQuarantine(*answer);
   events_.on_made(lost ? Memory::kLost : Memory::kKept);
+}
+
+// The scripts hello and beat answer with the quarantine's end.
+void RedisSession::TellQuarantine(const RedisAnswer& answer) {
+  if (events_.on_quarantine) events_.on_quarantine(answer.Time(1) - answer.now());
 }
 
 void RedisSession::SetHealth(const Status& health) {

@@ -35,12 +35,14 @@ class RedisSession {
   // Whether Redis still has what this replica wrote.
   enum class Memory { kKept, kLost };
 
-  // Each but on_health and on_differences may destroy the session.
+  // Each but on_health, on_quarantine and on_differences may destroy the session.
   struct Events {
     std::function<void(Memory)> on_made = {};  // contact is made: call Open once everything is written
     std::function<void()> on_lost = {};  // contact is lost: calls in the queues of Redis hear of no turn
     std::function<void(std::size_t entries)> on_beat = {};  // Redis answered, and knows so many request_ids
     std::function<void(const Status& health)> on_health = {};  // health has changed
+    // What is left of Redis's quarantine, as Redis told just now; not above 0: there is none.
+    std::function<void(std::chrono::microseconds left)> on_quarantine = {};
     // Those of the shared settings in which other replicas differ: called when they change.
     std::function<void(const std::vector<std::string>& settings)> on_differences = {};
   };
@@ -116,6 +118,7 @@ class RedisSession {
   void Hello();
   void OnHello(const Result<RedisAnswer>& answer);
   void OnBeat(const RedisAnswer& answer);
+  void TellQuarantine(const RedisAnswer& answer);
   void SetHealth(const Status& health);
 
   loop::EventLoop& loop_;

@@ -60,6 +60,7 @@ class AuditFixture : public testing::Test {
     if (!opened.ok()) return opened.status();
     log_ = std::move(opened->log);
     past_ = std::move(opened->past);
+    gap_ = std::move(opened->gap);
     return absl::OkStatus();
   }
   void Open() {
@@ -117,6 +118,7 @@ class AuditFixture : public testing::Test {
   OpenOptions options_;
   std::unique_ptr<QueuedAuditLog> log_;
   std::vector<PastRequest> past_;
+  std::optional<Gap> gap_;
 };
 
 }  // namespace tokend::audit

@@ -80,6 +80,18 @@ class FakeLogStore final : public LogStore {
     return absl::OkStatus();
   }
 
+  Result<std::string> ReadLockFile() override {
+    const std::lock_guard lock(state_->mutex);
+    return state_->note;
+  }
+
+  Status WriteLockFile(std::string_view text) override {
+    const std::lock_guard lock(state_->mutex);
+    if (Status status = state_->Check(Operation::kNote); !status.ok()) return status;
+    state_->note = text;
+    return absl::OkStatus();
+  }
+
   Result<std::vector<std::string>> List() override {
     const std::lock_guard lock(state_->mutex);
     if (Status status = state_->Check(Operation::kList); !status.ok()) return status;
@@ -219,6 +231,16 @@ void FakeDisk::Erase(const std::string& name) {
   const std::lock_guard lock(state_->mutex);
   state_->folder.erase(name);
   state_->versions = {state_->folder};
+}
+
+std::string FakeDisk::Note() {
+  const std::lock_guard lock(state_->mutex);
+  return state_->note;
+}
+
+void FakeDisk::PutNote(std::string text) {
+  const std::lock_guard lock(state_->mutex);
+  state_->note = std::move(text);
 }
 
 void FakeDisk::Truncate(const std::string& name, std::size_t size) {

@@ -21,7 +21,7 @@ namespace tokend::audit {
 // Data that a failed sync has lost stays lost, even if later syncs succeed, as on Linux. Thread-safe.
 class FakeDisk {
  public:
-  enum class Operation { kList, kCreate, kWrite, kSync, kRename, kRemove, kSyncFolder };
+  enum class Operation { kList, kCreate, kWrite, kSync, kRename, kRemove, kSyncFolder, kNote };
 
   // Called before each operation, with the disk locked. It says whether the operation fails. A sync or write
   // that fails may have done a part of its work.
@@ -48,6 +48,9 @@ class FakeDisk {
   void Erase(const std::string& name);
   // Does what another process may do to a file that is open.
   void Truncate(const std::string& name, std::size_t size);
+  // The text in the lock file.
+  std::string Note();
+  void PutNote(std::string text);
   std::size_t syncs() const { return state_->syncs; }
 
   struct Node {
@@ -63,6 +66,7 @@ class FakeDisk {
     std::vector<Folder> versions{
         Folder()};  // first the synced state of the folder, then the state after each change since
     Faults faults;
+    std::string note;  // durable at once
     std::optional<std::size_t> space;
     std::size_t longest_write = SIZE_MAX;
     std::atomic<std::size_t> syncs = 0;

@@ -368,6 +368,7 @@ class CrashTest : public RecoveryTest {
       }
     }
     EXPECT_EQ(disk_.Files().count("audit.jsonl.new"), 0U);
+    EXPECT_FALSE(gap_) << gap_->detail;
   }
 
   std::size_t next_id_ = 0;

@@ -591,7 +591,7 @@ TEST(ConfigErrors, StandBesideWarnings) {
   const Folder folder;
   const LoadResult result = folder.Parse(Folder::Replace(std::string(kMinimal), "[sdk]", "[]"));
   EXPECT_EQ(result.errors.size(), 1U);
-  EXPECT_EQ(result.warnings.size(), 2U);
+  EXPECT_EQ(result.warnings.size(), 3U);
 }
 
 }  // namespace

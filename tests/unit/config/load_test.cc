@@ -150,7 +150,9 @@ TEST(Load, WarnsOfWhatIsAllowedButUnwise) {
           "t.yaml:4:22: warning: listeners[0].authentication.none: everyone who can connect is this "
           "caller: for development only",
           "t.yaml:16:1: warning: audit: without fingerprint_key_file the key is made at start and lost "
-          "at stop: tokens then cannot be matched with records of an earlier run"));
+          "at stop: tokens then cannot be matched with records of an earlier run",
+          "t.yaml:17:3: warning: audit.stdout: without audit.file a restart forgets all request_ids: "
+          "callers' request_ids are refused for requests.remember after each start"));
   EXPECT_EQ(result.config->warnings, result.warnings);
 }
 

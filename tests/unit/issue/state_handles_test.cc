@@ -43,6 +43,7 @@ class RecordingState final : public state::State {
   void Restore(const std::string&, const std::optional<state::RequestDigest>&, state::Target, Failure,
                state::TimePoint) override {}
   Status health() const override { return absl::OkStatus(); }
+  Status quarantine() const override { return absl::OkStatus(); }
 
   Calls calls;
   state::TimePoint intended_at;

@@ -56,6 +56,31 @@ TEST(Policy, PermitsAnySetOfTheGrantsScopes) {
   EXPECT_EQ(std::get<Permitted>(decision).scopes(), (std::vector<std::string>{"alpha", "sdk"}));
 }
 
+TEST(Policy, AnEarlierTokenIsJudgedByWhatItsCallAskedForThen) {
+  const std::vector<std::string> scopes = {"beta"};
+  const std::string caller = kBuilder.name();
+  const Question minted{caller, "acme", "android-beta", scopes};
+  config::Grant changed = MobileCi();
+  changed.description_template = "{caller}";
+  const Decision again = PolicyOf({changed}).DecideAgain(minted, "as it was sent");
+  const auto& permitted = std::get<Permitted>(again);
+  EXPECT_EQ(permitted.scopes(), scopes);
+  EXPECT_EQ(permitted.description(), "as it was sent");
+  changed.scopes = changed.default_scopes = {"sdk"};
+  EXPECT_EQ(Missing(PolicyOf({changed}).DecideAgain(minted, "")),
+            "no grant that names this caller covers these scopes");
+}
+
+TEST(Policy, KnowsWhetherItNamesOneCallerAlone) {
+  config::Grant grant = MobileCi();
+  EXPECT_FALSE(PolicyOf({grant}).names_one_caller()) << "a pattern";
+  grant.callers = {"unix:checkout"};
+  EXPECT_TRUE(PolicyOf({grant, grant}).names_one_caller());
+  grant.callers.push_back("unix:other");
+  EXPECT_FALSE(PolicyOf({grant}).names_one_caller());
+  EXPECT_FALSE(PolicyOf({}).names_one_caller());
+}
+
 TEST(Policy, DenialSaysTheFirstConditionThatTheNearestGrantLacked) {
   const Policy policy = PolicyOf({MobileCi()});
   EXPECT_EQ(Missing(policy.Decide(CallerNamed("unix:other"), RequestFor(Android()))),

@@ -1,9 +1,12 @@
 #include "daemon/state/memory/memory_state.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/unit/state/state_test.h"
@@ -12,7 +15,10 @@
 namespace tokend::state {
 namespace {
 
+using std::chrono::minutes;
 using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
 
 class InMemory : public StateTest {
  protected:
@@ -39,6 +45,47 @@ TEST_F(InMemory, ClaimsAndSpends) {
   state_->Levels({charges_.own[0], charges_.organization[0]},
                  [&levels](const Result<std::vector<TimePoint>>& full_at) { levels = *full_at; });
   EXPECT_EQ(levels, (std::vector<TimePoint>{Clock() + seconds(6), Clock() + seconds(1)}));
+}
+
+TEST_F(InMemory, InQuarantineOnlyKnownRequestIdsOfCallersAreAnswered) {
+  state_->BeginQuarantine(Clock() + minutes(5), "the log is gone");
+  state_->Restore("known", DigestFor("ci"), {}, {.reason = Reason::kOutcomeUnknown}, Clock());
+  EXPECT_EQ(Now(*state_, "known"), "OUTCOME_UNKNOWN");
+  const Seen& refused = Ask("new");
+  EXPECT_EQ(Outcome(refused), "LIMITS_UNAVAILABLE");
+  EXPECT_EQ(FailureIn(refused).retry_after, minutes(5));
+  EXPECT_THAT(FailureIn(refused).detail, HasSubstr("quarantine"));
+  Admission own = AdmissionOf("own");
+  own.request_id_origin = RequestIdOrigin::kDaemon;
+  EXPECT_EQ(Outcome(Admit(*state_, std::move(own))), "fresh") << "nobody can have had it before";
+  loop_.Advance(minutes(5) - seconds(1));
+  EXPECT_EQ(Now(*state_, "new"), "LIMITS_UNAVAILABLE");
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(Now(*state_, "new"), "fresh");
+}
+
+TEST_F(InMemory, AQuarantineIsTold) {
+  std::vector<seconds::rep> told;
+  state_ =
+      std::make_unique<MemoryState>(loop_, config::Requests{.remember = minutes(10), .max_entries = 4},
+                                    Observer{.on_quarantine = [&told](seconds left, const std::string& why) {
+                                      EXPECT_EQ(why, "the log is gone");
+                                      told.push_back(left.count());
+                                    }});
+  EXPECT_TRUE(state_->quarantine().ok());
+  state_->BeginQuarantine(Clock() + seconds(3), "the log is gone");
+  EXPECT_THAT(std::string(state_->quarantine().message()),
+              HasSubstr("quarantine for another 3 s: the log is gone"));
+  loop_.Advance(seconds(10));
+  EXPECT_THAT(told, ElementsAre(3, 2, 1, 0));
+  EXPECT_TRUE(state_->quarantine().ok());
+  EXPECT_EQ(loop_.timers(), 0U);
+}
+
+TEST_F(InMemory, AQuarantineThatIsOverIsNone) {
+  state_->BeginQuarantine(Clock() - seconds(1), "the log was gone");
+  EXPECT_TRUE(state_->quarantine().ok());
+  EXPECT_EQ(Now(*state_, "new"), "fresh");
 }
 
 TEST_F(InMemory, ADestroyedOneCallsNobody) {

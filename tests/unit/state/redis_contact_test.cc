@@ -379,7 +379,7 @@ TEST_F(RedisContact, ShowsOnlySettingsThatItAskedAbout) {
   MakeContact();
   const auto beat = [this](std::vector<RedisReply> settings) {
     while (redis_.Count(scripts_.beat) == 0) loop_.Advance(RedisSession::kBeat);
-    Answer(scripts_.beat, "ok", {{std::int64_t{0}}, {std::move(settings)}});
+    Answer(scripts_.beat, "ok", {{std::int64_t{0}}, {std::int64_t{0}}, {std::move(settings)}});
   };
   beat({{std::string("\x1b[2J")}, {std::string("requests")}});
   EXPECT_THAT(state_->Troubles(),

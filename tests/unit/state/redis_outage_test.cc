@@ -511,6 +511,20 @@ TEST_F(FirstRedis, AReplicaWithAPastFindsThatSomethingIsLost) {
   ASSERT_TRUE(InContact(a));
   EXPECT_EQ(Now(a, "x"), "OUTCOME_UNKNOWN");
   EXPECT_EQ(Now(a, "new"), "LIMITS_UNAVAILABLE");
+  EXPECT_NE(FailureIn(seen_.back()).detail.find("quarantine"), std::string::npos);
+  EXPECT_LE(FailureIn(seen_.back()).retry_after, requests_.remember);
+}
+
+TEST_F(FirstRedis, AQuarantineIsShownByEveryReplicaUntilItEnds) {
+  Replica& a = Begin();
+  a->Restore("x", AdmissionOf("x").digest, {}, {.reason = Reason::kOutcomeUnknown}, Clock());
+  ASSERT_TRUE(InContact(a));
+  Replica& b = Start();
+  for (Replica* replica : {&a, &b}) {
+    EXPECT_NE((*replica)->quarantine().message().find("Redis has lost entries"), std::string::npos);
+  }
+  server_.Ask({"HSET", "{tokend}:epoch", "quarantine", "0"});
+  EXPECT_TRUE(loop_.RunUntil([&] { return a->quarantine().ok() && b->quarantine().ok(); }));
 }
 
 }  // namespace

@@ -307,6 +307,42 @@ TEST_P(ShortStateContract, SpendsNothingWhereTheLedgerIsFull) {
   EXPECT_THAT(TokensIn(b(), {own}), ElementsAre(5));
 }
 
+class SharedStateContract : public StateContract {
+ protected:
+  SharedStateContract() : StateContract({.remember = std::chrono::minutes(10), .max_entries = 16}) {}
+
+  // How many request_ids the caller gets before it is refused.
+  int TakeAll(const std::string& caller, bool one_caller = false) {
+    for (int taken = 0;; ++taken) {
+      Admission admission = AdmissionOf(LedgerId(caller, std::to_string(++calls_)), caller);
+      admission.one_caller = one_caller;
+      const std::string outcome = Outcome(Admit(taken % 2 == 0 ? a() : b(), std::move(admission)));
+      if (outcome == "fresh") continue;
+      EXPECT_EQ(outcome, "OVERLOADED");
+      return taken;
+    }
+  }
+};
+
+TEST_P(SharedStateContract, TheLedgersLastQuarterIsForCallersThatHaveLessThanAQuarter) {
+  EXPECT_EQ(TakeAll("greedy"), 12);
+  EXPECT_EQ(TakeAll("modest"), 4);
+  EXPECT_EQ(TakeAll("late"), 0);
+}
+
+TEST_P(SharedStateContract, ACallerGetsAPlaceAgainOnceOneOfItsRequestIdsIsForgotten) {
+  const std::string id = LedgerId("greedy", "first");
+  ASSERT_EQ(Now(a(), id, "greedy"), "fresh");
+  ASSERT_EQ(TakeAll("greedy"), 11);
+  a().Refuse(id, {.reason = Reason::kUpstreamRejected});
+  EXPECT_TRUE(
+      RunUntil([&] { return Now(b(), LedgerId("greedy", "next"), "greedy") == "fresh"; }, seconds(5)));
+}
+
+TEST_P(SharedStateContract, TheOneCallerThatThePolicyNamesMayHaveTheWholeLedger) {
+  EXPECT_EQ(TakeAll("only", true), 16);
+}
+
 TEST_P(StateContract, TellsARetryWhatTheFirstCallAskedFor) {
   const Target first{"acme", "ios-app", {"beta", "sdk"}};
   Admission asked = AdmissionOf("x");
@@ -711,6 +747,7 @@ std::string NameOf(const testing::TestParamInfo<Home>& home) {
 
 constexpr auto kHomes = {Home::kMemory, Home::kSimulatedRedis, Home::kRedis};
 INSTANTIATE_TEST_SUITE_P(In, StateContract, testing::ValuesIn(kHomes), NameOf);
+INSTANTIATE_TEST_SUITE_P(In, SharedStateContract, testing::ValuesIn(kHomes), NameOf);
 INSTANTIATE_TEST_SUITE_P(In, ShortStateContract, testing::ValuesIn(kHomes), NameOf);
 INSTANTIATE_TEST_SUITE_P(In, RestoredStateContract, testing::ValuesIn(kHomes), NameOf);
 

@@ -129,6 +129,15 @@ TEST_F(Admin, IsReadyOnceEveryCheckIs) {
   EXPECT_EQ(answer.body, "audit: ok\nserving: ok\n");
 }
 
+TEST_F(Admin, IsReadyWhileSomethingHitsAllReplicasAlikeAndShowsIt) {
+  Start({{"state", [] { return Status(absl::UnavailableError("Redis is gone")); }, false},
+         {"serving", [] { return Status(); }}});
+  const Answer answer = Ask("/readyz");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body, "state: Redis is gone\nserving: ok\n");
+  EXPECT_THAT(Ask("/", "GET", "localhost").body, HasSubstr("Redis is gone"));
+}
+
 TEST_F(Admin, TellsOfTroublesAndIsReadyAllTheSame) {
   troubles_ = {"organization acme: <trouble>"};
   const Answer answer = Ask("/readyz");

@@ -99,13 +99,16 @@ TEST(Metrics, TellOfLimitsTurnsAndTheLedger) {
   metrics.LimitRefused("mobile-ci/minute");
   metrics.LimitRefused("mobile-ci/minute");
   metrics.SetLedgerEntries(12);
+  EXPECT_THAT(metrics.Text(), HasLine("tokend_ledger_quarantine_seconds 0"));
+  metrics.SetQuarantine(599s);
   metrics.SetTurnQueue("acme", 3);
   metrics.TurnCame(30ms);
-  EXPECT_THAT(metrics.Text(), AllOf(HasLine("tokend_limit_refusals_total{limit=\"mobile-ci/minute\"} 2"),
-                                    HasLine("tokend_ledger_entries 12"),
-                                    HasLine("tokend_turn_queue_length{organization=\"acme\"} 3"),
-                                    HasLine("tokend_turn_wait_seconds_bucket{le=\"0.025\"} 0"),
-                                    HasLine("tokend_turn_wait_seconds_bucket{le=\"0.05\"} 1")));
+  EXPECT_THAT(metrics.Text(),
+              AllOf(HasLine("tokend_limit_refusals_total{limit=\"mobile-ci/minute\"} 2"),
+                    HasLine("tokend_ledger_entries 12"), HasLine("tokend_ledger_quarantine_seconds 599"),
+                    HasLine("tokend_turn_queue_length{organization=\"acme\"} 3"),
+                    HasLine("tokend_turn_wait_seconds_bucket{le=\"0.025\"} 0"),
+                    HasLine("tokend_turn_wait_seconds_bucket{le=\"0.05\"} 1")));
 }
 
 TEST(Metrics, TellWhetherRedisIsReachableWhereItIsUsed) {

@@ -9,7 +9,8 @@
 --   10  made_by        who made the request_id: caller or daemon
 --   11  claim_life     how long the claim is kept if nobody ends it
 --   12  max_entries    how many request_ids the ledger holds
---   13… the call, as in spending
+--   13  one_caller     1 if there is no other caller, which needs a share of them
+--   14… the call, as in spending
 -- Answer:
 --   fresh  own charges spent at, the organization's spent at
 --   waits  when the first in the queue has its turn, how many wait: the call is claimed, and waits for its turn
@@ -19,7 +20,7 @@
 --   unknown  reason, sequence, code, target: the request_id may have had a token
 --   reused  the request_id belongs to a request with another digest
 --   quarantined  until when: the request_id may have had a token that Redis has lost
---   full  when the first request_id expires: the ledger is full
+--   full  when the first request_id expires: the ledger is full, or the caller's share of it
 -- include clock
 -- include contact
 -- include ledger
@@ -27,8 +28,8 @@
 -- include queue
 -- include spending
 local request_id, digest, target, nonce, made_by = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-local claim_life, max_entries = tonumber(ARGV[11]), tonumber(ARGV[12])
-local call = read_call(13)
+local claim_life, max_entries, one_caller = tonumber(ARGV[11]), tonumber(ARGV[12]), ARGV[13] == '1'
+local call = read_call(14)
 
 local key = entry_key(request_id)
 local entry = redis.call('HMGET', key, 'digest', 'state', 'expires', 'owner', 'nonce', 'sealed', 'intent', 'reason',
@@ -43,7 +44,12 @@ if known_digest and tonumber(expires) > now then
 end
 if made_by == 'caller' and now < quarantine_ends then return reply('quarantined', quarantine_ends) end
 local unexpired = '(' .. text_of(now)
-if redis.call('ZCOUNT', IDS, unexpired, '+inf') >= max_entries then
+local taken = redis.call('ZCOUNT', IDS, unexpired, '+inf')
+-- The same rule as base/shares.h: the last quarter is for callers that have less than a quarter.
+local quarter = math.floor(max_entries / 4)
+local is_last_quarter = not one_caller and max_entries >= 4 and max_entries - taken <= quarter
+if taken >= max_entries or
+   (is_last_quarter and redis.call('ZCOUNT', owner_key(request_id), unexpired, '+inf') >= quarter) then
   local first = redis.call('ZRANGEBYSCORE', IDS, unexpired, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   return reply('full', tonumber(first[2] or '0'))
 end

@@ -6,7 +6,8 @@
 -- Arguments, after the five of clock:
 --   6…  of each setting two: its name, and what it is compared by
 -- Answer:
---   ok  count, names    how many request_ids are known; the settings in which another replica differs
+--   ok  count, quarantine's end, names    count: how many request_ids are known; names: the settings in which another
+--                                        replica differs
 -- include clock
 -- include contact
 local differences = {}
@@ -20,4 +21,4 @@ for at = 6, #ARGV, 2 do
     redis.call('PEXPIRE', key, SETTING_LIFE_MS)
   end
 end
-return reply('ok', redis.call('ZCOUNT', PREFIX .. 'ids', '(' .. text_of(now), '+inf'), differences)
+return reply('ok', redis.call('ZCOUNT', PREFIX .. 'ids', '(' .. text_of(now), '+inf'), quarantine_ends, differences)
