@@ -1,14 +1,8 @@
 #include "client/audit_commands.h"
 
-#include <absl/strings/numbers.h>
-#include <absl/time/time.h>
-#include <openssl/crypto.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdio>
-#include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -16,22 +10,14 @@
 
 #include "client/audit_verify.h"
 #include "client/log_files.h"
+#include "client/record_printer.h"
 #include "client/table.h"
-#include "daemon/audit/events.h"
-#include "daemon/audit/fingerprint.h"
-#include "daemon/audit/record_line.h"
-#include "daemon/base/form.h"
+#include "client/unresolved_tokens.h"
 #include "daemon/base/json.h"
 
 namespace tokend::client {
 namespace {
 
-using audit::v1::Record;
-
-// The greatest number of intents without an end that are held. A daemon has at most some ten thousand at a
-// time.
-constexpr std::size_t kMaxOpenIntents = 1'000'000;
-constexpr std::size_t kMaxBearerBytes = 128;
 constexpr std::uint64_t kProgressBytes = std::uint64_t{64} << 20U;
 
 Exit Fail(const Status& status) { return UsageError(std::string(status.message())); }
@@ -47,19 +33,61 @@ LogFiles::Progress ProgressOnTerminal() {
   };
 }
 
-std::string Text(const Verified& found) {
+void PrintNotes(const LogFiles& log) {
+  for (const std::string& note : log.notes()) PrintError(Printable(note));
+}
+
+std::string Joined(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
+  return text;
+}
+
+std::string Text(const Break& broken) {
+  return "result: broken\nseq: " + std::to_string(broken.seq) + "\nwhat: " + broken.what +
+         "\ndetail: " + Printable(broken.detail) + "\n";
+}
+
+std::string Text(const VerifiedLog& found) {
   std::string text = "records: " + std::to_string(found.records) + "\nfirst: " + std::to_string(found.first) +
                      "\nlast: " + std::to_string(found.last) + "\nhead: " + found.head + "\n";
   if (found.checkpoints > 0) {
     text += "signed checkpoints: " + std::to_string(found.checkpoints) +
             "\nrecords behind the last of them: " + std::to_string(found.unsigned_records) + "\n";
   }
-  if (!found.broken) return text + "result: intact\n";
-  return text + "result: broken\nseq: " + std::to_string(found.broken->seq) +
-         "\nwhat: " + found.broken->what + "\ndetail: " + Printable(found.broken->detail) + "\n";
+  if (found.anchors > 0) text += "anchors that hold: " + std::to_string(found.anchors) + "\n";
+  text += "files: " + Printable(Joined(found.files)) + "\n";
+  for (const std::string& what : found.not_checked) text += "not checked: " + what + "\n";
+  return text + (found.broken ? Text(*found.broken) : "result: intact\n");
 }
 
-std::string Json(const Verified& found) {
+std::string Text(const Verified& verified) {
+  std::string text;
+  for (const VerifiedLog& log : verified.logs) text += (text.empty() ? "" : "\n") + Text(log);
+  for (const Verified::UnmetAnchor& unmet : verified.unmet_anchors) {
+    text += "\nanchor: " + std::to_string(unmet.anchor.seq) + ":" + unmet.anchor.prev +
+            "\nholds in: none of the logs\n" + Text(unmet.broken);
+  }
+  if (!verified.notes.empty()) text += "\n";
+  for (const std::string& note : verified.notes) text += "note: " + Printable(note) + "\n";
+  return text;
+}
+
+void AddBreak(const Break& broken, JsonObject& object) {
+  object.Member("seq", broken.seq);
+  object.Member("what", broken.what);
+  object.Member("detail", broken.detail);
+}
+
+std::string JsonTexts(const std::vector<std::string>& texts) {
+  std::string json;
+  JsonArray array(json);
+  for (const std::string& text : texts) array.Element(text);
+  array.End();
+  return json;
+}
+
+std::string Json(const VerifiedLog& found) {
   std::string json;
   JsonObject object(json);
   object.Member("records", found.records);
@@ -67,217 +95,173 @@ std::string Json(const Verified& found) {
   object.Member("last", found.last);
   object.Member("head", found.head);
   object.Member("signed_checkpoints", found.checkpoints);
+  object.Member("anchors", found.anchors);
+  object.RawMember("files", JsonTexts(found.files));
+  object.RawMember("not_checked", JsonTexts(found.not_checked));
   object.Member("intact", !found.broken);
-  if (found.broken) {
-    object.Member("seq", found.broken->seq);
-    object.Member("what", found.broken->what);
-    object.Member("detail", found.broken->detail);
-  }
+  if (found.broken) AddBreak(*found.broken, object);
   object.End();
   return json + "\n";
 }
 
-Row HeadOfRecords() {
-  return {"SEQ", "TIME", "EVENT", "CALLER", "ORGANIZATION", "APPLICATION", "REQUEST ID", "TOKEN", "DETAIL"};
+std::string Json(const Verified& verified) {
+  std::string json;
+  for (const VerifiedLog& log : verified.logs) json += Json(log);
+  for (const Verified::UnmetAnchor& unmet : verified.unmet_anchors) {
+    JsonObject object(json);
+    object.Member("anchor", std::to_string(unmet.anchor.seq) + ":" + unmet.anchor.prev);
+    object.Member("intact", false);
+    AddBreak(unmet.broken, object);
+    object.End();
+    json += "\n";
+  }
+  return json;
 }
 
-Row RowOf(const Record& record) {
-  const std::string time =
-      absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromChrono(audit::TimeOf(record)), absl::UTCTimeZone());
-  std::string detail = record.reason();
-  if (!record.detail().empty()) detail += (detail.empty() ? "" : ": ") + record.detail();
-  return {std::to_string(record.seq()),
-          time,
-          record.event(),
-          record.caller().name(),
-          record.target().organization(),
-          record.target().application(),
-          record.request_id(),
-          record.token().id(),
-          detail};
+std::string CsvOf(const Verified& verified) {
+  std::vector<Row> rows = {
+      {"FILES", "RECORDS", "FIRST", "LAST", "HEAD", "NOT CHECKED", "RESULT", "SEQ", "WHAT", "DETAIL"}};
+  const auto add = [&rows](Row row, const std::optional<Break>& broken) {
+    const Row result = broken ? Row{"broken", std::to_string(broken->seq), broken->what, broken->detail}
+                              : Row{"intact", "", "", ""};
+    row.insert(row.end(), result.begin(), result.end());
+    rows.push_back(std::move(row));
+  };
+  for (const VerifiedLog& log : verified.logs) {
+    add({Joined(log.files), std::to_string(log.records), std::to_string(log.first), std::to_string(log.last),
+         log.head, Joined(log.not_checked)},
+        log.broken);
+  }
+  for (const Verified::UnmetAnchor& unmet : verified.unmet_anchors) {
+    add({"", "", "", "", "", ""}, unmet.broken);
+  }
+  return Csv(rows);
 }
 
-// Prints records as they come. Tables are printed in pieces, so that memory does not grow with the log.
-class RecordPrinter {
- public:
-  explicit RecordPrinter(OutputForm form) : form_(form) {}
-
-  bool Add(std::string_view line, const Record& record) {
-    ++count_;
-    if (form_ == OutputForm::kJson) return Print(std::string(line) + "\n");
-    rows_.push_back(RowOf(record));
-    return rows_.size() < kRowsAtATime || Flush();
+Result<VerifyOptions> MakeOptions(const VerifyArguments& arguments) {
+  VerifyOptions options;
+  options.public_key_file = arguments.public_key;
+  options.from_start = arguments.from_start;
+  for (const std::string& anchor : arguments.anchors) {
+    if (Status added = options.anchors.Add(anchor); !added.ok()) {
+      return absl::InvalidArgumentError("--anchor: " + std::string(added.message()));
+    }
   }
-
-  bool Flush() {
-    if (rows_.size() <= 1) return true;
-    const bool printed = Print(Table(std::exchange(rows_, {HeadOfRecords()})));
-    return printed;
+  if (!arguments.anchors_file.empty()) {
+    if (Status added = options.anchors.AddFrom(arguments.anchors_file); !added.ok()) return added;
   }
-
-  std::uint64_t count() const { return count_; }
-
- private:
-  static constexpr std::size_t kRowsAtATime = 1000;
-  OutputForm form_;
-  std::vector<Row> rows_ = {HeadOfRecords()};
-  std::uint64_t count_ = 0;
-};
-
-Exit End(RecordPrinter& printer, const std::string& none) {
-  if (!printer.Flush()) return kFailed;
-  if (printer.count() > 0) return kDone;
-  PrintError(none);
-  return kNothingFound;
+  return options;
 }
 
-struct Filter {
-  std::string fingerprint;
-  std::string request_id;
-  std::optional<audit::RecordTime> since;
-  std::optional<audit::RecordTime> until;
-
-  bool Matches(const AuditArguments& asked, const Record& record) const {
-    const auto time = audit::TimeOf(record);
-    return (fingerprint.empty() || record.token().fingerprint() == fingerprint) &&
-           (request_id.empty() || record.request_id() == request_id) &&
-           (asked.caller.empty() || record.caller().name() == asked.caller) &&
-           (asked.event.empty() || record.event() == asked.event) && (!since || time >= *since) &&
-           (!until || time < *until);
+bool PrintVerified(const Verified& verified, OutputForm form) {
+  switch (form) {
+    case OutputForm::kJson:
+      return Print(Json(verified));
+    case OutputForm::kCsv:
+      return Print(CsvOf(verified));
+    case OutputForm::kText:
+      break;
   }
-};
-
-std::optional<audit::RecordTime> ParseMoment(const std::string& text) {
-  absl::Time time;
-  std::string error;
-  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error)) return std::nullopt;
-  return std::chrono::floor<std::chrono::microseconds>(absl::ToChronoTime(time));
-}
-
-// The fingerprint of the bearer on standard input.
-Result<std::string> FingerprintOfInput(const std::string& key_file) {
-  const Result<audit::Fingerprinter> key = audit::Fingerprinter::FromFile(key_file);
-  if (!key.ok()) return key.status();
-  std::array<char, kMaxBearerBytes + 3> buffer{};
-  const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), stdin);
-  std::string_view text(buffer.data(), got);
-  while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
-  const Bearer bearer(text);
-  OPENSSL_cleanse(buffer.data(), buffer.size());
-  if (bearer.empty() || bearer.size() > kMaxBearerBytes) {
-    return absl::InvalidArgumentError("standard input must hold one token: 1 to 128 characters");
-  }
-  return key->Of(bearer);
-}
-
-// A misspelt event would match no record, and that would look like an answer.
-Status CheckEvent(const std::string& name) {
-  if (audit::FindEvent(name) != nullptr) return absl::OkStatus();
-  std::string names;
-  for (const audit::Event* event : audit::kEvents)
-    names += (names.empty() ? "" : ", ") + std::string(event->name);
-  return absl::InvalidArgumentError("--event: must be one of " + names);
-}
-
-Result<Filter> MakeFilter(const AuditArguments& asked) {
-  Filter filter;
-  if (!asked.request_id.empty()) {
-    std::optional<std::string> request_id = ParseUuid(asked.request_id);
-    if (!request_id)
-      return absl::InvalidArgumentError("--request-id: must be a UUID (8-4-4-4-12 hex digits)");
-    filter.request_id = *std::move(request_id);
-  }
-  if (!asked.event.empty()) {
-    if (Status known = CheckEvent(asked.event); !known.ok()) return known;
-  }
-  if (!asked.token.empty()) {
-    if (asked.token != "-")
-      return absl::InvalidArgumentError(
-          "--token: must be -, for standard input: other users could read a token on the command line");
-    if (asked.fingerprint_key.empty())
-      return absl::InvalidArgumentError("--token - needs --fingerprint-key FILE");
-    Result<std::string> fingerprint = FingerprintOfInput(asked.fingerprint_key);
-    if (!fingerprint.ok()) return fingerprint.status();
-    filter.fingerprint = *std::move(fingerprint);
-  }
-  if (!asked.since.empty() && !(filter.since = ParseMoment(asked.since))) {
-    return absl::InvalidArgumentError("--since: must be a time such as 2026-01-31T08:00:00Z");
-  }
-  if (!asked.until.empty() && !(filter.until = ParseMoment(asked.until))) {
-    return absl::InvalidArgumentError("--until: must be a time such as 2026-01-31T08:00:00Z");
-  }
-  return filter;
+  return Print(Text(verified));
 }
 
 }  // namespace
 
-Exit RunVerify(const AuditArguments& arguments, OutputForm form) {
-  VerifyOptions options;
-  options.public_key_file = arguments.public_key;
-  if (!arguments.anchor.empty()) {
-    const std::size_t colon = arguments.anchor.find(':');
-    std::uint64_t seq = 0;
-    const std::string prev = colon == std::string::npos ? "" : arguments.anchor.substr(colon + 1);
-    if (!absl::SimpleAtoi(arguments.anchor.substr(0, colon), &seq) || seq == 0 || prev.size() != 64 ||
-        prev.find_first_not_of("0123456789abcdef") != std::string::npos) {
-      return UsageError("--anchor: must be SEQ:PREV of a checkpoint, and PREV 64 lower-case hex digits");
-    }
-    options.anchor = {seq, prev};
-  }
+Exit RunVerify(const VerifyArguments& arguments, OutputForm form) {
+  Result<VerifyOptions> options = MakeOptions(arguments);
+  if (!options.ok()) return Fail(options.status());
   Result<LogFiles> log = LogFiles::Open(arguments.files, ProgressOnTerminal());
   if (!log.ok()) return Fail(log.status());
-  const Result<Verified> found = Verify(*log, options);
-  if (!found.ok()) return Fail(found.status());
-  if (found->records == 0 && !found->broken) {
-    PrintError("the files hold no record");
-    return kNothingFound;
-  }
-  if (!Print(form == OutputForm::kJson ? Json(*found) : Text(*found))) return kFailed;
-  return found->broken ? kVerificationFailed : kDone;
+  const Result<Verified> verified = Verify(*log, *std::move(options));
+  if (!verified.ok()) return Fail(verified.status());
+  if (form != OutputForm::kText) PrintNotes(*log);
+  if (!PrintVerified(*verified, form)) return kFailed;
+  return verified->intact() ? kDone : kVerificationFailed;
 }
 
-Exit RunFind(const AuditArguments& arguments, OutputForm form) {
-  const Result<Filter> filter = MakeFilter(arguments);
+Exit RunFind(const std::vector<std::string>& files, const FindArguments& arguments, OutputForm form) {
+  Result<RecordFilter> filter = RecordFilter::Make(arguments);
   if (!filter.ok()) return Fail(filter.status());
-  Result<LogFiles> log = LogFiles::Open(arguments.files, ProgressOnTerminal());
+  Result<LogFiles> log = LogFiles::Open(files, ProgressOnTerminal());
   if (!log.ok()) return Fail(log.status());
-  RecordPrinter printer(form);
+  RecordPrinter printer(form, files.size() > 1);
   while (true) {
     const auto line = log->Next();
     if (!line.ok()) return Fail(line.status());
     if (!line->has_value()) break;
-    const auto& record = (*line)->record;
-    if (record && filter->Matches(arguments, *record) && !printer.Add((*line)->text, *record)) return kFailed;
+    const LogFiles::Line& found = **line;
+    if (filter->Matches(*found.record) && !printer.Add(found.text, *found.record, *found.file))
+      return kFailed;
   }
-  return End(printer, "no record matches");
+  PrintNotes(*log);
+  if (!printer.Flush()) return kFailed;
+  if (printer.count() > 0) return kDone;
+  if (filter->other_key() > 0) {
+    PrintError(std::to_string(filter->other_key()) +
+               " records hold fingerprints that were made with another key: whether one of them is this "
+               "token's cannot be told");
+    return kFailed;
+  }
+  PrintError("no record matches");
+  if (filter->unnamed_key() > 0) {
+    PrintError(std::to_string(filter->unnamed_key()) +
+               " records do not name the key that made their fingerprints: it may be another one");
+  }
+  return kNothingFound;
 }
 
-Exit RunUnresolved(const AuditArguments& arguments, OutputForm form) {
-  Result<LogFiles> log = LogFiles::Open(arguments.files, ProgressOnTerminal());
+namespace {
+
+// Prints what is left of a log, and says what of it was not read: with `missing`, a line that may be an
+// intent or an end.
+bool FinishLog(const LogFiles::Log& log, UnresolvedTokens& tokens, RecordPrinter& printer, bool& missing) {
+  audit::LineParser parser;
+  for (UnresolvedTokens::Entry& entry : tokens.Finish()) {
+    const std::string line = entry.line;
+    entry.line.resize(line.size() + simdjson::SIMDJSON_PADDING);
+    const std::optional<audit::v1::Record> record =
+        parser.Parse(std::string_view(entry.line).substr(0, line.size()));
+    if (record && !printer.Add(line, *record, entry.file)) return false;
+  }
+  if (tokens.first() > 1 && !log.branch) {
+    PrintError(Printable(log.files.front()) + " begins at seq " + std::to_string(tokens.first()) +
+               ": what came before was not read");
+  }
+  missing = missing || tokens.missing() || (log.damaged_end && log.damaged_end->lines > 1);
+  tokens = {};
+  return true;
+}
+
+}  // namespace
+
+Exit RunUnresolved(const std::vector<std::string>& files, OutputForm form) {
+  Result<LogFiles> log = LogFiles::Open(files, ProgressOnTerminal());
   if (!log.ok()) return Fail(log.status());
-  RecordPrinter printer(form);
-  std::map<std::uint64_t, std::pair<std::string, Record>> open;
+  RecordPrinter printer(form, files.size() > 1);
+  UnresolvedTokens tokens;
+  std::size_t current = 0;
+  bool missing = false;
+  const auto finish = [&] { return FinishLog(log->logs()[current], tokens, printer, missing); };
   while (true) {
     const auto line = log->Next();
     if (!line.ok()) return Fail(line.status());
     if (!line->has_value()) break;
-    const auto& [text, record, file] = **line;
-    if (!record) continue;
-    const audit::Event* const event = audit::FindEvent(record->event());
-    if (event == nullptr) continue;
-    if (event->role == audit::Event::Role::kIntent) {
-      if (open.size() >= kMaxOpenIntents)
-        return UsageError("more than 1,000,000 intents have no end: are these the files of one log?");
-      open.emplace(record->seq(), std::pair(std::string(text), *record));
-    } else if (event->role == audit::Event::Role::kEnd) {
-      open.erase(record->intent());
-      if (event->unresolved() && !printer.Add(text, *record)) return kFailed;
+    if ((*line)->log != current && !finish()) return kFailed;
+    current = (*line)->log;
+    if (!tokens.Take(**line)) {
+      return UsageError("more than 1,000,000 tokens of one log are unresolved: is this an audit log?");
     }
   }
-  for (const auto& [seq, intent] : open) {
-    if (!printer.Add(intent.first, intent.second)) return kFailed;
+  if (!finish() || !printer.Flush()) return kFailed;
+  PrintNotes(*log);
+  if (missing) {
+    PrintError(
+        "a line that is missing or cannot be read may be an intent or its end: see tokenctl audit verify");
+    return kVerificationFailed;
   }
-  return End(printer, "every intent has an end, and no token is unknown or withheld");
+  if (printer.count() > 0) return kDone;
+  PrintError("every intent has an end, and no token is unknown or withheld");
+  return kNothingFound;
 }
 
 }  // namespace tokend::client

@@ -4,26 +4,22 @@
 #include <vector>
 
 #include "client/commands.h"
+#include "client/record_filter.h"
 
-// `tokenctl audit`: reads the files of one audit log, without a daemon. An error is written to standard
-// error.
+// `tokenctl audit`: reads the files of audit logs, without a daemon. Errors, and what is to be said of the
+// files, are written to standard error.
 namespace tokend::client {
 
-struct AuditArguments {
+struct VerifyArguments {
   std::vector<std::string> files;
   std::string public_key;
-  std::string anchor;
-  std::string token;
-  std::string fingerprint_key;
-  std::string request_id;
-  std::string caller;
-  std::string event;
-  std::string since;
-  std::string until;
+  std::vector<std::string> anchors;
+  std::string anchors_file;
+  bool from_start = false;
 };
 
-Exit RunVerify(const AuditArguments& arguments, OutputForm form);
-Exit RunFind(const AuditArguments& arguments, OutputForm form);
-Exit RunUnresolved(const AuditArguments& arguments, OutputForm form);
+Exit RunVerify(const VerifyArguments& arguments, OutputForm form);
+Exit RunFind(const std::vector<std::string>& files, const FindArguments& arguments, OutputForm form);
+Exit RunUnresolved(const std::vector<std::string>& files, OutputForm form);
 
 }  // namespace tokend::client

@@ -23,9 +23,14 @@ constexpr std::string_view kUnixScheme = "unix://";
 constexpr std::size_t kMaxFileSize = 1024UL * 1024;
 constexpr std::size_t kMaxTokenSize = 16384;
 
-// The shortest backoff that gRPC allows. Until it ends, gRPC does not connect again and attempts fail at
-// once.
-constexpr int kReconnectBackoffMs = 100;
+// The pause after a connection that failed: the shortest that gRPC allows, growing to one that still finds a
+// daemon within a second.
+constexpr int kFirstReconnectBackoffMs = 100;
+constexpr int kLastReconnectBackoffMs = 500;
+
+// How often gRPC may ask for the addresses of a name after it has lost a connection. Its own 30 seconds would
+// keep a client from a daemon that has come back elsewhere.
+constexpr int kResolveEveryMs = 1000;
 
 struct Address {
   std::string target;  // in gRPC's form
@@ -172,16 +177,28 @@ Result<std::shared_ptr<grpc::Channel>> OpenChannel(const Options& options) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectBackoffMs);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectBackoffMs);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectBackoffMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLastReconnectBackoffMs);
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kResolveEveryMs);
+  // gRPC would otherwise read the environment's proxy variables.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   if (address->is_unix || (address->is_loopback && !wants_tls)) {
-    // A proxy from the environment would receive the plaintext, on another machine.
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
     return grpc::CreateCustomChannel(address->target, grpc::InsecureChannelCredentials(), arguments);
   }
   Result<std::shared_ptr<grpc::ChannelCredentials>> credentials = TlsCredentials(options);
   if (!credentials.ok()) return credentials.status();
   return grpc::CreateCustomChannel(address->target, *credentials, arguments);
+}
+
+std::string NoConnection(const std::string& address, const std::string& why) {
+  const std::string reason_begin = "last error: ";
+  for (const std::string absent : {"No such file or directory", "Connection refused"}) {
+    if (why.ends_with(absent)) return "nothing listens at " + address + " (" + absent + ")";
+  }
+  if (why.empty()) return "no connection to " + address + " came about in time";
+  const std::size_t at = why.find(reason_begin);
+  const std::string reason = at == std::string::npos ? why : why.substr(at + reason_begin.size());
+  return "no connection to " + address + " (" + reason + ")";
 }
 
 Result<Secret> ReadTokenFile(const std::string& path) {

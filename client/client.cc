@@ -1,13 +1,16 @@
 #include "client/client.h"
 
+#include <absl/strings/str_cat.h>
 #include <google/protobuf/wrappers.pb.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
 
+#include <algorithm>
 #include <functional>
 #include <utility>
 
+#include "client/answer.h"
 #include "client/channel.h"
 #include "client/retry.h"
 #include "client/status.h"
@@ -19,6 +22,14 @@ namespace tokend::client {
 namespace {
 
 constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
+
+// The daemon refuses larger messages, and metadata over 16 KiB. 1 KiB is for the headers besides the token.
+constexpr std::size_t kMaxMessageBytes = std::size_t{64} * 1024;
+constexpr std::size_t kMaxSentToken = std::size_t{15} * 1024;
+
+// While there is no connection, how often a call looks for the newest reason. gRPC's pauses between two tries
+// are shorter.
+constexpr std::chrono::milliseconds kBetweenLooks{700};
 
 // Protobuf also sends strings that are not UTF-8, and the daemon could not say which of them is wrong.
 Status CheckUtf8(const CreateRequest& request) {
@@ -44,52 +55,28 @@ v1::CreateTokenRequest ToProto(const CreateRequest& request) {
   return message;
 }
 
-Token TakeToken(v1::CreateTokenResponse& response) {
-  v1::Token& token = *response.mutable_token();
-  Token taken{
-      .id = token.id(),
-      .organization = token.organization(),
-      .application = token.application(),
-      .description = token.description(),
-      .scopes = {token.scopes().begin(), token.scopes().end()},
-      .bearer = Bearer(token.bearer()),
-      .request_id = response.request_id(),
-      .replayed = response.replayed(),
-      .audit_sequence = response.audit_sequence(),
-  };
-  OPENSSL_cleanse(token.mutable_bearer()->data(), token.bearer().size());
-  return taken;
-}
-
-Limit ToLimit(const v1::Limit& limit) {
-  return {
-      .name = limit.name(),
-      .tokens = limit.tokens(),
-      .window = FromProto(limit.window()),
-      .burst = limit.burst(),
-      .remaining = limit.remaining(),
-      .retry_after = FromProto(limit.retry_after()),
-  };
-}
-
-CallerInfo ToCallerInfo(const v1::GetCallerResponse& response) {
-  CallerInfo info{
-      .caller = response.caller(),
-      .authentication = response.authentication(),
-      .listener = response.listener(),
-      .grants = {},
-  };
-  for (const v1::Grant& grant : response.grants()) {
-    Grant& added = info.grants.emplace_back(Grant{
-        .name = grant.name(),
-        .organizations = {grant.organizations().begin(), grant.organizations().end()},
-        .applications = {grant.applications().begin(), grant.applications().end()},
-        .scopes = {grant.scopes().begin(), grant.scopes().end()},
-        .limits = {},
-    });
-    for (const v1::Limit& limit : grant.limits()) added.limits.push_back(ToLimit(limit));
+// The error of a call's last attempt, where gRPC's words or those of the connection do not say what became of
+// the request.
+Status InOwnWords(const Failed& failed, int attempts) {
+  const absl::string_view message = failed.status.message();
+  if (!failed.was_sent && attempts == 1) {
+    return WithMessage(failed.status, absl::StrCat(message, "; nothing was sent"));
   }
-  return info;
+  if (!WasNotProcessed(failed)) return failed.status;
+  return WithMessage(failed.status, absl::StrCat("the daemon did not process the request (", message, ")"));
+}
+
+// The error of a call: that of its last attempt, where `unanswered` is no earlier attempt that may have
+// created a token.
+Status Conclude(Status error, Outcome outcome, const Status& unanswered) {
+  if (!unanswered.ok()) {
+    error = WithMessage(error, absl::StrCat(error.message(), "; an earlier attempt had no answer (",
+                                            unanswered.message(), ")"));
+    const bool may_pass = absl::IsUnavailable(error) || absl::IsResourceExhausted(error);
+    if (outcome == Outcome::kNoToken) outcome = may_pass ? Outcome::kAskAgain : Outcome::kLookForToken;
+  }
+  SetOutcome(outcome, error);
+  return error;
 }
 
 }  // namespace
@@ -97,7 +84,8 @@ CallerInfo ToCallerInfo(const v1::GetCallerResponse& response) {
 class Client::Impl {
  public:
   Impl(const Options& options, std::shared_ptr<grpc::Channel> channel, Clock& clock)
-      : token_file_(options.token_file),
+      : address_(options.address),
+        token_file_(options.token_file),
         timeout_(options.timeout),
         channel_(std::move(channel)),
         stub_(v1::TokenService::NewStub(channel_)),
@@ -105,41 +93,105 @@ class Client::Impl {
 
   using Attempt = std::function<grpc::Status(grpc::ClientContext&)>;
 
-  enum class Retries { kNone, kSafe };
+  // What an attempt without an answer may have left behind.
+  enum class Effect { kNone, kToken };
 
-  Status Call(const std::string& request_id, Retries retries, const Attempt& attempt) {
-    const auto deadline = clock_.Now() + timeout_;
+  Status Call(const std::string& request_id, Effect effect, Patience patience, const Attempt& attempt) {
+    const Time deadline = clock_.Now() + timeout_;
+    Status unanswered;  // of the latest attempt that may have created a token; OK: there is none
     for (int attempts = 1;; ++attempts) {
-      grpc::ClientContext context;
-      context.set_deadline(std::chrono::system_clock::now() + (deadline - clock_.Now()));
-      if (Status status = Authorize(context); !status.ok()) return status;
-      const grpc::Status answer = attempt(context);
-      if (answer.ok()) return absl::OkStatus();
-      const Failed failed{
-          .status = FromGrpc(answer, request_id),
-          .has_details = !answer.error_details().empty(),
-          .has_retry_pushback = context.GetServerTrailingMetadata().count(kRetryPushback) > 0,
-      };
-      if (retries == Retries::kNone) return failed.status;
-      const auto delay = RetryDelay(failed, attempts);
-      if (!delay || clock_.Now() + *delay >= deadline) return failed.status;
+      Failed failed = Try(request_id, patience, deadline, attempt);
+      if (failed.status.ok()) return absl::OkStatus();
+      const Outcome outcome = effect == Effect::kToken ? OutcomeOf(failed) : Outcome::kNoToken;
+      const auto delay = patience == Patience::kOnce ? std::nullopt : RetryDelay(failed, attempts);
+      if (!delay || clock_.Now() + *delay >= deadline) {
+        return Conclude(InOwnWords(failed, attempts), outcome, unanswered);
+      }
+      if (outcome != Outcome::kNoToken) unanswered = failed.status;
       clock_.Sleep(*delay);
     }
   }
 
+  grpc::Status AskForHealth(grpc::ClientContext& context, google::protobuf::Int32Value& serving) {
+    // HealthCheckRequest has the wire format of a StringValue, and HealthCheckResponse that of an Int32Value.
+    grpc::TemplatedGenericStub<google::protobuf::StringValue, google::protobuf::Int32Value> health(channel_);
+    grpc::CompletionQueue done;
+    grpc::Status answer;
+    const auto call = health.PrepareUnaryCall(&context, kHealthCheck.path, {}, &done);
+    call->StartCall();
+    call->Finish(&serving, &answer, nullptr);
+    void* tag = nullptr;
+    bool ok = false;
+    done.Next(&tag, &ok);
+    return answer;
+  }
+
   v1::TokenService::Stub& stub() { return *stub_; }
-  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
  private:
+  using Time = std::chrono::steady_clock::time_point;
+
+  // The machine's time of day at `time`, for gRPC.
+  std::chrono::system_clock::time_point At(Time time) {
+    return std::chrono::system_clock::now() + (time - clock_.Now());
+  }
+
+  // An attempt begins only with a connection, so that without one it is certain that nothing was sent.
+  Failed Try(const std::string& request_id, Patience patience, Time deadline, const Attempt& attempt) {
+    if (Status status = Connect(patience, deadline); !status.ok()) {
+      return {.status = FromGrpc({grpc::StatusCode::UNAVAILABLE, std::string(status.message())}, request_id)};
+    }
+    grpc::ClientContext context;
+    context.set_deadline(At(deadline));
+    if (Status status = Authorize(context); !status.ok()) return {.status = status};
+    const grpc::Status answer = attempt(context);
+    return {
+        .status = FromGrpc(answer, request_id),
+        .was_sent = true,
+        .has_details = !answer.error_details().empty(),
+        .has_retry_pushback = context.GetServerTrailingMetadata().count(kRetryPushback) > 0,
+    };
+  }
+
+  // Waits for a connection inside gRPC, which makes one only while a thread waits inside it.
+  Status Connect(Patience patience, Time deadline) {
+    std::string why;
+    for (bool first = true;; first = false) {
+      const grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
+      if (state == GRPC_CHANNEL_READY) return absl::OkStatus();
+      if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) {
+        why = ConnectionFailure(why);
+        // The first look may find the failure of an earlier call.
+        if (patience == Patience::kOnce && !first) break;
+      }
+      const Time now = clock_.Now();
+      if (now >= deadline) break;
+      channel_->WaitForStateChange(state, At(std::min(deadline, now + kBetweenLooks)));
+    }
+    return absl::UnavailableError(NoConnection(address_, why));
+  }
+
+  // Why gRPC cannot connect, or `known` where it does not say. gRPC says it to calls alone. Asking for the
+  // health does no harm if the connection has come about meanwhile.
+  std::string ConnectionFailure(const std::string& known) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kBetweenLooks);
+    google::protobuf::Int32Value serving;
+    const grpc::Status answer = AskForHealth(context, serving);
+    return answer.error_code() == grpc::StatusCode::UNAVAILABLE ? answer.error_message() : known;
+  }
+
   Status Authorize(grpc::ClientContext& context) const {
     if (token_file_.empty()) return absl::OkStatus();
     const Result<Secret> token = ReadTokenFile(token_file_);
     if (!token.ok()) return token.status();
+    if (token->size() > kMaxSentToken) return InvalidField("token-file", "must hold at most 15 KiB");
     // gRPC refuses to send these credentials in plaintext, unlike metadata.
     context.set_credentials(grpc::AccessTokenCredentials(std::string(token->Expose())));
     return absl::OkStatus();
   }
 
+  const std::string address_;
   const std::string token_file_;
   const std::chrono::milliseconds timeout_;
   const std::shared_ptr<grpc::Channel> channel_;
@@ -169,44 +221,29 @@ Result<Client> Client::Connect(const Options& options, Clock& clock) {
 Result<Token> Client::CreateToken(const CreateRequest& request) {
   if (Status status = CheckUtf8(request); !status.ok()) return status;
   const v1::CreateTokenRequest message = ToProto(request);
+  if (message.ByteSizeLong() > kMaxMessageBytes) return InvalidField("request", "must have at most 64 KiB");
   v1::CreateTokenResponse response;
-  Status status = impl_->Call(message.request_id(), Impl::Retries::kSafe, [&](grpc::ClientContext& context) {
-    return impl_->stub().CreateToken(&context, message, &response);
-  });
+  const auto effect = request.validate_only ? Impl::Effect::kNone : Impl::Effect::kToken;
+  Status status = impl_->Call(
+      message.request_id(), effect, Patience::kUntilTimeout,
+      [&](grpc::ClientContext& context) { return impl_->stub().CreateToken(&context, message, &response); });
   if (!status.ok()) return status;
-  Token token = TakeToken(response);
-  if (token.bearer.empty() && !request.validate_only) {
-    return FromGrpc(grpc::Status(grpc::StatusCode::INTERNAL, "the daemon's answer holds no bearer"),
-                    message.request_id());
-  }
-  return token;
+  return TakeToken(message, response);
 }
 
 Result<CallerInfo> Client::GetCaller() {
   v1::GetCallerResponse response;
-  Status status = impl_->Call({}, Impl::Retries::kSafe, [&](grpc::ClientContext& context) {
-    return impl_->stub().GetCaller(&context, {}, &response);
-  });
+  Status status = impl_->Call(
+      {}, Impl::Effect::kNone, Patience::kUntilTimeout,
+      [&](grpc::ClientContext& context) { return impl_->stub().GetCaller(&context, {}, &response); });
   if (!status.ok()) return status;
   return ToCallerInfo(response);
 }
 
-Result<Health> Client::CheckHealth() {
-  // HealthCheckRequest has the wire format of a StringValue, and HealthCheckResponse that of an Int32Value.
-  const google::protobuf::StringValue service;
+Result<Health> Client::CheckHealth(Patience patience) {
   google::protobuf::Int32Value serving;
-  grpc::TemplatedGenericStub<google::protobuf::StringValue, google::protobuf::Int32Value> health(
-      impl_->channel());
-  Status status = impl_->Call({}, Impl::Retries::kNone, [&](grpc::ClientContext& context) {
-    grpc::CompletionQueue done;
-    grpc::Status answer;
-    const auto call = health.PrepareUnaryCall(&context, kHealthCheck.path, service, &done);
-    call->StartCall();
-    call->Finish(&serving, &answer, nullptr);
-    void* tag = nullptr;
-    bool ok = false;
-    done.Next(&tag, &ok);
-    return answer;
+  Status status = impl_->Call({}, Impl::Effect::kNone, patience, [&](grpc::ClientContext& context) {
+    return impl_->AskForHealth(context, serving);
   });
   if (!status.ok()) return status;
   switch (serving.value()) {

@@ -70,14 +70,25 @@ struct CallerInfo {
   std::string caller = {};
   std::string authentication = {};  // "mtls", "jwt", "unix" or "none"
   std::string listener = {};
-  std::vector<Grant> grants = {};
+  std::vector<Grant> grants = {};  // at most 200, in the policy's order
+  bool more_grants = false;        // there are more
 };
 
 // grpc.health.v1.HealthCheckResponse.ServingStatus
 enum class Health { kUnknown = 0, kServing = 1, kNotServing = 2, kServiceUnknown = 3 };
 
+// Whether a failed CreateToken may have created a token.
+enum class Outcome {
+  kNoToken,       // it has not
+  kAskAgain,      // it may have: a later call with the same request_id gets the token, or can say more
+  kLookForToken,  // it may have, and a later call cannot say: look for the token's description at Applivery
+};
+
 // What an error holds besides its code and message.
 struct ErrorDetails {
+  // Of the whole call, with all its attempts. Unless it is kNoToken, a new request_id could make a second
+  // token.
+  Outcome outcome = Outcome::kNoToken;
   std::string reason = {};      // an ErrorReason without its prefix; empty: tokend has not made the error
   std::string request_id = {};  // with this id, a later call gets the same token
   std::vector<FieldViolation> fields = {};
@@ -95,6 +106,9 @@ class Clock;
 // A client of one tokend. A call blocks, and ends by the time-out. Several threads may call at the same time.
 // An error has gRPC's code, the daemon's message and its details (DetailsOf).
 //
+// A call waits for a connection until the time-out, so it may begin before the daemon does. Without a
+// connection nothing is sent: the call ends as UNAVAILABLE, and the message says so. No proxy is used.
+//
 // CreateToken and GetCaller make up to kMaxAttempts attempts, all with the same request_id:
 //
 //   code and ErrorInfo.reason                                   | next attempt
@@ -102,8 +116,10 @@ class Clock;
 //   RESOURCE_EXHAUSTED: RATE_LIMITED, UPSTREAM_RATE_LIMITED     | after RetryInfo's delay: no token exists
 //   UNAVAILABLE: OVERLOADED, SHUTTING_DOWN, AUDIT_UNAVAILABLE,  |
 //     LIMITS_UNAVAILABLE, UPSTREAM_UNAVAILABLE                  |
-//   UNAVAILABLE without details: no connection, or a lost one   | after a backoff: a token may exist, and
+//   UNAVAILABLE without details: a lost connection              | after a backoff: a token may exist, and
 //                                                               | its request_id gets it
+//   UNAVAILABLE: GOAWAY or REFUSED_STREAM of HTTP/2, which say  | after a backoff: no token exists
+//     that the request was not processed                        |
 //   any of these with a grpc-retry-pushback-ms trailer          | none: the daemon forbids it
 //   any error of the daemon without RetryInfo                   | none
 //   UNKNOWN, INTERNAL (OUTCOME_UNKNOWN,                         | none: a token may exist, and another
@@ -114,12 +130,19 @@ class Clock;
 //
 // A jittered backoff (kFirstBackoff, doubled for each attempt, at most kMaxBackoff) is added to every delay.
 // A delay that ends after the time-out is not waited for: the call fails at once, with the error of its last
-// attempt.
+// attempt. The error of a later attempt does not answer an earlier one: ErrorDetails::outcome is that of all.
+//
+// An answer that is not one is INTERNAL: the bearer is not 1 to 128 printable ASCII characters, the
+// request_id is not the one that was sent, an organization or application has another id, or a scope was not
+// asked for.
 class Client {
  public:
   static constexpr int kMaxAttempts = 5;
   static constexpr std::chrono::milliseconds kFirstBackoff{200};
   static constexpr std::chrono::milliseconds kMaxBackoff{2000};
+
+  // How long a call goes on: one attempt, which fails at once where nobody listens, or until the time-out.
+  enum class Patience { kOnce, kUntilTimeout };
 
   // Checks the options and reads the files. The TLS files are not read again. The first call opens the
   // connection. INVALID_ARGUMENT says which option is wrong, and what it must be.
@@ -133,8 +156,8 @@ class Client {
 
   Result<Token> CreateToken(const CreateRequest& request);
   Result<CallerInfo> GetCaller();
-  // Makes one attempt.
-  Result<Health> CheckHealth();
+  // With kUntilTimeout it waits and tries again as GetCaller does.
+  Result<Health> CheckHealth(Patience patience = Patience::kOnce);
 
  private:
   class Impl;

@@ -7,7 +7,7 @@
 // What all commands of tokenctl share.
 namespace tokend::client {
 
-enum class OutputForm { kText, kJson };
+enum class OutputForm { kText, kCsv, kJson };
 
 // Writes "tokenctl: ", the text and a newline to standard error.
 void PrintError(const std::string& text);

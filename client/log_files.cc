@@ -1,226 +1,335 @@
 #include "client/log_files.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <zlib.h>
-#include <zstd.h>
+#include <sys/resource.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <system_error>
-#include <tuple>
+#include <filesystem>
 #include <utility>
+
+#include "daemon/audit/events.h"
+#include "daemon/base/sha256.h"
 
 namespace tokend::client {
 namespace {
 
-constexpr std::size_t kPackedBuffer = std::size_t{64} * 1024;
+constexpr std::uint64_t kLinesBetweenReports = 65'536;
+constexpr rlim_t kOtherDescriptors = 64;
+constexpr std::string_view kLockFile = ".lock";
+constexpr std::uint64_t kMaxLockFile = 4096;
 
-Status Unreadable(const std::string& path) {
-  return absl::InvalidArgumentError(path + ": cannot be read: " + std::generic_category().message(errno));
+// Every file stays open until it is read, so that a rotation in between changes nothing.
+void AllowOpenFiles(std::size_t count) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= count + kOtherDescriptors) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-Status Broken(const std::string& path) {
-  return absl::InvalidArgumentError(path + ": the compressed data is damaged, or the file is cut off");
+std::string WithoutCompression(std::string name) {
+  for (const std::string_view ending : {".gz", ".zst"}) {
+    if (name.ends_with(ending)) name.resize(name.size() - ending.size());
+  }
+  return name;
 }
 
-class PlainFile final : public audit::ReadFile {
- public:
-  PlainFile(std::string path, int file) : path_(std::move(path)), file_(file) {}
-  ~PlainFile() override { close(file_); }
-  PlainFile(const PlainFile&) = delete;
-  PlainFile& operator=(const PlainFile&) = delete;
+bool BeginsBefore(const LogFile& one, const LogFile& other) { return one.first()->seq < other.first()->seq; }
 
-  Result<std::size_t> Read(char* buffer, std::size_t size) override {
-    while (true) {
-      const ssize_t got = read(file_, buffer, size);
-      if (got >= 0) return static_cast<std::size_t>(got);
-      if (errno != EINTR) return Unreadable(path_);
-    }
-  }
-
-  const std::string& path() const { return path_; }
-  void Rewind() const { lseek(file_, 0, SEEK_SET); }
-
- private:
-  std::string path_;
-  int file_;
-};
-
-// Reads gzip, also with several members.
-class GzipFile final : public audit::ReadFile {
- public:
-  explicit GzipFile(std::unique_ptr<PlainFile> packed) : packed_(std::move(packed)) {
-    constexpr int kGzip = 16 + MAX_WBITS;
-    ready_ = inflateInit2(&stream_, kGzip) == Z_OK;
-  }
-  ~GzipFile() override { inflateEnd(&stream_); }
-  GzipFile(const GzipFile&) = delete;
-  GzipFile& operator=(const GzipFile&) = delete;
-
-  Result<std::size_t> Read(char* buffer, std::size_t size) override {
-    if (!ready_) return Broken(packed_->path());
-    stream_.next_out = reinterpret_cast<Bytef*>(buffer);
-    stream_.avail_out = static_cast<uInt>(size);
-    while (stream_.avail_out == size) {
-      if (stream_.avail_in == 0) {
-        Result<std::size_t> got = packed_->Read(in_.data(), in_.size());
-        if (!got.ok()) return got;
-        if (*got == 0) return within_ ? Result<std::size_t>(Broken(packed_->path())) : 0;
-        stream_.next_in = reinterpret_cast<Bytef*>(in_.data());
-        stream_.avail_in = static_cast<uInt>(*got);
-      }
-      within_ = true;
-      const int result = inflate(&stream_, Z_NO_FLUSH);
-      if (result == Z_STREAM_END) {
-        within_ = false;
-        inflateReset(&stream_);
-      } else if (result != Z_OK && result != Z_BUF_ERROR) {
-        return Broken(packed_->path());
-      }
-    }
-    return size - stream_.avail_out;
-  }
-
- private:
-  std::unique_ptr<PlainFile> packed_;
-  std::array<char, kPackedBuffer> in_;
-  z_stream stream_{};
-  bool ready_ = false;
-  bool within_ = false;  // in the middle of a member
-};
-
-class ZstdFile final : public audit::ReadFile {
- public:
-  explicit ZstdFile(std::unique_ptr<PlainFile> packed) : packed_(std::move(packed)) {}
-
-  Result<std::size_t> Read(char* buffer, std::size_t size) override {
-    ZSTD_outBuffer out{buffer, size, 0};
-    while (out.pos == 0) {
-      if (in_.pos == in_.size) {
-        Result<std::size_t> got = packed_->Read(bytes_.data(), bytes_.size());
-        if (!got.ok()) return got;
-        if (*got == 0) return within_ ? Result<std::size_t>(Broken(packed_->path())) : 0;
-        in_ = {bytes_.data(), *got, 0};
-      }
-      const std::size_t left = ZSTD_decompressStream(stream_.get(), &out, &in_);
-      if (ZSTD_isError(left) != 0) return Broken(packed_->path());
-      within_ = left != 0;
-    }
-    return out.pos;
-  }
-
- private:
-  struct Free {
-    void operator()(ZSTD_DStream* stream) const { ZSTD_freeDStream(stream); }
-  };
-  std::unique_ptr<PlainFile> packed_;
-  std::unique_ptr<ZSTD_DStream, Free> stream_{ZSTD_createDStream()};
-  std::array<char, kPackedBuffer> bytes_;
-  ZSTD_inBuffer in_{nullptr, 0, 0};
-  bool within_ = false;  // in the middle of a frame
-};
-
-// Of two files with the same first sequence number, the one with more "-r" in its name is newer.
-std::ptrdiff_t Retakes(const std::string& path) {
-  std::ptrdiff_t retakes = 0;
-  for (std::size_t at = path.find("-r"); at != std::string::npos; at = path.find("-r", at + 2)) ++retakes;
-  return retakes;
-}
-
-// The sequence number of the file's first record; 0: the file has none.
-Result<std::uint64_t> FirstSequence(const std::string& path) {
-  const Result<std::unique_ptr<audit::ReadFile>> file = OpenLogFile(path);
-  if (!file.ok()) return file.status();
-  audit::LineReader lines(**file);
-  audit::LineParser parser;
-  while (true) {
-    const auto line = lines.Next();
-    if (!line.ok()) return line.status();
-    if (!line->has_value()) return 0;
-    if (const auto record = parser.Parse((*line)->text)) return record->seq();
-  }
+std::string Lines(std::uint64_t count, std::uint64_t first) {
+  return count == 1
+             ? "line " + std::to_string(first) + " is no record"
+             : std::to_string(count) + " lines are no records, the first is line " + std::to_string(first);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<audit::ReadFile>> OpenLogFile(const std::string& path) {
-  const int opened = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (opened < 0) return Unreadable(path);
-  auto file = std::make_unique<PlainFile>(path, opened);
-  std::array<char, 4> magic{};
-  const Result<std::size_t> got = file->Read(magic.data(), magic.size());
-  if (!got.ok()) return got.status();
-  file->Rewind();
-  const std::string_view begin(magic.data(), *got);
-  if (begin.starts_with("\x1f\x8b")) return std::make_unique<GzipFile>(std::move(file));
-  if (begin == "\x28\xb5\x2f\xfd") return std::make_unique<ZstdFile>(std::move(file));
-  return file;
+std::string LogNameOf(const std::string& path) {
+  const std::filesystem::path whole = std::filesystem::path(path).lexically_normal();
+  const std::string name = WithoutCompression(whole.filename());
+  const std::size_t dot = std::min(name.rfind('.'), name.size());
+  std::string stem = name.substr(0, dot);
+  std::string_view rest = stem;
+  while (rest.ends_with("-r")) rest.remove_suffix(2);
+  constexpr std::size_t kDigits = 20;
+  if (rest.size() > kDigits && rest[rest.size() - kDigits - 1] == '-' &&
+      rest.find_first_not_of("0123456789", rest.size() - kDigits) == std::string_view::npos) {
+    stem.resize(rest.size() - kDigits - 1);
+  }
+  return whole.parent_path() / (stem + name.substr(dot));
 }
 
 Result<LogFiles> LogFiles::Open(const std::vector<std::string>& paths, Progress progress) {
+  AllowOpenFiles(paths.size());
   LogFiles log;
   log.progress_ = std::move(progress);
+  std::map<std::pair<dev_t, ino_t>, std::string> opened;
   for (const std::string& path : paths) {
-    const Result<std::uint64_t> first = FirstSequence(path);
-    if (!first.ok()) return first.status();
-    struct stat status {};
-    const bool sized = stat(path.c_str(), &status) == 0;
-    log.files_.push_back({path, *first, std::numeric_limits<std::uint64_t>::max(),
-                          sized ? static_cast<std::uint64_t>(status.st_size) : 0});
-    log.total_ += log.files_.back().size;
+    Result<std::unique_ptr<InputFile>> input = InputFile::Open(path);
+    if (!input.ok()) return input.status();
+    const auto [known, is_new] = opened.emplace((*input)->identity(), path);
+    if (is_new) {
+      Result<std::unique_ptr<LogFile>> file = LogFile::Begin(*std::move(input));
+      if (!file.ok()) return file.status();
+      log.total_ += (*file)->size();
+      log.files_.push_back(*std::move(file));
+    } else if ((*input)->pipe()) {
+      return absl::InvalidArgumentError(path + ": is a pipe, which can be read only once");
+    } else {
+      log.notes_.push_back(path + " is the same file as " + known->second + "; it counts once");
+    }
   }
-  std::sort(log.files_.begin(), log.files_.end(), [](const File& a, const File& b) {
-    return std::tuple(a.first, Retakes(a.path), a.path) < std::tuple(b.first, Retakes(b.path), b.path);
-  });
-  std::uint64_t limit = std::numeric_limits<std::uint64_t>::max();
-  for (auto file = log.files_.rbegin(); file != log.files_.rend(); ++file) {
-    file->limit = limit;
-    if (file->first != 0) limit = file->first;
+  if (Status explained = log.ExplainFilesWithoutRecords(); !explained.ok()) return explained;
+  // A longer file comes first, since it may hold the other's lines behind a log of its own.
+  std::stable_sort(log.files_.begin(), log.files_.end(),
+                   [](const auto& a, const auto& b) { return a->size() > b->size(); });
+  for (const std::unique_ptr<LogFile>& file : log.files_) {
+    if (file->first()) log.pending_.emplace(file->first()->seq, file.get());
   }
   return log;
 }
 
-Status LogFiles::OpenNext() {
-  if (lines_) before_ += files_[current_ - 1].size;
-  if (progress_) progress_(before_, total_);
-  Result<std::unique_ptr<audit::ReadFile>> file = OpenLogFile(files_[current_].path);
-  if (!file.ok()) return file.status();
-  open_ = *std::move(file);
-  lines_ = std::make_unique<audit::LineReader>(*open_);
-  ++current_;
+// After a fault a file may be left with no more than half a line. The audit.recovered that follows names it.
+// The lock file, which has a short text, is beside the log, and patterns such as audit.jsonl* also match it.
+Status LogFiles::ExplainFilesWithoutRecords() {
+  const bool any = std::any_of(files_.begin(), files_.end(), [](const auto& file) { return file->first(); });
+  for (const std::unique_ptr<LogFile>& file : files_) {
+    if (file->first()) continue;
+    const std::string name = WithoutCompression(std::filesystem::path(file->path()).filename());
+    if (any && name.ends_with(kLockFile) && file->size() <= kMaxLockFile) {
+      notes_.push_back(file->path() + " is a lock file, and holds no record");
+      file->Close();
+      continue;
+    }
+    const auto by = std::find_if(files_.begin(), files_.end(), [&](const std::unique_ptr<LogFile>& other) {
+      return other->first() && other->first()->recovered &&
+             other->first()->detail.find(name) != std::string::npos;
+    });
+    if (by == files_.end()) return absl::InvalidArgumentError(file->path() + ": " + file->Instead());
+    notes_.push_back(file->path() + " holds no record, as the audit.recovered in " + (*by)->path() +
+                     " explains");
+    file->Close();
+  }
   return absl::OkStatus();
 }
 
 Result<std::optional<LogFiles::Line>> LogFiles::Next() {
-  while (true) {
-    if (!lines_) {
-      if (current_ == files_.size()) return std::nullopt;
-      if (Status opened = OpenNext(); !opened.ok()) return opened;
+  if (progress_ && lines_++ % kLinesBetweenReports == 0) Report();
+  if (Status moved = Move(); !moved.ok()) return moved;
+  if (group_.empty()) {
+    if (progress_) progress_(total_, total_);
+    return std::nullopt;
+  }
+  LogFile& file = *group_.front();
+  const std::uint64_t skipped = file.skipped() + std::exchange(carried_, 0);
+  if (Status found = FindNeighbours(file.record(), file.text()); !found.ok()) return found;
+  last_ = file.record().seq();
+  return Line{file.text(), &file.record(), &file.path(), logs_.size() - 1, skipped, file.damaged()};
+}
+
+// Goes to the next record of the log, or to the first one of the next log.
+Status LogFiles::Move() {
+  if (!group_.empty()) {
+    if (Status advanced = AdvanceGroup(); !advanced.ok()) return advanced;
+    if (!group_.empty() && group_.front()->record().seq() == 1) {
+      // One line may have been cut off, by the crash after which the other log begins.
+      if (group_.front()->damaged() > 1) TakeEnd(*group_.front());
+      parked_.push_back({std::exchange(group_, {}), std::nullopt});
     }
-    const auto line = lines_->Next();
-    if (!line.ok()) return line.status();
-    if (!line->has_value()) {
-      if (current_ == files_.size()) {
-        lines_.reset();
-        if (progress_) progress_(total_, total_);
-        return std::nullopt;
-      }
-      if (Status opened = OpenNext(); !opened.ok()) return opened;
+    if (!links_.empty()) {
+      if (Status followed = FollowLinks(); !followed.ok()) return followed;
+    }
+    if (ended_ != nullptr) EndFile();
+  }
+  return group_.empty() ? BeginLog() : absl::OkStatus();
+}
+
+// Advances all files of the group. A file that ends while another goes on is a copy of a part.
+Status LogFiles::AdvanceGroup() {
+  std::vector<LogFile*> going;
+  std::vector<LogFile*> ended;
+  for (LogFile* file : group_) {
+    const Result<bool> more = file->Advance();
+    if (!more.ok()) return more.status();
+    (*more ? going : ended).push_back(file);
+  }
+  if (going.empty()) {
+    ended_ = ended.front();
+    ended.erase(ended.begin());
+  } else if (going.front() != group_.front()) {
+    if (!BeginsBefore(*group_.front(), *going.front())) logs_.back().files.pop_back();
+    logs_.back().files.push_back(going.front()->path());
+  }
+  group_ = going.empty() ? std::vector<LogFile*>{ended_} : going;
+  for (LogFile* file : ended) NoteCopy(*file);
+  if (going.empty()) {
+    group_.clear();
+  } else {
+    KeepAlike(going);
+  }
+  return absl::OkStatus();
+}
+
+// Keeps those files in the group whose current line is that of the first one.
+void LogFiles::KeepAlike(const std::vector<LogFile*>& files) {
+  group_ = {files.front()};
+  for (auto file = files.begin() + 1; file != files.end(); ++file) {
+    if ((*file)->text() == files.front()->text()) {
+      group_.push_back(*file);
+    } else {
+      parked_.push_back({{*file}, ForkTo(**file)});
+    }
+  }
+}
+
+// All files in links_, and the group where it goes on, continue the same line. What begins with
+// audit.recovered replaces the others.
+Status LogFiles::FollowLinks() {
+  const std::vector<LogFile*> links = std::exchange(links_, {});
+  const auto recovered =
+      std::find_if(links.begin(), links.end(), [](const LogFile* link) { return link->first()->recovered; });
+  LogFile* heir = group_.empty() ? links.front() : nullptr;
+  bool replaces = !group_.empty() && group_.front()->record().event() == audit::event::kAuditRecovered;
+  if (!replaces && recovered != links.end()) {
+    heir = *recovered;
+    replaces = true;
+    if (ended_ != nullptr) ended_->ForgetSkipped();
+    for (LogFile* file : group_) Replace(*file, *heir);
+  }
+  if (heir != nullptr) {
+    if (Status followed = Follow(*heir); !followed.ok()) return followed;
+  }
+  const std::string hash = heir != nullptr ? heir->first()->hash : Sha256Hex(group_.front()->text());
+  for (LogFile* link : links) {
+    if (link->first()->hash == hash) continue;  // the heir, or a copy, which joins it at this line
+    if (replaces && !link->first()->recovered) {
+      TakeFromPending(*link);
+      Replace(*link, *group_.front());
+    } else {
+      branches_.emplace(link, ForkTo(*link));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Makes the file's first record the current one.
+Status LogFiles::Follow(LogFile& file) {
+  TakeFromPending(file);
+  logs_.back().files.push_back(file.path());
+  group_ = {&file};
+  return file.Advance().status();
+}
+
+// Closes the file whose last record was the last one of the group.
+void LogFiles::EndFile() {
+  if (group_.empty()) {
+    TakeEnd(*ended_);
+  } else {
+    carried_ = ended_->skipped();
+  }
+  if (ended_->half_line()) notes_.push_back(ended_->path() + " ends in half a line, which is not read");
+  Close(*std::exchange(ended_, nullptr));
+}
+
+Status LogFiles::BeginLog() {
+  if (!parked_.empty()) {
+    Parked next = std::move(parked_.back());
+    parked_.pop_back();
+    group_ = std::move(next.group);
+    const bool branch = next.fork.has_value();
+    logs_.push_back({{group_.front()->path()}, std::move(next.fork), branch});
+    return absl::OkStatus();
+  }
+  if (pending_.empty()) return absl::OkStatus();
+  LogFile& first = *pending_.begin()->second;
+  const auto fork = branches_.find(&first);
+  const bool branch = fork != branches_.end();
+  logs_.push_back({{}, branch ? std::optional(fork->second) : std::nullopt, branch});
+  last_ = first.first()->seq - 1;
+  links_ = SiblingsOf(first);
+  return FollowLinks();
+}
+
+// The files that continue the same line as this one. The first line of a log continues none: there only the
+// audit.recovered of the same log makes a sibling.
+std::vector<LogFile*> LogFiles::SiblingsOf(LogFile& file) {
+  std::vector<LogFile*> siblings = {&file};
+  const auto [begin, end] = pending_.equal_range(file.first()->seq);
+  for (auto entry = begin; entry != end; ++entry) {
+    LogFile* const other = entry->second;
+    if (other == &file || other->first()->prev != file.first()->prev) continue;
+    const bool same_log = file.first()->seq > 1 || (other->first()->recovered != file.first()->recovered &&
+                                                    LogNameOf(other->path()) == LogNameOf(file.path()));
+    if (same_log && !branches_.contains(other)) siblings.push_back(other);
+  }
+  return siblings;
+}
+
+// Finds the files that begin with this record, and those that continue it.
+Status LogFiles::FindNeighbours(const audit::v1::Record& record, std::string_view text) {
+  const auto same = pending_.equal_range(record.seq());
+  const auto next = pending_.equal_range(record.seq() + 1);
+  if (same.first == same.second && next.first == next.second) return absl::OkStatus();
+  const std::string hash = Sha256Hex(text);
+  for (auto entry = next.first; entry != next.second; ++entry) {
+    if (entry->second->first()->prev == hash) links_.push_back(entry->second);
+  }
+  for (auto entry = same.first; entry != same.second;) {
+    LogFile& file = *entry->second;
+    if (file.first()->hash != hash) {
+      ++entry;
       continue;
     }
-    const auto& [text, whole] = **line;
-    const File& file = files_[current_ - 1];
-    std::optional<audit::v1::Record> record = whole ? parser_->Parse(text) : std::nullopt;
-    // Skips lines that a later file repeats, and lines that a fault left unreadable before them.
-    const bool superseded = file.limit != std::numeric_limits<std::uint64_t>::max() &&
-                            (!record ? last_ + 1 >= file.limit : record->seq() >= file.limit);
-    if (superseded) continue;
-    if (record) last_ = record->seq();
-    return Line{text, std::move(record), &file.path};
+    entry = pending_.erase(entry);
+    group_.push_back(&file);
+    if (const Result<bool> advanced = file.Advance(); !advanced.ok()) return advanced.status();
   }
+  return absl::OkStatus();
+}
+
+LogFiles::Fork LogFiles::ForkTo(const LogFile& other) {
+  Fork fork{last_, group_.front()->path(), other.path()};
+  if (!logs_.back().fork) logs_.back().fork = fork;
+  notes_.push_back(fork.one + " and " + fork.other + " go on differently after seq " + std::to_string(last_) +
+                   "; both are read");
+  return fork;
+}
+
+void LogFiles::Replace(LogFile& file, const LogFile& by) {
+  notes_.push_back(by.path() + " begins again at seq " + std::to_string(last_ + 1) +
+                   " with audit.recovered; the lines of " + file.path() +
+                   " from there on are no part of the log");
+  file.ForgetSkipped();
+  Close(file);
+}
+
+void LogFiles::NoteCopy(LogFile& file) {
+  TakeEnd(file);
+  const LogFile& other = *group_.front();
+  notes_.push_back(file.path() +
+                   (BeginsBefore(file, other) ? " has lines in common with " : " repeats lines of ") +
+                   other.path() + " up to seq " + std::to_string(last_) + "; they count once");
+  Close(file);
+}
+
+void LogFiles::TakeEnd(const LogFile& file) {
+  if (file.damaged() == 0 || logs_.back().damaged_end) return;
+  logs_.back().damaged_end = {file.path(), last_, file.damaged() + (file.half_line() ? 1 : 0)};
+}
+
+void LogFiles::Close(LogFile& file) {
+  if (file.unreadable() > 0) {
+    notes_.push_back(file.path() + ": " + Lines(file.unreadable(), file.first_unreadable_line()));
+  }
+  file.Close();
+}
+
+void LogFiles::TakeFromPending(const LogFile& file) {
+  std::erase_if(pending_, [&file](const auto& entry) { return entry.second == &file; });
+}
+
+void LogFiles::Report() {
+  std::uint64_t read = 0;
+  for (const std::unique_ptr<LogFile>& file : files_) read += file->read();
+  progress_(std::min(read, total_), total_);
 }
 
 }  // namespace tokend::client

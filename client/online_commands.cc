@@ -10,10 +10,9 @@
 namespace tokend::client {
 namespace {
 
-Exit ExitFor(absl::StatusCode code) {
-  switch (code) {
-    case absl::StatusCode::kOk:
-      return kDone;
+Exit ExitFor(const Status& error) {
+  if (DetailsOf(error).outcome != Outcome::kNoToken) return kOutcomeUnknown;
+  switch (error.code()) {
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kAlreadyExists:
       return kInvalidRequest;
@@ -24,15 +23,29 @@ Exit ExitFor(absl::StatusCode code) {
       return kNotPermitted;
     case absl::StatusCode::kResourceExhausted:
     case absl::StatusCode::kUnavailable:
-      return kRetryLater;
+    // Of a call that creates nothing.
     case absl::StatusCode::kUnknown:
     case absl::StatusCode::kInternal:
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kCancelled:
-      return kOutcomeUnknown;
+      return kRetryLater;
     default:
       return kFailed;
   }
+}
+
+// What to do about a token that may exist; empty if none does.
+std::string Advice(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kNoToken:
+      return {};
+    case Outcome::kAskAgain:
+      return "a token may exist: to get it, ask again with this --request-id, not with a new one";
+    case Outcome::kLookForToken:
+      return "a token may exist, and asking again cannot tell: look for its description in the Applivery "
+             "dashboard before you use a new --request-id";
+  }
+  return {};
 }
 
 // Prints the result and wipes it, because it may hold a bearer.
@@ -47,26 +60,20 @@ Exit PrintResult(std::string result, const std::string& request_id) {
   return kFailed;
 }
 
-Exit Fail(const Status& status) {
-  std::string text = ToText(status);
+Exit Fail(const Status& error) {
+  std::string text = ToText(error);
   text.pop_back();  // PrintError ends the line
   PrintError(text);
-  return ExitFor(status.code());
+  const std::string advice = Advice(DetailsOf(error).outcome);
+  if (!advice.empty()) PrintError(advice);
+  return ExitFor(error);
 }
 
 }  // namespace
 
 Exit Create(Client& client, const OnlineArguments& arguments) {
   const Result<Token> token = client.CreateToken(arguments.create);
-  if (!token.ok()) {
-    const Exit exit = Fail(token.status());
-    const ErrorDetails details = DetailsOf(token.status());
-    const bool may_exist = exit == kOutcomeUnknown || (exit == kRetryLater && details.reason.empty());
-    if (may_exist && !details.request_id.empty()) {
-      PrintError("a token may exist; to get it, ask again with this --request-id, not with a new one");
-    }
-    return exit;
-  }
+  if (!token.ok()) return Fail(token.status());
   const std::string request_id = token->id.empty() ? "" : token->request_id;
   if (arguments.output == "json") return PrintResult(ToJson(*token), request_id);
   if (arguments.output == "bearer")
@@ -81,20 +88,17 @@ Exit WhoAmI(Client& client, const OnlineArguments& arguments) {
 }
 
 Exit CheckHealth(Client& client, const OnlineArguments& arguments) {
-  const Result<Health> health = client.CheckHealth();
-  if (!health.ok()) {
-    const Exit exit = Fail(health.status());
-    // Health creates nothing, so a call without an answer may be repeated.
-    return exit == kOutcomeUnknown ? kRetryLater : exit;
-  }
+  const Result<Health> health = client.CheckHealth(arguments.patience);
+  if (!health.ok()) return Fail(health.status());
   const Exit exit = PrintResult(arguments.output == "json" ? ToJson(*health) : ToText(*health), {});
   return exit == kDone && *health != Health::kServing ? kRetryLater : exit;
 }
 
 Exit RunOnline(OnlineCommand command, OnlineArguments& arguments) {
-  absl::Duration timeout;
-  if (!absl::ParseDuration(arguments.timeout, &timeout)) {
-    return UsageError("--timeout: must be a duration such as 250ms, 30s or 10m");
+  absl::Duration timeout = absl::Seconds(1);
+  if (arguments.patience == Client::Patience::kUntilTimeout &&
+      !absl::ParseDuration(arguments.timeout, &timeout)) {
+    return UsageError("--timeout, $TOKEND_TIMEOUT: must be a duration such as 250ms, 30s or 10m");
   }
   arguments.options.timeout = absl::ToChronoMilliseconds(timeout);
   if (arguments.output == "bearer" && command != Create)

@@ -11,7 +11,8 @@ namespace tokend::client {
 struct OnlineArguments {
   Options options;
   std::string timeout = "60s";
-  std::string output = "text";  // or "json" or "bearer"
+  std::string output = "text";                                  // or "json" or "bearer"
+  Client::Patience patience = Client::Patience::kUntilTimeout;  // kOnce: of CheckHealth, and for a second
   CreateRequest create;
 };
 

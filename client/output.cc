@@ -105,7 +105,11 @@ std::string ToText(const CallerInfo& info) {
   std::vector<Row> rows = {{"GRANT", "ORGANIZATIONS", "APPLICATIONS", "SCOPES", "LIMIT", "TOKENS", "BURST",
                             "REMAINING", "RETRY AFTER"}};
   for (const Grant& grant : info.grants) AddGrant(grant, rows);
-  return text + "\n" + Table(std::move(rows));
+  text += "\n" + Table(std::move(rows));
+  if (info.more_grants) {
+    text += "\nThe first " + std::to_string(info.grants.size()) + " grants are shown. There are more.\n";
+  }
+  return text;
 }
 
 std::string ToText(Health health) { return Field("status", Name(health)); }
@@ -131,6 +135,7 @@ std::string ToJson(const CallerInfo& info) {
   message.set_authentication(info.authentication);
   message.set_listener(info.listener);
   for (const Grant& grant : info.grants) SetGrant(grant, *message.add_grants());
+  message.set_more_grants(info.more_grants);
   return ToJson(message);
 }
 

@@ -5,8 +5,9 @@
 
 #include "client/client.h"
 
-// The output of tokenctl: text with one field in each line, or the API's message as Protobuf JSON. No control
-// character that the daemon sent reaches the terminal. A token's output holds its bearer.
+// The output of tokenctl: text with one field in each line, or the API's message as Protobuf JSON. Text
+// holds no control character and no bidirectional override that the daemon sent. A token's output holds its
+// bearer.
 namespace tokend::client {
 
 std::string ToText(const Token& token);

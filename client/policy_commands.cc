@@ -46,15 +46,19 @@ std::string Words(const policy::Verdict& verdict, bool decides) {
   return decides ? "decides" : "matches, but an earlier grant decides";
 }
 
-std::string VerdictsAsText(const std::vector<policy::Verdict>& verdicts, const config::Grant* decides) {
-  std::string text =
-      decides != nullptr ? "permitted by " + decides->name + "\n" : "denied: no grant matches\n";
-  if (verdicts.empty()) return text;
+std::vector<Row> RowsOf(const std::vector<policy::Verdict>& verdicts, const config::Grant* decides) {
   std::vector<Row> rows = {{"GRANT", "VERDICT"}};
   for (const policy::Verdict& verdict : verdicts) {
     rows.push_back({verdict.grant->name, Words(verdict, verdict.grant == decides)});
   }
-  return text + "\n" + Table(std::move(rows));
+  return rows;
+}
+
+std::string VerdictsAsText(const std::vector<policy::Verdict>& verdicts, const config::Grant* decides) {
+  std::string text =
+      decides != nullptr ? "permitted by " + decides->name + "\n" : "denied: no grant matches\n";
+  if (verdicts.empty()) return text;
+  return text + "\n" + Table(RowsOf(verdicts, decides));
 }
 
 std::string VerdictsAsJson(const std::vector<policy::Verdict>& verdicts, const config::Grant* decides) {
@@ -145,18 +149,20 @@ std::string Verb(const Change& change) {
   return change.before.empty() ? "now permitted" : "another grant";
 }
 
+std::vector<Row> RowsOf(const Replayed& replayed) {
+  std::vector<Row> rows = {
+      {"CHANGE", "REQUESTS", "CALLER", "ORGANIZATION", "APPLICATION", "GRANT BEFORE", "GRANT NOW"}};
+  for (const auto& [change, count] : replayed.changes) {
+    rows.push_back({Verb(change), std::to_string(count), change.caller, change.organization,
+                    change.application, change.before, change.after});
+  }
+  return rows;
+}
+
 std::string ReplayedAsText(const Replayed& replayed) {
   std::string text = "requests: " + std::to_string(replayed.requests) +
                      "\ndecided otherwise: " + std::to_string(replayed.changed) + "\n";
-  if (!replayed.changes.empty()) {
-    std::vector<Row> rows = {
-        {"CHANGE", "REQUESTS", "CALLER", "ORGANIZATION", "APPLICATION", "GRANT BEFORE", "GRANT NOW"}};
-    for (const auto& [change, count] : replayed.changes) {
-      rows.push_back({Verb(change), std::to_string(count), change.caller, change.organization,
-                      change.application, change.before, change.after});
-    }
-    text += "\n" + Table(std::move(rows));
-  }
+  if (!replayed.changes.empty()) text += "\n" + Table(RowsOf(replayed));
   return text;
 }
 
@@ -175,6 +181,31 @@ std::string ReplayedAsJson(const Replayed& replayed) {
     json += '\n';
   }
   return json;
+}
+
+std::string InForm(OutputForm form, const std::vector<policy::Verdict>& verdicts,
+                   const config::Grant* decides) {
+  switch (form) {
+    case OutputForm::kJson:
+      return VerdictsAsJson(verdicts, decides);
+    case OutputForm::kCsv:
+      return Csv(RowsOf(verdicts, decides));
+    case OutputForm::kText:
+      break;
+  }
+  return VerdictsAsText(verdicts, decides);
+}
+
+std::string InForm(OutputForm form, const Replayed& replayed) {
+  switch (form) {
+    case OutputForm::kJson:
+      return ReplayedAsJson(replayed);
+    case OutputForm::kCsv:
+      return Csv(RowsOf(replayed));
+    case OutputForm::kText:
+      break;
+  }
+  return ReplayedAsText(replayed);
 }
 
 }  // namespace
@@ -199,10 +230,7 @@ Exit RunExplain(const PolicyArguments& arguments, OutputForm form) {
   const policy::Question question{arguments.caller, organization, arguments.application, scopes};
   const config::Grant* decides = policy->Ask(question).grant.get();
   const std::vector<policy::Verdict> verdicts = policy->Explain(question);
-  if (!Print(form == OutputForm::kJson ? VerdictsAsJson(verdicts, decides)
-                                       : VerdictsAsText(verdicts, decides))) {
-    return kFailed;
-  }
+  if (!Print(InForm(form, verdicts, decides))) return kFailed;
   return decides != nullptr ? kDone : kNotPermitted;
 }
 
@@ -212,18 +240,13 @@ Exit RunReplay(const PolicyArguments& arguments, OutputForm form) {
   Result<LogFiles> log = LogFiles::Open(arguments.files);
   if (!log.ok()) return UsageError(std::string(log.status().message()));
   Replayed replayed;
-  std::uint64_t unreadable = 0;
   while (true) {
     const auto line = log->Next();
     if (!line.ok()) return UsageError(std::string(line.status().message()));
     if (!line->has_value()) break;
-    if ((*line)->record) {
-      Replay(*policy, *(*line)->record, replayed);
-    } else {
-      ++unreadable;
-    }
+    Replay(*policy, *(*line)->record, replayed);
   }
-  if (unreadable > 0) PrintError(std::to_string(unreadable) + " lines are no records; they were skipped");
+  for (const std::string& note : log->notes()) PrintError(Printable(note));
   if (replayed.requests == 0) {
     PrintError("no record says how a request was decided");
     return kNothingFound;
@@ -232,8 +255,7 @@ Exit RunReplay(const PolicyArguments& arguments, OutputForm form) {
     PrintError(std::to_string(replayed.not_listed) +
                " further requests are decided otherwise; they are not listed");
   }
-  return Print(form == OutputForm::kJson ? ReplayedAsJson(replayed) : ReplayedAsText(replayed)) ? kDone
-                                                                                                : kFailed;
+  return Print(InForm(form, replayed)) ? kDone : kFailed;
 }
 
 }  // namespace tokend::client

@@ -2,12 +2,12 @@
 
 #include <absl/strings/cord.h>
 #include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
 
 #include <algorithm>
 #include <optional>
 #include <string>
 
-#include "client/client.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 
@@ -17,6 +17,11 @@ namespace {
 // The keys of the status's payloads.
 constexpr char kDetails[] = "type.googleapis.com/google.rpc.Status";
 constexpr char kRequestId[] = "tokend.request_id";
+constexpr char kOutcome[] = "tokend.outcome";
+
+// The values of kOutcome. Without it, the outcome is kNoToken.
+constexpr char kAskAgain[] = "ask again";
+constexpr char kLookForToken[] = "look for the token";
 
 constexpr char kDomain[] = "tokend";
 
@@ -58,6 +63,9 @@ void ReadDetail(const google::protobuf::Any& any, ErrorDetails& details) {
 ErrorDetails DetailsOf(const Status& status) {
   ErrorDetails details;
   if (const auto request_id = status.GetPayload(kRequestId)) details.request_id = std::string(*request_id);
+  if (const auto outcome = status.GetPayload(kOutcome)) {
+    details.outcome = *outcome == kAskAgain ? Outcome::kAskAgain : Outcome::kLookForToken;
+  }
   const auto payload = status.GetPayload(kDetails);
   google::rpc::Status message;
   if (payload && message.ParseFromString(std::string(*payload))) {
@@ -71,6 +79,21 @@ Status FromGrpc(const grpc::Status& status, const std::string& request_id) {
   Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
   if (!status.error_details().empty()) result.SetPayload(kDetails, absl::Cord(status.error_details()));
   if (!request_id.empty()) result.SetPayload(kRequestId, absl::Cord(request_id));
+  return result;
+}
+
+void SetOutcome(Outcome outcome, Status& error) {
+  if (outcome == Outcome::kNoToken) {
+    error.ErasePayload(kOutcome);
+  } else {
+    error.SetPayload(kOutcome, absl::Cord(outcome == Outcome::kAskAgain ? kAskAgain : kLookForToken));
+  }
+}
+
+Status WithMessage(const Status& error, const std::string& message) {
+  Status result(error.code(), message);
+  error.ForEachPayload(
+      [&](absl::string_view key, const absl::Cord& payload) { result.SetPayload(key, payload); });
   return result;
 }
 

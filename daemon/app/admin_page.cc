@@ -29,10 +29,20 @@ Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const AdminSource
          return audit.healthy() ? absl::OkStatus() : absl::UnavailableError("records cannot be made durable");
        }},
   };
-  options.troubles = [&availability = sources.availability, &state = sources.state] {
-    std::vector<std::string> troubles = state.Troubles();
-    for (std::string& trouble : availability.Troubles()) troubles.push_back(std::move(trouble));
+  options.troubles = [&availability = sources.availability, &server = sources.server,
+                      &state = sources.state] {
+    std::vector<std::string> troubles = availability.Troubles();
+    for (std::string& trouble : state.Troubles()) troubles.push_back(std::move(trouble));
+    for (const auto& [listener, keys] : server.fetched_keys()) {
+      if (keys.usable) continue;
+      troubles.push_back("listener " + listener + ": no caller can be known without keys: " + keys.error);
+    }
     return troubles;
+  };
+  options.refresh_metrics = [&server = sources.server, &metrics = sources.metrics] {
+    for (const auto& [listener, keys] : server.fetched_keys()) {
+      if (keys.age) metrics.SetJwksAge(listener, *keys.age);
+    }
   };
   auto admin = telemetry::AdminServer::Start(std::move(options), sources.metrics);
   if (!admin.ok()) return admin;

@@ -7,6 +7,7 @@
 #include "daemon/audit/queued_audit_log.h"
 #include "daemon/base/result.h"
 #include "daemon/issue/config_snapshot.h"
+#include "daemon/rpc/server.h"
 #include "daemon/state/state.h"
 #include "daemon/telemetry/admin.h"
 #include "daemon/telemetry/metrics.h"
@@ -22,7 +23,8 @@ struct AdminSources {
   const state::State& state;
   const audit::QueuedAuditLog& audit;
   const upstream::Availability& availability;
-  const telemetry::Metrics& metrics;
+  const rpc::Server& server;
+  telemetry::Metrics& metrics;
 };
 
 // Starts the admin page and logs its address; null where the configuration has none.

@@ -40,9 +40,18 @@ constexpr seconds kConnectionGrace{1};
 audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics& metrics) {
   const auto remember = config.requests.remember;
   return {.config = config.fingerprint,
+          .config_text = config.effective,
           .remember = remember,
           .keep_for = remember + TraitsOf(config.upstream).timeout + kLongestRecording,
           .hooks = AuditHooks(metrics)};
+}
+
+// Either the clock is behind now, or it was once ahead.
+void WarnOfClock(std::chrono::microseconds ahead) {
+  if (ahead.count() == 0) return;
+  Log(LogLevel::kWarning, "audit.ahead_of_clock",
+      {{"detail", "the audit log's latest record is ahead of the clock"},
+       {"seconds", std::chrono::duration<double>(ahead).count()}});
 }
 
 audit::Record RecordOf(const char* event) {
@@ -85,6 +94,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   Result<audit::Opened> opened =
       audit::OpenAuditLog(config.audit, settings.audit_keys, AuditOptions(config, metrics), loop);
   if (!opened.ok()) return opened.status();
+  WarnOfClock(opened->ahead);
   audit::QueuedAuditLog& audit = *opened->log;
 
   issue::CurrentConfig current(SnapshotOf(config));
@@ -115,7 +125,8 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
       [&server](bool ready) { (*server)->SetServing(ready ? rpc::Serving::kYes : rpc::Serving::kNo); });
   Reloader reloader(path, std::move(settings),
                     {current, audit, **server, loop, *upstream, availability, metrics});
-  auto admin = StartAdminPage({readiness, current, reloader, home.state(), audit, availability, metrics});
+  auto admin =
+      StartAdminPage({readiness, current, reloader, home.state(), audit, availability, **server, metrics});
   if (!admin.ok()) return admin.status();
 
   readiness.SetServing(true);

@@ -64,7 +64,8 @@ state::Observer StateObserver(telemetry::Metrics& metrics) {
 
 upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metrics) {
   using Blocks = std::set<std::pair<std::string, Block>>;
-  return [&metrics, begun = Blocks()](const std::string& organization, Block block, bool blocked) mutable {
+  return [&metrics, begun = Blocks()](const std::string& organization, Block block, bool blocked,
+                                      const std::string& cause) mutable {
     metrics.SetBlocked(organization, block, blocked);
     if (blocked) {
       begun.emplace(organization, block);
@@ -72,8 +73,10 @@ upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metric
       return;  // at the start every organization is reported without it: nothing has changed
     }
     const BlockFacts& facts = FactsOf(block);
-    Log(blocked ? LogLevel::kWarning : LogLevel::kInfo, blocked ? facts.begin_event : facts.end_event,
-        {{"organization", organization}});
+    const LogLevel level = blocked ? LogLevel::kWarning : LogLevel::kInfo;
+    const char* event = blocked ? facts.begin_event : facts.end_event;
+    if (cause.empty()) return Log(level, event, {{"organization", organization}});
+    Log(level, event, {{"organization", organization}, {"detail", cause}});
   };
 }
 

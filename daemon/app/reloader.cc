@@ -38,6 +38,10 @@ std::string Summary(const std::vector<std::string>& errors) {
   return summary;
 }
 
+Shares::Policy PolicyOf(bool one_holder) {
+  return one_holder ? Shares::Policy::kOneHolder : Shares::Policy::kShared;
+}
+
 }  // namespace
 
 std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& config) {
@@ -46,6 +50,8 @@ std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& co
   for (const config::Organization& organization : config.organizations) {
     snapshot.organization_limits[organization.name] = organization.limits;
   }
+  snapshot.slots = {.organizations = PolicyOf(config.organizations.size() == 1),
+                    .callers = PolicyOf(config::NamesOneCaller(config.grants))};
   return std::make_shared<issue::ConfigSnapshot>(std::move(snapshot));
 }
 
@@ -60,15 +66,17 @@ void Reloader::ReloadUntilStop() {
   while (true) {
     std::array<pollfd, 2> ready = {{{signals.descriptor(), POLLIN, 0}, {watch.descriptor(), POLLIN, 0}}};
     const milliseconds wait = changing_since ? kSettle : kLookAnyway;
-    poll(ready.data(), ready.size(), static_cast<int>(wait.count()));
+    const bool waited = poll(ready.data(), ready.size(), static_cast<int>(wait.count())) == 0;
     const SignalReader::Asked asked = signals.Take();
     if (asked == SignalReader::Asked::kStop) return;
     const bool changed = watch.Changed();
     const auto now = steady_clock::now();
     const bool settled =
         ready[1].revents == 0 || (changing_since && now - *changing_since >= kLongestSettling);
-    if (asked == SignalReader::Asked::kReload || (changed && settled)) {
-      Log(LogLevel::kInfo, "reloading", {{"detail", changed ? "a file has changed" : "SIGHUP"}});
+    const bool again = try_again_ && waited && !changed;
+    if (asked == SignalReader::Asked::kReload || (changed && settled) || again) {
+      Log(LogLevel::kInfo, "reloading",
+          {{"detail", changed ? "a file has changed" : (again ? "trying again" : "SIGHUP")}});
       Reload(watch);
       changing_since.reset();
     } else if (!changed) {
@@ -82,17 +90,34 @@ void Reloader::ReloadUntilStop() {
 // A configuration may name files that were not watched while they were read: these are watched now, and all
 // is read again.
 void Reloader::Reload(FileWatch& watch) {
+  try_again_ = false;
   std::vector<std::string> watched;
   for (int round = 0; round < kMaxReloadRounds && watched != Files(); ++round) {
     watched = Files();
     watch.Watch(watched);
     std::variant<Settings, Rejection> read = ReadSettings(path_, &parts_.loop, &settings_);
+    KeepConfig(read);
     if (const auto* rejection = std::get_if<Rejection>(&read)) {
       Reject(*rejection);
     } else {
       Take(std::get<Settings>(std::move(read)));
     }
   }
+}
+
+// Records name a configuration only where its text is kept beside the log. Where that fails, the settings
+// become a rejection, and the next attempt follows without a change.
+void Reloader::KeepConfig(std::variant<Settings, Rejection>& read) {
+  const auto* settings = std::get_if<Settings>(&read);
+  if (settings == nullptr || settings->config.fingerprint == settings_.config.fingerprint) return;
+  const config::Config& config = settings->config;
+  const Status kept = parts_.audit.UseConfig(config.fingerprint, config.effective);
+  if (kept.ok()) return;
+  try_again_ = true;
+  read = Rejection{Rejection::Of::kConfig,
+                   {"audit: the configuration cannot be kept: " + std::string(kept.message())},
+                   config.warnings,
+                   config.files};
 }
 
 std::vector<std::string> Reloader::Files() const {
@@ -124,7 +149,6 @@ void Reloader::Take(Settings next) {
   parts_.current.Set(SnapshotOf(config));
   parts_.server.Apply(next.edge);
   parts_.audit.UseKeys(next.audit_keys);
-  parts_.audit.UseConfig(config.fingerprint);
   telemetry::SetLogLevel(config.log.level);
   RecordChanges(next);
   if (rejected_) RecordRejection(audit::event::kKeyRejected, next.refused);

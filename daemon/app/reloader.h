@@ -3,6 +3,8 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <variant>
+#include <vector>
 
 #include "daemon/app/file_watch.h"
 #include "daemon/app/settings.h"
@@ -49,6 +51,7 @@ class Reloader {
 
  private:
   void Reload(FileWatch& watch);
+  void KeepConfig(std::variant<Settings, Rejection>& read);
   // All files that a reload reads, also those that a rejected configuration names.
   std::vector<std::string> Files() const;
   void Reject(const Rejection& rejection);
@@ -60,6 +63,7 @@ class Reloader {
   const std::string path_;
   Settings settings_;
   std::vector<std::string> rejected_files_;
+  bool try_again_ = false;  // what was rejected may be taken without a change of a file
   const Parts parts_;
   std::atomic<bool> rejected_{false};
 };

@@ -6,6 +6,7 @@
 #include "daemon/audit/events.h"
 #include "daemon/base/mint_outcome.h"
 #include "daemon/base/receipts.h"
+#include "daemon/base/refusal_aggregator.h"
 #include "daemon/base/result.h"
 #include "tokend/audit/v1/record.pb.h"
 
@@ -26,9 +27,12 @@ class AuditLog {
 
   virtual ~AuditLog() = default;
 
-  // Writes a record that no call waits for: a refusal, or what the daemon says of itself. Alike refusals
-  // within a second become one record with a count. Any thread; never blocks.
+  // Writes what the daemon says of itself. Nobody waits for this record. Any thread; never blocks.
   virtual void Note(Record record) = 0;
+
+  // Writes the record of a refused call, which does not wait for it. Alike records within a second become one
+  // with a count, and distinct ones are bounded by the allowance. Any thread; never blocks.
+  virtual void NoteRefusal(Record record, Allowance allowance) = 0;
 
   // Writes a record, and answers with its sequence number once it is durable. Any thread.
   virtual void Append(Record record, Done<std::uint64_t> done) = 0;
@@ -47,7 +51,7 @@ class AuditLog {
   void AppendReplayed(std::uint64_t intent, Record record, const Token& token, Done<IssuedReceipt> done);
 
  protected:
-  // Sets token.id and token.fingerprint.
+  // Sets `token`.
   virtual void Describe(const Token& token, Record& record) const = 0;
 
   // Appends a record that ends an intent, in the place that the intent has reserved.

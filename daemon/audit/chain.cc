@@ -1,7 +1,7 @@
 #include "daemon/audit/chain.h"
 
-#include <algorithm>
 #include <cassert>
+#include <chrono>
 #include <utility>
 
 #include "daemon/audit/events.h"
@@ -13,10 +13,8 @@ Chain::Chain(Head head, std::string config, const loop::Clock& clock)
     : head_(std::move(head)), config_(std::move(config)), clock_(clock) {}
 
 std::string Chain::Add(v1::Record& record) {
-  const auto now = std::chrono::floor<std::chrono::microseconds>(clock_.WallNow());
-  head_.time = std::max(head_.time, now);
   record.set_seq(++head_.sequence);
-  SetTime(head_.time, record);
+  SetTime(std::chrono::floor<std::chrono::microseconds>(clock_.WallNow()), record);
   if (record.config().empty()) record.set_config(config_);
   record.set_prev(std::move(head_.hash));
   std::string line = ToLine(record);

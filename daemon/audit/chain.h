@@ -13,11 +13,10 @@ namespace tokend::audit {
 struct Head {
   std::uint64_t sequence = 0;  // 0: the log has no line
   std::string hash = std::string(64, '0');
-  RecordTime time{};
 };
 
-// Gives records their seq, time and prev. Where the wall clock steps back, records keep the latest time so
-// far. One thread at a time.
+// Gives records their seq, time and prev. The time is the wall clock's, also where that steps back: the order
+// of records is that of their seq. One thread at a time.
 class Chain {
  public:
   // `config` is the fingerprint of the configuration in effect, for records that name none.

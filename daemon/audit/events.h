@@ -14,7 +14,7 @@ struct Event {
   // What a record of the event is.
   enum class Role {
     kDaemon,   // says what the daemon itself did
-    kRequest,  // ends a request before its intent. Records that no call waits for are aggregated
+    kRequest,  // ends a request before its intent
     kIntent,   // begins an attempt to create a token
     kEnd,      // ends an intent
     kReplay,   // hands out the token of an earlier request once more

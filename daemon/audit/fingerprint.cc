@@ -43,16 +43,22 @@ bool operator==(const Fingerprinter& a, const Fingerprinter& b) {
   return one.size() == other.size() && CRYPTO_memcmp(one.data(), other.data(), one.size()) == 0;
 }
 
-std::string Fingerprinter::Of(const Bearer& bearer) const {
+std::string Fingerprinter::Of(const Bearer& bearer) const { return "hmac-sha256:" + Mac(bearer.Expose()); }
+
+std::string Fingerprinter::KeyName() const {
+  constexpr std::size_t kDigits = 8;
+  return Mac("tokend fingerprint key id").substr(0, kDigits);
+}
+
+std::string Fingerprinter::Mac(std::string_view text) const {
   const std::string_view key = key_.Expose();
-  const std::string_view text = bearer.Expose();
   std::array<unsigned char, EVP_MAX_MD_SIZE> mac;
   unsigned size = 0;
   const unsigned char* made =
       HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
            reinterpret_cast<const unsigned char*>(text.data()), text.size(), mac.data(), &size);
   if (made == nullptr) std::abort();
-  return "hmac-sha256:" + Hex({reinterpret_cast<const char*>(mac.data()), size});
+  return Hex({reinterpret_cast<const char*>(mac.data()), size});
 }
 
 }  // namespace tokend::audit

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "daemon/base/result.h"
@@ -27,8 +28,14 @@ class Fingerprinter {
   // "hmac-sha256:" and hex of HMAC-SHA-256(key, bearer).
   std::string Of(const Bearer& bearer) const;
 
+  // Names the key without revealing it: the first 8 hex digits of HMAC-SHA-256(key, "tokend fingerprint key
+  // id").
+  std::string KeyName() const;
+
  private:
   Fingerprinter(Secret key, bool made_here) : key_(std::move(key)), made_here_(made_here) {}
+
+  std::string Mac(std::string_view text) const;
 
   Secret key_;
   bool made_here_;

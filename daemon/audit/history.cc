@@ -24,6 +24,7 @@ struct Ending {
 // What one file holds.
 struct FileReport {
   std::uint64_t first = 0;  // sequence number; 0: no line
+  RecordTime latest{};
   RecordTime first_time{};
   std::string first_prev;
   Head last;
@@ -136,7 +137,8 @@ class HistoryReader {
         report.first_time = TimeOf(*record);
         report.first_prev = record->prev();
       }
-      report.last = Head{record->seq(), Sha256Hex(text), std::max(report.last.time, TimeOf(*record))};
+      report.latest = std::max(report.latest, TimeOf(*record));
+      report.last = Head{record->seq(), Sha256Hex(text)};
       report.started = report.started || record->event() == event::kDaemonStarted;
       Take(*std::move(record));
     }
@@ -243,8 +245,9 @@ Result<History> ReadHistory(LogStore& store, const LogNames& names, RecordTime s
     if (history.head.sequence == 0) {
       if (history.damage.empty() && !report->damage.empty()) history.damage = *name + " " + report->damage;
       history.head = report->last;
+      history.latest = report->latest;
     }
-    if (report->started && report->first_time < since) break;
+    if (report->started && report->latest < since) break;
   }
   reader.MoveFindings(history);
   return history;

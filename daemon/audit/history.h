@@ -36,6 +36,7 @@ struct Gap {
 // What the files of a log hold.
 struct History {
   Head head;
+  RecordTime latest{};  // of the times in the file that holds the head
   // The last gap. It ends at RecordTime::max() where no record follows it. Nothing: the files that were read
   // have none.
   std::optional<Gap> gap;
@@ -51,8 +52,9 @@ struct History {
 };
 
 // Reads the newest file, and then older files up to the one that holds a daemon.started (which comes after
-// the end of every earlier intent) and begins before `since`. Where a later file repeats sequence numbers,
-// its lines count. Memory grows with the requests found, not with the lines read.
+// the end of every earlier intent) and lies before `since` with all its records: where the clock was once
+// behind, a file that only begins before `since` does not end the search. Where a later file repeats sequence
+// numbers, its lines count. Memory grows with the requests found, not with the lines read.
 Result<History> ReadHistory(LogStore& store, const LogNames& names, RecordTime since);
 
 }  // namespace tokend::audit

@@ -5,20 +5,13 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/audit/log_reader.h"
+#include "daemon/audit/record_line.h"
 #include "daemon/audit/stream.h"
 #include "daemon/base/failpoint.h"
 
 namespace tokend::audit {
 namespace {
-
-Status WriteAll(AppendFile& file, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const Result<std::size_t> wrote = file.Write(bytes);
-    if (!wrote.ok()) return wrote.status();
-    bytes.remove_prefix(*wrote);
-  }
-  return absl::OkStatus();
-}
 
 // The time between two attempts to delete closed files.
 constexpr std::chrono::seconds kPruneInterval{1};
@@ -34,7 +27,8 @@ FileJournal::FileJournal(LogStore& store, LogNames names, std::uint64_t max_size
       max_size_(max_size),
       keep_(keep),
       keep_for_(keep_for),
-      clock_(clock) {}
+      clock_(clock),
+      configs_(store, names_.open() + ".config.new", keep_for, clock) {}
 
 Status FileJournal::Continue(std::uint64_t first_sequence, std::uint64_t size) {
   Result<std::unique_ptr<AppendFile>> file = store_.Open(names_.open());
@@ -45,8 +39,13 @@ Status FileJournal::Continue(std::uint64_t first_sequence, std::uint64_t size) {
   file_ = *std::move(file);
   first_sequence_ = first_sequence;
   size_ = size;
-  prune_at_ = clock_.Now();
+  BeginFile();
   return absl::OkStatus();
+}
+
+void FileJournal::BeginFile() {
+  began_file_ = true;
+  prune_at_ = clock_.Now();
 }
 
 void FileJournal::Distrust(std::string damage, std::uint64_t first_sequence, std::uint64_t size) {
@@ -61,8 +60,20 @@ Status FileJournal::Append(std::string_view lines, std::uint64_t first_sequence,
   return status;
 }
 
+// A configuration is marked once the new file has its first records: then the file does not begin after the
+// configuration was last in force.
 void FileJournal::Tidy() {
+  if (std::exchange(began_file_, false)) configs_.MarkInForce();
   if (prune_at_ && *prune_at_ <= clock_.Now()) Prune();
+}
+
+Status FileJournal::KeepConfig(const std::string& fingerprint, const std::string& text) {
+  return configs_.Keep(fingerprint, text);
+}
+
+void FileJournal::UseConfig(const std::string& fingerprint, std::string text) {
+  configs_.Use(fingerprint, std::move(text));
+  prune_at_ = clock_.Now();  // there is one more
 }
 
 Status FileJournal::Write(std::string_view lines, std::uint64_t first_sequence) {
@@ -103,6 +114,7 @@ Status FileJournal::Replace(MakeRecovered line, std::uint64_t sequence, GiveUp) 
   if (Status chosen = ChooseClosedName(); !chosen.ok()) return chosen;
   std::string detail = damage_;
   if (!closed_name_.empty()) detail += "; set aside as " + closed_name_;
+  if (Status kept = configs_.KeepInForce(); !kept.ok()) return kept;
   return Install(line(detail), sequence);
 }
 
@@ -149,7 +161,7 @@ Status FileJournal::Install(std::string_view line, std::uint64_t first_sequence)
   file_ = *std::move(file);
   first_sequence_ = first_sequence;
   size_ = line.size();
-  prune_at_ = clock_.Now();
+  BeginFile();
   damage_.clear();
   closed_name_.clear();
   out_of_the_way_ = false;
@@ -163,16 +175,31 @@ void FileJournal::Prune() {
   std::map<std::string, std::chrono::steady_clock::time_point> closed_since;
   const std::vector<LogNames::Closed> closed = names_.FindClosed(*names);
   prune_at_.reset();
+  std::string oldest = names_.open();
   for (std::size_t i = 0; i < closed.size(); ++i) {
     const std::string& name = closed[i].name;
     const auto known = closed_since_.find(name);
     const auto since = known != closed_since_.end() ? known->second : now;
     const bool surplus = i + keep_ < closed.size();
     if (surplus && since + keep_for_ <= now && store_.Remove(name).ok()) continue;
+    if (closed_since.empty()) oldest = name;
     closed_since.emplace(name, since);
     if (surplus && !prune_at_) prune_at_ = std::max(since + keep_for_, now + kPruneInterval);
   }
   closed_since_ = std::move(closed_since);
+  PruneConfigs(oldest);
+}
+
+// `oldest` is the log's oldest file.
+void FileJournal::PruneConfigs(const std::string& oldest) {
+  const Result<std::unique_ptr<ReadFile>> file = store_.Read(oldest);
+  if (!file.ok()) return;
+  LineReader lines(**file);
+  const Result<std::optional<LineReader::Line>> line = lines.Next();
+  if (!line.ok() || !line->has_value() || !(*line)->whole) return;
+  LineParser parser;
+  const std::optional<v1::Record> record = parser.Parse((*line)->text);
+  if (record) configs_.Prune(TimeOf(*record));
 }
 
 Status StreamJournal::Append(std::string_view lines, std::uint64_t, GiveUp give_up) {

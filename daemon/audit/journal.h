@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "absl/functional/function_ref.h"
+#include "daemon/audit/config_files.h"
 #include "daemon/audit/log_names.h"
 #include "daemon/audit/log_note.h"
 #include "daemon/audit/log_store.h"
@@ -40,6 +41,16 @@ class Journal {
   // Does the work that can wait until the callers are answered. Called between appends.
   virtual void Tidy() {}
 
+  // Makes the text of a configuration durable beside the log, where there is a place for it.
+  virtual Status KeepConfig(const std::string& /*fingerprint*/, const std::string& /*text*/) {
+    return absl::OkStatus();
+  }
+  // From now on records name this configuration, which KeepConfig has kept.
+  virtual void UseConfig(const std::string& /*fingerprint*/, std::string /*text*/) {}
+
+  // Called after the last append.
+  virtual void Close() {}
+
   // Begins anew with one line, which is durable once this returns OK. Lines written before that have the
   // number `sequence` or a higher one are no longer part of the log. After an error it may be called again.
   virtual Status Replace(MakeRecovered line, std::uint64_t sequence, GiveUp give_up) = 0;
@@ -68,16 +79,21 @@ class FileJournal final : public Journal {
 
   Status Append(std::string_view lines, std::uint64_t first_sequence, GiveUp give_up) override;
   bool BeginsFile(std::size_t bytes) const override { return size_ > 0 && size_ + bytes > max_size_; }
-  // Deletes closed files that need not be kept.
+  // Deletes closed files and configurations that need not be kept.
   void Tidy() override;
+  Status KeepConfig(const std::string& fingerprint, const std::string& text) override;
+  void UseConfig(const std::string& fingerprint, std::string text) override;
+  void Close() override { configs_.MarkInForce(); }
   Status Replace(MakeRecovered line, std::uint64_t sequence, GiveUp give_up) override;
 
  private:
   Status Write(std::string_view lines, std::uint64_t first_sequence);
   Status Install(std::string_view line, std::uint64_t first_sequence);
   Status ChooseClosedName();
+  void BeginFile();
   Status WriteNote();
   void Prune();
+  void PruneConfigs(const std::string& oldest);
 
   LogStore& store_;
   const LogNames names_;
@@ -92,6 +108,8 @@ class FileJournal final : public Journal {
   std::uint64_t size_ = 0;
   std::map<std::string, std::chrono::steady_clock::time_point> closed_since_;
   std::optional<std::chrono::steady_clock::time_point> prune_at_;
+  bool began_file_ = false;  // and the configurations in force are not marked since
+  ConfigFiles configs_;
 
   // While the open file is being replaced:
   std::string damage_;           // what is wrong with it, in the daemon's own words

@@ -110,6 +110,7 @@ Result<std::optional<LineReader::Line>> LineReader::Next() {
     const std::string_view rest(buffer_.data() + begin_, end_ - begin_);
     begin_ = end_;
     if (rest.empty() && !oversized) return std::nullopt;
+    cut_off_ = true;
     return Line{rest, false};
   }
 }
@@ -129,6 +130,7 @@ std::optional<v1::Record> LineParser::Parse(std::string_view line) {
   members.Text("event", record.mutable_event());
   members.Text("request_id", record.mutable_request_id());
   record.set_intent(members.Number("intent"));
+  record.set_resolves(members.Number("resolves"));
   members.Object("caller", [&](const Members& caller) {
     v1::Caller& to = *record.mutable_caller();
     caller.Text("name", to.mutable_name());
@@ -143,8 +145,12 @@ std::optional<v1::Record> LineParser::Parse(std::string_view line) {
   members.Object("upstream",
                  [&](const Members& upstream) { ReadUpstream(upstream, *record.mutable_upstream()); });
   members.Object("token", [&](const Members& token) {
-    token.Text("id", record.mutable_token()->mutable_id());
-    token.Text("fingerprint", record.mutable_token()->mutable_fingerprint());
+    v1::Token& to = *record.mutable_token();
+    token.Text("id", to.mutable_id());
+    token.Text("organization", to.mutable_organization());
+    token.Text("application", to.mutable_application());
+    token.Text("fingerprint", to.mutable_fingerprint());
+    token.Text("fingerprint_key", to.mutable_fingerprint_key());
   });
   members.Text("reason", record.mutable_reason());
   members.Text("detail", record.mutable_detail());

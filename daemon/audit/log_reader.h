@@ -24,6 +24,9 @@ class LineReader {
   // Returns the next line, or nothing at the end of the file.
   Result<std::optional<Line>> Next();
 
+  // Whether the line that Next returned last is the file's last one, and has no newline.
+  bool cut_off() const { return cut_off_; }
+
  private:
   Result<bool> Fill();
 
@@ -31,6 +34,7 @@ class LineReader {
   std::vector<char> buffer_;  // ends with the padding that simdjson needs
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  bool cut_off_ = false;
 };
 
 // Parses lines that ToLine wrote, strictly. One thread at a time.

@@ -35,6 +35,9 @@ bool SameFile(const Descriptor& file, const std::string& path) {
          open.st_ino == named.st_ino;
 }
 
+// Whatever the umask is. A file system that has no modes keeps its own.
+void SetMode(const Descriptor& file) { static_cast<void>(fchmod(file.get(), kFileMode)); }
+
 class PosixAppendFile final : public AppendFile {
  public:
   explicit PosixAppendFile(Descriptor file) : file_(std::move(file)) {}
@@ -87,6 +90,7 @@ class PosixLogStore final : public LogStore {
     Descriptor lock(open(lock_path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, kFileMode));
     if (!lock) return absl::ErrnoToStatus(errno, "the audit log's lock file cannot be opened");
     if (Status locked = LockDescriptor(lock, path_); !locked.ok()) return locked;
+    SetMode(lock);
     lock_ = std::move(lock);
     return lock_text_ ? WriteLockFile(*lock_text_) : absl::OkStatus();
   }
@@ -150,6 +154,26 @@ class PosixLogStore final : public LogStore {
     return absl::ErrnoToStatus(errno, "syncing the audit log's folder failed");
   }
 
+  Result<Info> Stat(const std::string& name) override {
+    struct stat status = {};
+    if (lstat(Path(name).c_str(), &status) != 0)
+      return absl::ErrnoToStatus(errno, "a file beside the audit log cannot be looked at");
+    const auto modified =
+        std::chrono::seconds(status.st_mtim.tv_sec) + std::chrono::nanoseconds(status.st_mtim.tv_nsec);
+    return Info{static_cast<std::uint64_t>(status.st_size),
+                FileTime(std::chrono::floor<FileTime::duration>(modified))};
+  }
+
+  Status SetModified(const std::string& name, FileTime time) override {
+    const auto second = std::chrono::floor<std::chrono::seconds>(time);
+    timespec modified = {};
+    modified.tv_sec = second.time_since_epoch().count();
+    modified.tv_nsec = std::chrono::nanoseconds(time - second).count();
+    const timespec times[2] = {modified, modified};
+    if (utimensat(AT_FDCWD, Path(name).c_str(), times, AT_SYMLINK_NOFOLLOW) == 0) return absl::OkStatus();
+    return absl::ErrnoToStatus(errno, "the mtime of a file beside the audit log cannot be set");
+  }
+
   bool Names(const std::string& name, const AppendFile& file) override {
     return SameFile(static_cast<const PosixAppendFile&>(file).descriptor(), Path(name));
   }
@@ -174,6 +198,7 @@ class PosixLogStore final : public LogStore {
       return absl::FailedPreconditionError("the audit log is not a regular file");
     }
     if (Status locked = LockDescriptor(file, Path(name)); !locked.ok()) return locked;
+    if ((flags & O_CREAT) != 0) SetMode(file);
     return std::make_unique<PosixAppendFile>(std::move(file));
   }
 
@@ -185,6 +210,15 @@ class PosixLogStore final : public LogStore {
 };
 
 }  // namespace
+
+Status WriteAll(AppendFile& file, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const Result<std::size_t> wrote = file.Write(bytes);
+    if (!wrote.ok()) return wrote.status();
+    bytes.remove_prefix(*wrote);
+  }
+  return absl::OkStatus();
+}
 
 Result<std::unique_ptr<LogStore>> OpenFolder(const std::string& folder, const std::string& name) {
   struct stat status = {};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,6 +13,9 @@
 
 namespace tokend::audit {
 
+// The mtime of a file, by the wall clock.
+using FileTime = std::chrono::sys_time<std::chrono::microseconds>;
+
 // A file that is appended to.
 class AppendFile {
  public:
@@ -23,6 +27,8 @@ class AppendFile {
   // What was written is on the device once this returns OK. After an error it may be there or not.
   virtual Status Sync() = 0;
 };
+
+Status WriteAll(AppendFile& file, std::string_view bytes);
 
 // A file that is read from its beginning to its end.
 class ReadFile {
@@ -61,6 +67,13 @@ class LogStore {
   // Creations, renames and removals are on the device once this returns OK.
   virtual Status SyncFolder() = 0;
 
+  struct Info {
+    std::uint64_t size = 0;
+    FileTime modified{};
+  };
+  virtual Result<Info> Stat(const std::string& name) = 0;
+  virtual Status SetModified(const std::string& name, FileTime time) = 0;
+
   // Whether `name` is the name of this file, which this store has opened.
   virtual bool Names(const std::string& name, const AppendFile& file) = 0;
   // The file's size in bytes, or nothing where the system does not tell.
@@ -70,7 +83,7 @@ class LogStore {
 // Opens a folder of the file system. Its Lock is flock(2) on the file `<name>.lock`, which rotations leave
 // alone; if another process removes that file, the next Lock makes it again, with its text. The log's open
 // file is locked too, so removing the lock file does not admit a second writer. Both locks end with the
-// process. Files are created with mode 0640.
+// process. Files are created with mode 0640, whatever the umask is.
 Result<std::unique_ptr<LogStore>> OpenFolder(const std::string& folder, const std::string& name);
 
 }  // namespace tokend::audit

@@ -130,6 +130,11 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
       std::make_unique<FileJournal>(*store, names, file.max_size, file.keep, options.keep_for, loop.clock());
   Result<std::optional<Gap>> gap = LastGap(*history, now, *store, *journal);
   if (!gap.ok()) return gap.status();
+  if (!options.config_text.empty()) {
+    if (Status kept = journal->KeepConfig(options.config, options.config_text); !kept.ok()) return kept;
+    journal->UseConfig(options.config, options.config_text);
+  }
+  TOKEND_FAILPOINT("recovery.config", "");
   Chain chain(history->head, options.config, loop.clock());
   if (Status resumed = Resume(*history, *journal, chain, copy.get()); !resumed.ok()) return resumed;
   TOKEND_FAILPOINT("recovery.taken", "");
@@ -142,7 +147,8 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
       std::move(keys),  std::min<std::uint64_t>(QueuedAuditLog::kMaxBatchBytes, file.max_size)};
   Result<std::unique_ptr<QueuedAuditLog>> log = StartLog(std::move(parts), options, loop);
   if (!log.ok()) return log.status();
-  return Opened{*std::move(log), std::move(history->past), *std::move(gap)};
+  return Opened{*std::move(log), std::move(history->past), *std::move(gap),
+                std::max(history->latest - now, std::chrono::microseconds(0))};
 }
 
 Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions options,

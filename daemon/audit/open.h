@@ -17,6 +17,7 @@ namespace tokend::audit {
 
 struct OpenOptions {
   std::string config;                     // the configuration's fingerprint, for every record
+  std::string config_text = {};           // what is kept of it beside the log; empty: nothing
   std::chrono::milliseconds remember{0};  // the age of the oldest intent in `past`
   // The time for which a closed file is kept at least, even where more than `keep` files are closed. It is at
   // least `remember`, because after a restart past requests are known from these files, and at least the time
@@ -35,6 +36,8 @@ struct Opened {
   // latest now; standard output alone is a gap that ends now. Nothing: the log knows every request there ever
   // was.
   std::optional<Gap> gap;
+  // How far the log's latest record is ahead of the wall clock; zero where it is not.
+  std::chrono::microseconds ahead{0};
 };
 
 // Opens the audit log and repairs it. A file whose chain of records is broken, by a crash or by an intruder,

@@ -28,12 +28,14 @@ QueuedAuditLog::~QueuedAuditLog() { Stop(); }
 
 void QueuedAuditLog::Note(Record record) {
   const std::lock_guard lock(mutex_);
+  if (!finished_) Enqueue(Entry{Kind::kNote, std::move(record), nullptr});
+}
+
+void QueuedAuditLog::NoteRefusal(Record record, Allowance allowance) {
+  const std::lock_guard lock(mutex_);
   if (finished_) return;
-  if (RoleOf(record) != Event::Role::kRequest) {
-    return Enqueue(Entry{Kind::kNote, std::move(record), nullptr});
-  }
   const bool first = !refusals_.due();
-  refusals_.Add(std::move(record), std::chrono::steady_clock::now());
+  refusals_.Add(Refusal(std::move(record), allowance), std::chrono::steady_clock::now());
   if (first) work_.notify_one();
 }
 
@@ -75,14 +77,49 @@ std::shared_ptr<const Keys> QueuedAuditLog::CurrentKeys() const {
   return keys_;
 }
 
-void QueuedAuditLog::UseConfig(std::string fingerprint) {
-  const std::lock_guard lock(mutex_);
-  config_ = std::move(fingerprint);
+Status QueuedAuditLog::UseConfig(std::string fingerprint, std::string text) {
+  const auto change = std::make_shared<ConfigChange>(ConfigChange{std::move(fingerprint), std::move(text)});
+  std::unique_lock lock(mutex_);
+  if (finished_) return NotDurable();
+  config_ = change;
+  work_.notify_one();
+  config_kept_.wait_for(lock, timing_.config_bound, [&change] { return change->result.has_value(); });
+  if (change->result) return *change->result;
+  change->given_up = true;
+  if (config_ == change) config_.reset();
+  return absl::DeadlineExceededError("the configuration cannot be kept beside the audit log in time");
+}
+
+// Before the batch whose records may be the first to name the configuration.
+void QueuedAuditLog::TakeConfig() {
+  std::shared_ptr<ConfigChange> change;
+  {
+    const std::lock_guard lock(mutex_);
+    change = std::exchange(config_, nullptr);
+  }
+  if (change == nullptr) return;
+  writing_since_ = std::chrono::steady_clock::now().time_since_epoch().count();
+  Status kept = parts_.journal->KeepConfig(change->fingerprint, change->text);
+  writing_since_ = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (change->given_up) return;
+    change->result = kept;
+    config_kept_.notify_all();
+  }
+  if (!kept.ok()) return;
+  parts_.journal->UseConfig(change->fingerprint, std::move(change->text));
+  parts_.chain.UseConfig(change->fingerprint);
 }
 
 void QueuedAuditLog::Describe(const Token& token, Record& record) const {
-  record.mutable_token()->set_id(token.id);
-  record.mutable_token()->set_fingerprint(CurrentKeys()->fingerprinter->Of(token.bearer));
+  const std::shared_ptr<const Fingerprinter> fingerprinter = CurrentKeys()->fingerprinter;
+  v1::Token& described = *record.mutable_token();
+  described.set_id(token.id);
+  described.set_organization(token.organization);
+  described.set_application(token.application);
+  described.set_fingerprint(fingerprinter->Of(token.bearer));
+  described.set_fingerprint_key(fingerprinter->KeyName());
 }
 
 void QueuedAuditLog::Stop() {
@@ -129,6 +166,7 @@ void QueuedAuditLog::Reply(std::vector<Answer> answers, std::size_t places) {
 void QueuedAuditLog::Run() {
   while (Wait()) {
     if (!healthy_ && !Repair()) continue;
+    TakeConfig();
     Take();
     if (!taken_.empty() || CheckpointIsDue()) WriteBatch();
   }
@@ -141,7 +179,7 @@ bool QueuedAuditLog::Wait() {
   std::unique_lock lock(mutex_);
   while (true) {
     const SteadyTime now = std::chrono::steady_clock::now();
-    const bool queued = !taken_.empty() || !inbox_.empty();
+    const bool queued = !taken_.empty() || !inbox_.empty() || config_ != nullptr;
     if (stop_by_ && (now >= *stop_by_ || (!queued && !refusals_.due()))) return false;
     if (healthy_ && (queued || stop_by_)) return true;
     std::optional<SteadyTime> until = healthy_ ? refusals_.due() : std::optional(retry_at_);
@@ -158,14 +196,13 @@ bool QueuedAuditLog::Wait() {
 
 void QueuedAuditLog::Take() {
   const std::lock_guard lock(mutex_);
-  if (config_) parts_.chain.UseConfig(*std::exchange(config_, std::nullopt));
   while (!inbox_.empty() && taken_.size() < kMaxBatchRecords) {
     taken_.push_back(std::move(inbox_.front()));
     inbox_.pop_front();
   }
-  for (Record& refusal :
+  for (auto& [refusal, count] :
        stop_by_ ? refusals_.TakeAll() : refusals_.TakeDue(std::chrono::steady_clock::now())) {
-    taken_.push_back(Entry{Kind::kNote, std::move(refusal), nullptr});
+    taken_.push_back(Entry{Kind::kNote, std::move(refusal).Take(count), nullptr});
   }
 }
 
@@ -181,7 +218,7 @@ void QueuedAuditLog::AddCheckpoint(Batch& batch) {
     record.set_signature(signer->Sign(before.sequence + 1, before.hash));
   }
   batch.lines += parts_.chain.Add(record) + '\n';
-  batch.checkpoints.push_back({record.seq(), before.hash, {}});
+  batch.checkpoints.push_back({record.seq(), before.hash});
   batch.since_checkpoint = 0;
 }
 
@@ -315,11 +352,16 @@ void QueuedAuditLog::WriteLast() {
 }
 
 void QueuedAuditLog::Finish() {
+  parts_.journal->Close();
   std::vector<Answer> failed;
   {
     const std::lock_guard lock(mutex_);
     finished_ = true;
     healthy_ = false;
+    if (config_ != nullptr) {
+      config_->result = NotDurable();
+      config_kept_.notify_all();
+    }
     std::move(inbox_.begin(), inbox_.end(), std::back_inserter(taken_));
     inbox_.clear();
   }

@@ -19,7 +19,7 @@
 #include "daemon/audit/chain.h"
 #include "daemon/audit/journal.h"
 #include "daemon/audit/keys.h"
-#include "daemon/audit/refusal_aggregator.h"
+#include "daemon/audit/refusal.h"
 #include "daemon/audit/stream.h"
 #include "daemon/loop/event_loop.h"
 
@@ -46,6 +46,7 @@ struct Timing {
   std::chrono::nanoseconds stall = std::chrono::seconds(2);         // a longer write counts as a fault
   std::chrono::nanoseconds retry = std::chrono::milliseconds(250);  // between repairs
   std::chrono::nanoseconds stop_bound = std::chrono::seconds(5);    // to write what waits at the end
+  std::chrono::nanoseconds config_bound = std::chrono::seconds(5);  // to keep a configuration
 };
 
 // The audit log: a bounded inbox, and one thread that takes records from it in batches. A batch becomes
@@ -76,13 +77,16 @@ class QueuedAuditLog final : public AuditLog {
   ~QueuedAuditLog() override;
 
   void Note(Record record) override;
+  void NoteRefusal(Record record, Allowance allowance) override;
   void Append(Record record, Done<std::uint64_t> done) override;
 
   // Sets the keys of all later records and checkpoints. Any thread.
   void UseKeys(Keys keys);
 
-  // Sets the configuration's fingerprint, for all later records that name none. Any thread.
-  void UseConfig(std::string fingerprint);
+  // Keeps the text of a configuration durably beside the log. After that, all later records that name no
+  // configuration have this fingerprint. Waits for at most `config_bound`; an error changes nothing. Any
+  // thread but the loop's.
+  Status UseConfig(std::string fingerprint, std::string text);
 
   // Whether records become durable: the last batch did, and no write has taken longer than `stall`. Any
   // thread.
@@ -111,6 +115,13 @@ class QueuedAuditLog final : public AuditLog {
     Done<std::uint64_t> done;
     Result<std::uint64_t> result;
   };
+  // A configuration that UseConfig waits for.
+  struct ConfigChange {
+    std::string fingerprint;
+    std::string text;
+    std::optional<Status> result = std::nullopt;
+    bool given_up = false;
+  };
   using SteadyTime = std::chrono::steady_clock::time_point;
 
   // An intent takes a place for itself and one for its end, which then takes no further place.
@@ -122,6 +133,7 @@ class QueuedAuditLog final : public AuditLog {
 
   void Run();
   bool Wait();
+  void TakeConfig();
   void Take();
   // One batch: the first records of taken_, and checkpoints where they are due.
   struct Batch {
@@ -154,8 +166,9 @@ class QueuedAuditLog final : public AuditLog {
   mutable std::mutex mutex_;
   std::condition_variable work_;
   std::deque<Entry> inbox_;
-  RefusalAggregator refusals_;
-  std::optional<std::string> config_;  // a new fingerprint, until the writer uses it
+  RefusalAggregator<Refusal> refusals_;
+  std::shared_ptr<ConfigChange> config_;  // until the writer takes it
+  std::condition_variable config_kept_;
   std::size_t places_ = 0;
   std::optional<SteadyTime> stop_by_;
   std::optional<Record> last_;  // the record of Stop, until it is durable

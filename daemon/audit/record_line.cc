@@ -73,7 +73,10 @@ std::string TokenJson(const v1::Token& token) {
   std::string out;
   JsonObject object(out);
   object.Text("id", token.id());
+  object.Text("organization", token.organization());
+  object.Text("application", token.application());
   object.Text("fingerprint", token.fingerprint());
+  object.Text("fingerprint_key", token.fingerprint_key());
   object.End();
   return out;
 }

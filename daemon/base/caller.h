@@ -24,6 +24,11 @@ constexpr std::string_view Name(Authentication authentication) {
 static_assert(Name(Authentication::kNone) == "none" && Name(Authentication::kUnix) == "unix" &&
               Name(Authentication::kMtls) == "mtls" && Name(Authentication::kJwt) == "jwt");
 
+// The peer of a connection (Caller::peer) without its port, which says nothing about who calls.
+constexpr std::string_view WithoutPort(std::string_view peer) {
+  return peer.starts_with("ipv4:") || peer.starts_with("ipv6:") ? peer.substr(0, peer.rfind(':')) : peer;
+}
+
 // An authenticated caller. Only identity/ can make one. Immutable.
 class Caller {
  public:

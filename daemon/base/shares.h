@@ -56,6 +56,12 @@ class Shares {
     return places_ - taken_ > places_ / 4 || HeldBy(holder) < places_ / 4;
   }
 
+  // How many places a holder gets that asks alone.
+  std::size_t MostOfOne() const {
+    const bool reserves = policy_ != Policy::kOneHolder && places_ >= kFewestShared;
+    return reserves ? places_ - places_ / 4 : places_;
+  }
+
   std::size_t HeldBy(std::string_view holder) const {
     const auto held = held_.find(holder);
     return held == held_.end() ? 0 : held->second;

@@ -127,6 +127,19 @@ Result<BaseUrl> ParseBaseUrl(std::string_view text) {
   return url;
 }
 
+Result<TcpAddress> ParseProxy(std::string_view text) {
+  if (text.starts_with(kHttps)) return Wrong("must begin with http://: tokend speaks no TLS with a proxy");
+  if (!text.starts_with(kHttp)) return Wrong("is written http://host:port");
+  text.remove_prefix(kHttp.size());
+  if (Contains(text, '@')) return Wrong("must not hold a user or a password");
+  if (Contains(text, '/') || Contains(text, '?') || Contains(text, '#')) {
+    return Wrong("must end with the port: http://host:port");
+  }
+  Result<TcpAddress> address = ParseAuthority(text);
+  if (address.ok() && address->port == 0) return Wrong("has no port: write http://host:port");
+  return address;
+}
+
 bool IsLoopback(const TcpAddress& address) {
   if (address.host == "localhost") return true;
   in_addr ipv4{};

@@ -129,6 +129,9 @@ Applivery BuildApplivery(const v1::Applivery& schema) {
           .connect_timeout = milliseconds(schema.connect_timeout()),
           .timeout = milliseconds(schema.timeout()),
           .max_in_flight = schema.max_in_flight(),
+          .proxy = schema.proxy(),
+          .connection_max_requests = schema.connection_max_requests(),
+          .connection_max_age = milliseconds(schema.connection_max_age()),
           .connection_max_idle = milliseconds(schema.connection_max_idle()),
           .max_response_size = schema.max_response_size()};
 }
@@ -248,6 +251,12 @@ Config Build(const v1::Config& schema) {
       .level = BuildLevel(schema.log().level()),
       .format = schema.log().format() == v1::Log::FORMAT_TEXT ? LogFormat::kText : LogFormat::kJson};
   return config;
+}
+
+bool NamesOneCaller(const std::vector<Grant>& grants) {
+  std::set<std::string> callers;
+  for (const Grant& grant : grants) callers.insert(grant.callers.begin(), grant.callers.end());
+  return callers.size() == 1 && callers.begin()->find('*') == std::string::npos;
 }
 
 }  // namespace tokend::config

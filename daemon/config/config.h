@@ -133,6 +133,9 @@ struct Applivery {
   std::chrono::milliseconds connect_timeout{0};
   std::chrono::milliseconds timeout{0};
   std::size_t max_in_flight = 0;
+  std::string proxy = {};  // http://host:port; empty: none
+  std::size_t connection_max_requests = 0;
+  std::chrono::milliseconds connection_max_age{0};
   std::chrono::milliseconds connection_max_idle{0};
   std::size_t max_response_size = 0;
 };
@@ -229,5 +232,8 @@ struct Config {
   // "FILE:LINE:COLUMN: warning: …", for the operator. A warning stops nothing.
   std::vector<std::string> warnings;
 };
+
+// Whether the grants name one caller and no pattern: what callers share is then all that caller's.
+bool NamesOneCaller(const std::vector<Grant>& grants);
 
 }  // namespace tokend::config

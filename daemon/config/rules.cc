@@ -13,8 +13,11 @@ void ApplyUpstreamRules(v1::Config& schema, Report& report) {
   if (!applivery.has_base_url()) return;
   const BaseUrl url = *ParseBaseUrl(applivery.base_url());
   applivery.set_base_url(url.text);
-  if (url.https) return;
   const std::string path = "upstream.applivery.base_url";
+  if (url.text.ends_with("/v1")) {
+    report.Warning(path, "ends with /v1, which tokend adds itself: requests go to /v1/v1/organizations/...");
+  }
+  if (url.https) return;
   if (applivery.has_allow_http() && !applivery.allow_http()) {
     report.Error(path, "must begin with https:// (http:// needs allow_http: true)");
   } else if (!IsLoopback(url.host)) {

@@ -136,6 +136,8 @@ std::optional<std::string> WhatIsWrong(v1::Form form, std::string_view text) {
       return CheckAddress(form, text);
     case v1::FORM_BASE_URL:
       return FaultOf(ParseBaseUrl(text));
+    case v1::FORM_PROXY:
+      return FaultOf(ParseProxy(text));
     case v1::FORM_HTTPS_URL:
       return CheckHttpsUrl(text);
     case v1::FORM_ENVIRONMENT_VARIABLE:

@@ -12,6 +12,7 @@
 #include "daemon/base/passkey.h"
 #include "daemon/base/result.h"
 #include "daemon/base/secret.h"
+#include "daemon/identity/key_source.h"
 
 namespace tokend::identity {
 
@@ -44,6 +45,9 @@ class Authenticator {
   // within kLongestWait. `done` must not block. This may be destroyed meanwhile: the calls that wait are
   // answered then.
   virtual void Authenticate(Evidence evidence, Done done) const = 0;
+
+  // Of an authenticator that fetches keys. Any thread.
+  virtual std::optional<FetchedKeys> fetched_keys() const { return std::nullopt; }
 
   // Whether the connection alone tells who calls: the caller is then the same for each of its calls.
   virtual bool IsByConnection() const { return true; }

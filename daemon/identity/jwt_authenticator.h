@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "daemon/config/config.h"
@@ -25,6 +26,7 @@ class JwtAuthenticator final : public Authenticator {
 
   void Authenticate(Evidence evidence, Done done) const override;
   bool IsByConnection() const override { return false; }
+  std::optional<FetchedKeys> fetched_keys() const override { return keys_->fetched(); }
 
   bool Does(const std::string& listener, const config::JwtAuthentication& configuration) const {
     return listener == listener_ && configuration == configuration_;

@@ -55,7 +55,9 @@ Status AddToken(const std::string& file, loop::HeaderList& headers) {
 Result<KeySource::Keys> KeysIn(const loop::HttpAnswer& answer) {
   if (answer.ending == loop::Ending::kTooLarge) return Failed("the answer is too large");
   if (answer.ending != loop::Ending::kComplete) return Failed(answer.error);
-  if (answer.status != kStatusOk) return Failed("the answer is not a 200");
+  if (answer.status != kStatusOk) {
+    return Failed("the answer has status " + std::to_string(answer.status));
+  }
   Result<KeySource::Keys> keys = KeySet::Parse(answer.body.Expose());
   if (!keys.ok()) return absl::UnavailableError("the answer " + std::string(keys.status().message()));
   return keys;
@@ -82,6 +84,13 @@ class UrlKeySource::Fetcher : public std::enable_shared_from_this<Fetcher> {
   Keys Current() const {
     const std::lock_guard lock(mutex_);
     return Usable();
+  }
+
+  FetchedKeys fetched() const {
+    const std::lock_guard lock(mutex_);
+    FetchedKeys fetched{.usable = Usable() != nullptr, .age = std::nullopt, .error = error_};
+    if (keys_ != nullptr) fetched.age = Now() - fetched_;
+    return fetched;
   }
 
   void Renew(Then then) {
@@ -139,6 +148,7 @@ class UrlKeySource::Fetcher : public std::enable_shared_from_this<Fetcher> {
     {
       const std::lock_guard lock(mutex_);
       fetching_ = false;
+      error_ = std::string(fetched.status().message());
       if (fetched.ok()) {
         fetched_ = Now();
         // A set with the same keys stays the same object: the tokens that it has verified stay verified.
@@ -193,13 +203,14 @@ class UrlKeySource::Fetcher : public std::enable_shared_from_this<Fetcher> {
   const FetchObserver observer_;
   loop::CurlLoop& loop_;
 
-  mutable std::mutex mutex_;  // guards the next six
+  mutable std::mutex mutex_;  // guards the next seven
   Keys keys_;
-  SteadyTime fetched_;                 // when keys_ last came
-  std::optional<SteadyTime> renewed_;  // when a caller last had a fetch begin
-  bool fetching_ = true;               // a fetch runs or is about to begin
-  std::deque<Then> waiting_;           // for that fetch
-  std::deque<Then> answering_;         // their fetch has ended
+  std::string error_ = "the first fetch has not ended";  // of the last fetch
+  SteadyTime fetched_;                                   // when keys_ last came
+  std::optional<SteadyTime> renewed_;                    // when a caller last had a fetch begin
+  bool fetching_ = true;                                 // a fetch runs or is about to begin
+  std::deque<Then> waiting_;                             // for that fetch
+  std::deque<Then> answering_;                           // their fetch has ended
 
   // Loop thread only.
   bool sent_ = false;
@@ -221,6 +232,8 @@ UrlKeySource::~UrlKeySource() {
 }
 
 KeySource::Keys UrlKeySource::Current() const { return fetcher_->Current(); }
+
+std::optional<FetchedKeys> UrlKeySource::fetched() const { return fetcher_->fetched(); }
 
 void UrlKeySource::Renew(Then then) { fetcher_->Renew(std::move(then)); }
 

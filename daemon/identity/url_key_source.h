@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "daemon/base/result.h"
 #include "daemon/config/config.h"
@@ -43,6 +44,7 @@ class UrlKeySource final : public KeySource {
   UrlKeySource& operator=(const UrlKeySource&) = delete;
 
   Keys Current() const override;
+  std::optional<FetchedKeys> fetched() const override;
   void Renew(Then then) override;
 
  private:

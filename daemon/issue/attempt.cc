@@ -13,7 +13,8 @@
 namespace tokend::issue {
 
 void Attempt::Start() {
-  slot_ = stages_.pacing.slots.Acquire(context_.caller.name(), [self = Self()] { self->OnTurn(); });
+  slot_ = stages_.pacing.slots.Acquire({context_.request.organization(), context_.caller.name()},
+                                       context_.config->slots, [self = Self()] { self->OnTurn(); });
   if (slot_.held()) return OnTurn();
   const auto patience = context_.LatestTurn(stages_.pacing.latency) - stages_.loop.clock().Now();
   overdue_ = Timer(stages_.loop, patience, [self = Self()] { self->request_.OnSlotOverdue(); });
@@ -21,7 +22,8 @@ void Attempt::Start() {
 
 void Attempt::OnTurn() {
   overdue_.Cancel();
-  auto entered = stages_.availability.Enter(context_.request.organization(), context_.request.application());
+  auto entered = stages_.availability.Enter(
+      {context_.request.organization(), context_.request.application(), context_.caller.name()});
   if (const auto* blocked = std::get_if<Failure>(&entered)) {
     slot_.Drop();
     spent_.GiveBack();
@@ -90,7 +92,8 @@ void Attempt::Mint(IntentReceipt intent) {
                          .description = context_.permitted->description(),
                          .scopes = context_.permitted->scopes(),
                          .request_id = context_.request.request_id(),
-                         .deadline = context_.deadline},
+                         .deadline = context_.deadline,
+                         .is_probe = permit_.is_probe()},
                         [self = Self()](IntentReceipt receipt, MintOutcome outcome) {
                           self->OnMinted(std::move(receipt), std::move(outcome));
                         });

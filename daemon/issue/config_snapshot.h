@@ -8,6 +8,7 @@
 
 #include "daemon/base/current.h"
 #include "daemon/config/config.h"
+#include "daemon/issue/upstream_slots.h"
 #include "daemon/policy/policy.h"
 
 namespace tokend::issue {
@@ -19,6 +20,7 @@ struct ConfigSnapshot {
   policy::Policy policy;
   std::chrono::milliseconds audit_deadline{0};  // how long a request waits for one record
   std::map<std::string, std::vector<config::Limit>, std::less<>> organization_limits = {};
+  UpstreamSlots::Policies slots = {};
 };
 
 using CurrentConfig = Current<ConfigSnapshot>;

@@ -143,6 +143,7 @@ void Issuance::OnIntending(state::TimePoint intended_at) { claim_.Keep(intended_
 
 void Issuance::OnIssued(IssuedReceipt issued, std::shared_ptr<const Token> token, std::uint64_t intent) {
   claim_.Settle({token, intent});
+  stages_.pacing.buckets.AddReplays(context_.caller.name());
   stages_.metrics.TokenEnded(TokenOutcome::kIssued);
   End(Released{std::move(issued), std::move(token), Released::Kind::kIssued});
 }
@@ -198,6 +199,10 @@ void Issuance::OnOver(std::optional<TokenOutcome> outcome) {
 }
 
 void Issuance::Validate() {
+  if (const auto spent =
+          stages_.pacing.buckets.TakeCheck(context_.caller.name(), stages_.loop.clock().Now())) {
+    return Fail(*spent);
+  }
   Become(Stage::kRecording);
   stages_.state.Check(context_.charges, context_.LatestTurn(stages_.pacing.latency),
                       [self = Self()](const std::optional<Failure>& refusal) {
@@ -238,6 +243,12 @@ void Issuance::OnKnown(const state::Known& known) {
 }
 
 void Issuance::Replay(const state::Target& first, const state::Answered& answered) {
+  if (!answered.joined) {
+    CallerBuckets& buckets = stages_.pacing.buckets;
+    if (const auto spent = buckets.TakeReplay(context_.caller.name(), stages_.loop.clock().Now())) {
+      return Fail(*spent);
+    }
+  }
   Become(Stage::kRecording);
   audit::Record record = RecordOf(context_);
   record.mutable_target()->set_organization(first.organization);
@@ -266,7 +277,7 @@ void Issuance::Cancel() {
     audit::Record record = RecordOf(self->context_);
     record.set_event(audit::event::kRequestFailed);
     record.set_detail("the caller cancelled, or its deadline passed, before the intent");
-    self->stages_.audit.Note(std::move(record));
+    self->NoteRefusal(std::move(record));
     self->End(Abandoned{});
   });
 }
@@ -300,8 +311,12 @@ void Issuance::Note(const Failure& failure) {
   audit::Record record = RecordOf(context_);
   record.set_event(EventOf(failure.reason));
   Describe(failure, record);
-  stages_.audit.Note(std::move(record));
+  NoteRefusal(std::move(record));
   for (const QuotaViolation& spent : failure.quotas) stages_.metrics.LimitRefused(spent.subject);
+}
+
+void Issuance::NoteRefusal(audit::Record record) {
+  stages_.audit.NoteRefusal(std::move(record), AllowanceOf(*context_.config, &context_.caller));
 }
 
 void Issuance::Answer(Reply reply) {
@@ -326,7 +341,8 @@ std::optional<Failure> Issuance::FindBlock() {
   if (!in_flight_) {
     return Failure{Reason::kOverloaded, "as many of the caller's requests run as its grant allows"};
   }
-  return stages_.availability.Check(context_.request.organization(), context_.request.application());
+  return stages_.availability.Check(
+      {context_.request.organization(), context_.request.application(), context_.caller.name()});
 }
 
 void Issuance::Become(Stage next) {

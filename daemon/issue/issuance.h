@@ -79,6 +79,7 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
   void End(Reply reply);
 
   void Note(const Failure& failure);
+  void NoteRefusal(audit::Record record);
   std::optional<Failure> FindBlock();
   void AnswerIfOverdue(const char* detail);
   void Become(Stage next);

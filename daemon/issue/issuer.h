@@ -57,7 +57,7 @@ struct LimitLevel {
   std::chrono::nanoseconds retry_after{0};  // until one is admitted; zero while `remaining` is not
 };
 
-// The grants of a caller, and what is left of their limits.
+// The first grants of a caller (policy::CallerGrants), and what is left of their limits.
 struct Entitlement {
   std::shared_ptr<const ConfigSnapshot> config;  // owns the grants
   struct Grant {
@@ -65,9 +65,10 @@ struct Entitlement {
     std::vector<LimitLevel> limits;  // of Grant::limits, in order
   };
   std::vector<Grant> grants;
+  bool more_grants = false;  // further grants name the caller
 };
 
-// Called exactly once, on any thread. A Failure is LIMITS_UNAVAILABLE.
+// Called exactly once, on any thread. A Failure is LIMITS_UNAVAILABLE or RATE_LIMITED.
 using EntitlementCallback = absl::AnyInvocable<void(std::variant<Entitlement, Failure>)>;
 
 // Takes requests from rpc/ and runs each to its recorded end. Any thread.

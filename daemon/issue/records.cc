@@ -8,6 +8,11 @@
 
 namespace tokend::issue {
 
+Allowance AllowanceOf(const ConfigSnapshot& config, const Caller* caller) {
+  const bool named = caller == nullptr || config.policy.Names(caller->name());
+  return named ? Allowance::kOwn : Allowance::kShared;
+}
+
 const char* EventOf(Reason reason) {
   switch (reason) {
     case Reason::kInvalidRequest:

@@ -17,6 +17,9 @@ audit::Record RecordOf(const Caller& caller);
 // found the target is what would be minted, before that what was asked for.
 audit::Record RecordOf(const RequestContext& context);
 
+// Whose allowance of distinct records a refused call uses. Null: its caller is unknown.
+Allowance AllowanceOf(const ConfigSnapshot& config, const Caller* caller);
+
 // The request.* event of a call that ended before an intent.
 const char* EventOf(Reason reason);
 

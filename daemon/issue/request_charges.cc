@@ -20,7 +20,7 @@ std::vector<state::Charge> OwnLimitsOf(const config::Grant& grant, const std::st
 
 state::Charges ChargesFor(const ConfigSnapshot& config, const config::Grant& grant, const std::string& caller,
                           const std::string& organization) {
-  state::Charges charges{OwnLimitsOf(grant, caller), {}, organization, caller};
+  state::Charges charges{OwnLimitsOf(grant, caller), {}, organization, caller, grant.name};
   for (const config::Limit& limit : grant.shared_limits) {
     charges.own.push_back(ChargeOf(limit, grant.name, state::KeyOf({"grant", grant.name, limit.name})));
   }

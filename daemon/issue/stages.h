@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/audit/audit_log.h"
+#include "daemon/issue/caller_buckets.h"
 #include "daemon/issue/calls_in_flight.h"
 #include "daemon/issue/config_snapshot.h"
 #include "daemon/issue/live_calls.h"
@@ -15,13 +16,15 @@
 
 namespace tokend::issue {
 
-// How many requests may run at once, how often they may be tried again, and how long an attempt takes: what
-// all requests share so that they overload neither the upstream nor each other. Loop thread only.
+// How many requests may run at once, how often they may be tried again, how long an attempt takes, and how
+// often a caller may check and replay: what all requests share so that they overload neither the upstream nor
+// the audit log nor each other. Loop thread only.
 struct Pacing {
   CallsInFlight calls = {};
   UpstreamSlots slots;
   RetryPolicy retries;
   RecentLatency latency = {};
+  CallerBuckets buckets = {};
 };
 
 // The parts of the daemon that a request passes through. All of them outlive every request.

@@ -2,16 +2,22 @@
 
 #include <curl/curl.h>
 #include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <cassert>
 #include <chrono>
 #include <cstring>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "daemon/base/failpoint.h"
 #include "daemon/loop/curl_loop.h"
 #include "daemon/loop/curl_memory.h"
@@ -54,9 +60,15 @@ void SetSecurity(CURL* handle, const HttpClientOptions& options) {
   Set(handle, CURLOPT_PROTOCOLS_STR, options.allow_http ? "https,http" : "https");
   Set(handle, CURLOPT_FOLLOWLOCATION, 0L);
   Set(handle, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
-  // Not null but empty: with null, libcurl would connect to the proxy that the environment's http_proxy,
-  // https_proxy or all_proxy names, and send it the connection that carries the key.
-  Set(handle, CURLOPT_PROXY, "");
+  // Not null where there is none, but empty: with null, libcurl would use the proxy that the environment's
+  // http_proxy, https_proxy or all_proxy names, and no_proxy.
+  Set(handle, CURLOPT_PROXY, options.proxy.c_str());
+  Set(handle, CURLOPT_NOPROXY, "");
+  // By CONNECT also to http:// servers. Neither the request's headers go to the proxy nor the proxy's headers
+  // to the request's answer.
+  Set(handle, CURLOPT_HTTPPROXYTUNNEL, 1L);
+  Set(handle, CURLOPT_HEADEROPT, static_cast<long>(CURLHEADER_SEPARATE));
+  Set(handle, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   Set(handle, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
   Set(handle, CURLOPT_SSL_VERIFYPEER, 1L);
   Set(handle, CURLOPT_SSL_VERIFYHOST, 2L);
@@ -81,14 +93,91 @@ void SetTransport(CURL* handle, const HttpClientOptions& options) {
   SetMaxIdle(handle, options.connection_max_idle);
 }
 
-bool SpeaksHttp2(CURL* handle) {
+// The TLS session of the transfer's connection. Null without TLS, and once libcurl has ended the transfer.
+const SSL* TlsOf(CURL* handle) {
   curl_tlssessioninfo* tls = nullptr;
   curl_easy_getinfo(handle, CURLINFO_TLS_SSL_PTR, &tls);
-  if (tls == nullptr || tls->internals == nullptr || tls->backend != CURLSSLBACKEND_OPENSSL) return false;
+  if (tls == nullptr || tls->backend != CURLSSLBACKEND_OPENSSL) return nullptr;
+  return static_cast<const SSL*>(tls->internals);
+}
+
+bool SpeaksHttp2(CURL* handle) {
+  const SSL* const tls = TlsOf(handle);
+  if (tls == nullptr) return false;
   const unsigned char* name = nullptr;
   unsigned int size = 0;
-  SSL_get0_alpn_selected(static_cast<const SSL*>(tls->internals), &name, &size);
+  SSL_get0_alpn_selected(tls, &name, &size);
   return size == 2 && std::memcmp(name, "h2", 2) == 0;
+}
+
+// Of a URL that libcurl has read.
+struct Server {
+  std::string host;  // an IPv6 address without brackets
+  std::string port;
+};
+
+Server ServerOf(const std::string& url) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
+  if (parsed == nullptr) throw std::bad_alloc();
+  curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0);
+  const auto part = [&](CURLUPart which) {
+    char* text = nullptr;
+    curl_url_get(parsed.get(), which, &text, CURLU_DEFAULT_PORT);
+    std::string copy = text != nullptr ? text : "";
+    curl_free(text);
+    return copy;
+  };
+  Server server{part(CURLUPART_HOST), part(CURLUPART_PORT)};
+  if (server.host.starts_with('[')) server.host = server.host.substr(1, server.host.size() - 2);
+  return server;
+}
+
+std::string HostAndPortOf(const std::string& url) {
+  const Server server = ServerOf(url);
+  const bool ipv6 = server.host.find(':') != std::string::npos;
+  return ipv6 ? absl::StrCat("[", server.host, "]:", server.port)
+              : absl::StrCat(server.host, ":", server.port);
+}
+
+// Has OpenSSL compare the server's certificate with the host's name. Libcurl compares them too, but it takes
+// the subject's common name where the certificate has no subject alternative name.
+bool VerifyHost(SSL_CTX* context, const std::string& host) {
+  X509_VERIFY_PARAM* const verification = SSL_CTX_get0_param(context);
+  X509_VERIFY_PARAM_set_hostflags(verification,
+                                  X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  return X509_VERIFY_PARAM_set1_ip_asc(verification, host.c_str()) == 1 ||
+         X509_VERIFY_PARAM_set1_host(verification, host.data(), host.size()) == 1;
+}
+
+// Why a transfer failed, in fixed words.
+std::string WhyItFailed(CURL* handle, CURLcode code, const std::string& proxy) {
+  long verified = X509_V_OK;
+  if (code == CURLE_PEER_FAILED_VERIFICATION &&
+      curl_easy_getinfo(handle, CURLINFO_SSL_VERIFYRESULT, &verified) == CURLE_OK && verified != X509_V_OK) {
+    return absl::StrCat("its certificate was refused: ", X509_verify_cert_error_string(verified));
+  }
+  long connect_status = 0;
+  curl_easy_getinfo(handle, CURLINFO_HTTP_CONNECTCODE, &connect_status);
+  if (!proxy.empty() && connect_status >= 300) {
+    return absl::StrCat("the proxy answered CONNECT with ", connect_status);
+  }
+  long system_error = 0;
+  curl_easy_getinfo(handle, CURLINFO_OS_ERRNO, &system_error);
+  const char* const words = code == CURLE_COULDNT_CONNECT && system_error != 0
+                                ? strerrordesc_np(static_cast<int>(system_error))
+                                : nullptr;
+  return words == nullptr ? curl_easy_strerror(code)
+                          : absl::StrCat(curl_easy_strerror(code), " (", words, ")");
+}
+
+bool HasEncodedBody(CURL* handle) {
+  curl_header* header = nullptr;
+  for (std::size_t i = 0;
+       curl_easy_header(handle, "Content-Encoding", i, CURLH_HEADER, -1, &header) == CURLHE_OK; ++i) {
+    const absl::string_view coding = absl::StripAsciiWhitespace(header->value);
+    if (!coding.empty() && !absl::EqualsIgnoreCase(coding, "identity")) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -101,6 +190,10 @@ class CurlExchange final : public CurlTransfer {
     SetSecurity(handle_, client.options_);
     SetTransport(handle_, client.options_);
     Set(handle_, CURLOPT_PRIVATE, static_cast<void*>(static_cast<CurlTransfer*>(this)));
+    Set(handle_, CURLOPT_SSL_CTX_FUNCTION, &CurlExchange::OnTls);
+    Set(handle_, CURLOPT_SSL_CTX_DATA, static_cast<void*>(this));
+    Set(handle_, CURLOPT_PREREQFUNCTION, &CurlExchange::OnConnection);
+    Set(handle_, CURLOPT_PREREQDATA, static_cast<void*>(this));
     // Neither POSTFIELDS nor a seek function: with either, libcurl sends a POST again by itself when a reused
     // connection drops without an answer, and the server makes a second token.
     Set(handle_, CURLOPT_READFUNCTION, &CurlExchange::OnRead);
@@ -124,19 +217,44 @@ class CurlExchange final : public CurlTransfer {
     Set(handle_, CURLOPT_HTTPHEADER, request_.headers ? request_.headers->get() : nullptr);
     Set(handle_, request_.body.empty() ? CURLOPT_HTTPGET : CURLOPT_POST, 1L);
     Set(handle_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
-    Expect(client_.protocol_);
-    client_.loop_.Add(handle_);
+    Enter();
+  }
+
+  // Moves the request to the client's pool, if it has no connection yet.
+  void Follow() {
+    if (pool_ == nullptr || local_port_.has_value() || body_sent_ > 0) return;
+    client_.loop_.Remove(handle_);
+    Leave();
+    Enter();
   }
 
   void Stop() {
     client_.loop_.Remove(handle_);
+    Leave();
     Answer(Ending::kStopped, "Stopped");
   }
 
   void Finish(CURLcode code) override {
+    const std::shared_ptr<ConnectionPool> pool = pool_;
+    Leave();
+    if (code != CURLE_OK && local_port_.has_value() && header_bytes_ == 0) {
+      client_.Abandon(pool, *local_port_);
+    }
+    if (turned_away_ && body_sent_ == 0) return Enter();
     if (code == CURLE_OK) return Answer(Ending::kComplete, "");
     if (body_too_large_) return Answer(Ending::kTooLarge, "Answer body too large");
-    Answer(Ending::kBroken, header_too_large_ ? kHeaderTooLarge : curl_easy_strerror(code));
+    if (header_too_large_) return Answer(Ending::kBroken, kHeaderTooLarge);
+    const std::string& proxy = client_.options_.proxy;
+    std::string where = HostAndPortOf(request_.url);
+    if (!proxy.empty()) absl::StrAppend(&where, " by the proxy ", HostAndPortOf(proxy));
+    Answer(Ending::kBroken, absl::StrCat(where, ": ", WhyItFailed(handle_, code, proxy)));
+  }
+
+  // Whether libcurl has ended the request, on this connection and without one byte of answer. Libcurl gives
+  // the connection to a waiting request before it says so by Finish.
+  bool HasFailedOn(const ConnectionPool* pool, int local_port) const {
+    return pool_.get() == pool && local_port_ == local_port && header_bytes_ == 0 &&
+           TlsOf(handle_) == nullptr;
   }
 
   // Says how a request that has no connection yet gets one. PIPEWAIT waits for a connection that is being
@@ -146,6 +264,41 @@ class CurlExchange final : public CurlTransfer {
   }
 
  private:
+  // Gives the request to libcurl, for a connection of the client's pool.
+  void Enter() {
+    local_port_.reset();
+    turned_away_ = false;
+    pool_ = client_.pool_;
+    Set(handle_, CURLOPT_SHARE, pool_->share());
+    const auto spent = std::chrono::floor<milliseconds>(client_.loop_.clock().Now() - started_);
+    Set(handle_, CURLOPT_TIMEOUT_MS, AtLeastOneMs(client_.options_.timeout - spent));
+    Expect(client_.protocol_);
+    client_.loop_.Add(handle_);
+  }
+
+  // Libcurl has given the request back.
+  void Leave() {
+    curl_easy_setopt(handle_, CURLOPT_SHARE, nullptr);
+    pool_.reset();
+  }
+
+  // A TLS handshake is about to begin.
+  static CURLcode OnTls(CURL*, void* context, void* self) {
+    const auto& exchange = *static_cast<CurlExchange*>(self);
+    const bool verifies = VerifyHost(static_cast<SSL_CTX*>(context), ServerOf(exchange.request_.url).host);
+    return verifies ? CURLE_OK : CURLE_SSL_CONNECT_ERROR;
+  }
+
+  // The request has a connection, and nothing of it is sent. It may have waited for this connection since
+  // before the connection had its last request or failed.
+  static int OnConnection(void* self, char*, char*, int, int local_port) {
+    auto& exchange = *static_cast<CurlExchange*>(self);
+    ConnectionPool* const pool = exchange.pool_.get();
+    exchange.turned_away_ = exchange.client_.HasFailed(pool, local_port) || !pool->Take(local_port);
+    exchange.local_port_ = local_port;
+    return exchange.turned_away_ ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+  }
+
   static std::size_t OnRead(char* to, std::size_t size, std::size_t count, void* self) {
     auto& exchange = *static_cast<CurlExchange*>(self);
     const std::string& body = exchange.request_.body;
@@ -181,7 +334,7 @@ class CurlExchange final : public CurlTransfer {
     return fitting.size();
   }
 
-  void Answer(Ending ending, const char* error) {
+  void Answer(Ending ending, std::string error) {
     HttpAnswer answer;
     answer.sent = body_sent_ > 0 ? Sent::kYes : Sent::kNo;
     answer.ending = ending;
@@ -193,7 +346,8 @@ class CurlExchange final : public CurlTransfer {
     curl_easy_getinfo(handle_, CURLINFO_RETRY_AFTER, &retry_after);
     if (!interim && retry_after > 0) answer.retry_after = std::chrono::seconds(retry_after);
     answer.body = std::move(body_);
-    answer.error = error;
+    answer.encoded = HasEncodedBody(handle_);
+    answer.error = std::move(error);
     answer.latency =
         std::chrono::duration_cast<std::chrono::microseconds>(client_.loop_.clock().Now() - started_);
 
@@ -205,10 +359,13 @@ class CurlExchange final : public CurlTransfer {
   }
 
   CurlHttpClient& client_;
+  std::shared_ptr<ConnectionPool> pool_;  // while libcurl has the request
   CURL* handle_;
   HttpPost request_;
   HttpClient::Done done_;
   std::chrono::steady_clock::time_point started_;
+  std::optional<int> local_port_;  // of its connection, once it has one
+  bool turned_away_ = false;       // from a connection that carries no further request
   std::size_t body_sent_ = 0;
   std::size_t header_bytes_ = 0;
   std::size_t header_lines_ = 0;
@@ -237,12 +394,17 @@ void CurlHttpClient::Post(HttpPost request, Done done) {
 }
 
 void CurlHttpClient::Get(HttpGet request, Done done) {
-  Begin({.url = std::move(request.url), .headers = std::move(request.headers), .body = ""}, std::move(done));
+  HttpPost get;
+  get.url = std::move(request.url);
+  get.headers = std::move(request.headers);
+  Begin(std::move(get), std::move(done));
 }
 
 void CurlHttpClient::Begin(HttpPost request, Done done) {
   if (stopped_) return Decline(std::move(done), Ending::kStopped, "Stopped");
   if (request.url.starts_with("http:")) SetProtocol(Protocol::kHttp1);
+  const bool renew = request.connection == HttpPost::Connection::kNew || pool_ == nullptr;
+  if (renew || pool_->TooOld(loop_.clock().Now())) RenewPool();
   std::unique_ptr<CurlExchange> exchange;
   if (idle_.empty()) {
     exchange = std::make_unique<CurlExchange>(*this);
@@ -253,6 +415,24 @@ void CurlHttpClient::Begin(HttpPost request, Done done) {
   CurlExchange& started = *exchange;
   running_.emplace(&started, std::move(exchange));
   started.Start(std::move(request), std::move(done));
+}
+
+void CurlHttpClient::RenewPool() {
+  const ConnectionPool::Bounds bounds{options_.connection_max_requests, options_.connection_max_age};
+  pool_ = std::make_shared<ConnectionPool>(bounds, loop_.clock().Now());
+  for (const auto& [exchange, owned] : running_) exchange->Follow();
+}
+
+void CurlHttpClient::Abandon(const std::shared_ptr<ConnectionPool>& pool, int local_port) {
+  // Libcurl has closed it, and the other connections of the pool stay in use.
+  if (protocol_ == Protocol::kHttp1) return pool->Forget(local_port);
+  pool->Spoil(local_port);
+  if (pool_ == pool) RenewPool();
+}
+
+bool CurlHttpClient::HasFailed(const ConnectionPool* pool, int local_port) const {
+  return std::ranges::any_of(
+      running_, [&](const auto& running) { return running.first->HasFailedOn(pool, local_port); });
 }
 
 void CurlHttpClient::WipeCopies(std::string_view secret) { loop::WipeCopies(secret); }

@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "daemon/loop/connection_pool.h"
 #include "daemon/loop/http_client.h"
 
 namespace tokend::loop {
@@ -13,8 +14,8 @@ class CurlLoop;
 class CurlExchange;
 
 // HTTP over the loop's libcurl. Beyond HttpClient it promises, whatever the server or a connection does: no
-// proxy, no credentials but the request's headers, TLS 1.2 or later with a verified server, bounded headers
-// and body.
+// proxy but that of the options, no credentials but the request's headers, TLS 1.2 or later with a verified
+// server that has a subject alternative name, bounded headers and body.
 class CurlHttpClient final : public HttpClient {
  public:
   CurlHttpClient(CurlLoop& loop, HttpClientOptions options);
@@ -39,6 +40,13 @@ class CurlHttpClient final : public HttpClient {
 
   // A GET where `request.body` is empty.
   void Begin(HttpPost request, Done done);
+  // Makes another pool, for later requests and for those that have no connection yet. Not from within
+  // libcurl's callbacks.
+  void RenewPool();
+  // The connection of this pool carries no further request. Not from within libcurl's callbacks.
+  void Abandon(const std::shared_ptr<ConnectionPool>& pool, int local_port);
+  // Whether a request on the connection has failed, which libcurl may not have said yet.
+  bool HasFailed(const ConnectionPool* pool, int local_port) const;
   // Sets what the server speaks, which decides how many connections there may be.
   void SetProtocol(Protocol protocol);
   // The exchange is over; this may destroy it.
@@ -48,6 +56,7 @@ class CurlHttpClient final : public HttpClient {
   CurlLoop& loop_;
   const HttpClientOptions options_;
   Protocol protocol_ = Protocol::kHttp2;
+  std::shared_ptr<ConnectionPool> pool_;  // of requests that begin; null before the first one
   bool stopped_ = false;
   std::unordered_map<CurlExchange*, std::unique_ptr<CurlExchange>> running_;
   std::vector<std::unique_ptr<CurlExchange>> idle_;

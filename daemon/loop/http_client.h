@@ -31,9 +31,13 @@ class HeaderList {
 };
 
 struct HttpPost {
+  enum class Connection { kAny, kNew };
+
   std::string url;
   std::shared_ptr<const HeaderList> headers;  // shared between requests with the same key
   std::string body;                           // not empty
+  // kNew: one that is opened for this request. Earlier connections are then retired.
+  Connection connection = Connection::kAny;
 };
 
 struct HttpGet {
@@ -58,7 +62,8 @@ struct HttpAnswer {
   int status = 0;  // of the final answer's header; 0: no header came
   std::optional<std::chrono::seconds> retry_after;
   Secret body;
-  std::string error;  // libcurl's fixed words for the result code, for logs; empty when complete
+  bool encoded = false;  // the body has a Content-Encoding other than identity
+  std::string error;     // which server and why, in fixed words, for logs; empty when complete
   std::chrono::microseconds latency{0};
 };
 
@@ -66,14 +71,20 @@ struct HttpClientOptions {
   std::string ca_file;                  // empty: the system's CAs
   std::chrono::seconds ca_max_age{60};  // how long CAs that the file no longer holds still count
   bool allow_http = false;
+  std::string proxy = {};  // http://host:port: each connection goes through it, by CONNECT; empty: none
   std::chrono::milliseconds connect_timeout{0};      // TLS included
   std::chrono::milliseconds timeout{0};              // of the whole exchange
   std::chrono::milliseconds connection_max_idle{0};  // under 1 s: no reuse
+  std::chrono::milliseconds connection_max_age{0};   // 0: any
+  std::size_t connection_max_requests = 0;           // 0: any number
   std::size_t max_response_size = 0;                 // bytes
-  std::size_t max_connections = 0;                   // HTTP/2 takes far fewer
+  std::size_t max_connections = 0;                   // without retired ones; HTTP/2 takes far fewer
 };
 
-// Sends requests and brings their answers; follows no redirect. Loop thread only.
+// Sends requests and brings their answers; follows no redirect. A connection on which a request was not
+// answered by a single byte is retired: it carries no further request, and closes once its last one has
+// ended. So is one that has had connection_max_requests requests or is connection_max_age old. Loop thread
+// only.
 class HttpClient {
  public:
   using Done = absl::AnyInvocable<void(HttpAnswer)>;

@@ -120,10 +120,12 @@ std::vector<Verdict> Policy::Explain(const Question& question) const {
   return verdicts;
 }
 
-std::vector<CallerGrant> Policy::GrantsOf(std::string_view caller) const {
-  std::vector<CallerGrant> named;
-  for (const PatternIndex::Item item : callers_.Matching(caller)) {
-    CallerGrant& grant = named.emplace_back(CallerGrant{grants_[item].grant.get(), {}});
+CallerGrants Policy::GrantsOf(std::string_view caller) const {
+  const PatternIndex::Items items = callers_.Matching(caller);
+  CallerGrants named{{}, items.size() > CallerGrants::kMax};
+  for (std::size_t at = 0; at < std::min(items.size(), CallerGrants::kMax); ++at) {
+    const PatternIndex::Item item = items[at];
+    CallerGrant& grant = named.grants.emplace_back(CallerGrant{grants_[item].grant.get(), {}});
     for (std::size_t i = 0; i < organizations_.size(); ++i) {
       if (grants_[item].organizations[i]) grant.organizations.push_back(organizations_[i]);
     }

@@ -42,6 +42,13 @@ struct CallerGrant {
   std::vector<std::string> organizations;
 };
 
+// The first grants that name a caller, in order.
+struct CallerGrants {
+  static constexpr std::size_t kMax = 200;
+  std::vector<CallerGrant> grants;
+  bool more = false;  // more than kMax grants name the caller
+};
+
 // Decides which caller may have which tokens. Only a grant permits a request, and the first grant that
 // matches decides. Compiled once, then immutable and without I/O: any thread. The cost of a decision depends
 // only on the grants that name the caller.
@@ -71,8 +78,11 @@ class Policy {
   // The answer of every grant, in order. The first grant that matches decides.
   std::vector<Verdict> Explain(const Question& question) const;
 
-  // The grants that name this caller, in order. Valid as long as the policy lives.
-  std::vector<CallerGrant> GrantsOf(std::string_view caller) const;
+  // Whether any grant names this caller.
+  bool Names(std::string_view caller) const { return !callers_.Matching(caller).empty(); }
+
+  // The grants that name this caller. Valid as long as the policy lives.
+  CallerGrants GrantsOf(std::string_view caller) const;
 
   // The organization of a request that names none: the only one configured. Empty if several are configured.
   const std::string& default_organization() const { return default_organization_; }

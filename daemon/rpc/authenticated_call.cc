@@ -3,7 +3,7 @@
 #include <chrono>
 #include <string_view>
 
-#include "daemon/telemetry/log.h"
+#include "daemon/issue/records.h"
 
 namespace tokend::rpc {
 
@@ -116,16 +116,21 @@ void AuthenticatedCall::FinishCall(CallStatus status, const Failure* failure) {
 
 void AuthenticatedCall::Log(Code code, const Failure* failure) const {
   if (*name_ == '\0') return;
-  const std::chrono::duration<double, std::milli> duration = std::chrono::steady_clock::now() - arrived_;
-  telemetry::Log(config::LogLevel::kInfo, "call",
-                 {{"method", name_},
-                  {"request_id", request_id_},
-                  {"caller", caller_ ? std::string_view(caller_->name()) : ""},
-                  {"listener", services_.listener},
-                  {"code", Name(code)},
-                  {"reason", failure != nullptr ? Name(failure->reason) : ""},
-                  {"detail", failure != nullptr ? std::string_view(failure->detail) : ""},
-                  {"duration_ms", duration.count()}});
+  const auto now = std::chrono::steady_clock::now();
+  CallLine line{.method = name_,
+                .request_id = request_id_,
+                .caller = caller_ ? caller_->name() : "",
+                .peer = peer_,
+                .code = code,
+                .duration_ms = std::chrono::duration<double, std::milli>(now - arrived_).count()};
+  if (failure != nullptr) {
+    line.reason = Name(failure->reason);
+    line.detail = failure->detail;
+  }
+  if (code != Code::kOk) {
+    line.allowance = issue::AllowanceOf(*services_.config.Get(), caller_ ? &*caller_ : nullptr);
+  }
+  services_.call_log->Add(std::move(line), now);
 }
 
 }  // namespace tokend::rpc

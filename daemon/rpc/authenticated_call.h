@@ -13,6 +13,7 @@
 #include "daemon/issue/config_snapshot.h"
 #include "daemon/issue/issuer.h"
 #include "daemon/rpc/call_handler.h"
+#include "daemon/rpc/call_log.h"
 #include "daemon/rpc/in_flight_limit.h"
 
 namespace tokend::rpc {
@@ -30,6 +31,7 @@ struct CallServices {
   std::shared_ptr<InFlightLimit> in_flight;
   issue::Issuer& issuer;
   const issue::CurrentConfig& config;
+  std::shared_ptr<CallLog> call_log = std::make_shared<CallLog>(listener);
 };
 
 // Handles a call that needs an authenticated caller. It checks in this order: the daemon is not stopping, the

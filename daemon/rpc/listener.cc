@@ -188,6 +188,7 @@ void Listener::Run() {
   context_.to_flush.clear();
   while (!connections_.empty()) Remove(connections_.begin()->first);
   context_.mailbox->Close();
+  services_.call_log->WriteAll();
 }
 
 // One pass of the loop. Established connections run first, then handshakes for at most as long as the
@@ -212,6 +213,7 @@ void Listener::RunOnce() {
     }
   }
   context_.timers.Run(begin);
+  services_.call_log->WriteDue(begin);
   if (has_mail) context_.mailbox->RunTasks([this] { EnforceByteLimits(); });
   FlushTouched();
   EnforceByteLimits();
@@ -224,7 +226,9 @@ void Listener::RunOnce() {
 int Listener::WaitMs() const {
   if (!pending_.empty()) return 0;
   std::optional<TimePoint> until = context_.timers.Next();
-  if (stop_by_ && (!until || *stop_by_ < *until)) until = stop_by_;
+  for (const std::optional<TimePoint>& other : {services_.call_log->due(), stop_by_}) {
+    if (other && (!until || *other < *until)) until = other;
+  }
   if (!until) return -1;
   const auto wait = std::chrono::ceil<milliseconds>(*until - std::chrono::steady_clock::now());
   return static_cast<int>(std::clamp<std::int64_t>(wait.count(), 0, std::numeric_limits<int>::max()));

@@ -71,6 +71,11 @@ class Listener {
 
   // With their actual ports.
   const std::vector<std::string>& addresses() const { return addresses_; }
+  const std::string& name() const { return services_.listener; }
+  // Of its authenticator. Any thread.
+  std::optional<identity::FetchedKeys> fetched_keys() const {
+    return services_.authenticator->Get()->fetched_keys();
+  }
 
  private:
   using TimePoint = std::chrono::steady_clock::time_point;

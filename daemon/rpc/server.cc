@@ -118,6 +118,14 @@ void Server::Stop(std::chrono::milliseconds grace) {
   for (const auto& listener : listeners_) listener->AwaitStop();
 }
 
+std::map<std::string, identity::FetchedKeys> Server::fetched_keys() const {
+  std::map<std::string, identity::FetchedKeys> fetched;
+  for (const auto& listener : listeners_) {
+    if (auto keys = listener->fetched_keys()) fetched.emplace(listener->name(), *std::move(keys));
+  }
+  return fetched;
+}
+
 std::vector<std::string> Server::addresses() const {
   std::vector<std::string> addresses;
   for (const auto& listener : listeners_) {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,6 +59,9 @@ class Server {
   // Closes the listening sockets, ends all calls, each with a status, and closes all connections within
   // `grace`.
   void Stop(std::chrono::milliseconds grace);
+
+  // What the listeners whose keys are fetched have, by listener. Any thread, as long as this lives.
+  std::map<std::string, identity::FetchedKeys> fetched_keys() const;
 
   // The addresses of the listeners, with their actual ports, in the order of the configuration.
   std::vector<std::string> addresses() const;

@@ -128,6 +128,7 @@ void Describe(const Caller& caller, const issue::Entitlement& entitlement, v1::G
   response.set_caller(caller.name());
   response.set_authentication(std::string(Name(caller.authentication())));
   response.set_listener(caller.listener());
+  response.set_more_grants(entitlement.more_grants);
   for (const auto& [named, limits] : entitlement.grants) {
     v1::Grant& shown = *response.add_grants();
     shown.set_name(named.grant->name);
@@ -155,7 +156,7 @@ class GetCallerCall final : public AuthenticatedCall {
   }
 
   void OnShown(const Caller& caller, const std::variant<issue::Entitlement, Failure>& shown) {
-    if (const auto* failure = std::get_if<Failure>(&shown)) return Fail(*failure);
+    if (const auto* failure = std::get_if<Failure>(&shown)) return Refuse(*failure);
     v1::GetCallerResponse response;
     Describe(caller, std::get<issue::Entitlement>(shown), response);
     Succeed(EncodeMessage(response));

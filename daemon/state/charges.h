@@ -36,7 +36,8 @@ struct Charges {
   // Of the organization. If only these limits are used up, the request waits for its turn in a fair queue.
   std::vector<Charge> organization;
   std::string organization_name;  // whose queue it is
-  std::string caller;             // the queue shares turns among callers
+  std::string caller;  // the queue shares turns among grants, and those of a grant among its callers
+  std::string grant = {};
 
   bool empty() const { return own.empty() && organization.empty(); }
 };

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -41,11 +43,6 @@ class FairQueue {
     return static_cast<std::size_t>(std::distance(waiting_.begin(), Find(place)));
   }
 
-  // Whether a call of this caller that came now would not be the last.
-  bool WouldPassSome(const std::string& caller) const {
-    return !waiting_.empty() && TagOf(caller) < waiting_.rbegin()->first.tag;
-  }
-
   Place Push(std::string caller, Waiting waiting) {
     const std::uint64_t tag = TagOf(caller);
     callers_[caller] = tag + 1;
@@ -71,12 +68,27 @@ class FairQueue {
     return waiting;
   }
 
-  // Take out a call that is not served: it does not count against its caller. The queue is not empty.
-  Waiting PopBack() {
-    assert(!empty());
-    return Take(std::prev(waiting_.end()));
-  }
+  // Takes out a call that is not served: it does not count against its caller.
   Waiting Remove(Place place) { return Take(Find(place)); }
+
+  // The caller with the most calls; of several, that of the newest call. If a caller comes, its call counts,
+  // and nothing is returned where it has as many as any other.
+  std::optional<std::string> CallerOfMost(const std::string* comes) const {
+    absl::flat_hash_map<std::string_view, std::size_t> calls;
+    std::size_t most = 0;
+    if (comes != nullptr) most = calls[*comes] = 1;
+    for (const auto& [turn, entry] : waiting_) most = std::max(most, ++calls[entry.caller]);
+    if (comes != nullptr && calls[*comes] == most) return std::nullopt;
+    const auto newest = std::find_if(waiting_.rbegin(), waiting_.rend(),
+                                     [&](const auto& one) { return calls[one.second.caller] == most; });
+    return newest == waiting_.rend() ? std::nullopt : std::optional(newest->second.caller);
+  }
+  // Takes out the newest call of a caller that waits, which does not count against it.
+  Waiting PopNewestOf(const std::string& caller) {
+    const auto newest = std::find_if(waiting_.rbegin(), waiting_.rend(),
+                                     [&caller](const auto& one) { return one.second.caller == caller; });
+    return Take(std::prev(newest.base()));
+  }
 
  private:
   struct Turn {

@@ -19,7 +19,7 @@ RateLimiter::~RateLimiter() {
   waiting_.clear();
   for (auto& [name, organization] : organizations_) {
     if (organization.next) loop_.Cancel(*organization.next);
-    while (!organization.queue.empty()) loop_.Cancel(organization.queue.PopBack().overdue);
+    while (!organization.queue.empty()) loop_.Cancel(organization.queue.PopFront().overdue);
   }
 }
 
@@ -41,14 +41,15 @@ std::optional<Failure> RateLimiter::Refusal(const Charges& charges, TimePoint la
     return Failure{Reason::kOverloaded, "too many limits are being spent at a time"};
   }
   const Organization* organization = Find(charges.organization_name);
-  const std::size_t ahead = organization != nullptr ? organization->queue.Ahead(charges.caller) : 0;
+  const std::size_t ahead =
+      organization != nullptr ? organization->queue.Ahead(charges.grant, charges.caller) : 0;
   std::vector<SpentLimit> spent;
   AddSpent(spent, charges.own, 0, now);
   const bool waits = MustWait(charges, organization, now);
   if (spent.empty()) {
     if (!waits) return std::nullopt;
     const bool full = organization != nullptr && organization->queue.size() >= kMaxWaitingForTurn &&
-                      !organization->queue.WouldPassSome(charges.caller);
+                      !organization->queue.WouldDisplaceOne(charges.grant, charges.caller);
     if (!full && TurnOf(charges.organization, ahead, now) <= latest) return std::nullopt;
   }
   if (waits) AddSpent(spent, charges.organization, ahead, now);
@@ -122,12 +123,15 @@ void RateLimiter::Wait(Charges charges, TimePoint latest, const void* waiter, Do
   const TimePoint now = loop_.clock().Now();
   Organization& organization = organizations_[charges.organization_name];
   std::optional<Waiting> displaced;
-  if (organization.queue.size() >= kMaxWaitingForTurn) displaced = organization.queue.PopBack();
+  if (organization.queue.size() >= kMaxWaitingForTurn) {
+    displaced = organization.queue.PopDisplaced(charges.grant, charges.caller);
+  }
   latest = std::min(latest, now + kLongestWait);
   const loop::TimerId overdue = loop_.After(latest - now, [this, waiter] { OnOverdue(waiter); });
+  const std::string grant = charges.grant;
   std::string caller = charges.caller;
   const Queue::Place place = organization.queue.Push(
-      std::move(caller), Waiting{std::move(charges), now, latest, waiter, overdue, std::move(done)});
+      grant, std::move(caller), Waiting{std::move(charges), now, latest, waiter, overdue, std::move(done)});
   waiting_.insert_or_assign(waiter, WaitsAt{&organization, place});
   ReportQueue(organization.queue.front().charges, organization);
   ArmNext(organization);

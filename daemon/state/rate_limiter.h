@@ -11,7 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "daemon/loop/event_loop.h"
-#include "daemon/state/fair_queue.h"
+#include "daemon/state/grouped_queue.h"
 #include "daemon/state/limit_table.h"
 #include "daemon/state/state.h"
 
@@ -35,8 +35,8 @@ class RateLimiter {
 
   // Spends all charges or none, and calls `done` exactly once: at once; or, if only the organization's limits
   // are used up or others wait for them, when the call's turn comes, when it can no longer come by `latest`,
-  // or when 256 calls wait and a caller that has had less needs the place. `waiter` identifies the call, and
-  // is not dereferenced.
+  // or when 256 calls wait and one of a grant or caller with fewer of them needs the place. `waiter`
+  // identifies the call, and is not dereferenced.
   void Spend(Charges charges, TimePoint latest, const void* waiter, Done done);
 
   // Takes a call out of its queue: its `done` is destroyed uncalled, and its charges are given back. False if
@@ -63,7 +63,7 @@ class RateLimiter {
     loop::TimerId overdue;
     Done done;
   };
-  using Queue = FairQueue<Waiting>;
+  using Queue = GroupedQueue<Waiting>;  // of grants
   struct Organization {
     Queue queue;
     std::optional<loop::TimerId> next;

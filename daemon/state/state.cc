@@ -23,6 +23,13 @@ std::string ToText(const RequestDigest& digest) {
       .append(Hex({reinterpret_cast<const char*>(digest.data()), digest.size()}));
 }
 
+AdmitResult ResultOfJoined(AdmitResult result) {
+  if (auto* known = std::get_if<Known>(&result)) {
+    if (auto* answered = std::get_if<Answered>(&known->outcome)) answered->joined = true;
+  }
+  return result;
+}
+
 std::optional<RequestDigest> ParseDigest(std::string_view text) {
   RequestDigest digest;
   if (!text.starts_with(kDigestVersion)) return std::nullopt;

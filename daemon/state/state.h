@@ -58,6 +58,7 @@ struct Fresh {
 struct Answered {
   std::shared_ptr<const Token> token;
   std::uint64_t intent = 0;  // sequence number of its token.intended
+  bool joined = false;       // the call came while the one that got the token ran
 };
 
 // How a claimed request_id ended: with its token, or with a Failure after which a token may exist.
@@ -72,6 +73,9 @@ struct Known {
 // What Admit came to. A Failure ends the call: REQUEST_ID_REUSED, OVERLOADED, RATE_LIMITED,
 // LIMITS_UNAVAILABLE, or the refusal of the call that it joined.
 using AdmitResult = std::variant<Fresh, Known, Failure>;
+
+// The same for a call that had joined the one that got the token.
+AdmitResult ResultOfJoined(AdmitResult result);
 
 // Refusals that both homes give. `retry_after`: until the first request_id is forgotten, if that is known;
 // until the quarantine ends.

@@ -185,7 +185,10 @@ bool AdminServer::OnRequest(MHD_Connection* connection, std::string_view path,
 AdminServer::Response AdminServer::Answer(std::string_view path) const {
   if (path == "/livez") return {MHD_HTTP_OK, kPlain, "ok\n"};
   if (path == "/readyz") return Readiness();
-  if (path == "/metrics") return {MHD_HTTP_OK, kPrometheus, metrics_.Text()};
+  if (path == "/metrics") {
+    options_.refresh_metrics();
+    return {MHD_HTTP_OK, kPrometheus, metrics_.Text()};
+  }
   if (path == "/") return {MHD_HTTP_OK, kHtml, StatusPage()};
   if (path == "/status.json") return {MHD_HTTP_OK, kJson, StatusJson()};
   return {MHD_HTTP_NOT_FOUND, kPlain, "not found\n"};

@@ -35,6 +35,8 @@ struct AdminOptions {
   std::vector<Check> checks;
   // Troubles that do not make the daemon unready, each in one line. Any thread; must not block.
   std::function<std::vector<std::string>()> troubles = [] { return std::vector<std::string>(); };
+  // Sets the metrics that change with time alone, before they are shown. Any thread; must not block.
+  std::function<void()> refresh_metrics = [] {};
 };
 
 // The admin server: HTTP/1.1, read only, without secrets. It serves /livez, /readyz, /metrics, a status page

@@ -142,6 +142,9 @@ struct Metrics::Families {
                     "Connections to a TLS listener that were closed because their handshake failed or took "
                     "too long.")
           .Add({});
+  Family<Gauge>& jwks_family =
+      registry.Gauges("tokend_jwks_age_seconds",
+                      "Time since the keys of a listener were last fetched from its jwks_url, by listener.");
   Family<Gauge>& certificate_family =
       registry.Gauges("tokend_tls_certificate_not_after_seconds",
                       "When the certificate of a TLS listener expires, as Unix time, by listener.");
@@ -217,6 +220,10 @@ void Metrics::ConnectionClosed(const std::string& listener, std::string_view cau
 }
 
 void Metrics::TlsHandshakeFailed() { families_->failed_handshakes.Increment(); }
+
+void Metrics::SetJwksAge(const std::string& listener, std::chrono::nanoseconds age) {
+  families_->jwks_family.Add({{"listener", listener}}).Set(Seconds(age));
+}
 
 void Metrics::SetTlsCertificateEnd(const std::string& listener,
                                    std::chrono::system_clock::time_point not_after) {

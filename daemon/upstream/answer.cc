@@ -45,9 +45,17 @@ Reason ReasonOfStatus(int status, const AnswerBody& body) {
   return status == 404 && !other_code ? Reason::kApplicationNotFound : Reason::kUpstreamRejected;
 }
 
+// Whether Applivery itself has made this refusal, as far as its body shows.
+bool IsApplivery(const AnswerBody& body) {
+  return body.valid && (body.status.has_value() || body.error_code.has_value());
+}
+
 Refused JudgeRefusal(const HttpAnswer& answer, const AnswerBody& body) {
   const Reason reason = ReasonOfStatus(answer.status, body);
   Refused refused{MakeFailure(reason, Answered(answer.status), body)};
+  if (answer.status == 404 && !IsApplivery(body)) {
+    refused.failure.detail += " without Applivery's JSON: does base_url lead to Applivery?";
+  }
   if (reason == Reason::kUpstreamRateLimited && answer.retry_after) {
     refused.failure.retry_after = std::clamp(*answer.retry_after, seconds(0), kMaxRetryAfter);
   }
@@ -70,6 +78,7 @@ bool Contradicts(const std::optional<std::string>& answered, const std::string& 
 // What is wrong with an answer that says success; empty if it is right.
 std::string_view FaultOf(const HttpAnswer& answer, const AnswerBody& body, const MintRequest& request) {
   if (answer.sent == Sent::kNo) return "before the request was sent";
+  if (answer.encoded) return "with a Content-Encoding, although the request said identity";
   if (answer.ending == Ending::kTooLarge) return "with a body over max_response_size";
   if (!body.valid) return "with a body that is not the documented JSON";
   if (answer.status != 200 && answer.status != 201) return "which is not documented";
@@ -135,7 +144,8 @@ Judgement JudgeStatus(const HttpAnswer& answer, AnswerBody body, const MintReque
 
 MintOutcome Judge(const HttpAnswer& answer, const MintRequest& request) {
   AnswerBody body;
-  if (answer.ending == Ending::kComplete) body = ReadAnswerBody(answer.body, request.scopes);
+  if (answer.ending == Ending::kComplete && !answer.encoded)
+    body = ReadAnswerBody(answer.body, request.scopes);
   const UpstreamExchange exchange{.http_status = answer.status,
                                   .error_code = body.valid ? body.error_code : std::nullopt,
                                   .latency = answer.latency};

@@ -19,6 +19,7 @@ namespace json = simdjson::ondemand;
 // Of arrays and objects. Simdjson's own limit is 1,024.
 constexpr int kMaxNesting = 1000;
 constexpr std::size_t kMaxBearer = 128;
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // in UTF-8
 
 // Stands for an escaped character beyond ASCII. No text that the reader looks for holds it.
 constexpr char kNotAscii = '\xff';
@@ -270,12 +271,13 @@ AnswerBody ReadAnswerBody(const Secret& body, const std::vector<std::string>& as
   padded.Reserve(body.size() + sizeof kPadding);
   padded.Append(body.Expose());
   padded.Append({kPadding, sizeof kPadding});
-  const std::string_view text = padded.Expose().substr(0, body.size());
+  std::string_view text = padded.Expose().substr(0, body.size());
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
 
   AnswerBody result;
   json::parser parser;
   json::document document;
-  const simdjson::padded_string_view view(text.data(), text.size(), padded.size());
+  const simdjson::padded_string_view view(text.data(), text.size(), text.size() + sizeof kPadding);
   if (parser.iterate(view).get(document) != simdjson::SUCCESS) return result;
   result.valid = Reader(text, asked_scopes, result).ReadDocument(document);
   return result;

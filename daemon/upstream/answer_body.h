@@ -31,7 +31,8 @@ struct AnswerBody {
   std::vector<std::string> scopes;  // the answer's, in the order in which they were asked for
 };
 
-// Reads an answer. Its scopes must be among `asked_scopes`. Unknown fields may hold any JSON.
+// Reads an answer; a byte order mark before it is ignored. Its scopes must be among `asked_scopes`. Unknown
+// fields may hold any JSON.
 AnswerBody ReadAnswerBody(const Secret& body, const std::vector<std::string>& asked_scopes);
 
 }  // namespace tokend::upstream

@@ -22,6 +22,7 @@ std::shared_ptr<const loop::HeaderList> MakeHeaders(const ApiKey& key) {
   headers->Add("Authorization", authorization.Expose());
   headers->Add("Content-Type", "application/json");
   headers->Add("Accept", "application/json");
+  headers->Add("Accept-Encoding", "identity");
   headers->Add("User-Agent", "tokend/" TOKEND_VERSION);
   return headers;
 }
@@ -42,6 +43,17 @@ std::string MakeBody(const MintRequest& request) {
 
 MintOutcome NotSendable(Reason reason, const char* detail) { return {Refused{{reason, detail}}, {}}; }
 
+// Withholds a token whose bearer contains the API key: whoever got the bearer could use the key.
+MintOutcome WithoutKey(MintOutcome outcome, const ApiKey& key) {
+  auto* minted = std::get_if<Minted>(&outcome.result);
+  if (minted == nullptr) return outcome;
+  if (minted->token->bearer.Expose().find(key.Expose()) == std::string_view::npos) return outcome;
+  outcome.result = Indeterminate{{.reason = Reason::kUpstreamInvalidResponse,
+                                  .detail = "upstream answered with the API key in the bearer"},
+                                 std::move(minted->token)};
+  return outcome;
+}
+
 const Token* TokenOf(const MintOutcome& outcome) {
   if (const auto* minted = std::get_if<Minted>(&outcome.result)) return minted->token.get();
   const auto* unknown = std::get_if<Indeterminate>(&outcome.result);
@@ -53,9 +65,12 @@ const Token* TokenOf(const MintOutcome& outcome) {
 loop::HttpClientOptions HttpOptions(const config::Applivery& options) {
   return {.ca_file = options.ca_file,
           .allow_http = options.allow_http,
+          .proxy = options.proxy,
           .connect_timeout = options.connect_timeout,
           .timeout = options.timeout,
           .connection_max_idle = options.connection_max_idle,
+          .connection_max_age = options.connection_max_age,
+          .connection_max_requests = options.connection_max_requests,
           .max_response_size = options.max_response_size,
           .max_connections = options.max_in_flight};
 }
@@ -72,7 +87,7 @@ void AppliveryUpstream::UseKeys(const KeyRing& keys) {
   for (const auto& [name, in_use] : keys) {
     std::shared_ptr<Organization> organization = organizations_[name].lock();
     if (organization == nullptr) organization = std::make_shared<Organization>();
-    *organization = {MakeHeaders(*in_use.key), in_use.generation};
+    *organization = {in_use.key, MakeHeaders(*in_use.key), in_use.generation};
     organizations_[name] = organization;
     configured.push_back(std::move(organization));
   }
@@ -109,15 +124,16 @@ void AppliveryUpstream::Mint(IntentReceipt receipt, const MintRequest& request, 
                           request.application, "/tokens");
   post.headers = organization->headers;
   post.body = MakeBody(request);
-  client_->Post(std::move(post),
-                [this, receipt = std::move(receipt), request, generation = organization->key_generation,
-                 done = std::move(done)](const loop::HttpAnswer& answer) mutable {
-                  if (on_answer_) on_answer_(answer.status, answer.latency);
-                  MintOutcome outcome = Judge(answer, request);
-                  if (const Token* token = TokenOf(outcome)) client_->WipeCopies(token->bearer.Expose());
-                  outcome.exchange.key_generation = generation;
-                  done(std::move(receipt), std::move(outcome));
-                });
+  if (request.is_probe) post.connection = loop::HttpPost::Connection::kNew;
+  client_->Post(std::move(post), [this, receipt = std::move(receipt), request, key = organization->key,
+                                  generation = organization->key_generation,
+                                  done = std::move(done)](const loop::HttpAnswer& answer) mutable {
+    if (on_answer_) on_answer_(answer.status, answer.latency);
+    MintOutcome outcome = WithoutKey(Judge(answer, request), *key);
+    if (const Token* token = TokenOf(outcome)) client_->WipeCopies(token->bearer.Expose());
+    outcome.exchange.key_generation = generation;
+    done(std::move(receipt), std::move(outcome));
+  });
 }
 
 void AppliveryUpstream::Stop() { client_->Stop(); }

@@ -31,6 +31,7 @@ class AppliveryUpstream final : public Upstream {
 
  private:
   struct Organization {
+    std::shared_ptr<const ApiKey> key;
     std::shared_ptr<const loop::HeaderList> headers;
     std::uint64_t key_generation;
   };

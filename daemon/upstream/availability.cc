@@ -1,7 +1,10 @@
 #include "daemon/upstream/availability.h"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
+
+#include "absl/strings/str_cat.h"
 
 namespace tokend::upstream {
 namespace {
@@ -9,13 +12,21 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr CircuitBreaker::Options kBreaker{5, seconds(1), seconds(30)};
+constexpr std::size_t kFailures = 5;
+constexpr std::size_t kApplications = 3;
+// Of an organization, whose failures Row counts.
+constexpr CircuitBreaker::Options kOrganizationBreaker{1, seconds(1), seconds(30)};
+constexpr CircuitBreaker::Options kApplicationBreaker{kFailures, seconds(1), seconds(30)};
 // Of a rejected key, and of a forbidden application.
 constexpr CircuitBreaker::Options kCooling{1, seconds(1), seconds(60)};
 
-// At most this many forbidden applications of one organization are remembered; further ones only once some of
-// them may be probed.
-constexpr std::size_t kMaxCooling = 1024;
+// Of a 429 without Retry-After.
+constexpr milliseconds kFirstPause{1000};
+constexpr milliseconds kLongestPause{60000};
+
+// At most this many failing applications of one organization are remembered; further ones only once some of
+// them may be sent again.
+constexpr std::size_t kMaxApplications = 1024;
 
 enum class Verdict { kWorks, kFailed, kNothingSaid };
 
@@ -31,7 +42,29 @@ Verdict VerdictOf(const MintOutcome& outcome) {
   return outcome.exchange.http_status == 0 ? Verdict::kNothingSaid : Verdict::kWorks;
 }
 
+const Failure* FailureOf(const MintOutcome& outcome) {
+  if (const auto* refused = std::get_if<Refused>(&outcome.result)) return &refused->failure;
+  const auto* unclear = std::get_if<Indeterminate>(&outcome.result);
+  return unclear != nullptr ? &unclear->failure : nullptr;
+}
+
+Failure BreakerOpen(const char* whose, const std::string& cause, milliseconds wait) {
+  return {.reason = Reason::kUpstreamUnavailable,
+          .detail = absl::StrCat("the circuit breaker", whose, " is open; its last failure: ", cause),
+          .retry_after = wait};
+}
+
 }  // namespace
+
+void Availability::Row::Add(const std::string& application, bool connected) {
+  ++failures;
+  unconnected = connected ? 0 : unconnected + 1;
+  if (applications.size() < kApplications) applications.insert(application);
+}
+
+bool Availability::Row::OpensBreaker() const {
+  return unconnected >= kFailures || (failures >= kFailures && applications.size() >= kApplications);
+}
 
 void Availability::Permit::Forgetter::operator()(Availability* from) const {
   for (CircuitBreaker* breaker : from->BreakersOf(organization, application)) breaker->Forget(call);
@@ -42,18 +75,21 @@ Availability::Availability(loop::EventLoop& loop, const KeyRing& keys, OnChange 
   UseKeys(keys);
 }
 
-std::optional<Failure> Availability::Check(const std::string& organization,
-                                           const std::string& application) const {
-  const auto found = organizations_.find(organization);
+std::optional<Failure> Availability::Check(const Request& request) {
+  const auto found = organizations_.find(request.organization);
   if (found == organizations_.end()) return std::nullopt;
   const Organization& at = found->second;
   const CircuitBreaker::TimePoint now = loop_.clock().Now();
-  if (at.key_breaker.Refuses(now)) {
+  for (CircuitBreaker* breaker : BreakersOf(request.organization, request.application)) {
+    breaker->Saw(request.caller, now);
+  }
+  if (at.key_breaker.Refuses(request.caller, now)) {
     return Failure{Reason::kUpstreamKeyRejected,
                    "upstream has rejected this API key; it is tried again later"};
   }
-  const auto cooling = at.application_breakers.find(application);
-  if (cooling != at.application_breakers.end() && cooling->second.Refuses(now)) {
+  const auto application = at.applications.find(request.application);
+  const bool failing = application != at.applications.end();
+  if (failing && application->second.forbidden.Refuses(request.caller, now)) {
     return Failure{Reason::kUpstreamForbidden,
                    "upstream has forbidden this application to this API key; it is tried again later"};
   }
@@ -62,40 +98,92 @@ std::optional<Failure> Availability::Check(const std::string& organization,
                    .detail = "upstream has asked for a pause",
                    .retry_after = std::chrono::ceil<milliseconds>(at.paused_until - now)};
   }
-  if (const std::optional<milliseconds> wait = at.breaker.Refuses(now)) {
-    return Failure{
-        .reason = Reason::kUpstreamUnavailable, .detail = "the circuit breaker is open", .retry_after = wait};
+  if (const std::optional<milliseconds> wait = at.breaker.Refuses(request.caller, now)) {
+    return BreakerOpen("", at.cause, *wait);
+  }
+  if (!failing) return std::nullopt;
+  if (const std::optional<milliseconds> wait = application->second.breaker.Refuses(request.caller, now)) {
+    return BreakerOpen(" of this application", application->second.cause, *wait);
   }
   return std::nullopt;
 }
 
-std::variant<Availability::Permit, Failure> Availability::Enter(const std::string& organization,
-                                                                const std::string& application) {
-  if (std::optional<Failure> refusal = Check(organization, application)) return *std::move(refusal);
+std::variant<Availability::Permit, Failure> Availability::Enter(const Request& request) {
+  if (std::optional<Failure> refusal = Check(request)) return *std::move(refusal);
   const CircuitBreaker::Call call{++permits_};
-  for (CircuitBreaker* breaker : BreakersOf(organization, application)) breaker->Pass(call);
-  return Permit(*this, {organization, application, call});
+  for (CircuitBreaker* breaker : BreakersOf(request.organization, request.application)) {
+    breaker->Pass(call, request.caller);
+  }
+  bool is_probe = false;
+  if (const auto found = organizations_.find(request.organization); found != organizations_.end()) {
+    const auto application = found->second.applications.find(request.application);
+    is_probe = found->second.breaker.IsProbe(call) ||
+               (application != found->second.applications.end() && application->second.breaker.IsProbe(call));
+  }
+  return Permit(*this, {request.organization, request.application, call, is_probe});
 }
 
 void Availability::Report(Permit permit, const MintOutcome& outcome) {
   assert(permit.from_.get() == this);
-  const auto& [organization, application, call] = permit.from_.get_deleter();
+  const auto& [organization, application, call, is_probe] = permit.from_.get_deleter();
   const auto found = organizations_.find(organization);
   if (found == organizations_.end()) return;
   auto& [name, at] = *found;
-  const Verdict verdict = VerdictOf(outcome);
-  if (verdict == Verdict::kFailed) at.breaker.Failed(call, loop_.clock().Now());
-  if (verdict == Verdict::kWorks) {
-    at.breaker.Succeeded(call);
+  JudgeHealth(at, application, call, outcome);
+  if (VerdictOf(outcome) == Verdict::kWorks) {
     const auto* refused = std::get_if<Refused>(&outcome.result);
     const auto reason = refused != nullptr ? std::optional(refused->failure.reason) : std::nullopt;
     // An answer to an old key says nothing of its successor.
     if (outcome.exchange.key_generation == at.key_generation) JudgeKey(at, application, call, reason);
-    if (reason == Reason::kUpstreamRateLimited && refused->failure.retry_after) {
-      Pause(name, at, *refused->failure.retry_after);
-    }
+    JudgePace(name, at, call, refused != nullptr ? &refused->failure : nullptr);
+  }
+  const auto failing = at.applications.find(application);
+  if (failing != at.applications.end() && failing->second.breaker.idle() &&
+      failing->second.forbidden.idle()) {
+    at.applications.erase(failing);
   }
   TellChanges(name, at);
+}
+
+// Whether the upstream works, for the organization and for the application.
+void Availability::JudgeHealth(Organization& organization, const std::string& application,
+                               CircuitBreaker::Call call, const MintOutcome& outcome) {
+  const Verdict verdict = VerdictOf(outcome);
+  if (verdict == Verdict::kNothingSaid) return;
+  if (verdict == Verdict::kWorks) {
+    organization.row = {};
+    organization.breaker.Succeeded(call);
+    const auto failing = organization.applications.find(application);
+    if (failing != organization.applications.end()) failing->second.breaker.Succeeded(call);
+    return;
+  }
+  const CircuitBreaker::TimePoint now = loop_.clock().Now();
+  const Failure* const failure = FailureOf(outcome);
+  organization.cause = failure != nullptr ? failure->detail : "";
+  organization.row.Add(application, failure == nullptr || failure->reason != Reason::kUpstreamUnavailable);
+  const bool blames_all = !organization.breaker.closed() || organization.row.OpensBreaker();
+  if (blames_all) organization.breaker.Failed(call, now);
+  Application* const failing = ApplicationOf(organization, application);
+  if (failing == nullptr || (blames_all && !failing->breaker.IsProbe(call))) return;
+  failing->cause = organization.cause;
+  failing->breaker.Failed(call, now);
+}
+
+Availability::Application* Availability::ApplicationOf(Organization& organization,
+                                                       const std::string& application) {
+  auto& applications = organization.applications;
+  const auto found = applications.find(application);
+  if (found != applications.end()) return &found->second;
+  if (applications.size() >= kMaxApplications) {
+    std::erase_if(applications, [now = loop_.clock().Now()](const auto& other) {
+      return !other.second.breaker.Refuses(now) && !other.second.forbidden.Refuses(now);
+    });
+  }
+  if (applications.size() >= kMaxApplications) return nullptr;
+  return &applications
+              .emplace(application,
+                       Application{CircuitBreaker(kApplicationBreaker), CircuitBreaker(kCooling)})
+              .first->second;
 }
 
 // The organization's key, and whether it may create tokens of the application.
@@ -105,21 +193,25 @@ void Availability::JudgeKey(Organization& organization, const std::string& appli
   if (refusal == Reason::kUpstreamKeyRejected) return organization.key_breaker.Failed(call, now);
   organization.key_breaker.Succeeded(call);
   if (refusal == Reason::kUpstreamRateLimited) return;
-  auto& breakers = organization.application_breakers;
-  auto cooling = breakers.find(application);
   if (refusal == Reason::kUpstreamForbidden) {
-    if (cooling == breakers.end()) {
-      if (breakers.size() >= kMaxCooling) {
-        std::erase_if(breakers, [now](const auto& other) { return !other.second.Refuses(now); });
-      }
-      if (breakers.size() >= kMaxCooling) return;
-      cooling = breakers.emplace(application, CircuitBreaker(kCooling)).first;
-    }
-    cooling->second.Failed(call, now);
-  } else if (cooling != breakers.end()) {
-    cooling->second.Succeeded(call);
-    if (cooling->second.closed()) breakers.erase(cooling);
+    Application* const forbidden = ApplicationOf(organization, application);
+    if (forbidden != nullptr) forbidden->forbidden.Failed(call, now);
+    return;
   }
+  const auto found = organization.applications.find(application);
+  if (found != organization.applications.end()) found->second.forbidden.Succeeded(call);
+}
+
+void Availability::JudgePace(const std::string& name, Organization& organization, CircuitBreaker::Call call,
+                             const Failure* refusal) {
+  const bool limited = refusal != nullptr && refusal->reason == Reason::kUpstreamRateLimited;
+  if (limited && refusal->retry_after) return Pause(name, organization, *refusal->retry_after);
+  if (static_cast<std::uint64_t>(call) <= organization.calls_before_pause) return;
+  organization.last_pause =
+      limited ? std::clamp(2 * organization.last_pause, kFirstPause, kLongestPause) : milliseconds(0);
+  if (!limited) return;
+  organization.calls_before_pause = permits_;
+  Pause(name, organization, organization.last_pause);
 }
 
 void Availability::Pause(const std::string& name, Organization& organization, milliseconds time) {
@@ -139,20 +231,22 @@ void Availability::UseKeys(const KeyRing& keys) {
     if (at.pause_ends) loop_.Cancel(*std::exchange(at.pause_ends, std::nullopt));
     at.breaker.Close();
     at.key_breaker.Close();
+    at.applications.clear();
     TellChanges(name, at);
   }
   std::erase_if(organizations_, [&](const auto& organization) { return !keys.contains(organization.first); });
   for (const auto& [name, in_use] : keys) {
     const auto [found, added] = organizations_.try_emplace(
-        name, Organization{in_use.generation, CircuitBreaker(kBreaker), CircuitBreaker(kCooling)});
+        name,
+        Organization{in_use.generation, CircuitBreaker(kOrganizationBreaker), CircuitBreaker(kCooling)});
     Organization& at = found->second;
     for (const BlockFacts& facts : kBlocks) {
-      if (added && on_change_) on_change_(name, facts.block, false);
+      if (added && on_change_) on_change_(name, facts.block, false, "");
     }
     if (at.key_generation == in_use.generation) continue;
     at.key_generation = in_use.generation;
     at.key_breaker.Close();
-    at.application_breakers.clear();
+    for (auto& [application, failing] : at.applications) failing.forbidden.Close();
     TellChanges(name, at);
   }
 }
@@ -161,8 +255,9 @@ std::vector<std::string> Availability::Troubles() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> troubles;
   troubles.reserve(troubles_.size());
-  for (const auto& [name, block] : troubles_) {
-    troubles.push_back("organization " + name + ": " + FactsOf(block).words);
+  for (const auto& [whose, cause] : troubles_) {
+    troubles.push_back(absl::StrCat("organization ", whose.first, ": ", FactsOf(whose.second).words,
+                                    cause.empty() ? "" : ": ", cause));
   }
   return troubles;
 }
@@ -173,27 +268,39 @@ std::vector<CircuitBreaker*> Availability::BreakersOf(const std::string& organiz
   if (found == organizations_.end()) return {};
   Organization& at = found->second;
   std::vector<CircuitBreaker*> breakers = {&at.breaker, &at.key_breaker};
-  const auto cooling = at.application_breakers.find(application);
-  if (cooling != at.application_breakers.end()) breakers.push_back(&cooling->second);
+  const auto failing = at.applications.find(application);
+  if (failing != at.applications.end()) {
+    breakers.insert(breakers.end(), {&failing->second.breaker, &failing->second.forbidden});
+  }
   return breakers;
 }
 
 void Availability::TellChanges(const std::string& name, Organization& organization) {
-  const std::pair<Block, bool> blocks[] = {{Block::kPaused, organization.pause_ends.has_value()},
-                                           {Block::kBreakerOpen, !organization.breaker.closed()},
-                                           {Block::kKeyRejected, !organization.key_breaker.closed()}};
-  for (const auto& [block, blocked] : blocks) {
-    if (std::exchange(organization.told[IndexOf(block)], blocked) == blocked) continue;
-    {
-      const std::lock_guard lock(mutex_);
-      if (blocked) {
-        troubles_.emplace(name, block);
-      } else {
-        troubles_.erase({name, block});
-      }
-    }
-    if (on_change_) on_change_(name, block, blocked);
+  Tell(name, organization, Block::kPaused, organization.pause_ends.has_value(), "");
+  Tell(name, organization, Block::kBreakerOpen, !organization.breaker.closed(), organization.cause);
+  Tell(name, organization, Block::kKeyRejected, !organization.key_breaker.closed(), "");
+  std::string first;
+  std::size_t open = 0;
+  for (const auto& [application, failing] : organization.applications) {
+    if (!failing.breaker.closed() && ++open == 1) first = absl::StrCat(application, ": ", failing.cause);
   }
+  if (open > 1) absl::StrAppend(&first, " (and ", open - 1, " more applications)");
+  Tell(name, organization, Block::kApplicationBreakerOpen, open > 0, first);
+}
+
+void Availability::Tell(const std::string& name, Organization& organization, Block block, bool blocked,
+                        const std::string& cause) {
+  const bool changed = std::exchange(organization.told[IndexOf(block)], blocked) != blocked;
+  if (!changed && !blocked) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (blocked) {
+      troubles_[{name, block}] = cause;
+    } else {
+      troubles_.erase({name, block});
+    }
+  }
+  if (changed && on_change_) on_change_(name, block, blocked, blocked ? cause : "");
 }
 
 }  // namespace tokend::upstream

@@ -22,6 +22,7 @@ struct MintRequest {
   std::vector<std::string> scopes;
   std::string request_id = {};                          // the same for each attempt of one request
   std::chrono::steady_clock::time_point deadline = {};  // when the caller stops waiting
+  bool is_probe = false;                                // of a circuit breaker: needs a new connection
 };
 
 // The service that creates tokens: Applivery, or another tokend. Loop thread only.

@@ -103,6 +103,7 @@ class FakeApplivery::Impl : public Handler {
   explicit Impl(FakeAppliveryOptions options)
       : delay_(options.delay),
         max_remembered_(options.max_remembered),
+        max_requests_per_connection_(options.max_requests_per_connection),
         tls_(options.transport == Transport::kTls),
         api_keys_(std::move(options.api_keys)),
         random_(std::random_device{}()),
@@ -158,6 +159,9 @@ class FakeApplivery::Impl : public Handler {
     if (request.fault != nullptr) return MakeReply(*request.fault, refusal, token, request);
     Reply reply = refusal ? std::move(*refusal) : Success(token);
     reply.delay = delay_;
+    if (max_requests_per_connection_ > 0 && ++requests_[request.connection] >= max_requests_per_connection_) {
+      reply.action = Action::kAnswerThenClose;
+    }
     return reply;
   }
 
@@ -215,7 +219,7 @@ class FakeApplivery::Impl : public Handler {
       server.private_key_pem = ReadFile(options.private_key_file);
       return server;
     }
-    TestCertificate certificate = MakeTestCertificate(options.certificate_hosts);
+    TestCertificate certificate = MakeTestCertificate(options.certificate);
     if (!options.ca_file.empty()) WriteFile(options.ca_file, certificate.ca_pem);
     ca_pem = std::move(certificate.ca_pem);
     server.certificate_pem = std::move(certificate.certificate_pem);
@@ -316,6 +320,7 @@ class FakeApplivery::Impl : public Handler {
 
   const std::chrono::milliseconds delay_;
   const std::size_t max_remembered_;
+  const std::size_t max_requests_per_connection_;
   const bool tls_;
   TokenFieldsParser parser_;  // used by the server's thread only
   mutable std::mutex mutex_;
@@ -324,6 +329,7 @@ class FakeApplivery::Impl : public Handler {
   std::mt19937_64 random_;
   std::unordered_map<std::string, ScriptState> scripts_;
   Counts counts_;
+  std::unordered_map<std::uint64_t, std::size_t> requests_;  // without a fault, by connection
   std::vector<Post> posts_;
   std::vector<MintedToken> tokens_;
   std::string ca_pem_;

@@ -12,6 +12,7 @@
 
 #include "tests/fakes/http_exchange.h"
 #include "tests/fakes/http_server.h"
+#include "tests/fakes/test_certificate.h"
 
 namespace tokend::fakes {
 
@@ -118,12 +119,15 @@ struct FakeAppliveryOptions {
   std::vector<std::string> api_keys = {"fake-api-key"};
   Transport transport = Transport::kTls;
   std::vector<Protocol> protocols = {Protocol::kHttp2, Protocol::kHttp1};  // without TLS only HTTP/1.1
-  // Without certificate files, the server makes a CA and a certificate for these hosts.
-  std::vector<std::string> certificate_hosts = {"localhost", "127.0.0.1"};
+  // Without certificate files, the server makes a CA and a certificate for this subject.
+  TestSubject certificate = {.hosts = {"localhost", "127.0.0.1"}};
   std::string certificate_file;
   std::string private_key_file;
   std::string ca_file;  // the file for the new CA; empty: none
   std::uint32_t max_concurrent_streams = 256;
+  // The server ends a connection gracefully with the answer to this many requests, as nginx does by its
+  // keepalive_requests. 0: never.
+  std::size_t max_requests_per_connection = 0;
   std::chrono::milliseconds delay{0};      // before every answer without a fault
   std::size_t max_remembered = 1'000'000;  // of posts and of tokens; later ones are only counted
 };

@@ -36,6 +36,8 @@ class MemoryAuditLog final : public audit::AuditLog {
 
   void Note(audit::Record record) override { Take({std::move(record), nullptr, Room::kNone}); }
 
+  void NoteRefusal(audit::Record record, Allowance /*allowance*/) override { Note(std::move(record)); }
+
   void Append(audit::Record record, Done<std::uint64_t> done) override {
     Take({std::move(record), std::move(done), Room::kNone});
   }

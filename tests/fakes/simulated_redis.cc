@@ -221,6 +221,7 @@ class SimulatedRedis::Impl {
         {"HMGET", &Impl::HMGet},
         {"HSET", &Impl::HSet},
         {"HDEL", &Impl::HDel},
+        {"HLEN", &Impl::HLen},
         {"ZADD", &Impl::ZAdd},
         {"ZREM", &Impl::ZRem},
         {"ZCARD", &Impl::ZCard},
@@ -298,6 +299,10 @@ class SimulatedRedis::Impl {
     Hash* hash = Get<Hash>(a.at(1));
     PushCount(hash != nullptr ? hash->erase(a.at(2)) : 0);
     DropEmpty<Hash>(a[1]);
+  }
+  void HLen(const Arguments& a) {
+    const Hash* hash = Get<Hash>(a.at(1));
+    PushCount(hash != nullptr ? hash->size() : 0);
   }
   void ZAdd(const Arguments& a) {
     Make<SortedSet>(a.at(1)).Add(std::strtod(a.at(2).c_str(), nullptr), a.at(3));

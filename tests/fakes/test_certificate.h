@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,15 @@ struct TestCertificate {
   std::string private_key_pem;
 };
 
-// Makes a CA and, issued by it, a server certificate for these host names and IP addresses. Both are valid
-// for a year. Throws std::runtime_error if OpenSSL fails.
-TestCertificate MakeTestCertificate(const std::vector<std::string>& hosts);
+struct TestSubject {
+  std::vector<std::string> hosts;  // names and IP addresses, as subject alternative names; empty: none
+  std::string common_name = "tokend test server";
+  std::chrono::seconds from{-3600};  // both counted from now
+  std::chrono::seconds until = std::chrono::hours(24 * 365);
+};
+
+// Makes a CA, valid for a year, and a server certificate issued by it. Throws std::runtime_error if OpenSSL
+// fails.
+TestCertificate MakeTestCertificate(const TestSubject& subject);
 
 }  // namespace tokend::fakes

@@ -57,9 +57,16 @@ class Pacing : public testing::Test {
   }
   void NoConnection() { Refuse(Reason::kUpstreamUnavailable, 0); }
   void Fail500() {
-    upstream_.Answer({Indeterminate{{.reason = Reason::kOutcomeUnknown}, nullptr},
-                      {.http_status = 500, .key_generation = generation_}});
+    upstream_.Answer(
+        {Indeterminate{{.reason = Reason::kOutcomeUnknown, .detail = "upstream answered 500"}, nullptr},
+         {.http_status = 500, .key_generation = generation_}});
     loop_.RunPending();
+  }
+  void FailForEach(const std::vector<std::string>& applications) {
+    for (const std::string& application : applications) {
+      Ask("ci", {.application = application});
+      Fail500();
+    }
   }
 
   // A call that has no time for another attempt.
@@ -153,6 +160,71 @@ TEST_F(Pacing, ValidateOnlyIsHeldToLimitsAndSpendsNone) {
   }
   EXPECT_FALSE(Ask().reply);
   EXPECT_EQ(ReasonOf(Ask("ci", {.validate_only = true})), Reason::kRateLimited);
+}
+
+TEST_F(Pacing, ACallerHasTwoHundredChecksAtOnceAndTenASecond) {
+  const auto validated = [this] {
+    return std::ranges::count(world().audit.events(), audit::event::kRequestValidated.name);
+  };
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_TRUE(std::holds_alternative<issue::Validated>(*Ask("ci", {.validate_only = true}).reply));
+    EXPECT_TRUE(std::holds_alternative<issue::Entitlement>(world().Show("ci")));
+  }
+  const auto expect_spent = [](const Failure& failure) {
+    EXPECT_EQ(failure.reason, Reason::kRateLimited);
+    EXPECT_EQ(failure.quotas.at(0).subject, "caller/checks");
+    EXPECT_EQ(failure.retry_after, milliseconds(100));
+  };
+  for (int i = 0; i < 1000; ++i) expect_spent(Ask("ci", {.validate_only = true}).failure());
+  expect_spent(std::get<Failure>(world().Show("ci")));
+  EXPECT_EQ(validated(), 100);
+  EXPECT_TRUE(std::holds_alternative<issue::Validated>(*Ask("ci2", {.validate_only = true}).reply));
+  EXPECT_FALSE(Ask("ci").reply) << "a request for a token is no check";
+  loop_.Advance(milliseconds(100));
+  EXPECT_TRUE(std::holds_alternative<issue::Validated>(*Ask("ci", {.validate_only = true}).reply));
+  expect_spent(Ask("ci", {.validate_only = true}).failure());
+}
+
+TEST_F(Pacing, ACallerHasTwoReplaysOfEachTokenItWasIssuedAndTenASecond) {
+  Ask("ci", {.request_id = kRequestId});
+  Mint();
+  const auto replay = [this]() -> CallSeen& { return Ask("ci", {.request_id = kRequestId}); };
+  for (int i = 0; i < 12; ++i) EXPECT_TRUE(replay().released());
+  for (int i = 0; i < 1000; ++i) {
+    const Failure& failure = replay().failure();
+    EXPECT_EQ(failure.reason, Reason::kRateLimited);
+    EXPECT_EQ(failure.quotas.at(0).subject, "caller/replays");
+    EXPECT_EQ(failure.retry_after, milliseconds(100));
+  }
+  EXPECT_EQ(std::ranges::count(world().audit.events(), audit::event::kTokenReplayed.name), 12);
+  loop_.Advance(milliseconds(100));
+  EXPECT_TRUE(replay().released());
+  EXPECT_FALSE(replay().released());
+  Ask("ci");
+  Mint();
+  EXPECT_TRUE(replay().released());
+  EXPECT_TRUE(replay().released());
+  EXPECT_FALSE(replay().released());
+}
+
+TEST_F(Pacing, ReplaysThatWereEarnedAreAThousandAtMost) {
+  constexpr int kEarned = 1000;
+  Ask("ci", {.request_id = kRequestId});
+  for (int i = 0; i < kEarned; ++i) Ask("ci", {}, minutes(10));
+  MintAll();
+  int replays = 0;
+  while (Ask("ci", {.request_id = kRequestId}).released()) ++replays;
+  EXPECT_EQ(replays, kEarned + 10);
+}
+
+TEST_F(Pacing, CallsThatJoinSpendNoReplays) {
+  Ask("ci", {.request_id = kRequestId});
+  std::vector<CallSeen*> joined;
+  for (int i = 0; i < 100; ++i) joined.push_back(&Ask("ci", {.request_id = kRequestId}));
+  Mint();
+  for (const CallSeen* call : joined) EXPECT_TRUE(call->released());
+  for (int i = 0; i < 12; ++i) EXPECT_TRUE(Ask("ci", {.request_id = kRequestId}).released());
+  EXPECT_FALSE(Ask("ci", {.request_id = kRequestId}).released());
 }
 
 TEST_F(Pacing, TheOrganizationsSpentLimitIsWaitedFor) {
@@ -454,6 +526,83 @@ TEST_F(Pacing, TheBreakerOpensAfterFiveFailuresInARowAndOneCallProbes) {
   EXPECT_EQ(upstream_.posts(), posts + 3);
 }
 
+TEST_F(Pacing, OneFailingApplicationLeavesTheOthersOfItsOrganizationAlone) {
+  FailForEach({"broken-app", "broken-app", "broken-app", "broken-app", "broken-app"});
+  const CallSeen& refused = Ask("ci2", {.application = "broken-app"});
+  ASSERT_EQ(ReasonOf(refused), Reason::kUpstreamUnavailable);
+  EXPECT_EQ(refused.failure().detail,
+            "the circuit breaker of this application is open; its last failure: upstream answered 500");
+  EXPECT_EQ(refused.failure().retry_after, seconds(1));
+  EXPECT_THAT(world().availability.Troubles(),
+              testing::ElementsAre("organization acme: upstream fails for an application: its circuit "
+                                   "breaker is open: broken-app: upstream answered 500"));
+  CallSeen& other = Ask("ci", {.application = "other-app"});
+  Mint();
+  EXPECT_TRUE(other.released());
+  loop_.Advance(seconds(1));
+  Ask("ci2", {.application = "broken-app"});
+  EXPECT_TRUE(upstream_.waiting().back().request.is_probe);
+  Mint();
+  EXPECT_TRUE(world().availability.Troubles().empty());
+}
+
+TEST_F(Pacing, FiveFailuresOfThreeApplicationsOpenTheBreakerOfTheOrganization) {
+  FailForEach({"app-a", "app-b", "app-a", "app-b", "app-a", "app-b", "app-a", "app-b"});
+  EXPECT_FALSE(Ask("ci", {.application = "app-d"}).reply) << "only two applications fail";
+  Mint();
+  FailForEach({"app-d", "app-e", "app-f", "app-d", "app-e"});
+  const CallSeen& refused = Ask("ci", {.application = "app-g"});
+  ASSERT_EQ(ReasonOf(refused), Reason::kUpstreamUnavailable);
+  EXPECT_EQ(refused.failure().detail, "the circuit breaker is open; its last failure: upstream answered 500");
+  EXPECT_THAT(world().availability.Troubles(),
+              testing::ElementsAre("organization acme: upstream fails: the circuit breaker is open: upstream "
+                                   "answered 500"));
+}
+
+TEST_F(Pacing, WhereNoConnectionCanBeMadeTheBreakerOfTheOrganizationOpens) {
+  for (int i = 0; i < 5; ++i) {
+    AskOnce();
+    NoConnection();
+  }
+  EXPECT_EQ(ReasonOf(Ask("ci", {.application = "other-app"})), Reason::kUpstreamUnavailable);
+  EXPECT_THAT(
+      world().availability.Troubles(),
+      testing::ElementsAre("organization acme: upstream fails: the circuit breaker is open: said no"));
+  loop_.Advance(seconds(1));
+  Ask("ci", {.application = "other-app"});
+  Mint();
+  EXPECT_FALSE(Ask().reply) << "the failures were not the application's";
+}
+
+TEST_F(Pacing, ACallerWhoseProbeFailedLeavesTheNextProbeToAnotherThatCalls) {
+  BreakTheBreaker();
+  loop_.Advance(seconds(1));
+  Ask("ci");
+  Fail500();
+  loop_.Advance(milliseconds(1500));
+  EXPECT_EQ(AskOnce("ci2").failure().retry_after, milliseconds(500));
+  loop_.Advance(milliseconds(500));
+  const CallSeen& again = AskOnce("ci");
+  ASSERT_EQ(ReasonOf(again), Reason::kUpstreamUnavailable);
+  EXPECT_EQ(again.failure().retry_after, milliseconds(500));
+  CallSeen& probe = Ask("ci2");
+  Mint();
+  EXPECT_TRUE(probe.released());
+}
+
+TEST_F(Pacing, TheBreakersProbeSaysThatItIsOne) {
+  Ask();
+  EXPECT_FALSE(upstream_.waiting().back().request.is_probe);
+  Mint();
+  BreakTheBreaker();
+  loop_.Advance(seconds(1));
+  Ask();
+  EXPECT_TRUE(upstream_.waiting().back().request.is_probe);
+  Mint();
+  Ask();
+  EXPECT_FALSE(upstream_.waiting().back().request.is_probe);
+}
+
 TEST_F(Pacing, TheEndOfACallFromBeforeTheBreakerOpenedIsNotItsProbes) {
   for (int i = 0; i < 7; ++i) Ask();
   for (int i = 0; i < 5; ++i) Fail500();
@@ -636,6 +785,38 @@ TEST_F(Pacing, A429WithRetryAfterPausesTheOrganizationForAll) {
   EXPECT_TRUE(world().availability.Troubles().empty());
 }
 
+TEST_F(Pacing, A429WithoutRetryAfterPausesForATimeThatDoublesToAMinuteWhile429sGoOn) {
+  const auto limit = [this] {
+    Ask();
+    Refuse(Reason::kUpstreamRateLimited, 429);
+  };
+  for (const seconds wait :
+       {seconds(1), seconds(2), seconds(4), seconds(8), seconds(16), seconds(32), seconds(60), seconds(60)}) {
+    limit();
+    const int posts = upstream_.posts();
+    loop_.Advance(wait - milliseconds(1));
+    const CallSeen& refused = Ask("ci2");
+    EXPECT_EQ(ReasonOf(refused), Reason::kUpstreamRateLimited);
+    EXPECT_EQ(refused.failure().retry_after, milliseconds(1));
+    EXPECT_EQ(upstream_.posts(), posts);
+    loop_.Advance(milliseconds(1));
+  }
+  Ask();
+  Refuse(Reason::kApplicationNotFound, 404);
+  limit();
+  loop_.Advance(seconds(1));
+  EXPECT_FALSE(Ask().reply) << "another answer has come between";
+}
+
+TEST_F(Pacing, Many429sOfCallsThatRanTogetherAreOnePause) {
+  Build({.slots = 100});
+  for (int i = 0; i < 100; ++i) Ask();
+  for (int i = 0; i < 100; ++i) Refuse(Reason::kUpstreamRateLimited, 429);
+  EXPECT_EQ(AskOnce().failure().retry_after, seconds(1));
+  loop_.Advance(seconds(1));
+  EXPECT_FALSE(Ask().reply);
+}
+
 TEST_F(Pacing, AShortPauseIsWaitedOutAndALongOneIsNot) {
   CallSeen& call = Ask();
   Refuse(Reason::kUpstreamRateLimited, 429, seconds(1));
@@ -654,7 +835,7 @@ TEST_F(Pacing, TellsACallerHowMuchIsLeft) {
   Build({.grant = grant});
   Ask();
   const auto level = [this](const std::string& caller) {
-    const issue::Entitlement shown = world().Show(caller);
+    const auto shown = std::get<issue::Entitlement>(world().Show(caller));
     EXPECT_EQ(shown.grants.at(0).limits.size(), 1U) << "what others spend is not shown";
     return shown.grants.at(0).limits.at(0);
   };

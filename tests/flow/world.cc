@@ -39,8 +39,12 @@ std::shared_ptr<const issue::ConfigSnapshot> World::SnapshotOf(
     const config::Grant& grant, const std::vector<std::string>& organizations) const {
   std::vector<config::Organization> configured;
   for (const std::string& name : organizations) configured.push_back({name, config::KeyFile{}});
-  return std::make_shared<issue::ConfigSnapshot>(issue::ConfigSnapshot{
-      "", {{grant}, configured}, options_.audit_deadline, {{"acme", options_.organization_limits}}});
+  return std::make_shared<issue::ConfigSnapshot>(
+      issue::ConfigSnapshot{"",
+                            {{grant}, configured},
+                            options_.audit_deadline,
+                            {{"acme", options_.organization_limits}},
+                            {Shares::Policy::kOneHolder, Shares::Policy::kOneHolder}});
 }
 
 void World::Reload(const config::Grant& grant, const std::vector<std::string>& organizations) {
@@ -49,13 +53,12 @@ void World::Reload(const config::Grant& grant, const std::vector<std::string>& o
   config_.Set(snapshot);
 }
 
-issue::Entitlement World::Show(const std::string& caller) {
-  issue::Entitlement entitlement;
-  issuer_.Show(fakes::CallerNamed(caller), [&](std::variant<issue::Entitlement, Failure> shown) {
-    entitlement = std::get<issue::Entitlement>(std::move(shown));
-  });
+std::variant<issue::Entitlement, Failure> World::Show(const std::string& caller) {
+  std::variant<issue::Entitlement, Failure> seen;
+  issuer_.Show(fakes::CallerNamed(caller),
+               [&seen](std::variant<issue::Entitlement, Failure> shown) { seen = std::move(shown); });
   loop.RunPending();
-  return entitlement;
+  return seen;
 }
 
 CallSeen& World::Ask(const fakes::Request& request, const std::string& caller,

@@ -41,7 +41,7 @@ config::Grant EveryonesGrant();
 class World {
  public:
   struct Options {
-    std::size_t slots = 8;
+    std::size_t slots = 8;                    // all of them one caller's, if it asks for them
     std::optional<config::Grant> grant = {};  // default: EveryonesGrant()
     std::vector<config::Limit> organization_limits = {};
     config::Requests requests = {.remember = std::chrono::minutes(10), .max_entries = 100000};
@@ -61,8 +61,8 @@ class World {
   // Reloads the configuration: this grant, and these organizations.
   void Reload(const config::Grant& grant, const std::vector<std::string>& organizations = {"acme"});
 
-  // What a caller is shown of its grants.
-  issue::Entitlement Show(const std::string& caller);
+  // What a caller is shown of its grants, or why it is shown nothing.
+  std::variant<issue::Entitlement, Failure> Show(const std::string& caller);
 
   fakes::HandCrankedLoop& loop;
   issue::LiveCalls live;

@@ -69,6 +69,21 @@ TEST_F(AuditDocs, ChainIsCheckedWithSha256sumAndJqAlone) {
   EXPECT_THAT(RunInFolder(Scripts().at(0)).out, HasSubstr("broken at "));
 }
 
+TEST_F(AuditDocs, TheOperationalLogHoldsTheAnchorsOfTheLog) {
+  WriteALog();
+  WriteFile(folder_ / "stderr.log", tokend_->log());
+  std::vector<std::string> command = {Program("tokenctl"), "audit",     "verify",
+                                      "--from-start",      "--anchors", folder_ / "stderr.log"};
+  for (std::string& file : AuditFiles(folder_ / "")) command.push_back(std::move(file));
+  const Ended whole = RunProgram(command);
+  EXPECT_EQ(whole.exit, 0) << whole.out << whole.err;
+  EXPECT_THAT(whole.out, HasSubstr("anchors that hold: "));
+  command.pop_back();
+  const Ended cut = RunProgram(command);
+  EXPECT_EQ(cut.exit, 8);
+  EXPECT_THAT(cut.out, HasSubstr("what: cut off"));
+}
+
 TEST_F(AuditDocs, SignaturesAreCheckedWithOpensslAlone) {
   WriteALog();
   const Ended checked = RunInFolder(Scripts().at(1));

@@ -242,6 +242,16 @@ TEST_F(Disk, FileThatAnotherProcessTruncatedIsSetAsideAndTheLossIsSeen) {
 
 // A folder on which a test may mount. This thread, and the programs that it starts, are in a mount namespace
 // of their own.
+TEST_F(Disk, StartThatFindsTheLogAheadOfTheClockWarnsAndWritesTheClocksTime) {
+  WriteFile(folder_ / "audit.jsonl",
+            R"({"seq":1,"time":"2199-01-01T00:00:00.000000Z","event":"daemon.started",)"
+            R"("config":"0123456789abcdef","prev":")" +
+                std::string(64, '0') + "\"}\n");
+  Start();
+  EXPECT_THAT(LineWith(tokend_->log(), {"audit.ahead_of_clock"}), HasSubstr("\"level\":\"warning\""));
+  EXPECT_LT(Field(LastRecord("daemon.started"), "time"), "2199");
+}
+
 class MountedDisk : public Disk {
  protected:
   void SetUp() override {

@@ -106,6 +106,23 @@ TEST_F(Reload, SighupPutsAnotherPolicyInPlace) {
   EXPECT_NE(Field(LastRecord("token.issued"), "config"), Field(LastRecord("daemon.started"), "config"));
 }
 
+TEST_F(Reload, EachConfigurationThatARecordNamesIsKeptBesideTheLog) {
+  Start();
+  const std::string first = Field(LastRecord("daemon.started"), "config");
+  Edit("applications: [\"*\"]", "applications: [android-app]");
+  tokend_->process().Signal(SIGHUP);
+  ASSERT_TRUE(WaitForRecords("config.reloaded", 1));
+  const std::string reloaded = LastRecord("config.reloaded");
+  EXPECT_EQ(Field(reloaded, "detail"), "from " + first);
+  const auto kept = [this](const std::string& config) {
+    return ReadFile(folder_ / ("config-" + config + ".yaml"));
+  };
+  EXPECT_THAT(kept(first), HasSubstr("applications: [\"*\"]"));
+  const Ended printed =
+      RunProgram({Program("tokend"), "check", "--config", tokend_->config_file(), "--print"});
+  EXPECT_EQ(kept(Field(reloaded, "config")), printed.out);
+}
+
 TEST_F(Reload, AConfigurationThatIsWrittenIsReadWithoutASignal) {
   Start();
   Edit("applications: [\"*\"]", "applications: [android-app]");

@@ -203,7 +203,7 @@ TEST_F(SystemTest, ResetStreamsAndGoawaysAreUnknownAndOnePostEach) {
 
 TEST_F(SystemTest, UpstreamWithACertificateOfAnotherHostGetsNoKey) {
   fakes::FakeAppliveryOptions other;
-  other.certificate_hosts = {"other.example"};
+  other.certificate.hosts = {"other.example"};
   Start({}, other);
   EXPECT_EQ(Create("ios-app").reason, "UPSTREAM_UNAVAILABLE");
   EXPECT_EQ(applivery_->counts().posts, 0U);

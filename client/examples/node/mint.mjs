@@ -13,6 +13,12 @@ import protoLoader from '@grpc/proto-loader';
 const TIMEOUT_MS = 30_000;
 const MAX_ATTEMPTS = 5;
 const FIRST_BACKOFF_MS = 200;
+const CHANNEL_OPTIONS = {
+  'grpc.enable_retries': 0,
+  'grpc.enable_http_proxy': 0,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 500,
+};
 const { UNAVAILABLE, RESOURCE_EXHAUSTED } = grpc.status;
 
 const definition = protoLoader.loadSync(
@@ -40,17 +46,19 @@ function retryDelay(error, attempt) {
   if (error.code !== UNAVAILABLE && error.code !== RESOURCE_EXHAUSTED) return undefined;
   const backoff = FIRST_BACKOFF_MS * 2 ** attempt * (0.5 + Math.random() / 2);
   const details = detailsOf(error);
-  if (!details) return error.code === UNAVAILABLE ? backoff : undefined; // no connection, or a lost one
+  if (!details) return error.code === UNAVAILABLE ? backoff : undefined; // a lost connection
   const delay = details.RetryInfo?.retry_delay;
   return delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6 + backoff;
 }
 
+// Waits for a daemon that is not up yet: otherwise gRPC fails at once.
 async function createToken(client, request) {
   const deadline = Date.now() + TIMEOUT_MS;
   for (let attempt = 0; ; attempt++) {
     try {
       return await new Promise((resolve, reject) =>
-        client.CreateToken(request, { deadline }, (error, response) => (error ? reject(error) : resolve(response))));
+        client.CreateToken(request, new grpc.Metadata({ waitForReady: true }), { deadline }, (error, response) =>
+          error ? reject(error) : resolve(response)));
     } catch (error) {
       const delay = attempt + 1 < MAX_ATTEMPTS ? retryDelay(error, attempt) : undefined;
       if (delay === undefined || Date.now() + delay >= deadline) throw error;
@@ -65,7 +73,7 @@ if (!application) {
   console.error('usage: mint.mjs [--bearer] ADDRESS APPLICATION');
   process.exit(2);
 }
-const client = new TokenService(address, grpc.credentials.createInsecure(), { 'grpc.enable_retries': 0 });
+const client = new TokenService(address, grpc.credentials.createInsecure(), CHANNEL_OPTIONS);
 // The same id on every attempt: tokend never creates two tokens for it.
 const request = { application, request_id: randomUUID() };
 try {

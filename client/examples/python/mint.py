@@ -24,6 +24,8 @@ from tokend.v1 import token_service_pb2, token_service_pb2_grpc
 TIMEOUT_SECONDS = 30
 MAX_ATTEMPTS = 5
 FIRST_BACKOFF_SECONDS = 0.2
+CHANNEL_OPTIONS = [("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0),
+                   ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
 
 
 def details_of(error, message_type):
@@ -44,7 +46,7 @@ def retry_delay(error, attempt):
     if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
         return None
     backoff = FIRST_BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1)
-    if "grpc-status-details-bin" not in trailers:  # no connection, or a lost one
+    if "grpc-status-details-bin" not in trailers:  # a lost connection
         return backoff if error.code() == grpc.StatusCode.UNAVAILABLE else None
     retry = details_of(error, error_details_pb2.RetryInfo)
     return retry and retry.retry_delay.ToTimedelta().total_seconds() + backoff
@@ -54,7 +56,8 @@ def create_token(stub, request):
     deadline = time.monotonic() + TIMEOUT_SECONDS
     for attempt in range(MAX_ATTEMPTS):
         try:
-            return stub.CreateToken(request, timeout=deadline - time.monotonic())
+            # Waits for a daemon that is not up yet; otherwise gRPC fails at once, and connects only while it is called.
+            return stub.CreateToken(request, timeout=deadline - time.monotonic(), wait_for_ready=True)
         except grpc.RpcError as error:
             delay = retry_delay(error, attempt)
             last = attempt + 1 == MAX_ATTEMPTS
@@ -73,7 +76,7 @@ def main():
     # The same id on every attempt: tokend never creates two tokens for it.
     request = token_service_pb2.CreateTokenRequest(
         application=arguments.application, request_id=str(uuid.uuid4()))
-    with grpc.insecure_channel(arguments.address, options=[("grpc.enable_retries", 0)]) as channel:
+    with grpc.insecure_channel(arguments.address, options=CHANNEL_OPTIONS) as channel:
         try:
             token = create_token(token_service_pb2_grpc.TokenServiceStub(channel), request).token
         except grpc.RpcError as error:

@@ -75,7 +75,7 @@ void MemoryState::Settle(const std::string& request_id, Outcome outcome, TimePoi
   Entry* const known = ledger_.Find(request_id);
   if (known == nullptr) return;
   AdmitCalls joined = std::move(known->joined);
-  const AdmitResult result = Known{known->first, outcome};
+  const AdmitResult result = ResultOfJoined(Known{known->first, outcome});
   ledger_.Settle(request_id, *known, std::move(outcome), intended_at);
   ledger_.ForgetDue();
   notifier_.Tell(std::move(joined), result);

@@ -126,7 +126,8 @@ void RedisCalls::OnAsked(const std::string& key, SpendCall::Ending ending) {
   // The script `spend` gives no other answer.
   if (!group.calls.front().claims()) return DecideWithoutRedis(TakeCalls(key), NotUnderstood());
   if (answer.word() == "running") return OnRunning(key, group, answer);
-  const AdmitResult result = ResultOf(group.calls.front().admission, answer);
+  AdmitResult result = ResultOf(group.calls.front().admission, answer);
+  if (group.joined) result = ResultOfJoined(std::move(result));
   Tell(TakeCalls(key), result);
 }
 
@@ -178,6 +179,7 @@ void RedisCalls::OnRunning(const std::string& key, Group& group, const RedisAnsw
                 Known{ParseTarget(answer.Text(3)),
                       Failure{Reason::kOutcomeUnknown, "the replica that ran this request_id is gone"}});
   }
+  group.joined = true;
   group.pause = parts_.loop.After(kJoinedPause, [this, key] {
     Group& pausing = *groups_.at(key);
     pausing.pause.reset();

@@ -62,6 +62,7 @@ class RedisCalls {
     AdmitCalls calls = {};  // while the group asks, for the first
     std::unique_ptr<SpendCall> asking = nullptr;
     std::optional<loop::TimerId> pause = std::nullopt;
+    bool joined = false;  // a call on another replica
   };
 
   void Ask(const std::string& key, Group& group);

@@ -157,7 +157,7 @@ void RedisState::Settle(const std::string& request_id, Outcome outcome, TimePoin
   const LocalClaim* const claim = claims_.Find(request_id);
   if (claim == nullptr) return;
   AdmitCalls joined = calls_.TakeJoined(request_id);
-  const AdmitResult result = Known{claim->first, outcome};
+  const AdmitResult result = ResultOfJoined(Known{claim->first, outcome});
   claims_.Settle(request_id, std::move(outcome), intended_at);
   calls_.Tell(std::move(joined), result);
 }

@@ -139,9 +139,10 @@ void AppendCharges(const Charges& charges, Arguments& arguments) {
 void AppendCall(std::uint64_t waiter, const Charges& charges, std::chrono::nanoseconds patience,
                 Arguments& arguments) {
   patience = std::min<std::chrono::nanoseconds>(patience, kLongestPatience);
-  arguments.insert(arguments.end(),
-                   {std::to_string(waiter), OrganizationOf(charges), Hex(CharsOf(KeyOf({charges.caller}))),
-                    ToArgument(duration_cast<microseconds>(patience))});
+  arguments.insert(
+      arguments.end(),
+      {std::to_string(waiter), OrganizationOf(charges), Hex(CharsOf(KeyOf({charges.grant}))),
+       Hex(CharsOf(KeyOf({charges.caller}))), ToArgument(duration_cast<microseconds>(patience))});
   AppendCharges(charges, arguments);
 }
 

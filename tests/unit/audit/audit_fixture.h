@@ -60,6 +60,7 @@ class AuditFixture : public testing::Test {
     if (!opened.ok()) return opened.status();
     log_ = std::move(opened->log);
     past_ = std::move(opened->past);
+    ahead_ = opened->ahead;
     gap_ = std::move(opened->gap);
     return absl::OkStatus();
   }
@@ -118,6 +119,7 @@ class AuditFixture : public testing::Test {
   OpenOptions options_;
   std::unique_ptr<QueuedAuditLog> log_;
   std::vector<PastRequest> past_;
+  std::chrono::microseconds ahead_{0};
   std::optional<Gap> gap_;
 };
 

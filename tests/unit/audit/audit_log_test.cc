@@ -83,9 +83,11 @@ TEST_F(AuditLogTest, SyncsAndAnswersABatchAtOnce) {
   ExpectChained(Log());
 }
 
-TEST_F(AuditLogTest, NamesATokenByItsFingerprintAlone) {
+TEST_F(AuditLogTest, NamesATokenByItsFingerprintItsKeyAndTheIdsAsUpstreamAnswered) {
   Open();
-  const Token token = TokenOf("very-secret-bearer");
+  Token token = TokenOf("very-secret-bearer");
+  token.organization = "5f0c1a2b3c4d5e6f7a8b9c0e";
+  token.application = "5f0c1a2b3c4d5e6f7a8b9c0f";
   const auto issue = [&](const std::string& id) {
     Result<IntentReceipt> intent = Intend(id);
     const Result<IssuedReceipt> issued = Wait<IssuedReceipt>(
@@ -101,6 +103,10 @@ TEST_F(AuditLogTest, NamesATokenByItsFingerprintAlone) {
   const auto lines = Log();
   EXPECT_EQ(lines[1].record.token().id(), token.id);
   EXPECT_THAT(lines[1].record.token().fingerprint(), testing::MatchesRegex("hmac-sha256:[0-9a-f]{64}"));
+  EXPECT_EQ(lines[1].record.token().organization(), token.organization);
+  EXPECT_EQ(lines[1].record.token().application(), token.application);
+  EXPECT_THAT(lines[1].record.token().fingerprint_key(), testing::MatchesRegex("[0-9a-f]{8}"));
+  EXPECT_EQ(lines[2].record.token().fingerprint_key(), lines[1].record.token().fingerprint_key());
   EXPECT_EQ(lines[2].record.event(), "token.replayed");
   EXPECT_EQ(lines[2].record.intent(), 1U);
   EXPECT_EQ(lines[2].record.token().fingerprint(), lines[1].record.token().fingerprint());
@@ -112,7 +118,7 @@ TEST_F(AuditLogTest, CountsAlikeNotesAndWritesThemUnasked) {
   Open();
   Record denial = IntentOf("r1");
   denial.set_event(event::kRequestDenied);
-  for (int i = 0; i < 50; ++i) log_->Note(denial);
+  for (int i = 0; i < 50; ++i) log_->NoteRefusal(denial, Allowance::kOwn);
   EXPECT_TRUE(loop_.RunUntil([&] {
     std::this_thread::yield();
     loop_.Post([] {});
@@ -122,7 +128,7 @@ TEST_F(AuditLogTest, CountsAlikeNotesAndWritesThemUnasked) {
   std::uint64_t total = 0;
   for (const CheckedLine& line : lines) total += line.record.count();
   EXPECT_EQ(total, 50U);
-  EXPECT_EQ(lines[0].record.request_id(), "");
+  EXPECT_EQ(lines[0].record.request_id(), "r1");
 }
 
 TEST_F(AuditLogTest, WritesWhatWaitsWhenItStops) {
@@ -130,7 +136,7 @@ TEST_F(AuditLogTest, WritesWhatWaitsWhenItStops) {
   Open();
   Record denial = IntentOf("r1");
   denial.set_event(event::kRequestDenied);
-  log_->Note(denial);
+  log_->NoteRefusal(denial, Allowance::kOwn);
   int answered = 0;
   for (int i = 0; i < 3000; ++i) {
     log_->Append(EventOf("x"), [&](const Result<std::uint64_t>& result) { answered += result.ok() ? 1 : 0; });
@@ -143,20 +149,30 @@ TEST_F(AuditLogTest, WritesWhatWaitsWhenItStops) {
   EXPECT_TRUE(absl::IsUnavailable(Append(EventOf("late")).status()));
 }
 
-TEST_F(AuditLogTest, TimeNeverGoesBack) {
+TEST_F(AuditLogTest, TimeIsTheClocksAlsoWhereItStepsBackAndAStartSaysHowFarTheLogIsAhead) {
   Open();
+  EXPECT_EQ(ahead_, std::chrono::hours(0));
   ASSERT_TRUE(Append(EventOf("x")).ok());
   loop_.fake_clock().StepWall(-std::chrono::hours(1));
   ASSERT_TRUE(Append(EventOf("x")).ok());
   Close();
   Open();
-  ASSERT_TRUE(Append(EventOf("x")).ok());
-  loop_.fake_clock().StepWall(std::chrono::hours(2));
+  EXPECT_EQ(ahead_, std::chrono::hours(1));
   ASSERT_TRUE(Append(EventOf("x")).ok());
   Close();
-  ExpectChained(Log());
-  EXPECT_EQ(Log()[2].record.time().seconds(), Log()[0].record.time().seconds());
-  EXPECT_EQ(Log()[3].record.time().seconds(), Log()[0].record.time().seconds() + 3600);
+  loop_.fake_clock().StepWall(std::chrono::hours(2));
+  Open();
+  EXPECT_EQ(ahead_, std::chrono::hours(0));
+  ASSERT_TRUE(Append(EventOf("x")).ok());
+  Close();
+  const auto lines = Log();
+  ExpectChained(lines);
+  const auto after_first = [&lines](std::size_t i) {
+    return lines[i].record.time().seconds() - lines[0].record.time().seconds();
+  };
+  EXPECT_EQ(after_first(1), -3600);
+  EXPECT_EQ(after_first(2), -3600);
+  EXPECT_EQ(after_first(3), 3600);
 }
 
 TEST_F(AuditLogTest, RefusesAtOnceWhatItHasNoRoomForAndNeverAnEnd) {
@@ -362,7 +378,7 @@ TEST_F(AuditLogTest, AMillionDenialsOfOneCallerAreAFewRecordsAndKeepNoPlaceFromO
   denial.set_event(event::kRequestDenied);
   std::size_t others = 0;
   for (int i = 0; i < kDenials; ++i) {
-    log_->Note(denial);
+    log_->NoteRefusal(denial, Allowance::kOwn);
     if (i % (kDenials / 100) == 0) {
       log_->Append(EventOf("x"), [&](const Result<std::uint64_t>& result) { others += result.ok() ? 1 : 0; });
     }
@@ -535,7 +551,7 @@ TEST_F(AuditLogTest, TakesRecordsFromManyThreads) {
         Record denial = IntentOf("r");
         denial.set_event(event::kRequestDenied);
         denial.mutable_caller()->set_name(std::to_string(t));
-        log_->Note(denial);
+        log_->NoteRefusal(denial, Allowance::kOwn);
       }
     });
   }

@@ -148,6 +148,22 @@ class FakeLogStore final : public LogStore {
     return absl::OkStatus();
   }
 
+  Result<Info> Stat(const std::string& name) override {
+    const std::lock_guard lock(state_->mutex);
+    const auto found = state_->folder.find(name);
+    if (found == state_->folder.end()) return absl::NotFoundError(name);
+    return Info{found->second->bytes.size(), found->second->modified};
+  }
+
+  Status SetModified(const std::string& name, FileTime time) override {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->dead) return absl::InternalError("dead");
+    const auto found = state_->folder.find(name);
+    if (found == state_->folder.end()) return absl::NotFoundError(name);
+    found->second->modified = time;
+    return absl::OkStatus();
+  }
+
   bool Names(const std::string& name, const AppendFile& file) override {
     const std::lock_guard lock(state_->mutex);
     const auto found = state_->folder.find(name);
@@ -203,6 +219,7 @@ void FakeDisk::Crash(std::mt19937_64& random) {
     auto left = std::make_shared<Node>();
     left->bytes = node->bytes.substr(0, node->synced + up_to(node->bytes.size() - node->synced));
     left->synced = left->bytes.size();
+    left->modified = node->modified;
     node = std::move(left);
   }
   state_->versions = {state_->folder};
@@ -216,6 +233,16 @@ std::map<std::string, std::string> FakeDisk::Files() {
   std::map<std::string, std::string> files;
   for (const auto& [name, node] : state_->folder) files[name] = node->bytes;
   return files;
+}
+
+FileTime FakeDisk::ModifiedAt(const std::string& name) {
+  const std::lock_guard lock(state_->mutex);
+  return state_->folder.at(name)->modified;
+}
+
+void FakeDisk::SetModifiedAt(const std::string& name, FileTime time) {
+  const std::lock_guard lock(state_->mutex);
+  state_->folder.at(name)->modified = time;
 }
 
 void FakeDisk::Put(const std::string& name, std::string bytes) {

@@ -46,6 +46,8 @@ class FakeDisk {
   std::map<std::string, std::string> Files();
   void Put(const std::string& name, std::string bytes);
   void Erase(const std::string& name);
+  FileTime ModifiedAt(const std::string& name);
+  void SetModifiedAt(const std::string& name, FileTime time);
   // Does what another process may do to a file that is open.
   void Truncate(const std::string& name, std::size_t size);
   // The text in the lock file.
@@ -57,6 +59,7 @@ class FakeDisk {
     std::string bytes;
     std::size_t synced = 0;
     bool lost = false;  // a sync has failed, so no further data of the file becomes durable
+    FileTime modified{};
   };
   using Folder = std::map<std::string, std::shared_ptr<Node>>;
 

@@ -29,6 +29,12 @@ TEST_F(FingerprintTest, IsHmacSha256OfTheBearerUnderTheFilesBytes) {
             "hmac-sha256:60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
+// echo -n 'tokend fingerprint key id' | openssl dgst -sha256 -mac hmac -macopt key:kkk… prints this.
+TEST_F(FingerprintTest, NamesItsKeyByTheFirstEightDigitsOfAFixedTextsHmac) {
+  EXPECT_EQ(WithKey(std::string(32, 'k'))->KeyName(), "47d6dd70");
+  EXPECT_NE(WithKey(std::string(32, 'l'))->KeyName(), "47d6dd70");
+}
+
 TEST_F(FingerprintTest, TakesAKeyOf32BytesOrMore) {
   EXPECT_FALSE(WithKey("").ok());
   EXPECT_FALSE(WithKey(std::string(31, 'k')).ok());

@@ -32,6 +32,7 @@ class FolderTest : public testing::Test {
   Status TryOpen() {
     OpenOptions options;
     options.config = "0123456789abcdef";
+    options.config_text = config_text_;
     options.timing.retry = std::chrono::milliseconds(1);
     Result<Opened> opened = OpenAuditLog(config_, *ReadKeys(config_), std::move(options), loop_);
     if (!opened.ok()) return opened.status();
@@ -56,19 +57,43 @@ class FolderTest : public testing::Test {
   const fakes::TemporaryFolder temporary_;
   const std::filesystem::path folder_ = temporary_.path();
   config::Audit config_;
+  std::string config_text_;
   fakes::HandCrankedLoop loop_;
   std::unique_ptr<QueuedAuditLog> log_;
 };
 
-TEST_F(FolderTest, WritesAFileThatOthersCannotRead) {
-  const mode_t old = umask(0);
+TEST_F(FolderTest, WritesFilesOfMode0640WhateverTheUmaskIs) {
+  config_.file->max_size = 1000;
+  for (const mode_t mask : {0U, 0077U, 0777U}) {
+    const mode_t old = umask(mask);
+    const Status opened = TryOpen();
+    ASSERT_TRUE(opened.ok()) << opened;
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(Append("x").ok());
+    log_.reset();
+    umask(old);
+    for (const auto& [name, bytes] : ReadFiles(folder_)) {
+      struct stat status = {};
+      ASSERT_EQ(stat((folder_ / name).c_str(), &status), 0);
+      EXPECT_EQ(status.st_mode & 0777U, 0640U) << name;
+      std::filesystem::remove(folder_ / name);
+    }
+  }
+}
+
+TEST_F(FolderTest, KeepsTheConfigurationInForceBesideTheLog) {
+  config_text_ = "audit: {}\n";
   ASSERT_TRUE(TryOpen().ok());
-  umask(old);
   ASSERT_TRUE(Append("x").ok());
+  const auto path = folder_ / "config-0123456789abcdef.yaml";
+  std::filesystem::last_write_time(path, {});
+  log_.reset();
+  EXPECT_EQ(ReadFiles(folder_).at("config-0123456789abcdef.yaml"), "audit: {}\n");
+  EXPECT_GT(std::filesystem::last_write_time(path),
+            std::filesystem::file_time_type::clock::now() - std::chrono::hours(24 * 365))
+      << "the stop sets it";
   struct stat status = {};
-  ASSERT_EQ(stat(config_.file->path.c_str(), &status), 0);
+  ASSERT_EQ(stat(path.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777U, 0640U);
-  ExpectChained(Log());
 }
 
 TEST_F(FolderTest, GoesOnAfterARestart) {

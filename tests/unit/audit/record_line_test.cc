@@ -38,7 +38,10 @@ v1::Record FullRecord() {
   record.mutable_upstream()->set_latency_us(1234567);
   record.mutable_upstream()->set_key_generation(2);
   record.mutable_token()->set_id("5f0c1a2b3c4d5e6f7a8b9c0d");
+  record.mutable_token()->set_organization("5f0c1a2b3c4d5e6f7a8b9c0e");
+  record.mutable_token()->set_application("5f0c1a2b3c4d5e6f7a8b9c0f");
   record.mutable_token()->set_fingerprint("hmac-sha256:00ff");
+  record.mutable_token()->set_fingerprint_key("47d6dd70");
   record.set_reason("OUTCOME_UNKNOWN");
   record.set_detail("what happened");
   record.set_count(3);
@@ -64,7 +67,9 @@ TEST(RecordLine, HasTheKeysInTheOrderOfTheAuditPage) {
       R"("scopes":["sdk","x.y"],"description":"a \"quoted\" \\ text\u000awith lines, ñ, €, 😀 and \u007f"},)"
       R"("grant":"mobile-ci","config":"0123456789abcdef","upstream":{"http_status":401,"error_code":-4001,)"
       R"("latency_us":1234567,"key_generation":2},"token":{"id":"5f0c1a2b3c4d5e6f7a8b9c0d",)"
-      R"("fingerprint":"hmac-sha256:00ff"},"reason":"OUTCOME_UNKNOWN","detail":"what happened","count":3,)"
+      R"("organization":"5f0c1a2b3c4d5e6f7a8b9c0e","application":"5f0c1a2b3c4d5e6f7a8b9c0f",)"
+      R"("fingerprint":"hmac-sha256:00ff","fingerprint_key":"47d6dd70"},)"
+      R"("reason":"OUTCOME_UNKNOWN","detail":"what happened","count":3,)"
       R"("signature":"ed25519:AAAA","prev":")" +
           std::string(64, 'a') + "\"}");
 }

@@ -313,7 +313,7 @@ class CrashTest : public RecoveryTest {
         case 5: {
           Record note = EventOf(event::kRequestDenied);
           note.mutable_caller()->set_name(std::to_string(Dice(3)));
-          log_->Note(note);
+          log_->NoteRefusal(note, Allowance::kOwn);
           break;
         }
         case 6:

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <array>
+#include <cstdlib>
 #include <fstream>
 
 #include "client/client.h"
@@ -60,6 +62,9 @@ TEST(Timeout, IsBetweenAMillisecondAndADay) {
   }
 }
 
+// For calls that find no connection.
+constexpr std::chrono::milliseconds kSoon{500};
+
 class Tls : public testing::Test {
  protected:
   Tls() {
@@ -87,7 +92,7 @@ class Tls : public testing::Test {
   }
 
   Result<Token> Create(const Options& options) {
-    Result<Client> client = Client::Connect(options, clock_);
+    Result<Client> client = Client::Connect(options);
     if (!client.ok()) return client.status();
     return client->CreateToken({.application = "ios-app"});
   }
@@ -99,7 +104,6 @@ class Tls : public testing::Test {
   std::string ca_file_ = folder_ / "ca.pem";
   std::string certificate_file_ = folder_ / "client.pem";
   std::string key_file_ = folder_ / "client.key";
-  FakeClock clock_;
 };
 
 TEST_F(Tls, TrustsTheCaFile) {
@@ -111,27 +115,30 @@ TEST_F(Tls, TrustsTheCaFile) {
 TEST_F(Tls, RefusesAServerOfAnotherCa) {
   const FakeTokend tokend("127.0.0.1:0", ServerCredentials());
   Write(ca_file_, MakeIdentity("DNS:another").CertificatePem());
-  EXPECT_TRUE(absl::IsUnavailable(Create({.address = AddressOf(tokend), .ca_file = ca_file_}).status()));
+  EXPECT_TRUE(absl::IsUnavailable(
+      Create({.address = AddressOf(tokend), .ca_file = ca_file_, .timeout = kSoon}).status()));
   EXPECT_THAT(tokend.calls(), IsEmpty());
 }
 
 TEST_F(Tls, RefusesAServerOfAnotherName) {
   const Identity other = MakeIdentity("DNS:other.example", &ca_);
   const FakeTokend tokend("127.0.0.1:0", ServerCredentials(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, other));
-  EXPECT_TRUE(absl::IsUnavailable(Create({.address = AddressOf(tokend), .ca_file = ca_file_}).status()));
+  EXPECT_TRUE(absl::IsUnavailable(
+      Create({.address = AddressOf(tokend), .ca_file = ca_file_, .timeout = kSoon}).status()));
   EXPECT_THAT(tokend.calls(), IsEmpty());
 }
 
 TEST_F(Tls, NeverFallsBackToPlaintextOnceAnyOfItsFilesIsGiven) {
   const FakeTokend plaintext("127.0.0.1:0");
   Write(folder_ / "token", "a.b.c\n");
-  for (const Options& options : {
+  for (Options options : {
            Options{.address = AddressOf(plaintext), .ca_file = ca_file_},
            Options{.address = AddressOf(plaintext), .token_file = folder_ / "token"},
            Options{.address = AddressOf(plaintext),
            .certificate_file = certificate_file_,
            .private_key_file = key_file_},
        }) {
+    options.timeout = kSoon;
     EXPECT_TRUE(absl::IsUnavailable(Create(options).status()));
   }
   EXPECT_THAT(plaintext.calls(), IsEmpty());
@@ -140,6 +147,25 @@ TEST_F(Tls, NeverFallsBackToPlaintextOnceAnyOfItsFilesIsGiven) {
 TEST_F(Tls, IsLeftOutOnLoopbackWithoutItsFiles) {
   const FakeTokend plaintext("127.0.0.1:0");
   EXPECT_TRUE(Create({.address = AddressOf(plaintext)}).ok());
+}
+
+TEST_F(Tls, AsksNoProxyOfTheEnvironment) {
+  const FakeTokend tokend("127.0.0.1:0", ServerCredentials());
+  constexpr std::array kVariables{"grpc_proxy", "https_proxy", "http_proxy"};
+  for (const char* variable : kVariables) setenv(variable, "http://127.0.0.1:1", 1);
+  const Result<Token> token =
+      Create({.address = AddressOf(tokend), .ca_file = ca_file_, .timeout = std::chrono::seconds(5)});
+  for (const char* variable : kVariables) unsetenv(variable);
+  EXPECT_TRUE(token.ok()) << token.status();
+}
+
+TEST_F(Tls, SendsNoTokenThatTheDaemonWouldRefuseForItsSize) {
+  const FakeTokend tokend("127.0.0.1:0", ServerCredentials());
+  Write(folder_ / "token", std::string(15 * 1024 + 1, 'a'));
+  const Status status =
+      Create({.address = AddressOf(tokend), .ca_file = ca_file_, .token_file = folder_ / "token"}).status();
+  EXPECT_EQ(DetailsOf(status).reason, "INVALID_REQUEST");
+  EXPECT_THAT(tokend.calls(), IsEmpty());
 }
 
 TEST_F(Tls, ShowsTheClientsCertificate) {
@@ -154,7 +180,8 @@ TEST_F(Tls, ShowsTheClientsCertificate) {
 
 TEST_F(Tls, FailsWithoutACertificateWhereOneIsRequired) {
   const FakeTokend tokend("127.0.0.1:0", MutualCredentials());
-  EXPECT_TRUE(absl::IsUnavailable(Create({.address = AddressOf(tokend), .ca_file = ca_file_}).status()));
+  EXPECT_TRUE(absl::IsUnavailable(
+      Create({.address = AddressOf(tokend), .ca_file = ca_file_, .timeout = kSoon}).status()));
   EXPECT_THAT(tokend.calls(), IsEmpty());
 }
 
@@ -163,7 +190,7 @@ TEST_F(Tls, SendsTheTokenFileAsItStandsAtEachAttempt) {
   const std::string token_file = folder_ / "token";
   Write(token_file, "first.jwt\n");
   Client client =
-      *Client::Connect({.address = AddressOf(tokend), .ca_file = ca_file_, .token_file = token_file}, clock_);
+      *Client::Connect({.address = AddressOf(tokend), .ca_file = ca_file_, .token_file = token_file});
   ASSERT_TRUE(client.CreateToken({.application = "ios-app"}).ok());
   Write(token_file, "second.jwt");
   ASSERT_TRUE(client.GetCaller().ok());

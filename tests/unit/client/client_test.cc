@@ -55,6 +55,68 @@ TEST_F(ClientTest, ReturnsNoTokenForAnAnswerWithoutBearer) {
   EXPECT_TRUE(absl::IsInternal(client_.CreateToken({.application = "ios-app"}).status()));
 }
 
+struct BadAnswer {
+  std::string fault;  // the error names it
+  std::function<void(v1::CreateTokenResponse&)> adorn;
+};
+
+TEST_F(ClientTest, TakesNoAnswerThatIsNotOneToItsRequest) {
+  const std::string id(24, 'd');
+  for (const auto& [fault, adorn] : std::vector<BadAnswer>{
+           {"bearer", [](auto& answer) { answer.clear_token(); }},
+           {"bearer", [](auto& answer) { answer.mutable_token()->set_bearer("a\x1b[2J"); }},
+           {"bearer", [](auto& answer) { answer.mutable_token()->set_bearer("a\nb"); }},
+           {"bearer", [](auto& answer) { answer.mutable_token()->set_bearer("\u00e9"); }},
+           {"bearer", [](auto& answer) { answer.mutable_token()->set_bearer(std::string(129, 'b')); }},
+           {"request_id", [](auto& answer) { answer.clear_request_id(); }},
+           {"request_id",
+            [](auto& answer) { answer.set_request_id("0a1b2c3d-0000-4000-8000-000000000002"); }},
+           {"organization",
+            [](auto& answer) { answer.mutable_token()->set_organization(std::string(24, 'e')); }},
+           {"application",
+            [](auto& answer) { answer.mutable_token()->set_application(std::string(24, 'e')); }},
+           {"scope", [](auto& answer) { answer.mutable_token()->add_scopes("admin"); }},
+       }) {
+    tokend_.adorn = [&](v1::CreateTokenResponse& answer) {
+      answer.mutable_token()->set_organization(id);
+      answer.mutable_token()->set_application(id);
+      adorn(answer);
+    };
+    const Status status =
+        client_.CreateToken({.application = id, .organization = id, .scopes = {"sdk"}}).status();
+    EXPECT_TRUE(absl::IsInternal(status)) << fault << status;
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr(fault));
+    EXPECT_EQ(DetailsOf(status).outcome, Outcome::kLookForToken);
+    EXPECT_EQ(DetailsOf(status).request_id, tokend_.calls().back().request.request_id());
+  }
+}
+
+TEST_F(ClientTest, TakesNoTokenForACheckedRequest) {
+  tokend_.adorn = [](v1::CreateTokenResponse& answer) { answer.mutable_token()->set_bearer("b"); };
+  EXPECT_EQ(DetailsOf(client_.CreateToken({.application = "a", .validate_only = true}).status()).outcome,
+            Outcome::kLookForToken);
+}
+
+TEST_F(ClientTest, TakesAnAnswerInAnyCaseWithIdsForSlugsAndDefaultScopes) {
+  tokend_.adorn = [](v1::CreateTokenResponse& answer) {
+    answer.set_request_id("0a1b2c3d-0000-4000-8000-000000000001");
+    answer.mutable_token()->set_bearer(std::string(128, '~'));
+    answer.mutable_token()->add_scopes("default");
+  };
+  const Result<Token> token = client_.CreateToken({.application = std::string(24, 'B'),
+                                                   .organization = "acme",
+                                                   .request_id = "0A1B2C3D-0000-4000-8000-000000000001"});
+  EXPECT_TRUE(token.ok()) << token.status();
+}
+
+TEST_F(ClientTest, SendsNoRequestThatTheDaemonWouldRefuseForItsSize) {
+  const Status status =
+      client_.CreateToken({.application = "ios-app", .description = std::string(65536, 'd')}).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_EQ(DetailsOf(status).reason, "INVALID_REQUEST");
+  EXPECT_THAT(tokend_.calls(), IsEmpty());
+}
+
 TEST_F(ClientTest, ValidatesWithoutABearer) {
   const Result<Token> token = client_.CreateToken({.application = "ios-app", .validate_only = true});
   ASSERT_TRUE(token.ok()) << token.status();
@@ -159,6 +221,9 @@ TEST_F(ClientTest, TellsWhoTheCallerIsTakenFor) {
   EXPECT_EQ(info->grants[0].limits[0].burst, 5);
   EXPECT_EQ(info->grants[0].limits[0].remaining, 0);
   EXPECT_EQ(info->grants[0].limits[0].retry_after, std::chrono::nanoseconds(2'500'000'001));
+  EXPECT_FALSE(info->more_grants);
+  tokend_.caller.set_more_grants(true);
+  EXPECT_TRUE(client_.GetCaller()->more_grants);
 }
 
 TEST_F(ClientTest, TellsWhetherTheDaemonServes) {

@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+#include <thread>
+
 #include "tests/unit/client/fake_tokend.h"
 #include "tests/unit/client/process.h"
 
@@ -65,6 +68,15 @@ TEST_P(Examples, RepeatTheRequestIdWhereTheDaemonSaysLater) {
   const auto calls = tokend_.calls();
   ASSERT_EQ(calls.size(), 4U);
   for (const auto& call : calls) EXPECT_EQ(call.request.request_id(), calls[0].request.request_id());
+}
+
+TEST_P(Examples, WaitForADaemonThatStartsLate) {
+  auto ended = std::async(std::launch::async, [&] { return Run("unix://" + (folder_ / "late.sock")); });
+  // Long enough for every attempt of a client that does not wait. A client that begins later passes as well.
+  std::this_thread::sleep_for(std::chrono::seconds(4));
+  const FakeTokend late("unix:" + (folder_ / "late.sock"));
+  EXPECT_EQ(ended.get().exit, 0);
+  EXPECT_EQ(late.calls().size(), 1U);
 }
 
 TEST_P(Examples, TryNothingElseAgainAndTellTheReason) {

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -152,11 +153,30 @@ TEST_F(PolicyCommands, ReplayCountsARefusalByALimitAsPermittedWhereAGrantDecided
 
 TEST_F(PolicyCommands, ReplaySaysThatAFileHoldsNoDecision) {
   const Ended other = Replay("this is\nno log\n");
-  EXPECT_EQ(other.exit, 9);
+  EXPECT_EQ(other.exit, 2);
   EXPECT_THAT(other.out, IsEmpty());
-  EXPECT_THAT(other.err, HasSubstr("2 lines are no records"));
+  EXPECT_THAT(other.err, HasSubstr("is no audit log: its 2 lines are no records"));
   EXPECT_EQ(Replay(Record("daemon.started", R"("config":"0")")).exit, 9);
   EXPECT_EQ(Run("replay", {"--audit", folder_ / "missing.jsonl"}).exit, 2);
+}
+
+TEST_F(PolicyCommands, ReplayReadsEachLogAndEachCopyOnce) {
+  const std::string one = Write("one.jsonl", Record("token.intended", Asked("ci:a", "web") + By("old")) +
+                                                 Record("request.denied", Asked("ci:a", "web")));
+  sequence_ = 0;
+  const std::string two = Write("two.jsonl", Record("token.intended", Asked("ci:b", "web") + By("old")));
+  std::filesystem::copy_file(one, folder_ / "copy.jsonl");
+  const Ended ended = Run("replay", {"--audit", one, two, folder_ / "copy.jsonl"});
+  EXPECT_EQ(ended.exit, 0) << ended.err;
+  EXPECT_THAT(ended.out, HasSubstr("requests: 3\n"));
+  EXPECT_THAT(ended.err, HasSubstr("they count once"));
+}
+
+TEST_F(PolicyCommands, ListsAreAlsoCsv) {
+  EXPECT_EQ(Run("explain", {"--caller", "ci:release", "--app", "ios-app", "--output", "csv"}).out,
+            "grant,verdict\n"
+            "mobile-ci,decides\n"
+            "release,\"matches, but an earlier grant decides\"\n");
 }
 
 }  // namespace

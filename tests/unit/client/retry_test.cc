@@ -1,9 +1,11 @@
+#include <absl/strings/match.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "client/client.h"
 #include "daemon/base/form.h"
 #include "tests/unit/client/fake_tokend.h"
+#include "tests/unit/client/raw_daemon.h"
 
 namespace tokend::client {
 namespace {
@@ -12,9 +14,12 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::AllOf;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::Ge;
+using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Le;
+using testing::Not;
 
 enum class Expect { kTriedAgain, kFinal };
 
@@ -176,31 +181,227 @@ TEST_F(Retry, AppliesToGetCallerAndNotToHealth) {
   EXPECT_EQ(clock_.slept.size(), 1U);
 }
 
-// Starts the daemon while the client waits before its second attempt, and lets real time pass, because gRPC
-// waits between connections.
+const Failing kLost{Code::UNAVAILABLE};  // as gRPC tells of a lost connection
+const Failing kLimited{Code::RESOURCE_EXHAUSTED, "RATE_LIMITED", std::chrono::hours(1)};
+
+TEST_F(Retry, LeavesNoTokenBehindARefusal) {
+  tokend_.Script({kLimited});
+  EXPECT_EQ(DetailsOf(Connect().CreateToken({.application = "ios-app"}).status()).outcome, Outcome::kNoToken);
+}
+
+TEST_F(Retry, TakesNoLaterRefusalForTheAnswerToAnEarlierAttempt) {
+  for (const auto& [refusal, outcome] :
+       {std::pair(kLimited, Outcome::kAskAgain),
+        std::pair(Failing{Code::PERMISSION_DENIED, "NOT_PERMITTED"}, Outcome::kLookForToken)}) {
+    tokend_.Script({kLost, refusal});
+    const Status status = Connect().CreateToken({.application = "ios-app"}).status();
+    EXPECT_EQ(static_cast<int>(status.code()), refusal.code);
+    EXPECT_EQ(DetailsOf(status).reason, refusal.reason);
+    EXPECT_EQ(DetailsOf(status).outcome, outcome);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("an earlier attempt had no answer (fixed words)"));
+  }
+}
+
+TEST_F(Retry, FindsNoTokenBehindACallThatCreatesNone) {
+  tokend_.Script({{.code = Code::UNKNOWN, .pushback = true}, {Code::DEADLINE_EXCEEDED}});
+  EXPECT_EQ(DetailsOf(Connect().GetCaller().status()).outcome, Outcome::kNoToken);
+  const auto checked = Connect().CreateToken({.application = "ios-app", .validate_only = true});
+  EXPECT_EQ(DetailsOf(checked.status()).outcome, Outcome::kNoToken);
+}
+
+struct OutcomeRow {
+  std::string name;
+  Failing failing;
+  Outcome outcome;
+};
+
+void PrintTo(const OutcomeRow& row, std::ostream* out) { *out << row.name; }
+
+class OutcomeTable : public Retry, public testing::WithParamInterface<OutcomeRow> {};
+
+TEST_P(OutcomeTable, SaysWhetherATokenMayExistAndWhetherAskingAgainCanTell) {
+  tokend_.Script(std::vector<Failing>(Client::kMaxAttempts, GetParam().failing));
+  const Status status = Connect().CreateToken({.application = "ios-app"}).status();
+  EXPECT_EQ(static_cast<int>(status.code()), GetParam().failing.code);
+  EXPECT_EQ(DetailsOf(status).outcome, GetParam().outcome);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rows, OutcomeTable,
+    testing::Values(
+        OutcomeRow{"Refused", {Code::PERMISSION_DENIED, "NOT_PERMITTED"}, Outcome::kNoToken},
+        OutcomeRow{"Overloaded", {Code::UNAVAILABLE, "OVERLOADED", seconds(1)}, Outcome::kNoToken},
+        OutcomeRow{"RefusedByAProxy", {Code::PERMISSION_DENIED}, Outcome::kNoToken},
+        OutcomeRow{"UnknownMethod", {Code::UNIMPLEMENTED}, Outcome::kNoToken},
+        OutcomeRow{"Lost", {Code::UNAVAILABLE}, Outcome::kAskAgain},
+        OutcomeRow{"TooLateForAnAnswer", {Code::DEADLINE_EXCEEDED}, Outcome::kAskAgain},
+        OutcomeRow{"Cancelled", {Code::CANCELLED, "CANCELLED"}, Outcome::kAskAgain},
+        OutcomeRow{"UnreadableForGrpc", {Code::INTERNAL}, Outcome::kAskAgain},
+        OutcomeRow{"TooLargeForGrpc", {Code::RESOURCE_EXHAUSTED}, Outcome::kAskAgain},
+        OutcomeRow{"OutcomeUnknown", {Code::UNKNOWN, "OUTCOME_UNKNOWN"}, Outcome::kLookForToken},
+        OutcomeRow{"InvalidResponse", {Code::INTERNAL, "UPSTREAM_INVALID_RESPONSE"}, Outcome::kLookForToken},
+        OutcomeRow{"Pushback", {.code = Code::UNAVAILABLE, .pushback = true}, Outcome::kLookForToken}),
+    [](const auto& row) { return row.param.name; });
+
+struct Ending {
+  std::string name;
+  RawDaemon::Act act;
+  absl::StatusCode code;
+  Outcome outcome;
+};
+
+void PrintTo(const Ending& ending, std::ostream* out) { *out << ending.name; }
+
+class Stream : public testing::TestWithParam<Ending> {};
+
+TEST_P(Stream, ThatEndsWithoutAnAnswerMayHaveMadeATokenUnlessItWasNotProcessed) {
+  const fakes::TemporaryFolder folder;
+  const RawDaemon daemon(folder / "s", GetParam().act);
+  FakeClock clock;
+  const Status status = Client::Connect({.address = "unix://" + (folder / "s")}, clock)
+                            ->CreateToken({.application = "a"})
+                            .status();
+  EXPECT_EQ(status.code(), GetParam().code) << status;
+  EXPECT_EQ(DetailsOf(status).outcome, GetParam().outcome) << status;
+  EXPECT_EQ(absl::StrContains(status.message(), "the daemon did not process the request"),
+            GetParam().outcome == Outcome::kNoToken);
+  EXPECT_EQ(daemon.requests(), absl::IsUnavailable(status) ? Client::kMaxAttempts : 1);
+}
+
+using Request = RawDaemon::Request;
+
+RawDaemon::Act Reset(std::uint32_t code) {
+  return [code](const Request& request) { request.Reset(code); };
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Of, Stream,
+    testing::Values(Ending{"NoError", Reset(0), absl::StatusCode::kInternal, Outcome::kAskAgain},
+                    Ending{"InternalError", Reset(2), absl::StatusCode::kInternal, Outcome::kAskAgain},
+                    Ending{"RefusedStream", Reset(7), absl::StatusCode::kUnavailable, Outcome::kNoToken},
+                    Ending{"Cancel", Reset(8), absl::StatusCode::kCancelled, Outcome::kAskAgain},
+                    Ending{"Calm", Reset(11), absl::StatusCode::kResourceExhausted, Outcome::kAskAgain},
+                    Ending{"Security", Reset(12), absl::StatusCode::kPermissionDenied, Outcome::kAskAgain},
+                    Ending{"GoAwayBelow", [](const Request& request) { request.GoAway(0); },
+                           absl::StatusCode::kUnavailable, Outcome::kNoToken},
+                    Ending{"GoAwayAbove",
+                           [](const Request& request) {
+                             request.GoAway(request.stream);
+                             request.Close();
+                           },
+                           absl::StatusCode::kUnavailable, Outcome::kAskAgain},
+                    Ending{"Close", [](const Request& request) { request.Close(); },
+                           absl::StatusCode::kUnavailable, Outcome::kAskAgain}),
+    [](const auto& row) { return row.param.name; });
+
+TEST(Connection, ThatNeverCameAboutSentNothing) {
+  const fakes::TemporaryFolder folder;
+  const std::string address = "unix://" + (folder / "nobody.sock");
+  Client client = *Client::Connect({.address = address, .timeout = milliseconds(400)});
+  const auto begin = SteadyClock().Now();
+  const Status status = client.CreateToken({.application = "ios-app"}).status();
+  EXPECT_GE(SteadyClock().Now() - begin, milliseconds(400));
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_EQ(status.message(),
+            "nothing listens at " + address + " (No such file or directory); nothing was sent");
+  EXPECT_EQ(DetailsOf(status).outcome, Outcome::kNoToken);
+}
+
+TEST(Connection, ThatIsNeverAnsweredSentNothing) {
+  const fakes::TemporaryFolder folder;
+  const int mute = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  (folder / "s").copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(bind(mute, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(listen(mute, 8), 0);
+  Client client = *Client::Connect({.address = "unix://" + (folder / "s"), .timeout = milliseconds(300)});
+  const Status status = client.CreateToken({.application = "ios-app"}).status();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("no connection to unix://"), EndsWith("; nothing was sent")));
+  EXPECT_EQ(DetailsOf(status).outcome, Outcome::kNoToken);
+  close(mute);
+}
+
+TEST(Connection, ThatIsLostDuringAnAttemptMayHaveMadeAToken) {
+  const fakes::TemporaryFolder folder;
+  RawDaemon* running = nullptr;
+  RawDaemon daemon(folder / "s", [&](const Request& request) {
+    running->Vanish();
+    request.Close();
+  });
+  running = &daemon;
+  Client client = *Client::Connect({.address = "unix://" + (folder / "s"), .timeout = milliseconds(600)});
+  const Status status = client.CreateToken({.application = "ios-app"}).status();
+  EXPECT_EQ(daemon.requests(), 1);
+  EXPECT_EQ(DetailsOf(status).outcome, Outcome::kAskAgain);
+  EXPECT_THAT(
+      std::string(status.message()),
+      AllOf(HasSubstr("nothing listens at"), HasSubstr("an earlier attempt had no answer (Socket closed)"),
+            Not(HasSubstr("nothing was sent"))));
+}
+
+// The machine's clock. The client asks it for the time again and again while it waits for a connection, and
+// so the daemon starts on the client's own thread once it has waited for `patience`.
 class LateDaemon final : public Clock {
  public:
-  explicit LateDaemon(std::string address) : address_(std::move(address)) {}
-  std::chrono::steady_clock::time_point Now() override { return SteadyClock().Now(); }
-  void Sleep(std::chrono::nanoseconds duration) override {
-    if (!tokend_) tokend_.emplace(address_);
-    SteadyClock().Sleep(duration);
+  LateDaemon(std::string address, milliseconds patience)
+      : address_(std::move(address)), patience_(patience) {}
+  std::chrono::steady_clock::time_point Now() override {
+    const auto now = SteadyClock().Now();
+    if (!begin_) begin_ = now;
+    if (!tokend_ && now - *begin_ >= patience_) {
+      tokend_.emplace(address_);
+      started_ = SteadyClock().Now();
+    }
+    return now;
   }
-  bool started() const { return tokend_.has_value(); }
+  void Sleep(std::chrono::nanoseconds duration) override { SteadyClock().Sleep(duration); }
+  std::optional<std::chrono::steady_clock::time_point> started() const { return started_; }
 
  private:
   std::string address_;
+  milliseconds patience_;
+  std::optional<std::chrono::steady_clock::time_point> begin_;
+  std::optional<std::chrono::steady_clock::time_point> started_;
   std::optional<FakeTokend> tokend_;
 };
 
-TEST(RetryOfAConnection, ReachesADaemonThatStartsLate) {
+TEST(Connection, ComesAboutWithinASecondOfTheDaemon) {
   const fakes::TemporaryFolder folder;
   const std::string socket = folder / "late.sock";
-  LateDaemon clock("unix:" + socket);
+  LateDaemon clock("unix:" + socket, seconds(1));
   const auto token =
       Client::Connect({.address = "unix://" + socket}, clock)->CreateToken({.application = "ios-app"});
   EXPECT_TRUE(token.ok()) << token.status();
-  EXPECT_TRUE(clock.started());
+  ASSERT_TRUE(clock.started());
+  EXPECT_LT(SteadyClock().Now() - *clock.started(), seconds(1));
+}
+
+TEST(Connection, OfALongLivedClientComesBackWithTheDaemon) {
+  const fakes::TemporaryFolder folder;
+  const std::string socket = folder / "tokend.sock";
+  Client client = *Client::Connect({.address = "unix://" + socket, .timeout = seconds(20)});
+  for (int restart = 0; restart < 3; ++restart) {
+    const FakeTokend tokend("unix:" + socket);
+    const auto begin = SteadyClock().Now();
+    EXPECT_TRUE(client.GetCaller().ok());
+    EXPECT_EQ(*client.CheckHealth(), Health::kServing);
+    EXPECT_LT(SteadyClock().Now() - begin, seconds(1));
+  }
+  EXPECT_TRUE(absl::IsUnavailable(client.CheckHealth().status()));
+  const FakeTokend tokend("unix:" + socket);
+  EXPECT_TRUE(client.CheckHealth().ok()) << "an old failure is told";
+}
+
+TEST(Connection, IsAwaitedForHealthOnlyWhenAsked) {
+  const fakes::TemporaryFolder folder;
+  const std::string socket = folder / "late.sock";
+  LateDaemon clock("unix:" + socket, seconds(1));
+  Client client = *Client::Connect({.address = "unix://" + socket}, clock);
+  EXPECT_TRUE(absl::IsUnavailable(client.CheckHealth().status()));
+  EXPECT_FALSE(clock.started());
+  EXPECT_TRUE(client.CheckHealth(Client::Patience::kUntilTimeout).ok());
 }
 
 }  // namespace

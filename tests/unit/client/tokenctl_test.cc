@@ -1,14 +1,20 @@
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_replace.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "tests/unit/client/fake_tokend.h"
 #include "tests/unit/client/process.h"
+#include "tests/unit/client/raw_daemon.h"
 
 namespace tokend::client {
 namespace {
 
 using std::chrono::seconds;
 using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -22,12 +28,13 @@ class Tokenctl : public testing::Test {
  protected:
   Ended Run(std::vector<std::string> arguments, const std::string& out = "") {
     arguments.insert(arguments.begin(), TOKENCTL);
-    return RunProgram(std::move(arguments), {"TOKEND_ADDRESS=" + address_}, out);
+    return RunProgram(std::move(arguments), environment_, out);
   }
 
   fakes::TemporaryFolder folder_;
   std::string socket_ = folder_ / "tokend.sock";
   std::string address_ = "unix://" + socket_;
+  std::vector<std::string> environment_ = {"TOKEND_ADDRESS=" + address_};
   FakeTokend tokend_{"unix:" + socket_};
 };
 
@@ -120,11 +127,67 @@ TEST_F(Tokenctl, ExplainsAnErrorOnStandardErrorAlone) {
 }
 
 TEST_F(Tokenctl, SaysHowToAskAgainWhereATokenMayExist) {
+  tokend_.Script({{Code::DEADLINE_EXCEEDED}});
+  const Ended ended = Run({"create", "--app", "ios-app"});
+  EXPECT_EQ(ended.exit, 7);
+  EXPECT_THAT(ended.err, AllOf(HasSubstr("a token may exist"), HasSubstr("ask again with this --request-id"),
+                               HasSubstr(tokend_.calls()[0].request.request_id())));
+}
+
+TEST_F(Tokenctl, SaysWhereToLookForATokenThatAskingAgainCannotGet) {
   tokend_.Script({{.code = Code::UNKNOWN, .reason = "OUTCOME_UNKNOWN", .pushback = true}});
   const Ended ended = Run({"create", "--app", "ios-app"});
   EXPECT_EQ(ended.exit, 7);
-  EXPECT_THAT(ended.err, AllOf(HasSubstr("a token may exist"), HasSubstr("--request-id"),
-                               HasSubstr(tokend_.calls()[0].request.request_id())));
+  EXPECT_THAT(ended.err, AllOf(HasSubstr("a token may exist"), HasSubstr("dashboard"),
+                               Not(HasSubstr("ask again with this --request-id"))));
+}
+
+TEST_F(Tokenctl, ExitsAsUnknownWhereTheDaemonEndsDuringTheRequest) {
+  RawDaemon* running = nullptr;
+  RawDaemon daemon(folder_ / "killed.sock", [&](const RawDaemon::Request& request) {
+    running->Vanish();
+    request.Close();
+  });
+  running = &daemon;
+  const Ended ended = Run({"create", "--app", "ios-app", "--timeout", "500ms", "--address",
+                           "unix://" + (folder_ / "killed.sock")});
+  EXPECT_EQ(ended.exit, 7);
+  EXPECT_EQ(ended.out, "");
+  EXPECT_THAT(ended.err,
+              AllOf(HasSubstr("a token may exist"), HasSubstr("ask again with this --request-id")));
+}
+
+TEST_F(Tokenctl, ExitsAsLaterWhereNothingWasSent) {
+  const std::string nobody = "unix://" + (folder_ / "nobody.sock");
+  const Ended ended = Run({"create", "--app", "ios-app", "--timeout", "300ms", "--address", nobody});
+  EXPECT_EQ(ended.exit, 6);
+  EXPECT_THAT(ended.err, AllOf(HasSubstr("nothing listens at " + nobody), HasSubstr("nothing was sent"),
+                               Not(HasSubstr("may exist"))));
+}
+
+TEST_F(Tokenctl, ExitsAsLaterWhereNothingWasProcessed) {
+  const RawDaemon daemon(folder_ / "refuses.sock",
+                         [](const RawDaemon::Request& request) { request.Reset(7); });
+  const Ended ended = Run(
+      {"create", "--app", "ios-app", "--timeout", "1s", "--address", "unix://" + (folder_ / "refuses.sock")});
+  EXPECT_EQ(ended.exit, 6);
+  EXPECT_THAT(ended.err,
+              AllOf(HasSubstr("the daemon did not process the request"), Not(HasSubstr("may exist"))));
+}
+
+TEST_F(Tokenctl, PrintsNoBearerThatATerminalWouldObey) {
+  tokend_.adorn = [](v1::CreateTokenResponse& answer) { answer.mutable_token()->set_bearer("a\n\x1b[2J"); };
+  const Ended ended = Run({"create", "--app", "ios-app", "--output", "bearer"});
+  EXPECT_EQ(ended.exit, 7);
+  EXPECT_EQ(ended.out, "");
+  EXPECT_THAT(ended.err, AllOf(HasSubstr("may exist"), Not(HasSubstr("\x1b"))));
+}
+
+TEST_F(Tokenctl, EscapesWhatTurnsTheDirectionOfText) {
+  tokend_.adorn = [](v1::CreateTokenResponse& answer) {
+    answer.mutable_token()->set_description("a\u202Eb\u2069c\u2028");
+  };
+  EXPECT_THAT(Run({"create", "--app", "ios-app"}).out, HasSubstr("description: a\\u202Eb\\u2069c\u2028\n"));
 }
 
 struct ExitRow {
@@ -153,7 +216,9 @@ TEST_F(Tokenctl, ExitsAsTheErrorsClass) {
     tokend_.Script({failing, failing});
     for (const auto& command : std::vector<std::vector<std::string>>{{"create", "--app", "a"}, {"whoami"}}) {
       const Ended ended = Run(command);
-      EXPECT_EQ(ended.exit, row.exit) << row.code << ended.err;
+      const int exit = row.exit == 7 && command[0] == "whoami" ? 6 : row.exit;
+      EXPECT_EQ(ended.exit, exit) << row.code << ended.err;
+      EXPECT_EQ(ended.err.find("may exist") != std::string::npos, exit == 7) << ended.err;
       EXPECT_EQ(ended.out, "");
       EXPECT_THAT(ended.err, StartsWith("tokenctl: "));
       EXPECT_THAT(ended.err, HasSubstr(row.reason));
@@ -209,6 +274,14 @@ TEST_F(Tokenctl, ShowsTheCallersGrantsAsATable) {
             R"({"name":"day","tokens":"200","window":"86400s","burst":"200","remaining":"190",)"
             R"("retry_after":"0s"}]},{"name":"without-limits"}]})"
             "\n");
+}
+
+TEST_F(Tokenctl, SaysThatACallerHasMoreGrantsThanAreShown) {
+  tokend_.caller.add_grants()->set_name("mobile-ci");
+  EXPECT_THAT(Run({"whoami"}).out, Not(HasSubstr("more")));
+  tokend_.caller.set_more_grants(true);
+  EXPECT_THAT(Run({"whoami"}).out, EndsWith("\nThe first 1 grants are shown. There are more.\n"));
+  EXPECT_THAT(Run({"whoami", "--output=json"}).out, HasSubstr(R"("more_grants":true)"));
 }
 
 TEST_F(Tokenctl, ExitsByTheDaemonsHealth) {
@@ -268,6 +341,108 @@ TEST_F(Tokenctl, FailsWhereItsOutputIsClosed) {
   EXPECT_THAT(ended.err, HasSubstr("could not be written"));
   EXPECT_EQ(tokend_.calls().size(), 1U);
 }
+
+TEST_F(Tokenctl, TakesWhatWasNotGivenFromVariablesThatFitTheAddress) {
+  environment_ = {"TOKEND_ADDRESS=tokend.example:1"};
+  for (const std::string variable : {"TOKEND_CA", "TOKEND_CERT", "TOKEND_KEY", "TOKEND_TOKEN_FILE"}) {
+    auto with = environment_;
+    environment_.push_back(variable + "=/nonexistent");
+    EXPECT_EQ(Run({"whoami", "--timeout", "100ms"}).exit, 2) << variable;
+    // With a unix socket the variable has no meaning.
+    EXPECT_EQ(Run({"whoami", "--address", address_}).exit, 0) << variable;
+    environment_ = std::move(with);
+  }
+  environment_.push_back("TOKEND_TIMEOUT=soon");
+  EXPECT_EQ(Run({"whoami"}).exit, 2);
+  EXPECT_EQ(Run({"whoami", "--address", address_, "--timeout", "5s"}).exit, 0);
+}
+
+TEST_F(Tokenctl, AsksForTheHealthOnceUnlessATimeoutIsGiven) {
+  environment_ = {"TOKEND_TIMEOUT=1m"};
+  const std::string nobody = "unix://" + (folder_ / "nobody.sock");
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(Run({"health", "--address", nobody}).exit, 6);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(2));
+  const auto patient = std::chrono::steady_clock::now();
+  EXPECT_EQ(Run({"health", "--address", nobody, "--timeout", "2s"}).exit, 6);
+  EXPECT_GE(std::chrono::steady_clock::now() - patient, seconds(2));
+}
+
+TEST_F(Tokenctl, ListsTheSharedOptionsAndTheirVariablesInTheHelpOfEveryCommand) {
+  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
+           {"create"}, {"whoami"}, {"health"}, {"audit", "verify"}, {"policy", "explain"}, {"completion"}}) {
+    auto arguments = command;
+    arguments.push_back("--help");
+    const Ended help = Run(arguments);
+    EXPECT_EQ(help.exit, 0);
+    for (const char* option : {"address", "ca", "cert", "key", "token-file", "timeout"}) {
+      std::string variable = absl::StrReplaceAll(absl::AsciiStrToUpper(option), {{"-", "_"}});
+      EXPECT_THAT(help.out, AllOf(HasSubstr(std::string("--") + option), HasSubstr("$TOKEND_" + variable)))
+          << testing::PrintToString(command);
+    }
+  }
+}
+
+TEST_F(Tokenctl, AnswersAWrongWordWithTheNearestRightOne) {
+  for (const auto& [command, answer] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"creat", "--app", "a"}, "creat is not a command of tokenctl; did you mean create?"},
+           {{"create", "--ap", "a"}, "--ap is not an option of tokenctl create; did you mean --app?"},
+           {{"whoami", "--tiemout=3s"},
+            "--tiemout is not an option of tokenctl whoami; did you mean --timeout?"},
+           {{"audit", "verfy", "f"}, "verfy is not a command of tokenctl audit; did you mean verify?"},
+           {{"whoami", "--output", "jsn"}, "did you mean json?"},
+           {{"completion", "bsh"}, "did you mean bash?"}}) {
+    const Ended ended = Run(command);
+    EXPECT_EQ(ended.exit, 2);
+    EXPECT_THAT(ended.err, HasSubstr(answer));
+  }
+}
+
+class Completion : public Tokenctl, public testing::WithParamInterface<std::string> {};
+
+TEST_P(Completion, ScriptNamesEveryCommandAndOption) {
+  const Ended script = Run({"completion", GetParam()});
+  EXPECT_EQ(script.exit, 0) << script.err;
+  for (const char* word : {"create", "whoami", "health", "completion", "'tokenctl audit verify'", "dry-run",
+                           "token-file", "fingerprint-key"}) {
+    EXPECT_THAT(script.out, HasSubstr(word));
+  }
+}
+
+// Completes the last of these words in a real shell. Returns the candidates, one a line.
+std::string Completed(const std::string& shell, const std::string& words) {
+  // Bash and zsh complete inside an editor, so the script's function is called as the editor calls it. In zsh
+  // the editor chooses by what stands already; here the test does.
+  const std::map<std::string, std::string> scripts = {
+      {"bash", R"sh(source <("$0" completion bash)
+                    COMP_WORDS=($1); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+                    _tokenctl; printf '%s\n' "${COMPREPLY[@]}")sh"},
+      {"zsh", R"sh(compdef() { : }; _files() { : }
+                   compadd() { shift; print -l -- ${(M)@:#${words[CURRENT]}*} }
+                   source =("$0" completion zsh)
+                   words=(${=1}); CURRENT=$#words
+                   _tokenctl)sh"},
+      {"fish", R"sh($argv[1] completion fish | source; complete -C $argv[2] | cut -f 1)sh"},
+  };
+  const std::string program = "/usr/bin/" + shell;
+  const fakes::TemporaryFolder home;
+  const Ended ended = RunProgram({program, "-c", scripts.at(shell), TOKENCTL, words},
+                                 {"PATH=/usr/bin:/bin", "HOME=" + (home / "")});
+  EXPECT_EQ(ended.err, "");
+  return ended.out;
+}
+
+TEST_P(Completion, CompletesCommandsAndOptionsInTheShell) {
+  const auto complete = [](const std::string& words) { return Completed(GetParam(), words); };
+  EXPECT_EQ(complete("tokenctl cr"), "create\n");
+  EXPECT_EQ(complete("tokenctl --timeout 3s audit ver"), "verify\n");
+  EXPECT_EQ(complete("tokenctl create --app x --dr"), "--dry-run\n");
+  EXPECT_EQ(complete("tokenctl whoami --tim"), "--timeout\n");
+  EXPECT_THAT(complete("tokenctl whoami --dr"), Not(HasSubstr("dry-run")));
+}
+
+INSTANTIATE_TEST_SUITE_P(For, Completion, testing::Values("bash", "zsh", "fish"),
+                         [](const auto& shell) { return shell.param; });
 
 TEST_F(Tokenctl, TellsItsVersionAndUsageOnStandardOutput) {
   EXPECT_EQ(Run({"--version"}).out, "tokenctl " TOKEND_VERSION "\n");

@@ -95,8 +95,8 @@ WrittenLog::WrittenLog(const Options& options) {
 
 std::string WrittenLog::head() const { return Sha256Hex(lines_.back()); }
 
-std::string WrittenLog::WriteOne(const std::vector<std::string>& lines) const {
-  const std::string path = *this / "one.jsonl";
+std::string WrittenLog::Write(const std::string& name, const std::vector<std::string>& lines) const {
+  const std::string path = *this / name;
   std::ofstream file(path);
   for (const std::string& line : lines) file << line << '\n';
   return path;

@@ -33,8 +33,9 @@ class WrittenLog {
   const std::vector<std::string>& anchors() const { return anchors_; }
   std::string head() const;
 
-  // Writes a log of these lines to one file, and returns its path.
-  std::string WriteOne(const std::vector<std::string>& lines) const;
+  // Writes these lines to a file of this name in the folder, and returns its path.
+  std::string Write(const std::string& name, const std::vector<std::string>& lines) const;
+  std::string WriteOne(const std::vector<std::string>& lines) const { return Write("one.jsonl", lines); }
 
  private:
   fakes::TemporaryFolder folder_;

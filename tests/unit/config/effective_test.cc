@@ -33,6 +33,8 @@ upstream:
     connect_timeout: 5s
     timeout: 30s
     max_in_flight: 256
+    connection_max_requests: 500
+    connection_max_age: 10m
     connection_max_idle: 4s
     max_response_size: 64KiB
 policy:

@@ -123,6 +123,9 @@ upstream:
     connect_timeout: 250ms
     timeout: 45s
     max_in_flight: 99
+    proxy: http://proxy.corp:3128
+    connection_max_requests: 77
+    connection_max_age: 5m
     connection_max_idle: 3s
     max_response_size: 128KiB
 policy:

@@ -74,6 +74,9 @@ TEST(Load, MapsEveryUpstreamKey) {
   EXPECT_EQ(applivery.connect_timeout, milliseconds(250));
   EXPECT_EQ(applivery.timeout, seconds(45));
   EXPECT_EQ(applivery.max_in_flight, 99U);
+  EXPECT_EQ(applivery.proxy, "http://proxy.corp:3128");
+  EXPECT_EQ(applivery.connection_max_requests, 77U);
+  EXPECT_EQ(applivery.connection_max_age, minutes(5));
   EXPECT_EQ(applivery.connection_max_idle, seconds(3));
   EXPECT_EQ(applivery.max_response_size, 128U * 1024);
 }
@@ -121,6 +124,9 @@ TEST(Load, FillsInTheDocumentedDefaults) {
   EXPECT_EQ(applivery.connect_timeout, seconds(5));
   EXPECT_EQ(applivery.timeout, seconds(30));
   EXPECT_EQ(applivery.max_in_flight, 256U);
+  EXPECT_EQ(applivery.proxy, "");
+  EXPECT_EQ(applivery.connection_max_requests, 500U);
+  EXPECT_EQ(applivery.connection_max_age, minutes(10));
   EXPECT_EQ(applivery.connection_max_idle, seconds(4));
   EXPECT_EQ(applivery.max_response_size, 64U * 1024);
   EXPECT_THAT(config.grants[0].organizations, ElementsAre("*"));
@@ -177,6 +183,20 @@ TEST(Load, WarnsOfPlaintextThatLeavesTheMachine) {
   EXPECT_THAT(with_url("http://api.example.org"),
               testing::Contains(HasSubstr("base_url: API keys and tokens cross the network unprotected")));
   EXPECT_THAT(with_url("http://localhost:1"), testing::Not(testing::Contains(HasSubstr("base_url"))));
+}
+
+TEST(Load, WarnsOfABaseUrlThatNamesTheVersion) {
+  const Folder folder;
+  const auto with_url = [&](std::string_view url) {
+    return folder.Parse(Folder::Replace(std::string(kFull), "http://[::1]:8080/api/", url)).warnings;
+  };
+  for (const char* url : {"https://api.applivery.io/v1", "https://api.applivery.io/v1/"}) {
+    EXPECT_THAT(with_url(url), testing::Contains(HasSubstr("base_url: ends with /v1"))) << url;
+  }
+  for (const char* url :
+       {"https://api.applivery.io", "https://gateway.test/v10", "https://gateway.test/v1/x"}) {
+    EXPECT_THAT(with_url(url), testing::Not(testing::Contains(HasSubstr("base_url")))) << url;
+  }
 }
 
 TEST(Load, WarnsOfAPolicyThatPermitsNothing) {

@@ -111,7 +111,8 @@ std::string Describe(const Config& config) {
   const auto& applivery = std::get<Applivery>(config.upstream);
   out << applivery.base_url << ";" << applivery.allow_http << ";" << applivery.ca_file << ";"
       << applivery.connect_timeout.count() << ";" << applivery.timeout.count() << ";"
-      << applivery.max_in_flight << ";" << applivery.connection_max_idle.count() << ";"
+      << applivery.max_in_flight << ";" << applivery.proxy << ";" << applivery.connection_max_requests << ";"
+      << applivery.connection_max_age.count() << ";" << applivery.connection_max_idle.count() << ";"
       << applivery.max_response_size << "\n";
   for (const Organization& organization : config.organizations) {
     out << organization.name << ";" << organization.api_key.index();
@@ -188,6 +189,9 @@ const std::map<std::string, std::pair<std::string, std::string>>& Edits() {
       {"upstream.applivery.connect_timeout", {"250ms", "251ms"}},
       {"upstream.applivery.timeout", {"45s", "46s"}},
       {"upstream.applivery.max_in_flight", {"max_in_flight: 99", "max_in_flight: 98"}},
+      {"upstream.applivery.proxy", {"proxy.corp:3128", "proxy.corp:3129"}},
+      {"upstream.applivery.connection_max_requests", {"requests: 77", "requests: 78"}},
+      {"upstream.applivery.connection_max_age", {"max_age: 5m", "max_age: 6m"}},
       {"upstream.applivery.connection_max_idle", {"3s", "2s"}},
       {"upstream.applivery.max_response_size", {"128KiB", "129KiB"}},
       {"policy.grants.name", {"mobile-ci", "mobile"}},

@@ -125,6 +125,12 @@ INSTANTIATE_TEST_SUITE_P(
         FormCase{v1::FORM_REMOTE_ADDRESS, {"redis:6379", "unix:///run/redis"}, {"redis:0", "redis"}},
         FormCase{v1::FORM_ENVIRONMENT_VARIABLE, {"API_KEY", "_x9"}, {"9x", "A-B", "A=B", ""}},
         FormCase{v1::FORM_CREDENTIAL, {"applivery", "a.b"}, {".", "..", "a/b", "../x", ""}},
+        FormCase{v1::FORM_PROXY,
+                 {"http://proxy.corp:3128", "http://10.0.0.1:80", "http://[::1]:8080"},
+                 {"proxy.corp:3128", "https://proxy.corp:3128", "http://proxy.corp", "http://proxy.corp:0",
+                  "http://me:secret@proxy.corp:3128", "http://me@proxy.corp:3128", "http://proxy.corp:3128/",
+                  "http://proxy.corp:3128/path", "http://proxy.corp:3128?q", "http://:3128", "socks5://a:1",
+                  "http://"}},
         FormCase{v1::FORM_PATH, {"/var/log/a.jsonl", "a"}, {"/var/log/", ""}}));
 
 }  // namespace

@@ -320,7 +320,7 @@ TEST_P(FakeAppliveryOver, StopsListeningAndKeepsWhatIsOpen) {
 
 TEST_P(FakeAppliveryOver, FailsVerificationWithAnotherHostsCertificate) {
   FakeAppliveryOptions options;
-  options.certificate_hosts = {"wrong.example"};
+  options.certificate.hosts = {"wrong.example"};
   FakeApplivery wrong(std::move(options));
   EXPECT_EQ(ClientOf(wrong, GetParam())->Post("ios-app").code, CURLE_PEER_FAILED_VERIFICATION);
   CurlClient distrusting(fake_.base_url(), wrong.ca_pem(), GetParam());

@@ -55,7 +55,7 @@ class RunningLoop {
 class Issuer : public fakes::Handler {
  public:
   explicit Issuer(const std::string& key_set, const std::vector<std::string>& hosts = {"127.0.0.1"})
-      : certificate_(fakes::MakeTestCertificate(hosts)),
+      : certificate_(fakes::MakeTestCertificate({.hosts = hosts})),
         base_(testing::TempDir() + "issuer-" + std::to_string(getpid())) {
     reply_.body = key_set;
     std::ofstream(base_ + "-ca.pem") << certificate_.ca_pem;
@@ -245,10 +245,10 @@ TEST(UrlKeySource, TakesNothingButAKeySetFromTheRightServer) {
   };
   const std::string good = SetOf(EcKey(), "a");
   for (const Case& bad : std::vector<Case>{
-           {{.status = 404, .headers = {}, .body = good}, "the answer is not a 200"},
-           {{.status = 204, .headers = {}, .body = ""}, "the answer is not a 200"},
-           {{.status = 302, .headers = {{"location", kPath}}, .body = good}, "the answer is not a 200"},
-           {{.status = 500, .headers = {}, .body = good}, "the answer is not a 200"},
+           {{.status = 404, .headers = {}, .body = good}, "the answer has status 404"},
+           {{.status = 204, .headers = {}, .body = ""}, "the answer has status 204"},
+           {{.status = 302, .headers = {{"location", kPath}}, .body = good}, "the answer has status 302"},
+           {{.status = 500, .headers = {}, .body = good}, "the answer has status 500"},
            {{.headers = {}, .body = "<html>quoted</html>"},
             "the answer is not a JWK Set: a JSON object without repeated keys whose \"keys\" is a list"},
            {{.headers = {}, .body = R"({"keys":[]})"},
@@ -276,8 +276,17 @@ TEST(UrlKeySource, TrustsOnlyTheConfiguredAuthorityAndTheRightHost) {
     Outcomes outcomes;
     RunningLoop loop;
     const UrlKeySource source(url, OnlyWhenAsked(), outcomes.Observer(), loop);
-    EXPECT_FALSE(outcomes.Await(1)[0].ok());
+    const std::string error(outcomes.Await(1)[0].message());
+    const bool other_authority = url.ca_file == by_another_authority.ca_file;
+    EXPECT_TRUE(error.starts_with("127.0.0.1:")) << error;
+    EXPECT_TRUE(error.ends_with(other_authority
+                                    ? ": its certificate was refused: unable to get local issuer certificate"
+                                    : ": its certificate was refused: IP address mismatch"))
+        << error;
     EXPECT_EQ(source.Current(), nullptr);
+    EXPECT_FALSE(source.fetched()->usable);
+    EXPECT_EQ(source.fetched()->age, std::nullopt);
+    EXPECT_EQ(source.fetched()->error, error);
   }
 }
 
@@ -319,6 +328,9 @@ TEST(UrlKeySource, GetsItsKeysOnceTheServerIsThere) {
   EXPECT_EQ(source.Current(), nullptr);
   issuer.server().Start();
   EXPECT_TRUE(Eventually([&] { return source.Current() != nullptr; }));
+  EXPECT_TRUE(source.fetched()->usable);
+  EXPECT_TRUE(source.fetched()->age.has_value());
+  EXPECT_EQ(source.fetched()->error, "");
 }
 
 TEST(UrlKeySource, EndsAFetchThatTakesTooLong) {

@@ -16,7 +16,8 @@ class UpstreamSlotsTest : public testing::Test {
  protected:
   // A call by this name, "CALLER-NUMBER". Writes down when its turn comes.
   void Ask(const std::string& name) {
-    held_[name] = slots_.Acquire(name.substr(0, name.find('-')), [this, name] { turns_.push_back(name); });
+    held_[name] = slots_.Acquire({"acme", name.substr(0, name.find('-'))}, {},
+                                 [this, name] { turns_.push_back(name); });
   }
   void Drop(const std::string& name) { const auto dropped = held_.extract(name); }
 
@@ -72,7 +73,7 @@ TEST_F(UpstreamSlotsTest, ServesTheNextCallWhereOneDropsItsSlotAtItsTurn) {
   int turns = 0;
   for (int i = 0; i < 1000; ++i) {
     const std::string name = "b-" + std::to_string(i);
-    held_[name] = slots_.Acquire("b", [&, name] {
+    held_[name] = slots_.Acquire({"acme", "b"}, {}, [&, name] {
       EXPECT_EQ(++depth, 1) << "one turn within another";
       ++turns;
       Drop(name);
@@ -86,7 +87,7 @@ TEST_F(UpstreamSlotsTest, ServesTheNextCallWhereOneDropsItsSlotAtItsTurn) {
 TEST_F(UpstreamSlotsTest, QueuesACallThatComesWhileOthersAreServedBehindThem) {
   Ask("a-1");
   Ask("a-2");
-  held_["b-1"] = slots_.Acquire("b", [this] {
+  held_["b-1"] = slots_.Acquire({"acme", "b"}, {}, [this] {
     turns_.emplace_back("b-1");
     Drop("b-1");  // a slot is free, and c-1 waits for it
     Ask("d-1");
@@ -108,6 +109,67 @@ TEST_F(UpstreamSlotsTest, FreesASlotThatWasMovedOnce) {
   moved.Drop();
   moved.Drop();
   EXPECT_EQ(turns_, Names{"a-3"});
+}
+
+constexpr auto kShared = Shares::Policy::kShared;
+constexpr auto kOneHolder = Shares::Policy::kOneHolder;
+
+// Sixteen slots, of calls by the name "ORGANIZATION/CALLER-NUMBER".
+class SharedSlots : public testing::Test {
+ protected:
+  bool Ask(const std::string& name, const UpstreamSlots::Policies& policies = {}) {
+    const std::size_t slash = name.find('/');
+    const std::size_t dash = name.find('-');
+    UpstreamSlots::Slot& slot = held_[name];
+    slot = slots_.Acquire({name.substr(0, slash), name.substr(slash + 1, dash - slash - 1)}, policies,
+                          [this, name] { turns_.push_back(name); });
+    return slot.held();
+  }
+  // How many of these calls, which are numbered, get a slot at once.
+  int AskMany(const std::string& who, int count, const UpstreamSlots::Policies& policies = {}) {
+    int held = 0;
+    for (int i = 0; i < count; ++i) held += Ask(who + "-" + std::to_string(i), policies) ? 1 : 0;
+    return held;
+  }
+  void Drop(const std::string& name) { const auto dropped = held_.extract(name); }
+
+  Names turns_;
+  UpstreamSlots slots_{16};
+  std::map<std::string, UpstreamSlots::Slot> held_;
+};
+
+TEST_F(SharedSlots, OneSlowOrganizationLeavesSlotsToTheOthers) {
+  constexpr UpstreamSlots::Policies kPolicies{kShared, kOneHolder};
+  EXPECT_EQ(AskMany("slow/ci", 100, kPolicies), 12);
+  EXPECT_EQ(AskMany("other/ci", 4, kPolicies), 4);
+  Drop("slow/ci-0");
+  EXPECT_TRUE(turns_.empty()) << "the last quarter is not for whoever has more than a quarter";
+  EXPECT_TRUE(Ask("third/ci-0", kPolicies));
+}
+
+TEST_F(SharedSlots, OneSlowCallerLeavesSlotsToTheOthersOfItsOrganization) {
+  constexpr UpstreamSlots::Policies kPolicies{kOneHolder, kShared};
+  EXPECT_EQ(AskMany("acme/slow", 100, kPolicies), 12);
+  EXPECT_EQ(AskMany("acme/other", 4, kPolicies), 4);
+}
+
+TEST_F(SharedSlots, AllSlotsAreTheirsWhereTheConfigurationNamesOneOrganizationAndOneCaller) {
+  EXPECT_EQ(AskMany("acme/ci", 100, {kOneHolder, kOneHolder}), 16);
+}
+
+TEST_F(SharedSlots, OrganizationsTakeTurnsAndWithinOneItsCallers) {
+  constexpr UpstreamSlots::Policies kPolicies{kOneHolder, kOneHolder};
+  AskMany("first/x", 16, kPolicies);
+  for (const char* name : {"a/y-0", "a/y-1", "a/z-0", "b/y-0", "b/y-1"}) EXPECT_FALSE(Ask(name, kPolicies));
+  for (int i = 0; i < 5; ++i) Drop("first/x-" + std::to_string(i));
+  EXPECT_EQ(turns_, (Names{"a/y-0", "b/y-0", "a/z-0", "b/y-1", "a/y-1"}));
+}
+
+TEST_F(SharedSlots, IsEmptyOnceAllHaveLeft) {
+  AskMany("a/x", 30);
+  AskMany("b/y", 30);
+  while (!held_.empty()) Drop(held_.begin()->first);
+  EXPECT_EQ(AskMany("a/x", 30, {kOneHolder, kOneHolder}), 16);
 }
 
 }  // namespace

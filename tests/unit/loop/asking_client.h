@@ -51,7 +51,8 @@ class Client {
     ran.get_future().wait();
   }
 
-  std::future<HttpAnswer> Begin(const std::string& url, std::string body = kBody) {
+  std::future<HttpAnswer> Begin(const std::string& url, std::string body = kBody,
+                                HttpPost::Connection connection = HttpPost::Connection::kAny) {
     auto answered = std::make_shared<std::promise<HttpAnswer>>();
     auto future = answered->get_future();
     Run([&] {
@@ -62,6 +63,7 @@ class Client {
       headers->Add("Authorization", "Bearer key");
       post.headers = std::move(headers);
       post.body = std::move(body);
+      post.connection = connection;
       client_->Post(std::move(post),
                     [answered](HttpAnswer answer) { answered->set_value(std::move(answer)); });
     });

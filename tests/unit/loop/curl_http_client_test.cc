@@ -244,14 +244,16 @@ TEST(CurlHttpClient, SentNothingWhereNobodyListens) {
   Client client;
   const HttpAnswer answer = client.Ask(server.Url());
   ExpectOneUnanswered(answer, Sent::kNo);
-  EXPECT_EQ(answer.error, "Couldn't connect to server");
+  const std::string server_at = server.Url().substr(std::string("http://").size());
+  EXPECT_EQ(answer.error,
+            server_at.substr(0, server_at.find('/')) + ": Couldn't connect to server (Connection refused)");
 }
 
 TEST(CurlHttpClient, SentNothingWhereTheNameDoesNotResolve) {
   Client client;
   const HttpAnswer answer = client.Ask("https://absent.test/");
   ExpectOneUnanswered(answer, Sent::kNo);
-  EXPECT_EQ(answer.error, "Couldn't resolve host name");
+  EXPECT_EQ(answer.error, "absent.test:443: Couldn't resolve host name");
 }
 
 TEST(CurlHttpClient, SentNothingWhereTlsFails) {
@@ -268,7 +270,7 @@ TEST(CurlHttpClient, SentNothingWhereTheTlsHandshakeStalls) {
   Client client(options);
   const HttpAnswer answer = client.Ask(server.Url("https"));
   ExpectOneUnanswered(answer, Sent::kNo);
-  EXPECT_EQ(answer.error, "Timeout was reached");
+  EXPECT_TRUE(answer.error.ends_with(": Timeout was reached")) << answer.error;
 }
 
 TEST(CurlHttpClient, GivesUpAfterTheTimeoutAndKnowsThatItSent) {
@@ -461,6 +463,27 @@ TEST(CurlHttpClient, DecodesNoContent) {
   const HttpAnswer answer = client.Ask(server.Url());
   EXPECT_EQ(answer.ending, Ending::kComplete);
   EXPECT_EQ(Text(answer), "not gzip at all");
+}
+
+TEST(CurlHttpClient, TellsAnEncodedBody) {
+  const std::vector<std::pair<std::string, bool>> cases = {
+      {"", false},
+      {"Content-Encoding: identity\r\n", false},
+      {"content-encoding: Identity\r\n", false},
+      {"Content-Encoding:\r\n", false},
+      {"content-encoding: gzip\r\n", true},
+      {"Content-Encoding: identity\r\nContent-Encoding: br\r\n", true},
+  };
+  ScriptedServer server([&](Connection& c) {
+    for (const auto& [header, encoded] : cases) {
+      c.ReadRequest();
+      c.Send(HttpAnswerText(200, "body", header));
+    }
+  });
+  Client client;
+  for (const auto& [header, encoded] : cases) {
+    EXPECT_EQ(client.Ask(server.Url()).encoded, encoded) << header;
+  }
 }
 
 TEST(CurlHttpClient, KeepsNoCookies) {

@@ -177,31 +177,194 @@ TEST(CurlHttpClientTls, TakesAnAnswerThatComesBeforeTheBodyWasRead) {
   }
 }
 
-TEST(CurlHttpClientTls, SendsNothingToAServerOfAnotherCa) {
-  FakeApplivery server;
-  FakeApplivery other;
-  HttpClientOptions options = TlsOptions(other);
+// Why a connection was refused, after "localhost:PORT: ".
+std::string WhyRefused(const FakeAppliveryOptions& server_options, const HttpClientOptions& changes = {}) {
+  FakeApplivery server(server_options);
+  HttpClientOptions options = TlsOptions(server);
+  if (!changes.ca_file.empty()) options.ca_file = changes.ca_file;
   Client client(options);
   const HttpAnswer answer = client.Ask(Url(server));
   EXPECT_EQ(answer.sent, Sent::kNo);
+  EXPECT_EQ(answer.ending, Ending::kBroken);
   EXPECT_EQ(Begun(server), 0u);
+  const std::string where = "localhost:" + std::to_string(server.port()) + ": ";
+  EXPECT_TRUE(answer.error.starts_with(where)) << answer.error;
+  return answer.error.substr(std::min(where.size(), answer.error.size()));
 }
 
-TEST(CurlHttpClientTls, SendsNothingToAServerOfAnotherName) {
-  FakeAppliveryOptions server_options;
-  server_options.certificate_hosts = {"elsewhere.test"};
+TEST(CurlHttpClientTls, SendsNothingToAServerOfAnotherCaAndSaysSo) {
+  const FakeApplivery other;
+  HttpClientOptions options;
+  options.ca_file = testing::TempDir() + "other_ca_" + std::to_string(getpid()) + ".pem";
+  std::ofstream(options.ca_file) << other.ca_pem();
+  EXPECT_EQ(WhyRefused({}, options), "its certificate was refused: unable to get local issuer certificate");
+}
+
+TEST(CurlHttpClientTls, SendsNothingToAServerOfAnotherNameAndSaysSo) {
+  FakeAppliveryOptions server;
+  server.certificate.hosts = {"elsewhere.test"};
+  EXPECT_EQ(WhyRefused(server), "its certificate was refused: hostname mismatch");
+}
+
+TEST(CurlHttpClientTls, SendsNothingToAServerThatHasItsNameInTheSubjectAlone) {
+  FakeAppliveryOptions server;
+  server.certificate = {.hosts = {}, .common_name = "localhost"};
+  EXPECT_EQ(WhyRefused(server), "its certificate was refused: hostname mismatch");
+}
+
+TEST(CurlHttpClientTls, SendsNothingToAServerWhoseCertificateIsOutOfDateAndSaysSo) {
+  FakeAppliveryOptions server;
+  server.certificate.until = std::chrono::seconds(-60);
+  EXPECT_EQ(WhyRefused(server), "its certificate was refused: certificate has expired");
+  server.certificate.from = std::chrono::hours(1);
+  server.certificate.until = std::chrono::hours(2);
+  EXPECT_EQ(WhyRefused(server), "its certificate was refused: certificate is not yet valid");
+}
+
+TEST(CurlHttpClientTls, TakesAServerByItsAddress) {
+  FakeAppliveryOptions server_options = Speaking(Protocol::kHttp2);
+  server_options.certificate.hosts = {"127.0.0.1"};
   FakeApplivery server(server_options);
   Client client(TlsOptions(server));
-  EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kNo);
-  EXPECT_EQ(Begun(server), 0u);
+  const std::string port = std::to_string(server.port());
+  EXPECT_EQ(client.Ask("https://127.0.0.1:" + port + "/v1/organizations/acme/apps/ios-app/tokens").status,
+            200);
+  EXPECT_EQ(client.Ask("https://localhost:" + port + "/v1/organizations/acme/apps/ios-app/tokens").sent,
+            Sent::kNo);
 }
 
 TEST(CurlHttpClientTls, SendsNothingWithoutAReadableCa) {
-  FakeApplivery server;
-  HttpClientOptions options = TlsOptions(server);
+  HttpClientOptions options;
   options.ca_file = "/absent/ca.pem";
+  EXPECT_EQ(WhyRefused({}, options), "Problem with the SSL CA cert (path? access rights?)");
+}
+
+// Connections that carry no further request.
+
+// The connections of the POSTs, in the order in which the server has read them.
+std::vector<std::uint64_t> ConnectionsOf(const FakeApplivery& server) {
+  std::vector<std::uint64_t> connections;
+  for (const fakes::Post& post : server.posts()) connections.push_back(post.connection);
+  return connections;
+}
+
+class Retirement : public testing::TestWithParam<Protocol> {};
+
+INSTANTIATE_TEST_SUITE_P(Protocols, Retirement, testing::Values(Protocol::kHttp1, Protocol::kHttp2),
+                         [](const testing::TestParamInfo<Protocol>& test) {
+                           return test.param == Protocol::kHttp2 ? "Http2" : "Http1";
+                         });
+
+TEST_P(Retirement, APostThatTimedOutIsTheLastOnItsConnection) {
+  FakeApplivery server(Speaking(GetParam()));
+  HttpClientOptions options = TlsOptions(server);
+  options.timeout = milliseconds(500);
   Client client(options);
-  EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kNo);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  server.Script(kApplication, {Fault::Of(Action::kBlackHole)});
+  EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kYes);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 1, 2, 2}));
+  EXPECT_TRUE(server.WaitUntil([](const auto& counts) { return counts.open_connections == 1; }, kPatience));
+}
+
+TEST_P(Retirement, APostThatWasResetIsTheLastOnItsConnection) {
+  FakeApplivery server(Speaking(GetParam()));
+  Client client(TlsOptions(server));
+  server.Script(kApplication, {Fault::StreamReset(2)});
+  EXPECT_EQ(client.Ask(Url(server)).sent, Sent::kYes);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 2}));
+}
+
+TEST_P(Retirement, APostThatWasRefusedIsNotTheLastOnItsConnection) {
+  FakeApplivery server(Speaking(GetParam()));
+  Client client(TlsOptions(server));
+  server.Script(kApplication, {Fault::Error(500, 1), Fault::Error(403, 1)});
+  EXPECT_EQ(client.Ask(Url(server)).status, 500);
+  EXPECT_EQ(client.Ask(Url(server)).status, 403);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 1, 1}));
+}
+
+TEST(CurlHttpClientTls, APostThatWaitedForAStreamGoesElsewhereOnceTheConnectionHasFailed) {
+  FakeAppliveryOptions server_options = Speaking(Protocol::kHttp2);
+  server_options.max_concurrent_streams = 1;
+  FakeApplivery server(server_options);
+  HttpClientOptions options = TlsOptions(server);
+  options.max_connections = 1;
+  Client client(options);
+  server.Script(kApplication, {Fault::StreamReset(2).After(milliseconds(300))});
+  std::future<HttpAnswer> failing = client.Begin(Url(server));
+  ASSERT_TRUE(server.WaitForPosts(1, kPatience));
+  std::vector<std::future<HttpAnswer>> waiting = client.BeginMany(3, Url(server));
+  EXPECT_EQ(failing.get().ending, Ending::kBroken);
+  for (auto& answer : waiting) EXPECT_EQ(answer.get().status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 2, 2, 2}));
+}
+
+TEST_P(Retirement, AConnectionEndsWithItsLastRequest) {
+  FakeApplivery server(Speaking(GetParam()));
+  HttpClientOptions options = TlsOptions(server);
+  options.connection_max_requests = 3;
+  Client client(options);
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 1, 1, 2, 2, 2, 3}));
+}
+
+TEST_P(Retirement, NoConnectionHasMoreThanItsRequestsWhenManyRunAtOnce) {
+  constexpr int kRequests = 200;
+  constexpr std::size_t kMost = 7;
+  FakeApplivery server(Speaking(GetParam()));
+  HttpClientOptions options = TlsOptions(server);
+  options.connection_max_requests = kMost;
+  options.max_connections = 20;
+  Client client(options);
+  for (auto& answer : client.BeginMany(kRequests, Url(server))) EXPECT_EQ(answer.get().status, 200);
+  EXPECT_EQ(Begun(server), static_cast<std::size_t>(kRequests)) << "one POST for each request";
+  const std::vector<std::uint64_t> connections = ConnectionsOf(server);
+  for (const std::uint64_t connection : connections) {
+    EXPECT_LE(static_cast<std::size_t>(std::ranges::count(connections, connection)), kMost);
+  }
+}
+
+TEST_P(Retirement, AServerThatEndsConnectionsGracefullyLeavesNoRequestWithoutAnAnswer) {
+  FakeAppliveryOptions server_options = Speaking(GetParam());
+  server_options.max_requests_per_connection = 30;
+  server_options.delay = milliseconds(1);
+  FakeApplivery server(server_options);
+  HttpClientOptions options = TlsOptions(server);
+  options.connection_max_requests = 20;
+  options.max_connections = 20;
+  Client client(options);
+  constexpr std::size_t kRounds = 25;
+  constexpr int kAtOnce = 20;
+  for (std::size_t i = 0; i < kRounds; ++i) {
+    for (auto& answer : client.BeginMany(kAtOnce, Url(server))) EXPECT_EQ(answer.get().status, 200);
+  }
+  EXPECT_EQ(Begun(server), kRounds * kAtOnce) << "one POST for each request";
+}
+
+TEST_P(Retirement, NoRequestBeginsOnAConnectionThatIsTooOld) {
+  FakeApplivery server(Speaking(GetParam()));
+  HttpClientOptions options = TlsOptions(server);
+  options.connection_max_age = milliseconds(50);
+  Client client(options);
+  server.Script(kApplication, {Fault::None().After(options.connection_max_age)});
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 2}));
+  EXPECT_TRUE(server.WaitUntil([](const auto& counts) { return counts.open_connections == 1; }, kPatience));
+}
+
+TEST_P(Retirement, ARequestForANewConnectionOpensOneThatLaterRequestsUse) {
+  FakeApplivery server(Speaking(GetParam()));
+  Client client(TlsOptions(server));
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(client.Begin(Url(server), kBody, HttpPost::Connection::kNew).get().status, 200);
+  EXPECT_EQ(client.Ask(Url(server)).status, 200);
+  EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 2, 2}));
 }
 
 // How many connections so many requests at once take, from a standing start, and whether all are under way

@@ -131,16 +131,30 @@ TEST(Policy, AnyOrganizationMeansTheConfiguredOnes) {
   request.organization = "nosuch";
   EXPECT_EQ(Missing(policy.Decide(kBuilder, RequestFor(request))),
             "no grant that names this caller covers this organization");
-  EXPECT_EQ(policy.GrantsOf(kBuilder.name())[0].organizations, (std::vector<std::string>{"acme", "beta"}));
+  EXPECT_EQ(policy.GrantsOf(kBuilder.name()).grants[0].organizations,
+            (std::vector<std::string>{"acme", "beta"}));
 }
 
 TEST(Policy, ShowsACallerItsGrantsAlone) {
   config::Grant other = MobileCi();
   other.callers = {"unix:other"};
   const Policy policy = PolicyOf({other, MobileCi()});
-  const auto grants = policy.GrantsOf(kBuilder.name());
-  ASSERT_EQ(grants.size(), 1U);
-  EXPECT_EQ(grants[0].grant->name, "mobile-ci");
+  const CallerGrants named = policy.GrantsOf(kBuilder.name());
+  ASSERT_EQ(named.grants.size(), 1U);
+  EXPECT_EQ(named.grants[0].grant->name, "mobile-ci");
+  EXPECT_FALSE(named.more);
+}
+
+TEST(Policy, ShowsACallerItsFirst200Grants) {
+  std::vector<config::Grant> grants(CallerGrants::kMax, MobileCi());
+  EXPECT_FALSE(PolicyOf(grants).GrantsOf(kBuilder.name()).more);
+  grants.back().name = "the-last-shown";
+  grants.resize(5000, MobileCi());
+  const Policy policy = PolicyOf(grants);
+  const CallerGrants named = policy.GrantsOf(kBuilder.name());
+  ASSERT_EQ(named.grants.size(), 200U);
+  EXPECT_EQ(named.grants.back().grant->name, "the-last-shown");
+  EXPECT_TRUE(named.more);
 }
 
 TEST(Policy, ExplainsEveryGrantByTheFirstConditionThatFails) {

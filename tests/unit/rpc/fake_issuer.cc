@@ -13,6 +13,7 @@ namespace {
 class InstantAuditLog final : public audit::AuditLog {
  public:
   void Note(audit::Record /*record*/) override {}
+  void NoteRefusal(audit::Record /*record*/, Allowance /*allowance*/) override {}
   void Append(audit::Record /*record*/, Done<std::uint64_t> done) override { done(kAuditSequence); }
 
  protected:
@@ -67,7 +68,9 @@ std::shared_ptr<issue::Call> FakeIssuer::Create(Caller caller, TokenRequest requ
 void FakeIssuer::Show(const Caller& caller, issue::EntitlementCallback shown) {
   if (current_ == nullptr) return shown(Failure{Reason::kLimitsUnavailable});
   issue::Entitlement entitlement{current_->Get(), {}};
-  for (policy::CallerGrant& named : entitlement.config->policy.GrantsOf(caller.name())) {
+  policy::CallerGrants all = entitlement.config->policy.GrantsOf(caller.name());
+  entitlement.more_grants = all.more;
+  for (policy::CallerGrant& named : all.grants) {
     auto& grant = entitlement.grants.emplace_back();
     for (const config::Limit& limit : named.grant->limits)
       grant.limits.push_back({&limit, 1, std::chrono::milliseconds(2500)});

@@ -17,7 +17,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-constexpr char kUuid[] = "0123ABCD-4567-89ab-cdef-0123456789AB";
+constexpr char kMixedCaseUuid[] = "0123ABCD-4567-89ab-cdef-0123456789AB";
 constexpr char kLowerUuid[] = "0123abcd-4567-89ab-cdef-0123456789ab";
 
 v1::CreateTokenRequest Good() {
@@ -76,7 +76,7 @@ TEST(RequestParser, SortsScopes) {
 
 TEST(RequestParser, LowersTheCallersRequestId) {
   v1::CreateTokenRequest message = Good();
-  message.set_request_id(kUuid);
+  message.set_request_id(kMixedCaseUuid);
   EXPECT_EQ(Parsed(message).request_id(), kLowerUuid);
   EXPECT_EQ(Parsed(message).request_id_origin(), RequestIdOrigin::kCaller);
 }
@@ -187,7 +187,7 @@ TEST(RequestParser, NeverRepeatsWhatTheCallerWrote) {
 
 TEST(RequestParser, NamesACallByTheCallersIdHoweverBadTheRest) {
   v1::CreateTokenRequest message;
-  message.set_request_id(kUuid);
+  message.set_request_id(kMixedCaseUuid);
   EXPECT_EQ(RequestParser::IdOf(message).value, kLowerUuid);
 }
 

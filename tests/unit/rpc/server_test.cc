@@ -92,8 +92,20 @@ TEST_F(ServerTest, TellsACallerWhatItMay) {
   EXPECT_EQ(limit.retry_after().seconds(), 2);
   EXPECT_EQ(limit.retry_after().nanos(), 500000000);
 
+  EXPECT_FALSE(caller.more_grants());
+
   ASSERT_TRUE(GetCaller(Connect(server_->addresses()[1]), &caller).ok());
   EXPECT_EQ(caller.listener(), "local");
+}
+
+TEST_F(ServerTest, ShowsAtMost200GrantsAndSaysThatThereAreMore) {
+  current_.Set(std::make_shared<issue::ConfigSnapshot>(issue::ConfigSnapshot{
+      "", {std::vector<config::Grant>(201, MobileGrant()), {{"acme", config::KeyFile{"/key"}}}}}));
+  Start({UnixListener()});
+  v1::GetCallerResponse caller;
+  ASSERT_TRUE(GetCaller(ConnectUnix(), &caller).ok());
+  EXPECT_EQ(caller.grants_size(), 200);
+  EXPECT_TRUE(caller.more_grants());
 }
 
 TEST_F(ServerTest, ServesEveryAddressOfANameAndLogsEach) {
@@ -242,6 +254,49 @@ TEST_F(ServerTest, RefusesCallsPastTheMaximumInFlight) {
   Creation third(ConnectUnix());
   issuer_.Next()->Reply(Failure{Reason::kNotPermitted});
   EXPECT_EQ(third.Status().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+// So many calls of one caller, in flight until the end.
+class InFlight {
+ public:
+  InFlight(FakeIssuer& issuer, const std::string& address, std::size_t count) : channel_(Connect(address)) {
+    for (std::size_t i = 0; i < count; ++i) {
+      calls_.push_back(std::make_unique<Creation>(channel_));
+      pending_.push_back(issuer.Next());
+    }
+  }
+  ~InFlight() {
+    for (const auto& each : pending_) each->Reply(Failure{Reason::kNotPermitted});
+  }
+  InFlight(const InFlight&) = delete;
+  InFlight& operator=(const InFlight&) = delete;
+
+  std::string RefusalOfOneMore() const { return ErrorInfoOf(Creation(channel_).Status()).reason(); }
+
+ private:
+  const Channel channel_;
+  std::vector<std::unique_ptr<Creation>> calls_;
+  std::vector<std::shared_ptr<PendingRequest>> pending_;
+};
+
+TEST_F(ServerTest, KeepsTheLastQuarterOfCallsInFlightForCallersWithLess) {
+  config_.server.max_in_flight = 8;
+  config::Listener modest = TcpListener();
+  modest.name = "modest";
+  modest.authentication = config::NoAuthentication{"modest"};
+  Start({TcpListener(), modest});
+  const InFlight greedy(issuer_, server_->addresses()[0], 6);
+  EXPECT_EQ(greedy.RefusalOfOneMore(), "OVERLOADED");
+  const InFlight others(issuer_, server_->addresses()[1], 2);
+  EXPECT_EQ(others.RefusalOfOneMore(), "OVERLOADED");
+}
+
+TEST_F(ServerTest, LetsTheOneCallerThatGrantsNameHaveAllCallsInFlight) {
+  config_.server.max_in_flight = 8;
+  config_.grants = {MobileGrant()};
+  Start({TcpListener()});
+  const InFlight only(issuer_, server_->addresses()[0], 8);
+  EXPECT_EQ(only.RefusalOfOneMore(), "OVERLOADED");
 }
 
 TEST_F(ServerTest, TellsTheIssuerOfACancellationAndCountsTheCallUntilItsReply) {

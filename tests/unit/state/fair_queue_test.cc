@@ -91,16 +91,19 @@ TEST(FairQueue, CallsThatAllTimeOutLeaveTheirCallerWhereItWas) {
   EXPECT_EQ(Drain(queue), (Calls{"b1", "a3", "c1", "b2", "c2"}));
 }
 
-TEST(FairQueue, TheLastIsWhoHasHadMost) {
+TEST(FairQueue, TheNewestOfTheCallerWithMostGivesWayToOneWithLess) {
   Queue queue;
   PushAll(queue, {"a1", "a2", "a3", "b1"});
-  EXPECT_TRUE(queue.WouldPassSome("b"));
-  EXPECT_TRUE(queue.WouldPassSome("c"));
-  EXPECT_FALSE(queue.WouldPassSome("a"));
-  EXPECT_EQ(queue.PopBack(), "a3");
-  EXPECT_FALSE(queue.WouldPassSome("b")) << "as far as the last, and later";
-  EXPECT_FALSE(queue.WouldPassSome("a"));
-  EXPECT_TRUE(queue.WouldPassSome("c"));
+  const std::string a = "a";
+  const std::string b = "b";
+  const std::string c = "c";
+  EXPECT_EQ(queue.CallerOfMost(&b), a);
+  EXPECT_EQ(queue.CallerOfMost(&c), a);
+  EXPECT_EQ(queue.CallerOfMost(&a), std::nullopt);
+  EXPECT_EQ(queue.PopNewestOf(a), "a3");
+  EXPECT_EQ(queue.CallerOfMost(&b), std::nullopt) << "it would have as many";
+  EXPECT_EQ(queue.CallerOfMost(&c), a);
+  EXPECT_EQ(queue.CallerOfMost(nullptr), a);
 }
 
 TEST(FairQueue, SaysHowManyAreAhead) {

@@ -113,63 +113,134 @@ class Bucket {
 // Who waits for an organization's limits.
 struct Waiter {
   int call = 0;
+  std::string grant;
   std::string caller;
-  std::uint64_t tag = 0;
-  std::uint64_t arrival = 0;
   TimePoint since;
   TimePoint latest;
+  std::uint64_t tag = 0;  // within its grant
+  std::uint64_t arrival = 0;
 };
 
-// Start-time fair queueing.
+// Start-time fair queueing of grants, and of the callers of each grant.
 class Queue {
  public:
-  static bool Before(const Waiter& one, const Waiter& other) {
-    return one.tag != other.tag ? one.tag < other.tag : one.arrival < other.arrival;
-  }
-
-  std::uint64_t TagOf(const std::string& caller) const {
-    const auto next = next_.find(caller);
-    return next == next_.end() ? served_ : std::max(next->second, served_);
-  }
   void Push(Waiter waiter) {
-    waiter.tag = TagOf(waiter.caller);
+    Line& line = lines_[waiter.grant];
+    if (line.waiting++ == 0) {
+      line.next = std::max(line.next, served_);
+      line.since = arrivals_;
+    }
+    waiter.tag = line.TagOf(waiter.caller);
     waiter.arrival = arrivals_++;
-    next_[waiter.caller] = waiter.tag + 1;
+    line.next_of_caller[waiter.caller] = waiter.tag + 1;
     waiting_.push_back(std::move(waiter));
   }
-  std::size_t AheadOfNext(const std::string& caller) const {
-    const std::uint64_t tag = TagOf(caller);
-    return static_cast<std::size_t>(std::count_if(waiting_.begin(), waiting_.end(),
-                                                  [tag](const Waiter& waiter) { return waiter.tag <= tag; }));
+  // All who wait, in the order in which they would be served.
+  std::vector<const Waiter*> Order() const {
+    std::vector<const Waiter*> order;
+    for (const Waiter& waiter : waiting_) order.push_back(&waiter);
+    const auto within = [](const Waiter* one, const Waiter* other) {
+      return std::pair(one->tag, one->arrival) < std::pair(other->tag, other->arrival);
+    };
+    std::sort(order.begin(), order.end(), within);
+    std::map<std::string, std::uint64_t> turns;  // of each grant, its next one's tag
+    std::map<const Waiter*, std::pair<std::uint64_t, std::uint64_t>> at;
+    for (const Waiter* waiter : order) {
+      const Line& line = lines_.at(waiter->grant);
+      at[waiter] = {turns.try_emplace(waiter->grant, line.next).first->second++, line.since};
+    }
+    std::sort(order.begin(), order.end(),
+              [&at](const Waiter* one, const Waiter* other) { return at.at(one) < at.at(other); });
+    return order;
+  }
+  std::size_t AheadOfNext(const std::string& grant, const std::string& caller) const {
+    static const Line kNone;
+    const auto known = lines_.find(grant);
+    const Line& own = known == lines_.end() ? kNone : known->second;
+    const std::uint64_t tag = own.TagOf(caller);
+    const auto before =
+        static_cast<std::size_t>(std::count_if(waiting_.begin(), waiting_.end(), [&](const Waiter& waiter) {
+          return waiter.grant == grant && waiter.tag <= tag;
+        }));
+    const bool waits = own.waiting > 0;
+    const std::pair turn(waits ? own.next + before : std::max(own.next, served_),
+                         waits ? own.since : arrivals_);
+    std::size_t ahead = before;
+    for (const auto& [name, line] : lines_) {
+      for (std::size_t i = 0; name != grant && i < line.waiting; ++i) {
+        if (std::pair(line.next + i, line.since) < turn) ++ahead;
+      }
+    }
+    return ahead;
   }
   std::size_t AheadOf(int call) const {
-    const Waiter& own = *std::find_if(waiting_.begin(), waiting_.end(),
-                                      [call](const Waiter& waiter) { return waiter.call == call; });
-    return static_cast<std::size_t>(std::count_if(
-        waiting_.begin(), waiting_.end(), [&own](const Waiter& waiter) { return Before(waiter, own); }));
+    const std::vector<const Waiter*> order = Order();
+    const auto own = std::find_if(order.begin(), order.end(),
+                                  [call](const Waiter* waiter) { return waiter->call == call; });
+    return static_cast<std::size_t>(own - order.begin());
   }
   const Waiter* First() const {
-    const auto first = std::min_element(waiting_.begin(), waiting_.end(), Before);
-    return first == waiting_.end() ? nullptr : &*first;
+    const Line* first_line = nullptr;
+    const std::string* grant = nullptr;
+    for (const auto& [name, line] : lines_) {
+      if (line.waiting == 0) continue;
+      if (first_line != nullptr &&
+          std::pair(first_line->next, first_line->since) < std::pair(line.next, line.since)) {
+        continue;
+      }
+      first_line = &line;
+      grant = &name;
+    }
+    const Waiter* first = nullptr;
+    for (const Waiter& waiter : waiting_) {
+      if (waiter.grant == *grant && (first == nullptr || waiter.tag < first->tag)) first = &waiter;
+    }
+    return first;
   }
-  const Waiter* Last() const {
-    const auto last = std::max_element(waiting_.begin(), waiting_.end(), Before);
-    return last == waiting_.end() ? nullptr : &*last;
+  // Whose call gives way if a call of this caller comes: the newest of the caller with the most of the grant
+  // with the most, where the one that comes counts. Nothing: it is that call itself.
+  std::optional<Waiter> GivesWay(const std::string& grant, const std::string& caller) const {
+    std::string most_grant = grant;
+    const auto own = lines_.find(grant);
+    std::size_t most = own == lines_.end() ? 1 : own->second.waiting + 1;
+    for (const auto& [name, line] : lines_) {
+      if (name == grant || line.waiting <= most) continue;
+      most_grant = name;
+      most = line.waiting;
+    }
+    std::map<std::string, std::size_t> calls;
+    if (most_grant == grant) ++calls[caller];
+    for (const Waiter& waiter : waiting_) {
+      if (waiter.grant == most_grant) ++calls[waiter.caller];
+    }
+    std::size_t most_calls = 0;
+    for (const auto& [name, count] : calls) most_calls = std::max(most_calls, count);
+    if (most_grant == grant && calls[caller] == most_calls) return std::nullopt;
+    std::optional<Waiter> newest;
+    for (const Waiter& waiter : waiting_) {
+      if (waiter.grant != most_grant || calls[waiter.caller] != most_calls) continue;
+      if (!newest || newest->tag <= waiter.tag) newest = waiter;
+    }
+    return newest;
   }
   Waiter Serve(int call) {
     Waiter served = Remove(call);
-    served_ = std::max(served_, served.tag);
-    ForgetIfEmpty();
+    Line& line = lines_.at(served.grant);
+    served_ = std::max(served_, line.next++);
+    line.served = std::max(line.served, served.tag);
+    ForgetEven();
     return served;
   }
   // As if it had never come: its caller's later calls move up.
   Waiter Drop(int call) {
     Waiter dropped = Remove(call);
     for (Waiter& waiter : waiting_) {
-      if (waiter.caller == dropped.caller && waiter.tag > dropped.tag) --waiter.tag;
+      if (waiter.grant == dropped.grant && waiter.caller == dropped.caller && waiter.tag > dropped.tag) {
+        --waiter.tag;
+      }
     }
-    --next_[dropped.caller];
-    ForgetIfEmpty();
+    --lines_.at(dropped.grant).next_of_caller[dropped.caller];
+    ForgetEven();
     return dropped;
   }
   bool Holds(int call) const {
@@ -179,21 +250,41 @@ class Queue {
   const std::vector<Waiter>& waiting() const { return waiting_; }
 
  private:
+  struct Line {
+    std::map<std::string, std::uint64_t> next_of_caller;
+    std::uint64_t served = 0;
+    std::uint64_t next = 0;
+    std::uint64_t since = 0;
+    std::size_t waiting = 0;
+
+    std::uint64_t TagOf(const std::string& caller) const {
+      const auto next_tag = next_of_caller.find(caller);
+      return next_tag == next_of_caller.end() ? served : std::max(next_tag->second, served);
+    }
+  };
+
   Waiter Remove(int call) {
     const auto at = std::find_if(waiting_.begin(), waiting_.end(),
                                  [call](const Waiter& waiter) { return waiter.call == call; });
     Waiter removed = std::move(*at);
     waiting_.erase(at);
+    --lines_.at(removed.grant).waiting;
     return removed;
   }
-  void ForgetIfEmpty() {
-    if (!waiting_.empty()) return;
-    next_.clear();
-    served_ = 0;
+  void ForgetEven() {
+    if (waiting_.empty()) served_ = 0;
+    std::erase_if(lines_, [this](const auto& line) {
+      return waiting_.empty() || (line.second.waiting == 0 && line.second.next <= served_);
+    });
+    for (auto& [grant, line] : lines_) {
+      if (line.waiting > 0) continue;
+      line.next_of_caller.clear();
+      line.served = 0;
+    }
   }
 
   std::vector<Waiter> waiting_;  // in order of arrival
-  std::map<std::string, std::uint64_t> next_;
+  std::map<std::string, Line> lines_;
   std::uint64_t served_ = 0;
   std::uint64_t arrivals_ = 0;
 };
@@ -414,7 +505,7 @@ class Reference {
   }
   std::optional<Seen> Refusal(const Charges& charges, TimePoint latest) {
     const Queue& queue = queues_[charges.organization_name];
-    const std::size_t ahead = queue.AheadOfNext(charges.caller);
+    const std::size_t ahead = queue.AheadOfNext(charges.grant, charges.caller);
     const bool waits = MustWait(charges);
     const bool own_spent = std::any_of(charges.own.begin(), charges.own.end(), [this](const Charge& charge) {
       return !BucketOf(charge).HasToken(now_);
@@ -422,7 +513,7 @@ class Reference {
     if (!own_spent) {
       if (!waits) return std::nullopt;
       const bool full =
-          queue.waiting().size() >= most_waiting_ && queue.TagOf(charges.caller) >= queue.Last()->tag;
+          queue.waiting().size() >= most_waiting_ && !queue.GivesWay(charges.grant, charges.caller);
       if (!full && TurnOf(charges.organization, ahead) <= latest) return std::nullopt;
     }
     return RateLimitedBy(charges, ahead, true, waits);
@@ -447,8 +538,10 @@ class Reference {
     if (claims) claims_.emplace(number, true);
     Queue& queue = queues_[charges.organization_name];
     std::optional<Waiter> last;
-    if (queue.waiting().size() >= most_waiting_) last = queue.Drop(queue.Last()->call);
-    queue.Push({number, charges.caller, 0, 0, now_, call.latest});
+    if (queue.waiting().size() >= most_waiting_) {
+      last = queue.Drop(queue.GivesWay(charges.grant, charges.caller)->call);
+    }
+    queue.Push({number, charges.grant, charges.caller, now_, call.latest});
     if (!last) return;
     ++displaced;
     RefuseWaiter(*last, queue.waiting().size());

@@ -105,7 +105,11 @@ class RandomRun {
   // Two windows of each caller, one of all of a grant, and two of each organization.
   Charges RandomCharges(int caller) {
     const bool acme = Pick(crowded_ ? 10 : 3) != 0;
-    Charges charges{{}, {}, acme ? "acme" : "beta", "caller-" + std::to_string(caller)};
+    Charges charges{{},
+                    {},
+                    acme ? "acme" : "beta",
+                    "caller-" + std::to_string(caller),
+                    "grant-" + std::to_string(Pick(Pick(2) == 0 ? 1 : 4))};
     const auto add = [](std::vector<Charge>& to, const char* subject, const Rate& rate, int whose) {
       LimitKey key{};
       key[0] = static_cast<unsigned char>(subject[0]);

@@ -89,7 +89,7 @@ TEST_F(RedisOutage, WhoWaitsForItsTurnOrHasJoinedIsTold) {
   ASSERT_TRUE(loop_.RunUntil([this] { return Keys("q:") == 1; }));
   SeenSpend spends;
   b->Spend(charges, Clock() + minutes(10), &spends, [&](SpendResult result) { spends = result; });
-  ASSERT_TRUE(loop_.RunUntil([this] { return server_.Ask({"ZCARD", "{tokend}:q:acme"}) == "2"; }));
+  ASSERT_TRUE(loop_.RunUntil([this] { return server_.Ask({"HLEN", "{tokend}:w:acme"}) == "2"; }));
   Restart({&a, &b});
   EXPECT_EQ(Outcome(waits), "LIMITS_UNAVAILABLE");
   EXPECT_EQ(Outcome(joined), "LIMITS_UNAVAILABLE");

@@ -75,7 +75,7 @@ class RedisWorld : public StateTest {
     return keys.empty() ? 0 : static_cast<std::size_t>(std::count(keys.begin(), keys.end(), '\n')) + 1;
   }
   // How many calls wait in the organization's queue.
-  std::size_t Waiting() const { return std::stoul(server_.Ask({"ZCARD", "{tokend}:q:acme"})); }
+  std::size_t Waiting() const { return std::stoul(server_.Ask({"HLEN", "{tokend}:w:acme"})); }
   bool AwaitWaiting(std::size_t count) {
     return loop_.RunUntil([this, count] { return Waiting() == count; });
   }

@@ -138,6 +138,22 @@ TEST_P(StateContract, AnswersWhoJoinedARunningCallHereAndElsewhere) {
   for (Seen* seen : joined) EXPECT_EQ(Outcome(*seen), "bearer-x");
 }
 
+TEST_P(StateContract, TellsWhoJoinedARunningCallFromWhoAsksForItsTokenLater) {
+  ASSERT_EQ(Now(a(), "x"), "fresh");
+  const Seen& here = Admit(a(), "x");
+  const Seen& elsewhere = Admit(b(), "x");
+  RunFor(milliseconds(120));
+  a().Settle("x", AnswerOf("bearer-x"), Clock());
+  const auto joined = [this](const Seen& seen) {
+    EXPECT_EQ(Outcome(seen), "bearer-x");
+    return std::get<Answered>(seen.value()).joined;
+  };
+  EXPECT_TRUE(joined(here));
+  EXPECT_TRUE(joined(elsewhere));
+  EXPECT_FALSE(joined(Admit(a(), "x")));
+  EXPECT_FALSE(joined(Admit(b(), "x")));
+}
+
 TEST_P(StateContract, RefusesAnotherRequestUnderAKnownId) {
   ASSERT_EQ(Now(a(), "x", "ci"), "fresh");
   EXPECT_EQ(Now(a(), "x", "other"), "REQUEST_ID_REUSED");
@@ -583,6 +599,50 @@ TEST_P(StateContract, OfWaitingCallsThereAre256OfAllReplicasAndTheGreedyGiveWay)
   ASSERT_TRUE(RunUntil([&] { return refused() == 1; }));
   EXPECT_TRUE(!modest || std::holds_alternative<Fresh>(*modest));
   EXPECT_LE(home_->Waiting("acme"), 256U);
+}
+
+TEST_P(StateContract, ManyNamesUnderOneGrantGetOneGrantsShareOfTheTurns) {
+  Charges charges = Organization(ChargeOf("org", 1, milliseconds(60)));
+  // No token comes until all calls wait.
+  ASSERT_EQ(Outcome(Admit(a(), Call(Organization(ChargeOf("org", 1, seconds(2))), "first"))), "fresh");
+  std::vector<const Seen*> many;
+  std::vector<const Seen*> one;
+  charges.grant = "many";
+  for (int i = 0; i < 12; ++i) many.push_back(&Admit(a(), Call(charges, "name-" + std::to_string(i))));
+  ASSERT_TRUE(AwaitWaiting(12));
+  charges.grant = "one";
+  for (int i = 0; i < 3; ++i) one.push_back(&Admit(b(), Call(charges, "one")));
+  ASSERT_TRUE(AwaitWaiting(15));
+  const std::vector<microseconds> turns = Turns(many);
+  const std::vector<microseconds> others = Turns(one);
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    const auto before = std::lower_bound(turns.begin(), turns.end(), others[i]) - turns.begin();
+    EXPECT_EQ(static_cast<std::size_t>(before), i + 1);
+  }
+}
+
+TEST_P(StateContract, TheWaitingPlacesAreSharedByGrantAndWithinItByCaller) {
+  constexpr std::chrono::hours kPatience{10};
+  Charges charges = Organization(ChargeOf("org", 1, seconds(60)));
+  ASSERT_EQ(Outcome(Admit(a(), Call(charges, "first", kPatience))), "fresh");
+  std::vector<const Seen*> many;
+  charges.grant = "many";
+  for (int i = 0; i < 255; ++i)
+    many.push_back(&Admit(a(), Call(charges, "name-" + std::to_string(i), kPatience)));
+  many.push_back(&Admit(a(), Call(charges, "name-0", kPatience)));
+  ASSERT_TRUE(AwaitWaiting(256));
+  EXPECT_EQ(Outcome(Admit(b(), Call(charges, "name-0", kPatience))), "RATE_LIMITED");
+  const Seen& new_name = Admit(b(), Call(charges, "new name", kPatience));
+  EXPECT_EQ(Outcome(*many.back()), "RATE_LIMITED") << "name-0 had two";
+  charges.grant = "one";
+  std::vector<const Seen*> one;
+  for (int i = 0; i < 100; ++i) one.push_back(&Admit(b(), Call(charges, "one", kPatience)));
+  const auto refused = [](const std::vector<const Seen*>& calls) {
+    return std::ranges::count_if(calls, [](const Seen* seen) { return seen->has_value(); });
+  };
+  EXPECT_TRUE(RunUntil([&] { return refused(many) + (new_name ? 1 : 0) == 101; }));
+  EXPECT_EQ(refused(one), 0);
+  EXPECT_EQ(home_->Waiting("acme"), 256U);
 }
 
 TEST_P(StateContract, AnIdIsClaimedWhileItsCallWaitsForItsTurn) {

@@ -125,9 +125,9 @@ class SimulatedRedisHome final : public HandCrankedHome {
   State& b() override { return *replicas_.b.state; }
   void DestroyA() override { replicas_.a.End(); }
   std::size_t Waiting(const std::string& organization) override {
-    static const RedisScript kCount("return redis.call('ZCARD', ARGV[1])");
+    static const RedisScript kCount("return redis.call('HLEN', ARGV[1])");
     return static_cast<std::size_t>(
-        std::get<std::int64_t>(redis_.Run(kCount, {"{tokend}:q:" + organization}).value));
+        std::get<std::int64_t>(redis_.Run(kCount, {"{tokend}:w:" + organization}).value));
   }
 
  private:
@@ -159,7 +159,7 @@ class RealRedisHome final : public StateHome {
   void RunFor(std::chrono::milliseconds duration) override { loop_.RunFor(duration); }
   TimePoint Clock() override { return loop_.clock().Now(); }
   std::size_t Waiting(const std::string& organization) override {
-    return std::stoul(server_.Ask({"ZCARD", "{tokend}:q:" + organization}));
+    return std::stoul(server_.Ask({"HLEN", "{tokend}:w:" + organization}));
   }
 
  private:

@@ -74,7 +74,8 @@ class Admin : public ::testing::Test {
     auto server = AdminServer::Start({{"127.0.0.1", 0},
                                       [] { return std::string("0123456789abcdef"); },
                                       std::move(checks),
-                                      [this] { return troubles_; }},
+                                      [this] { return troubles_; },
+                                      [this] { metrics_.SetLedgerEntries(++shown_); }},
                                      metrics_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -107,6 +108,7 @@ class Admin : public ::testing::Test {
   Metrics metrics_;
   Status audit_;
   std::vector<std::string> troubles_;
+  std::size_t shown_ = 0;  // how often the metrics were shown
   std::unique_ptr<AdminServer> server_;
 };
 
@@ -144,6 +146,11 @@ TEST_F(Admin, TellsOfTroublesAndIsReadyAllTheSame) {
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.body, "audit: ok\nserving: ok\norganization acme: <trouble>\n");
   EXPECT_THAT(Ask("/").body, HasSubstr("organization acme: &lt;trouble&gt;"));
+}
+
+TEST_F(Admin, RefreshesTheMetricsThatChangeWithTimeBeforeItShowsThem) {
+  EXPECT_THAT(Ask("/metrics").body, HasSubstr("\ntokend_ledger_entries 1\n"));
+  EXPECT_THAT(Ask("/metrics").body, HasSubstr("\ntokend_ledger_entries 2\n"));
 }
 
 TEST_F(Admin, ServesMetricsAsPrometheusReadsThem) {

@@ -120,19 +120,28 @@ TEST(Metrics, TellWhetherRedisIsReachableWhereItIsUsed) {
   EXPECT_THAT(metrics.Text(), HasLine("tokend_redis_reachable 0"));
 }
 
+TEST(Metrics, TellHowOldTheKeysOfAListenerAre) {
+  Metrics metrics;
+  metrics.SetJwksAge("cluster", std::chrono::milliseconds(90500));
+  EXPECT_THAT(metrics.Text(), HasLine("tokend_jwks_age_seconds{listener=\"cluster\"} 90.5"));
+}
+
 TEST(Metrics, TellWhatKeepsAnOrganizationsRequestsBack) {
   Metrics metrics;
   metrics.SetBlocked("acme", Block::kBreakerOpen, false);
   metrics.SetBlocked("acme", Block::kKeyRejected, true);
   metrics.SetBlocked("acme", Block::kPaused, true);
   metrics.SetBlocked("acme", Block::kPaused, false);
+  metrics.SetBlocked("acme", Block::kApplicationBreakerOpen, true);
   metrics.Retried();
   metrics.SetRetryBudget("acme", 9.5);
-  EXPECT_THAT(metrics.Text(), AllOf(HasLine("tokend_upstream_breaker_open{organization=\"acme\"} 0"),
-                                    HasLine("tokend_upstream_key_rejected{organization=\"acme\"} 1"),
-                                    HasLine("tokend_upstream_paused{organization=\"acme\"} 0"),
-                                    HasLine("tokend_upstream_retries_total 1"),
-                                    HasLine("tokend_upstream_retry_budget{organization=\"acme\"} 9.5")));
+  EXPECT_THAT(metrics.Text(),
+              AllOf(HasLine("tokend_upstream_breaker_open{organization=\"acme\"} 0"),
+                    HasLine("tokend_upstream_key_rejected{organization=\"acme\"} 1"),
+                    HasLine("tokend_upstream_paused{organization=\"acme\"} 0"),
+                    HasLine("tokend_upstream_application_breaker_open{organization=\"acme\"} 1"),
+                    HasLine("tokend_upstream_retries_total 1"),
+                    HasLine("tokend_upstream_retry_budget{organization=\"acme\"} 9.5")));
 }
 
 TEST(Metrics, LoseNoCountBetweenThreads) {
@@ -175,6 +184,8 @@ TEST(Metrics, AreThoseThatTheirPageLists) {
   metrics.SetBlocked("acme", Block::kBreakerOpen, true);
   metrics.SetBlocked("acme", Block::kKeyRejected, true);
   metrics.SetBlocked("acme", Block::kPaused, true);
+  metrics.SetBlocked("acme", Block::kApplicationBreakerOpen, true);
+  metrics.SetJwksAge("cluster", std::chrono::seconds(1));
   metrics.SetRetryBudget("acme", 1);
   metrics.SetRedisReachable(true);
   metrics.SetConnections("local", 1);

@@ -299,7 +299,7 @@ const std::vector<Case> kJson = {
     {"TwoDocuments", 200, std::string(kGood) + kGood, kWithheld},
     {"TrailingText", 200, std::string(kGood) + " x", kInvalid},
     {"TrailingNul", 200, std::string(kGood) + '\0', kInvalid},
-    {"ByteOrderMark", 200, std::string("\xef\xbb\xbf") + kGood, kInvalid},
+    {"ByteOrderMark", 200, std::string("\xef\xbb\xbf") + kGood, "minted"},
     {"Utf16", 200, std::string("{\0}\0", 4), kInvalid},
     {"UnknownNan", 200, WithUnknown("NaN"), kInvalid},
     {"UnknownInfinity", 200, WithUnknown("-Infinity"), kInvalid},
@@ -426,6 +426,37 @@ TEST(Answer, SaysWhenToRetryWhereNothingWasSent) {
   const MintOutcome outcome = Judge(answer, Request());
   EXPECT_EQ(FailureOf(outcome).retry_after, milliseconds(1000));
   EXPECT_EQ(FailureOf(outcome).detail, "nothing was sent: Couldn't connect to server");
+}
+
+TEST(Judge, ReadsNoEncodedBodyAndSaysSo) {
+  HttpAnswer answer = Answer(200, kGood);
+  answer.encoded = true;
+  const MintOutcome outcome = Judge(answer, Request());
+  EXPECT_EQ(Describe(outcome), "unknown UPSTREAM_INVALID_RESPONSE");
+  EXPECT_EQ(FailureOf(outcome).detail,
+            "upstream answered 200 with a Content-Encoding, although the request said identity");
+
+  answer.status = 404;
+  EXPECT_EQ(Describe(Judge(answer, Request())), "refused APPLICATION_NOT_FOUND") << "the status decides";
+  answer.status = 500;
+  EXPECT_EQ(Describe(Judge(answer, Request())), "unknown OUTCOME_UNKNOWN");
+}
+
+TEST(Judge, TellsA404ThatIsNotAppliverysApart) {
+  EXPECT_EQ(FailureOf(Judge(Answer(404, kCode3001), Request())).detail, "upstream answered 404");
+  for (const char* body : {"", "<html>", "{}", R"({"message":"no route"})", "[]"}) {
+    EXPECT_EQ(FailureOf(Judge(Answer(404, body), Request())).detail,
+              "upstream answered 404 without Applivery's JSON: does base_url lead to Applivery?")
+        << body;
+  }
+}
+
+TEST(Judge, IgnoresAByteOrderMarkBeforeTheJson) {
+  const std::string mark = "\xef\xbb\xbf";
+  EXPECT_EQ(Describe(Judge(Answer(200, mark + kGood), Request())), "minted");
+  EXPECT_EQ(Describe(Judge(Answer(200, mark + mark + kGood), Request())),
+            "unknown UPSTREAM_INVALID_RESPONSE");
+  EXPECT_EQ(Describe(Judge(Answer(200, mark), Request())), "unknown UPSTREAM_INVALID_RESPONSE");
 }
 
 TEST(Answer, KeepsStatusCodeAndLatencyForTheRecord) {

@@ -96,7 +96,7 @@ TEST_F(AppliveryTest, SendsTheKeyOfTheOrganization) {
   Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
   EXPECT_EQ(Headers(),
             "Authorization: Bearer key-of-acme\nContent-Type: application/json\nAccept: application/json\n"
-            "User-Agent: tokend/" TOKEND_VERSION "\n");
+            "Accept-Encoding: identity\nUser-Agent: tokend/" TOKEND_VERSION "\n");
 }
 
 TEST_F(AppliveryTest, SendsDescriptionAndScopes) {
@@ -183,6 +183,37 @@ TEST_F(AppliveryTest, EndsWhatRunsWhenStopped) {
   upstream_.Stop();
   ASSERT_EQ(outcomes_.size(), 1u);
   EXPECT_EQ(std::get<Refused>(outcomes_[0].result).failure.reason, Reason::kUpstreamUnavailable);
+}
+
+TEST_F(AppliveryTest, WithholdsABearerThatContainsTheKeyOfTheOrganization) {
+  const auto bearer = [this](const std::string& text) -> std::string {
+    client_.posted.clear();
+    outcomes_.clear();
+    Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
+    Answer(200, R"({"status":true,"data":{"id":"0123456789abcdef01234567","bearer":")" + text +
+                    R"(","scopes":["sdk"]}})");
+    if (std::holds_alternative<Minted>(outcomes_[0].result)) return "minted";
+    const auto& unclear = std::get<Indeterminate>(outcomes_[0].result);
+    EXPECT_EQ(unclear.failure.reason, Reason::kUpstreamInvalidResponse);
+    EXPECT_NE(unclear.withheld, nullptr);
+    return unclear.failure.detail;
+  };
+  const std::string detail = "upstream answered with the API key in the bearer";
+  EXPECT_EQ(bearer("key-of-acme"), detail);
+  EXPECT_EQ(bearer("x-key-of-acme-y"), detail);
+  EXPECT_EQ(bearer("k\\u0065y-of-acme"), detail) << "an escape hides nothing";
+  EXPECT_EQ(bearer("key-of-other"), "minted") << "another organization's";
+}
+
+TEST_F(AppliveryTest, AProbeNeedsANewConnectionAndNothingElseDoes) {
+  Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
+  Mint({.organization = "acme",
+        .application = "ios-app",
+        .description = "",
+        .scopes = {"sdk"},
+        .is_probe = true});
+  EXPECT_EQ(client_.posted.at(0).request.connection, loop::HttpPost::Connection::kAny);
+  EXPECT_EQ(client_.posted.at(1).request.connection, loop::HttpPost::Connection::kNew);
 }
 
 TEST_F(AppliveryTest, SharesOneHeaderListAKey) {

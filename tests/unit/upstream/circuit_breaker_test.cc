@@ -17,12 +17,12 @@ using Call = CircuitBreaker::Call;
 // Opens after 3 failures in a row, first for 1 s, at most for 5 s.
 class CircuitBreakerTest : public testing::Test {
  protected:
-  Call Pass() {
+  Call Pass(const char* caller = "ci") {
     const Call call{++calls_};
-    breaker_.Pass(call);
+    breaker_.Pass(call, caller);
     return call;
   }
-  void PassAndFail() { breaker_.Failed(Pass(), now_); }
+  void PassAndFail(const char* caller = "ci") { breaker_.Failed(Pass(caller), now_); }
   void Open() {
     for (int i = 0; i < 3; ++i) PassAndFail();
   }
@@ -147,6 +147,51 @@ TEST_F(CircuitBreakerTest, ForgetsItsFailuresItsProbeAndItsTimeWhenItIsClosedFro
   EXPECT_EQ(Refuses(), std::nullopt);
   Open();
   EXPECT_EQ(Refuses(), seconds(1));
+}
+
+// How long this caller must wait, which calls now.
+class CircuitBreakersProbers : public CircuitBreakerTest {
+ protected:
+  std::optional<milliseconds> Calls(const char* caller) {
+    breaker_.Saw(caller, now_);
+    return breaker_.Refuses(caller, now_);
+  }
+};
+
+TEST_F(CircuitBreakersProbers, ACallerWhoseProbeFailedDoesNotProbeNextWhileAnotherCalls) {
+  Open();
+  now_ += seconds(1);
+  PassAndFail("slow");
+  now_ += milliseconds(1500);
+  EXPECT_EQ(Calls("other"), milliseconds(500));
+  now_ += milliseconds(500);
+  EXPECT_EQ(Calls("slow"), milliseconds(500)) << "the other called half a second ago";
+  EXPECT_EQ(Calls("other"), std::nullopt);
+  breaker_.Succeeded(Pass("other"));
+  EXPECT_EQ(Calls("slow"), std::nullopt) << "it is closed";
+}
+
+TEST_F(CircuitBreakersProbers, ACallerProbesAgainWhereNobodyElseHasCalledForASecond) {
+  Open();
+  now_ += seconds(1);
+  EXPECT_EQ(Calls("other"), std::nullopt);
+  EXPECT_EQ(Calls("slow"), std::nullopt);
+  PassAndFail("slow");
+  now_ += seconds(2);
+  EXPECT_EQ(Calls("slow"), std::nullopt);
+  EXPECT_EQ(Calls("slow"), std::nullopt);
+}
+
+TEST_F(CircuitBreakersProbers, WhoseProbeFailedEarlierMayProbeAgain) {
+  Open();
+  now_ += seconds(1);
+  PassAndFail("first");
+  now_ += seconds(2);
+  PassAndFail("second");
+  now_ += seconds(4);
+  EXPECT_EQ(Calls("second"), std::nullopt);
+  EXPECT_EQ(Calls("first"), std::nullopt);
+  EXPECT_EQ(Calls("second"), seconds(1));
 }
 
 }  // namespace

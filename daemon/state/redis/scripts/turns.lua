@@ -29,7 +29,7 @@ for _, queue in ipairs(queues) do serve(queue) end
 for _, late in ipairs(overdue) do
   local call = find(late.queue, late.handle)
   if call then
-    local ahead = redis.call('ZRANK', late.queue.waiting, call.member) or 0
+    local ahead = ahead_of_call(late.queue, call)
     remove_unserved(late.queue, call)
     refuse(call, ahead)
   end

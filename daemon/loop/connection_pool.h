@@ -1,0 +1,51 @@
+#pragma once
+
+#include <curl/curl.h>
+
+#include <chrono>
+#include <cstddef>
+#include <unordered_map>
+
+namespace tokend::loop {
+
+// The connections that requests of one client share. Where one of them must carry no further request, the
+// client makes another pool for later requests. A pool closes its connections when it is destroyed. Loop
+// thread only.
+class ConnectionPool {
+ public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  struct Bounds {
+    std::size_t max_requests = 0;          // on one connection; 0: any number
+    std::chrono::milliseconds max_age{0};  // of the pool, and so of each connection; 0: any age
+  };
+
+  ConnectionPool(const Bounds& bounds, TimePoint now);
+  ~ConnectionPool();
+  ConnectionPool(const ConnectionPool&) = delete;
+  ConnectionPool& operator=(const ConnectionPool&) = delete;
+
+  // For CURLOPT_SHARE. A handle must leave it before the pool is destroyed.
+  CURLSH* share() const { return share_; }
+
+  bool TooOld(TimePoint now) const;
+
+  // Whether one more request may go on the connection with this local port; counts it. Where a later
+  // connection of the pool has the same port, the requests of both count together.
+  bool Take(int local_port);
+
+  // The connection carries no further request.
+  void Spoil(int local_port);
+
+  // The connection is closed: another may get its port.
+  void Forget(int local_port);
+
+ private:
+  const std::size_t max_requests_;
+  const std::chrono::milliseconds max_age_;
+  const TimePoint born_;
+  CURLSH* const share_;
+  std::unordered_map<int, std::size_t> requests_;  // by local port
+};
+
+}  // namespace tokend::loop

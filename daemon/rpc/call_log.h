@@ -1,0 +1,53 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "daemon/base/refusal_aggregator.h"
+#include "daemon/rpc/status.h"
+
+namespace tokend::rpc {
+
+// What the operational log says of one call. A report of a RefusalAggregator.
+struct CallLine {
+  std::string_view method;
+  std::string request_id;
+  std::string caller;  // empty: unknown
+  std::string peer;
+  Code code = Code::kOk;
+  std::string_view reason;
+  std::string detail;
+  double duration_ms = 0;
+  Allowance allowance = Allowance::kOwn;
+  bool reduced = false;
+
+  std::string Key() const;
+  std::string Account() const;
+  std::string Cause() const;
+  void Reduce();
+  void KeepCommon(const CallLine& other);
+};
+
+// Writes the `call` lines of one listener to the operational log: those of served calls at once, and those of
+// refused calls gathered as the audit log's records of them are. One thread at a time.
+class CallLog {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  explicit CallLog(std::string listener) : listener_(std::move(listener)) {}
+
+  void Add(CallLine line, Time now);
+
+  // When WriteDue next has a line to write, or nothing while none is held.
+  std::optional<Time> due() const { return refused_.due(); }
+  void WriteDue(Time now);
+  void WriteAll() { WriteDue(Time::max()); }
+
+ private:
+  const std::string listener_;
+  RefusalAggregator<CallLine> refused_{std::chrono::seconds(1)};
+};
+
+}  // namespace tokend::rpc
