@@ -10,13 +10,6 @@
 #include "daemon/config/steps.h"
 
 namespace tokend::config {
-
-bool NamesOneCaller(const std::vector<Grant>& grants) {
-  std::set<std::string> callers;
-  for (const Grant& grant : grants) callers.insert(grant.callers.begin(), grant.callers.end());
-  return callers.size() == 1 && callers.begin()->find('*') == std::string::npos;
-}
-
 namespace {
 
 using std::chrono::milliseconds;

@@ -197,9 +197,6 @@ struct Server {
   std::chrono::milliseconds drain{0};
 };
 
-// Whether the grants name one caller and no pattern: then no other caller needs a share of anything.
-bool NamesOneCaller(const std::vector<Grant>& grants);
-
 enum class LogLevel { kTrace, kDebug, kInfo, kWarning, kError };
 enum class LogFormat { kJson, kText };
 struct Log {

@@ -211,7 +211,7 @@ class RandomWorld {
   void CheckAccounts() {
     std::map<std::uint64_t, int> ends;
     std::map<std::string, int> events;
-    std::map<std::string, int> maybe_minted;  // by request_id, within `remember`
+    std::map<std::string, int> maybe_minted;  // by caller and request_id, within `remember`
     for (const audit::Record& record : world_.audit.durable()) {
       ++events[record.event()];
       if (record.event() == "token.intended") ends[record.seq()] = 0;
@@ -219,11 +219,12 @@ class RandomWorld {
           record.event() == "token.unknown" || record.event() == "token.refused") {
         ASSERT_TRUE(ends.contains(record.intent())) << "an end without an intent";
         ++ends[record.intent()];
-        if (record.event() != "token.refused") ++maybe_minted[record.request_id()];
+        if (record.event() != "token.refused")
+          ++maybe_minted[record.caller().name() + " " + record.request_id()];
       }
     }
     for (const auto& [sequence, count] : ends) ASSERT_EQ(count, 1) << "intent " << sequence;
-    for (const auto& [request_id, count] : maybe_minted) ASSERT_EQ(count, 1) << request_id;
+    for (const auto& [name, count] : maybe_minted) ASSERT_EQ(count, 1) << name;
     ASSERT_EQ(events["token.issued"] + events["token.withheld"], upstream_.minted());
     ASSERT_EQ(events["token.unknown"], unclear_);
     ASSERT_TRUE(world_.live.WaitNone({}));

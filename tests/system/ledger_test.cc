@@ -47,11 +47,14 @@ TEST_F(LedgerAfterARestart, ARequestIdDoesNotMintAgainThoughTheLogWasMovedAway) 
   Start();
   ASSERT_EQ(Create("ios-app", kRequestId).code, kOk);
   MoveLogAway();
-  for (int call = 0; call < 2; ++call) ASSERT_EQ(Create("ios-app").code, kOk);
+  // A call during the repair of the log fails.
+  ASSERT_TRUE(Eventually([this] { return Create("ios-app").code == kOk; }));
+  ASSERT_EQ(Create("ios-app").code, kOk);
   ExpectNoQuarantine();
+  const std::size_t tokens = applivery_->tokens().size();
   Restart();
   ExpectQuarantine();
-  EXPECT_EQ(applivery_->tokens().size(), 4U) << "the four that were told, and no second one";
+  EXPECT_EQ(applivery_->tokens().size(), tokens + 1) << "that of the call without a request_id";
 }
 
 TEST_F(LedgerAfterARestart, ARequestIdDoesNotMintAgainThoughTheLogWasMovedAwayMeanwhile) {

@@ -37,6 +37,7 @@ class FolderTest : public testing::Test {
     Result<Opened> opened = OpenAuditLog(config_, *ReadKeys(config_), std::move(options), loop_);
     if (!opened.ok()) return opened.status();
     log_ = std::move(opened->log);
+    gap_ = std::move(opened->gap);
     return absl::OkStatus();
   }
   Result<std::uint64_t> Append(const std::string& event) {
@@ -60,7 +61,35 @@ class FolderTest : public testing::Test {
   std::string config_text_;
   fakes::HandCrankedLoop loop_;
   std::unique_ptr<QueuedAuditLog> log_;
+  std::optional<Gap> gap_;
 };
+
+TEST_F(FolderTest, TellsALogThatIsGoneFromOneThatNeverWas) {
+  ASSERT_TRUE(TryOpen().ok());
+  EXPECT_FALSE(gap_);
+  ASSERT_TRUE(Append("x").ok());
+  EXPECT_EQ(ReadFiles(folder_).at("audit.jsonl.lock"), "begun\n");
+  log_.reset();
+  std::filesystem::rename(folder_ / "audit.jsonl", folder_ / "audit.jsonl.1");
+  ASSERT_TRUE(TryOpen().ok());
+  ASSERT_TRUE(gap_);
+  const RecordTime lost = gap_->ends;
+  EXPECT_THAT(ReadFiles(folder_).at("audit.jsonl.lock"), testing::StartsWith("lost at "));
+  ASSERT_TRUE(Append("x").ok());
+  log_.reset();
+  ASSERT_TRUE(TryOpen().ok());
+  ASSERT_TRUE(gap_);
+  EXPECT_EQ(gap_->ends, lost) << "a restart must not prolong the wait";
+}
+
+TEST_F(FolderTest, MakesARemovedLockFileAgainWithItsText) {
+  config_.file->max_size = 1000;
+  ASSERT_TRUE(TryOpen().ok());
+  ASSERT_TRUE(Append("x").ok());
+  std::filesystem::remove(folder_ / "audit.jsonl.lock");
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(Append("x").ok());  // rotates
+  EXPECT_EQ(ReadFiles(folder_).at("audit.jsonl.lock"), "begun\n");
+}
 
 TEST_F(FolderTest, WritesFilesOfMode0640WhateverTheUmaskIs) {
   config_.file->max_size = 1000;
