@@ -29,8 +29,10 @@ Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const AdminSource
          return audit.healthy() ? absl::OkStatus() : absl::UnavailableError("records cannot be made durable");
        }},
   };
-  options.troubles = [&availability = sources.availability, &server = sources.server] {
+  options.troubles = [&availability = sources.availability, &server = sources.server,
+                      &state = sources.state] {
     std::vector<std::string> troubles = availability.Troubles();
+    for (std::string& trouble : state.Troubles()) troubles.push_back(std::move(trouble));
     for (const auto& [listener, keys] : server.fetched_keys()) {
       if (keys.usable) continue;
       troubles.push_back("listener " + listener + ": no caller can be known without keys: " + keys.error);

@@ -6,7 +6,9 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
+#include "daemon/base/text.h"
 #include "daemon/telemetry/log.h"
 
 namespace tokend::app {
@@ -50,6 +52,12 @@ state::Observer StateObserver(telemetry::Metrics& metrics) {
             Log(reach.ok() ? LogLevel::kInfo : LogLevel::kWarning,
                 reach.ok() ? "redis.reached" : "redis.unreachable",
                 {{"detail", std::string(reach.message())}});
+          },
+      .on_differences =
+          [](const std::vector<std::string>& settings) {
+            Log(settings.empty() ? LogLevel::kInfo : LogLevel::kWarning,
+                settings.empty() ? "redis.replicas_agree" : "redis.replicas_differ",
+                {{"settings", Enumerate(settings)}});
           },
   };
 }

@@ -33,7 +33,8 @@ StateHome::StateHome(const config::Config& config, std::optional<state::RedisSec
   }
   redis_.emplace(loop, state::RedisConnection::Options{.address = redis->address,
                                                        .username = redis->username,
-                                                       .password = std::move(secrets->password)});
+                                                       .password_file = redis->password_file,
+                                                       .tls = redis->tls});
   auto shared = std::make_unique<state::RedisState>(
       loop, *redis_,
       state::RedisState::Options{config.requests, redis->on_failure, std::move(secrets->encryption_key)},

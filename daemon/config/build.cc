@@ -160,10 +160,18 @@ Grant BuildGrant(const v1::Grant& schema) {
   return grant;
 }
 
+std::optional<ClientTls> BuildRedisTls(const v1::RedisState& schema) {
+  if (!schema.has_tls()) return std::nullopt;
+  return ClientTls{.ca_file = schema.tls().ca_file(),
+                   .certificate_file = schema.tls().certificate_file(),
+                   .private_key_file = schema.tls().private_key_file()};
+}
+
 RedisState BuildRedisState(const v1::RedisState& schema) {
   return {.address = *ParseAddress(schema.address()),
           .username = schema.username(),
           .password_file = schema.password_file(),
+          .tls = BuildRedisTls(schema),
           .encryption_key_file = schema.encryption_key_file(),
           .on_failure = schema.on_failure() == v1::RedisState::ON_FAILURE_LOCAL ? OnRedisFailure::kLocal
                                                                                 : OnRedisFailure::kDeny};

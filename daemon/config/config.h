@@ -159,12 +159,20 @@ struct Requests {
   std::size_t max_entries = 0;
 };
 
+// This side of a TLS connection to a server.
+struct ClientTls {
+  std::string ca_file = {};           // empty: the system's CAs
+  std::string certificate_file = {};  // empty: none, and then no key
+  std::string private_key_file = {};
+};
+
 struct MemoryState {};
 enum class OnRedisFailure { kDeny, kLocal };
 struct RedisState {
   Address address;
-  std::string username;             // empty: the default user
-  std::string password_file;        // empty: no password
+  std::string username;       // empty: the default user
+  std::string password_file;  // empty: no password
+  std::optional<ClientTls> tls = {};
   std::string encryption_key_file;  // 32 bytes
   OnRedisFailure on_failure{};
 };

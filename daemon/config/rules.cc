@@ -1,3 +1,6 @@
+#include <string>
+#include <variant>
+
 #include "daemon/config/address.h"
 #include "daemon/config/steps.h"
 
@@ -28,9 +31,18 @@ void ApplyStateRules(const v1::Config& schema, Report& report) {
   if (redis.has_username() && !report.Has("state.redis.password_file")) {
     report.Error("state.redis.username", "needs password_file");
   }
-  if (redis.has_address() && !IsLocal(*ParseAddress(redis.address()))) {
+  const std::string tls = "state.redis.tls";
+  const bool has_tls = report.Has(tls);
+  if (report.Has(tls + ".certificate_file") != report.Has(tls + ".private_key_file")) {
+    report.Error(tls, "certificate_file and private_key_file are given together, or neither");
+  }
+  if (!redis.has_address()) return;
+  const Address address = *ParseAddress(redis.address());
+  if (has_tls && std::holds_alternative<UnixAddress>(address)) {
+    report.Error(tls, "a unix socket has no TLS: give an address with host and port");
+  } else if (!has_tls && !IsLocal(address)) {
     report.Warning("state.redis.address",
-                   "the shared state and the password cross the network unprotected: use a tunnel");
+                   "the shared state and the password cross the network unprotected: use tls");
   }
 }
 

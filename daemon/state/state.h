@@ -156,6 +156,9 @@ class State {
 
   // OK, or why a quarantine lasts, and for how long (state/quarantine.h). Any thread.
   virtual Status quarantine() const = 0;
+
+  // Troubles besides, each in one line. Any thread.
+  virtual std::vector<std::string> Troubles() const { return {}; }
 };
 
 // Hears of the state's size, its queues and its reach, for metrics and the log. Each may be empty. Loop
@@ -168,6 +171,8 @@ struct Observer {
   std::function<void(std::chrono::seconds left, const std::string& why)> on_quarantine = {};
   // Redis has come within reach, or out of it, and why. Called at each change.
   std::function<void(const Status& reach)> on_reach = {};
+  // The settings in which another replica on the same Redis differs; none any more. Called at each change.
+  std::function<void(const std::vector<std::string>& settings)> on_differences = {};
 };
 
 }  // namespace tokend::state

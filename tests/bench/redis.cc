@@ -76,7 +76,8 @@ void AdmitAndSettle(benchmark::State& bench, std::vector<std::string> settings) 
   fakes::RedisServer server({.settings = std::move(settings)});
   server.Ask({"HSET", "{tokend}:epoch", "id", "first", "created", "0", "quarantine", "0"});
   fakes::TurnedLoop loop;
-  RedisConnection connection(loop, {config::UnixAddress{server.socket()}, "", Secret(), seconds(30)});
+  RedisConnection connection(loop,
+                             {.address = config::UnixAddress{server.socket()}, .reply_timeout = seconds(30)});
   RedisState state(loop, connection,
                    {{.remember = seconds(600), .max_entries = 10'000'000},
                     config::OnRedisFailure::kDeny,

@@ -70,7 +70,7 @@ RedisServer::RedisServer(Options options) : options_(std::move(options)) {
   if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
   folder_ = pattern;
   socket_ = folder_ + "/redis.sock";
-  if (options_.door == Door::kTcp) port_ = FreePort();
+  if (options_.door != Door::kUnix) port_ = FreePort();
   Start();
 }
 
@@ -88,11 +88,13 @@ void RedisServer::Kill() {
 }
 
 void RedisServer::Start() {
-  std::vector<std::string> command = {"redis-server", "--port",    std::to_string(port_),
+  const bool tls = options_.door == Door::kTls;
+  std::vector<std::string> command = {"redis-server", "--port",    std::to_string(tls ? 0 : port_),
                                       "--bind",       "127.0.0.1", "--unixsocket",
                                       socket_,        "--dir",     folder_,
                                       "--save",       "",          "--logfile",
                                       log()};
+  if (tls) command.insert(command.end(), {"--tls-port", std::to_string(port_)});
   command.insert(command.end(), options_.settings.begin(), options_.settings.end());
   std::vector<char*> words;
   words.reserve(command.size() + 1);

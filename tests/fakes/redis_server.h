@@ -11,7 +11,7 @@ namespace tokend::fakes {
 // Kill and Start; by default it keeps nothing.
 class RedisServer {
  public:
-  enum class Door { kUnix, kTcp };
+  enum class Door { kUnix, kTcp, kTls };  // kTls needs the settings tls-cert-file and so on
   struct Options {
     Door door = Door::kUnix;
     std::vector<std::string> settings = {};  // as on its command line: {"--appendonly", "yes"}

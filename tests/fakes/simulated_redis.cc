@@ -110,7 +110,7 @@ class SimulatedRedis::Impl {
     ++runs_;
     const auto [compiled, added] = compiled_.try_emplace(&script, 0);
     if (added) {
-      const std::string& text = script.text;
+      const std::string& text = script.lua;
       if (luaL_loadbuffer(lua_, text.data(), text.size(), "script") != 0) Throw();
       compiled->second = luaL_ref(lua_, LUA_REGISTRYINDEX);
     }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -32,5 +33,13 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+// Writes a file that only its owner may read, in place of one that is there.
+inline void WriteSecret(const std::string& path, const std::string& content) {
+  const std::string next = path + ".next";
+  std::ofstream(next) << content;
+  std::filesystem::permissions(next, std::filesystem::perms::owner_read);
+  std::filesystem::rename(next, path);
+}
 
 }  // namespace tokend::fakes

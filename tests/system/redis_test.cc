@@ -19,6 +19,8 @@
 #include "tests/fakes/own_network.h"
 #include "tests/fakes/redis_server.h"
 #include "tests/fakes/silent_proxy.h"
+#include "tests/fakes/temporary_folder.h"
+#include "tests/fakes/test_authority.h"
 #include "tests/system/fixture.h"
 
 // Two real daemons that share one real Redis and one upstream.
@@ -57,14 +59,16 @@ fakes::FakeAppliveryOptions PlainApplivery() {
 
 class Replicas : public testing::Test {
  protected:
-  explicit Replicas(std::vector<std::string> settings = {"--appendonly", "yes", "--appendfsync", "always"})
-      : redis_({.settings = std::move(settings)}), applivery_(PlainApplivery()) {
+  explicit Replicas(fakes::RedisServer::Options redis = {.settings = {"--appendonly", "yes", "--appendfsync",
+                                                                      "always"}})
+      : redis_(std::move(redis)), applivery_(PlainApplivery()) {
     // Marks this Redis as used before. In a new one, the first replica would wait for others.
     redis_.Ask({"HSET", "{tokend}:epoch", "id", "first", "created", "0", "quarantine", "0"});
   }
 
   // `address` is the address at which the replica reaches Redis.
-  void Start(const std::string& address, const std::string& more = "", const std::string& grant = "") {
+  void Start(const std::string& address, const std::string& more = "", const std::string& grant = "",
+             const std::string& remember = "1h") {
     auto replica = std::make_unique<Replica>();
     WriteFile(replica->folder / "encryption-key", std::string(32, 'k'), 0400);
     Tokend::Options options;
@@ -73,7 +77,7 @@ class Replicas : public testing::Test {
     options.grant = grant;
     options.more = "state: {redis: {address: \"" + address +
                    "\", encryption_key_file: " + (replica->folder / "encryption-key") + more +
-                   "}}\nrequests: {remember: 1h}\n";
+                   "}}\nrequests: {remember: " + remember + "}\n";
     replica->tokend = std::make_unique<Tokend>(replica->folder, options);
     replica->client = std::make_unique<RawClient>(replica->tokend->address());
     replicas_.push_back(std::move(replica));
@@ -257,8 +261,8 @@ TEST_F(Replicas, ANetworkThatIsCutLetsNothingHappenTwice) {
 class ReplicasInANetwork : protected fakes::OwnNetwork, public Replicas {
  protected:
   ReplicasInANetwork()
-      : Replicas({"--appendonly", "yes", "--appendfsync", "always", "--protected-mode", "no", "--port",
-                  "6379", "--bind", "127.0.0.1", std::string("-") + kAddress}) {}
+      : Replicas({.settings = {"--appendonly", "yes", "--appendfsync", "always", "--protected-mode", "no",
+                               "--port", "6379", "--bind", "127.0.0.1", std::string("-") + kAddress}}) {}
 };
 
 TEST_F(ReplicasInANetwork, AnAddressThatIsGoneLetsNothingHappenTwice) {
@@ -266,6 +270,64 @@ TEST_F(ReplicasInANetwork, AnAddressThatIsGoneLetsNothingHappenTwice) {
   Start(std::string(kAddress) + ":6379");
   Start(redis_.address());
   ExpectPromisesKept([this] { TakeAddressAway(); }, [this] { GiveAddressBack(); });
+}
+
+// What a Redis with TLS, and a password, is started with.
+class TlsFiles {
+ protected:
+  TlsFiles() {
+    const fakes::TestAuthority authority;
+    const fakes::Identity redis = authority.Issue("DNS:localhost");
+    fakes::WriteSecret(files_ / "ca", authority.certificate());
+    fakes::WriteSecret(files_ / "crt", redis.certificate);
+    fakes::WriteSecret(files_ / "key", redis.private_key);
+    fakes::WriteSecret(files_ / "password", "the-password");
+  }
+  fakes::RedisServer::Options options() const {
+    return {fakes::RedisServer::Door::kTls,
+            {"--tls-cert-file", files_ / "crt", "--tls-key-file", files_ / "key", "--tls-ca-cert-file",
+             files_ / "ca", "--tls-auth-clients", "no", "--user", "tokend", "on", ">the-password", "~*",
+             "+@all"}};
+  }
+
+  fakes::TemporaryFolder files_;
+};
+
+class ReplicasOverTls : protected TlsFiles, public Replicas {
+ protected:
+  ReplicasOverTls() : Replicas(options()) {}
+  std::string Keys() const {
+    return ", username: tokend, password_file: " + (files_ / "password") +
+           ", tls: {ca_file: " + (files_ / "ca") + "}";
+  }
+};
+
+TEST_F(ReplicasOverTls, ShareTheirState) {
+  const std::string address = "localhost:" + std::to_string(redis_.port());
+  Start(address, Keys());
+  Start(address, Keys());
+  const Answered first = Ask(0, RequestOf(1));
+  ASSERT_EQ(first.code, kOk) << first.reason;
+  EXPECT_EQ(Ask(1, RequestOf(1)).response.token().bearer(), first.response.token().bearer());
+  ExpectNoneTwice();
+}
+
+TEST_F(ReplicasOverTls, SayWhyTlsFailed) {
+  Start(redis_.address(), Keys());
+  EXPECT_TRUE(Eventually([&] { return !LineWith(tokend(0).log(), {"IP address mismatch"}).empty(); }));
+  EXPECT_EQ(client(0).Create(RequestOf(1)).reason, "LIMITS_UNAVAILABLE");
+}
+
+TEST_F(Replicas, ThatDifferSayInWhat) {
+  Start(redis_.address());
+  Start(redis_.address(), "", "", "2h");
+  const auto says = [this](std::size_t replica) {
+    return tokend(replica).Get("/readyz").find("have another value of requests") != std::string::npos;
+  };
+  ASSERT_TRUE(Eventually([&] { return says(0) || says(1); }));
+  const std::size_t differs = says(0) ? 0 : 1;
+  EXPECT_FALSE(LineWith(tokend(differs).log(), {"redis.replicas_differ", "requests"}).empty());
+  EXPECT_THAT(tokend(differs).Get("/"), HasSubstr("have another value of requests"));
 }
 
 TEST_F(Replicas, ARedisThatComesBackEmptyIsInQuarantineAndKnowsWhatTheReplicasKnow) {

@@ -132,6 +132,10 @@ void RedisCalls::OnAsked(const std::string& key, SpendCall::Ending ending) {
 }
 
 void RedisCalls::OnFresh(const std::string& key, Group& group, const std::string& nonce, SpentInRedis spent) {
+  const AdmitCall& first = group.calls.front();
+  if (first.claims() && parts_.claims.IsRemembered(first.admission.request_id)) {
+    return OnFalseFresh(key, group, nonce, spent);
+  }
   AdmitCall call = std::move(group.calls.front());
   group.calls.pop_front();
   group_of_.erase(call.waiter);
@@ -145,6 +149,18 @@ void RedisCalls::OnFresh(const std::string& key, Group& group, const std::string
   }
   if (group.calls.empty()) groups_.erase(key);
   call.done(Fresh{spent});
+}
+
+// Redis lets a request_id run that runs here, or has an outcome that is not forgotten yet.
+void RedisCalls::OnFalseFresh(const std::string& key, const Group& group, const std::string& nonce,
+                              SpentInRedis spent) {
+  const Admission& asked = group.calls.front().admission;
+  GiveBackInRedis(parts_.session, asked.charges, spent);
+  parts_.claims.Remove({.request_id = asked.request_id, .nonce = nonce});
+  const Status why = absl::UnavailableError("Redis has lost a request_id that this replica knows");
+  const std::weak_ptr alive(alive_);
+  Tell(TakeCalls(key), LimitsUnavailable(why));
+  if (!alive.expired()) parts_.session.Distrust(why);
 }
 
 void RedisCalls::OnRunning(const std::string& key, Group& group, const RedisAnswer& answer) {

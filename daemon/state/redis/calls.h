@@ -69,6 +69,7 @@ class RedisCalls {
   void AskAgain(const std::string& key, Group& group);
   void OnAsked(const std::string& key, SpendCall::Ending ending);
   void OnFresh(const std::string& key, Group& group, const std::string& nonce, SpentInRedis spent);
+  void OnFalseFresh(const std::string& key, const Group& group, const std::string& nonce, SpentInRedis spent);
   void OnRunning(const std::string& key, Group& group, const RedisAnswer& answer);
   AdmitResult ResultOf(const Admission& admission, const RedisAnswer& answer) const;
 

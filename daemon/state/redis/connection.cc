@@ -1,10 +1,13 @@
 #include "daemon/state/redis/connection.h"
 
 #include <algorithm>
+#include <numeric>
+#include <random>
 #include <string_view>
 #include <utility>
 #include <variant>
 
+#include "daemon/base/key_file.h"
 #include "daemon/base/thread.h"
 
 namespace tokend::state {
@@ -23,6 +26,22 @@ Status JudgeMemory(const RedisReply& info) {
   return absl::UnavailableError("Redis may evict keys: its maxmemory-policy must be noeviction");
 }
 
+// What a script answered, if Redis says that it is the answer to the call with this nonce. An error says
+// nothing of the kind.
+Result<RedisReply> AnswerTo(const std::string& nonce, RedisWire::Answer answer) {
+  if (!answer.ok()) return answer;
+  auto* list = std::get_if<std::vector<RedisReply>>(&answer->value);
+  const auto* shown =
+      list == nullptr || list->empty() ? nullptr : std::get_if<std::string>(&list->front().value);
+  if (shown == nullptr || *shown != nonce) return absl::DataLossError("Redis answered another call");
+  return list->size() < 2 ? RedisReply() : std::move((*list)[1]);
+}
+
+std::uint64_t FirstNonce() {
+  std::random_device random;
+  return std::uint64_t{random()} << 32U | random();
+}
+
 // The error of Redis as a script's caller gets it.
 Result<RedisReply> ResultOf(RedisWire::Answer answer) {
   if (answer.ok() || answer.status().code() == absl::StatusCode::kUnknown) return answer;
@@ -35,6 +54,7 @@ RedisConnection::RedisConnection(loop::EventLoop& loop, Options options)
     : loop_(loop),
       options_(std::move(options)),
       why_(absl::UnavailableError("there is no connection to Redis yet")),
+      last_nonce_(FirstNonce()),
       thread_(StartThread("redis", [this] { Work(); })) {}
 
 RedisConnection::~RedisConnection() {
@@ -72,6 +92,9 @@ void RedisConnection::Work() {
   while (Wait()) {
     if (!wire_) {
       Connect();
+    } else if (steady_clock::now() >= look_at_) {
+      const Status kept = LookAtPolicy(steady_clock::now() + options_.reply_timeout);
+      if (!kept.ok()) Disconnect(kept);
     } else {
       RunBatch(TakeBatch());
     }
@@ -89,11 +112,7 @@ void RedisConnection::Work() {
 bool RedisConnection::Wait() {
   std::unique_lock lock(mutex_);
   while (!stopping_ && inbox_.empty()) {
-    if (connected_) {
-      work_.wait(lock);
-    } else if (work_.wait_until(lock, connect_at_) == std::cv_status::timeout) {
-      break;
-    }
+    if (work_.wait_until(lock, connected_ ? look_at_ : connect_at_) == std::cv_status::timeout) break;
   }
   return !stopping_;
 }
@@ -117,12 +136,22 @@ void RedisConnection::Connect() {
 Status RedisConnection::OpenWire() {
   const SteadyTime deadline = steady_clock::now() + kConnectTimeout;
   sent_.clear();
-  Result<RedisWire> wire = RedisWire::Open(options_.address, deadline);
+  Result<RedisWire> wire = RedisWire::Open(options_.address, options_.tls, deadline);
   if (!wire.ok()) return wire.status();
   wire_ = *std::move(wire);
-  if (!options_.password.empty()) {
-    if (Status in = wire_->LogIn(options_.username, options_.password, deadline); !in.ok()) return in;
-  }
+  if (Status in = LogIn(deadline); !in.ok()) return in;
+  return LookAtPolicy(deadline);
+}
+
+Status RedisConnection::LogIn(SteadyTime deadline) {
+  if (options_.password_file.empty()) return absl::OkStatus();
+  const Result<Secret> password = ReadKeyFile(options_.password_file);
+  if (!password.ok()) return password.status();
+  return wire_->LogIn(options_.username, *password, deadline);
+}
+
+Status RedisConnection::LookAtPolicy(SteadyTime deadline) {
+  look_at_ = steady_clock::now() + options_.policy_look;
   wire_->Append({"INFO", "memory"});
   std::vector<RedisWire::Answer> answers;
   if (Status read = wire_->Exchange(1, deadline, answers); !read.ok()) return read;
@@ -149,10 +178,9 @@ void RedisConnection::Disconnect(const Status& why) {
 void RedisConnection::RunBatch(std::vector<Item> batch) {
   // A connection that was closed meanwhile gets no script: then none of these can have run.
   if (wire_->IsStale()) wire_.reset();
-  std::vector<RedisWire::Answer> answers;
-  Status exchanged =
-      wire_ ? Exchange(batch, answers) : absl::UnavailableError("the connection to Redis broke");
-  if (!exchanged.ok()) answers.resize(batch.size(), exchanged);
+  Status exchanged = absl::UnavailableError("the connection to Redis broke");
+  std::vector<RedisWire::Answer> answers(batch.size(), exchanged);
+  if (wire_) exchanged = Exchange(batch, answers);
   for (RedisWire::Answer& answer : answers) {
     if (answer.status().code() == absl::StatusCode::kFailedPrecondition) exchanged = answer.status();
     answer = ResultOf(std::move(answer));
@@ -163,31 +191,46 @@ void RedisConnection::RunBatch(std::vector<Item> batch) {
 
 Status RedisConnection::Exchange(const std::vector<Item>& batch, std::vector<RedisWire::Answer>& answers) {
   const SteadyTime deadline = steady_clock::now() + options_.reply_timeout;
-  for (const Item& item : batch) Append(item);
-  if (Status status = wire_->Exchange(batch.size(), deadline, answers); !status.ok()) return status;
+  std::vector<std::size_t> items(batch.size());
+  std::iota(items.begin(), items.end(), std::size_t{0});
+  if (Status status = Send(batch, items, deadline, answers); !status.ok()) return status;
   // Redis was told to forget its scripts (SCRIPT FLUSH): their text is sent again.
-  std::vector<std::size_t> again;
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    if (answers[i].status().code() != absl::StatusCode::kNotFound) continue;
-    sent_.erase(batch[i].script);
-    again.push_back(i);
+  std::erase_if(items,
+                [&](std::size_t i) { return answers[i].status().code() != absl::StatusCode::kNotFound; });
+  for (const std::size_t i : items) sent_.erase(batch[i].script);
+  return Send(batch, items, deadline, answers);
+}
+
+Status RedisConnection::Send(const std::vector<Item>& batch, const std::vector<std::size_t>& items,
+                             SteadyTime deadline, std::vector<RedisWire::Answer>& answers) {
+  const std::uint64_t first = last_nonce_ + 1;
+  for (const std::size_t i : items) Append(batch[i], std::to_string(++last_nonce_));
+  std::vector<RedisWire::Answer> got;
+  Status status = wire_->Exchange(items.size(), deadline, got);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    RedisWire::Answer& answer = answers[items[i]];
+    answer =
+        i < got.size() ? AnswerTo(std::to_string(first + i), std::move(got[i])) : Result<RedisReply>(status);
+    if (answer.status().code() == absl::StatusCode::kDataLoss) {
+      status = absl::UnknownError(answer.status().message());
+    }
   }
-  for (const std::size_t i : again) Append(batch[i]);
-  std::vector<RedisWire::Answer> late;
-  Status status = wire_->Exchange(again.size(), deadline, late);
-  for (std::size_t i = 0; i < again.size(); ++i) {
-    answers[again[i]] = i < late.size() ? std::move(late[i]) : absl::UnknownError(status.message());
+  if (status.ok()) return status;
+  // It is not known to which call an error belongs.
+  for (const std::size_t i : items) {
+    if (!answers[i].ok()) answers[i] = status;
   }
   return status;
 }
 
-void RedisConnection::Append(const Item& item) {
+void RedisConnection::Append(const Item& item, const std::string& nonce) {
   const bool known = !sent_.insert(item.script).second;
   const std::string keys = std::to_string(item.keys.size());
   std::vector<std::string_view> command{known ? "EVALSHA" : "EVAL",
                                         known ? item.script->digest : item.script->text, keys};
   command.insert(command.end(), item.keys.begin(), item.keys.end());
   command.insert(command.end(), item.arguments.begin(), item.arguments.end());
+  command.push_back(nonce);
   wire_->Append(command);
 }
 

@@ -1,6 +1,7 @@
 #include "daemon/state/redis/local_claims.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "daemon/base/form.h"
@@ -66,7 +67,8 @@ void LocalClaims::Change(const std::string& request_id, LocalClaim& claim) {
 
 void LocalClaims::WriteAll(RedisSession::Memory memory, absl::AnyInvocable<void()> done) {
   put_off_.clear();
-  auto writing = std::make_shared<Writing>();
+  writing_ = std::make_shared<Writing>();
+  const auto writing = writing_;
   writing->done = std::move(done);
   // The newest first: Redis has lost the last writes, and other replicas soon rely on what it has.
   claims_.ForEach([&](const std::string& request_id, LocalClaim& claim) {
@@ -85,7 +87,8 @@ void LocalClaims::WriteMore(const std::shared_ptr<Writing>& writing) {
     ++writing->running;
     Write({std::move(batch), [this, writing] {
              --writing->running;
-             WriteMore(writing);
+             // Contact may have been made again since, and another writing begun.
+             if (writing == writing_) WriteMore(writing);
            }});
   }
   if (writing->running == 0 && writing->left.empty() && writing->done) {
@@ -96,12 +99,12 @@ void LocalClaims::WriteMore(const std::shared_ptr<Writing>& writing) {
 void LocalClaims::Write(Batch batch) {
   const bool of_all = batch.done != nullptr;
   Arguments arguments = {of_all ? "1" : "0"};
-  std::vector<std::uint64_t> versions;
+  std::vector<std::pair<std::string, std::uint64_t>> versions;  // of each claim its nonce and version
   std::erase_if(batch.request_ids, [this](const std::string& id) { return Find(id) == nullptr; });
   for (const std::string& request_id : batch.request_ids) {
     const LocalClaim& claim = *Find(request_id);
     AddTo(arguments, request_id, claim);
-    versions.push_back(claim.version);
+    versions.emplace_back(claim.nonce, claim.version);
   }
   if (versions.empty()) {
     if (batch.done) batch.done();
@@ -116,8 +119,11 @@ void LocalClaims::Write(Batch batch) {
                  }
                  if (!answer.ok()) return;
                  for (std::size_t i = 0; i < versions.size(); ++i) {
+                   // The claim may have ended since, and another call may have claimed its request_id.
+                   const auto& [nonce, version] = versions[i];
                    LocalClaim* const claim = claims_.Find(batch.request_ids[i]);
-                   if (claim != nullptr) claim->written = std::max(claim->written, versions[i]);
+                   if (claim != nullptr && claim->nonce == nonce)
+                     claim->written = std::max(claim->written, version);
                  }
                  if (batch.done) batch.done();
                });

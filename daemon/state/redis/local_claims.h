@@ -54,6 +54,11 @@ class LocalClaims {
 
   std::size_t size() const { return claims_.size(); }
   const LocalClaim* Find(const std::string& request_id) { return claims_.Find(request_id); }
+  // Whether this replica knows for certain that the request_id runs or is remembered.
+  bool IsRemembered(const std::string& request_id) {
+    claims_.ForgetDue();
+    return Find(request_id) != nullptr;
+  }
 
   // Adds a claim whose call runs.
   void Begin(const std::string& request_id, LocalClaim claim) { claims_.Put(request_id, std::move(claim)); }
@@ -71,7 +76,7 @@ class LocalClaims {
   void Remove(Removal removal);
 
   // Contact is made: writes what Redis does not have and then calls `done`. If a write fails, contact is
-  // lost, and `done` is not called.
+  // lost, and `done` is not called; nor is it after a later call of WriteAll.
   void WriteAll(RedisSession::Memory memory, absl::AnyInvocable<void()> done);
 
   // Repeats writes and removals that could not be done. After contact is made, call WriteAll first.
@@ -103,8 +108,9 @@ class LocalClaims {
   const Sealer& sealer_;
   const std::chrono::milliseconds remember_;
   Ledger<LocalClaim> claims_;
-  std::vector<Batch> put_off_;    // writes for which the connection had no room
-  std::deque<Removal> removals_;  // to be done later
+  std::shared_ptr<Writing> writing_;  // of the last WriteAll
+  std::vector<Batch> put_off_;        // writes for which the connection had no room
+  std::deque<Removal> removals_;      // to be done later
 };
 
 }  // namespace tokend::state

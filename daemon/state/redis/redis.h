@@ -16,8 +16,11 @@ struct RedisScript {
   // that writes to the ledger gets a number for the write.
   enum class Kind { kPlain, kGreeting, kWritesLedger };
 
-  explicit RedisScript(std::string lua, Kind its_kind = Kind::kPlain);
+  explicit RedisScript(std::string its_lua, Kind its_kind = Kind::kPlain);
 
+  const std::string lua;
+  // What is sent: with a nonce after its arguments it answers a list of the nonce and what `lua` answers. So
+  // an answer shows to which call it belongs.
   const std::string text;
   const std::string digest;  // the name that Redis keeps it under: SHA-1, in lower-case hex
   const Kind kind;

@@ -5,9 +5,21 @@
 #include <variant>
 
 #include "daemon/base/form.h"
+#include "daemon/base/sha256.h"
+#include "daemon/base/text.h"
 #include "daemon/state/redis/scripts.h"
 
 namespace tokend::state {
+namespace {
+
+// What all replicas that share a Redis must have alike.
+std::vector<SharedSetting> SharedSettings(const config::Requests& requests, const Sealer& sealer) {
+  const std::string numbers =
+      Concat({std::to_string(requests.remember.count()), " ms, ", std::to_string(requests.max_entries)});
+  return {{"requests", Sha256Hex(numbers)}, {"state.redis.encryption_key_file", sealer.KeyCheck()}};
+}
+
+}  // namespace
 
 RedisState::RedisState(loop::EventLoop& loop, Redis& redis, Options options, Observer observer)
     : loop_(loop),
@@ -16,20 +28,22 @@ RedisState::RedisState(loop::EventLoop& loop, Redis& redis, Options options, Obs
       observer_(std::move(observer)),
       sealer_(std::move(options.encryption_key)),
       quarantine_(loop, "Redis has lost entries", observer_.on_quarantine),
-      session_(loop, redis, requests_.remember,
-               {.on_made = [this](RedisSession::Memory memory) { OnContact(memory); },
-                .on_lost = [this] { calls_.OnContactLost(session_.health()); },
-                .on_beat =
-                    [this](std::size_t entries) {
-                      if (observer_.on_entries) observer_.on_entries(entries);
-                      claims_.Retry();
-                    },
-                .on_health = observer_.on_reach,
-                .on_quarantine =
-                    [this](std::chrono::microseconds left) {
-                      quarantine_.SetEnd(loop_.clock().Now() +
-                                         std::min<std::chrono::nanoseconds>(left, requests_.remember));
-                    }}),
+      session_(
+          loop, redis, {requests_.remember, SharedSettings(requests_, sealer_)},
+          {.on_made = [this](RedisSession::Memory memory) { OnContact(memory); },
+           .on_lost = [this] { calls_.OnContactLost(session_.health()); },
+           .on_beat =
+               [this](std::size_t entries) {
+                 if (observer_.on_entries) observer_.on_entries(entries);
+                 claims_.Retry();
+               },
+           .on_health = observer_.on_reach,
+           .on_quarantine =
+               [this](std::chrono::microseconds left) {
+                 quarantine_.SetEnd(loop_.clock().Now() +
+                                    std::min<std::chrono::nanoseconds>(left, requests_.remember));
+               },
+           .on_differences = [this](const std::vector<std::string>& settings) { OnDifferences(settings); }}),
       claims_(loop, session_, sealer_, requests_.remember),
       turns_(loop, session_, observer_),
       calls_({loop, session_, turns_, claims_}, sealer_, requests_,
@@ -45,6 +59,20 @@ void RedisState::OnContact(RedisSession::Memory memory) {
     claims_.Retry();
     session_.Open();
   });
+}
+
+void RedisState::OnDifferences(const std::vector<std::string>& settings) {
+  {
+    const std::lock_guard lock(mutex_);
+    differences_ = settings;
+  }
+  if (observer_.on_differences) observer_.on_differences(settings);
+}
+
+std::vector<std::string> RedisState::Troubles() const {
+  const std::lock_guard lock(mutex_);
+  if (differences_.empty()) return {};
+  return {"other replicas on this Redis have another value of " + Enumerate(differences_)};
 }
 
 void RedisState::Admit(Admission admission, const void* waiter, AdmitDone done) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -51,6 +52,7 @@ class RedisState final : public State {
   // A replica that can do without Redis is healthy without it.
   Status health() const override { return is_local() ? absl::OkStatus() : reach(); }
 
+  std::vector<std::string> Troubles() const override;
   // Redis's own, as it was last told.
   Status quarantine() const override { return quarantine_.status(); }
 
@@ -59,6 +61,7 @@ class RedisState final : public State {
 
  private:
   void OnContact(RedisSession::Memory memory);
+  void OnDifferences(const std::vector<std::string>& settings);
   void DecideWithoutRedis(AdmitCall call, const Status& why);
 
   bool is_local() const { return on_failure_ == config::OnRedisFailure::kLocal; }
@@ -73,7 +76,9 @@ class RedisState final : public State {
   LocalClaims claims_;
   RedisTurns turns_;
   RedisCalls calls_;
-  RateLimiter limiter_;  // of this replica alone; ends first, as its calls may leave then
+  mutable std::mutex mutex_;
+  std::vector<std::string> differences_;  // the settings in which another replica differs
+  RateLimiter limiter_;                   // of this replica alone; ends first, as its calls may leave then
   const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };
 

@@ -32,6 +32,10 @@ constexpr std::chrono::seconds kRewriteTime{2};
 // How long Redis keeps what it knows of a replica that is gone, and news for a call that does not fetch it.
 constexpr std::chrono::hours kReplicaLife{1};
 constexpr std::chrono::minutes kNewsLife{1};
+// How long Redis keeps a setting for comparison after the last replica that has it so.
+constexpr std::chrono::milliseconds kSettingLife = 2 * RedisSession::kLease;
+// The end of the times that Redis may tell: in the year 2112. Sums of them do not overflow.
+constexpr microseconds kLastTime{std::int64_t{1} << 52U};
 
 // 71 years: sums of such times stay exact in Lua.
 constexpr microseconds kLongestTolerance{std::int64_t{1} << 51U};
@@ -50,6 +54,7 @@ std::string Constants() {
   add("REWRITE_TIME", microseconds(kRewriteTime).count());
   add("REPLICA_LIFE_MS", milliseconds(kReplicaLife).count());
   add("NEWS_LIFE_MS", milliseconds(kNewsLife).count());
+  add("SETTING_LIFE_MS", kSettingLife.count());
   add("MAX_WAITING", kMaxWaitingForTurn);
   add("MAX_CALLERS", kMaxQueuedCallers);
   return text;
@@ -72,8 +77,12 @@ std::string Sha1Hex(std::string_view bytes) {
 
 }  // namespace
 
-RedisScript::RedisScript(std::string lua, Kind its_kind)
-    : text(std::move(lua)), digest(Sha1Hex(text)), kind(its_kind) {}
+RedisScript::RedisScript(std::string its_lua, Kind its_kind)
+    : lua(std::move(its_lua)),
+      text("local nonce = table.remove(ARGV)\nlocal function answer()\n" + lua +
+           "\nend\nreturn {nonce, (answer())}\n"),
+      digest(Sha1Hex(text)),
+      kind(its_kind) {}
 
 const RedisScripts& RedisScripts::Get() {
   static const RedisScripts scripts{.hello = Make(lua::hello, RedisScript::Kind::kGreeting),
@@ -141,7 +150,13 @@ Result<RedisAnswer> RedisAnswer::From(RedisReply reply) {
   auto* elements = std::get_if<std::vector<RedisReply>>(&reply.value);
   if (elements == nullptr || elements->size() < kHeader) return NotUnderstood();
   if (!std::holds_alternative<std::string>(elements->front().value)) return NotUnderstood();
-  return RedisAnswer(std::move(*elements));
+  RedisAnswer answer(std::move(*elements));
+  if (answer.Integer(1) < 0 || answer.Integer(1) > kLastTime.count()) return NotUnderstood();
+  return answer;
+}
+
+RedisTime RedisAnswer::Time(std::size_t at) const {
+  return RedisTime(std::clamp(microseconds(Number(at)), microseconds(0), kLastTime));
 }
 
 std::int64_t RedisAnswer::Integer(std::size_t at) const {

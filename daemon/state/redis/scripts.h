@@ -24,7 +24,7 @@ inline constexpr std::string_view kRedisPrefix = "{tokend}:";
 // Redis runs each script as one step. The files in scripts/ say which keys, arguments and answers each has.
 struct RedisScripts {
   RedisScript hello;      // makes contact
-  RedisScript beat;       // renews the replica's lease
+  RedisScript beat;       // renews the replica's lease, and compares settings
   RedisScript admit;      // claims a request_id and spends its charges
   RedisScript spend;      // spends charges for another attempt
   RedisScript check;      // says what spend would answer
@@ -72,7 +72,7 @@ class RedisAnswer {
 
   std::size_t size() const { return elements_.size() - kHeader; }
   std::int64_t Number(std::size_t at) const { return Integer(kHeader + at); }
-  RedisTime Time(std::size_t at) const { return RedisTime(std::chrono::microseconds(Number(at))); }
+  RedisTime Time(std::size_t at) const;  // within the bounds that sums of times need
   std::string Text(std::size_t at) const;
   std::vector<std::string> Texts(std::size_t at) const;
 

@@ -1,6 +1,7 @@
 #include "daemon/state/redis/sealer.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 
 #include <array>
@@ -8,6 +9,8 @@
 #include <optional>
 #include <utility>
 #include <vector>
+
+#include "daemon/base/form.h"
 
 namespace tokend::state {
 namespace {
@@ -144,6 +147,19 @@ Result<std::shared_ptr<const Token>> Sealer::Open(std::string_view sealed, std::
   auto token = Parsed({plain.data(), text.size()});
   if (token == nullptr) return DoesNotOpen();
   return token;
+}
+
+std::string Sealer::KeyCheck() const {
+  constexpr std::string_view kText = "tokend: the check value of an encryption key";
+  constexpr std::size_t kShownBytes = 16;
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned int size = 0;
+  const std::string_view key = key_.Expose();
+  if (HMAC(EVP_sha256(), key.data(), Size(key), Bytes(kText), kText.size(), digest.data(), &size) ==
+      nullptr) {
+    return {};
+  }
+  return Hex({reinterpret_cast<const char*>(digest.data()), kShownBytes});
 }
 
 }  // namespace tokend::state

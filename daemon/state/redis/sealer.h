@@ -26,6 +26,9 @@ class Sealer {
   Result<std::shared_ptr<const Token>> Open(std::string_view sealed, std::string_view request_id,
                                             std::string_view caller) const;
 
+  // A text by which two keys can be compared, and from which a key cannot be learned.
+  std::string KeyCheck() const;
+
  private:
   const Secret key_;
 };

@@ -5,15 +5,19 @@
 #include "daemon/base/key_file.h"
 #include "daemon/config/contents.h"
 #include "daemon/state/redis/sealer.h"
+#include "daemon/state/redis/tls.h"
 
 namespace tokend::state {
 
 Result<RedisSecrets> ReadRedisSecrets(const config::RedisState& redis) {
   RedisSecrets secrets;
   if (!redis.password_file.empty()) {
-    Result<Secret> password = ReadKeyFile(redis.password_file);
+    const Result<Secret> password = ReadKeyFile(redis.password_file);
     if (!password.ok()) return config::AtKey("state.redis.password_file", password.status());
-    secrets.password = *std::move(password);
+  }
+  if (redis.tls) {
+    const Result<TlsSettings> tls = ReadTls(*redis.tls);
+    if (!tls.ok()) return tls.status();
   }
   constexpr char kEncryptionKey[] = "state.redis.encryption_key_file";
   Result<Secret> key = ReadSecretFile(redis.encryption_key_file);

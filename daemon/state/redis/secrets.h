@@ -7,11 +7,11 @@
 namespace tokend::state {
 
 struct RedisSecrets {
-  Secret password;        // empty: Redis asks for none
   Secret encryption_key;  // Sealer::kKeyBytes
 };
 
-// Reads the files that the configuration names. An error names the file and says what to do.
+// Reads the files that the configuration names, and judges those that are read again at each attempt to
+// connect. An error names the file and says what to do.
 Result<RedisSecrets> ReadRedisSecrets(const config::RedisState& redis);
 
 }  // namespace tokend::state

@@ -26,11 +26,10 @@ std::string NewName() {
 
 }  // namespace
 
-RedisSession::RedisSession(loop::EventLoop& loop, Redis& redis, std::chrono::milliseconds remember,
-                           Events events)
+RedisSession::RedisSession(loop::EventLoop& loop, Redis& redis, Settings settings, Events events)
     : loop_(loop),
       redis_(redis),
-      remember_(remember),
+      settings_(std::move(settings)),
       events_(std::move(events)),
       replica_(NewName()),
       health_(absl::UnavailableError("there is no contact with Redis yet")) {}
@@ -79,23 +78,43 @@ void RedisSession::OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply)
   Result<RedisAnswer> answer =
       reply.ok() ? RedisAnswer::From(*std::move(reply)) : Result<RedisAnswer>(reply.status());
   if (answer.ok()) {
-    clock_ = {answer->now(), call->sent_at};
+    const bool in_time = ReadClock(*answer, call->sent_at);
     known_write_ = std::max(known_write_, answer->wrote());
-    if (answer->word() == "late") {
+    // What Redis answers before it has heard of the jump may rest on memory that has expired.
+    if (!in_time || (clock_jumped_ && call->script->kind != RedisScript::Kind::kGreeting)) {
+      answer = absl::UnknownError("Redis's clock was set: what it held may have expired");
+    } else if (answer->word() == "late") {
       if (call->attempts < kMaxAttempts) return Send(std::move(call));
       answer = absl::UnavailableError("Redis's clock does not keep up");
     } else if (answer->word() == "lost") {
       answer = absl::UnavailableError("Redis has lost what it held");
     }
   }
-  // An error of a script that was sent over an earlier contact says nothing of the present one.
-  if (!answer.ok() && answer.status().code() != absl::StatusCode::kResourceExhausted &&
-      call->contact == contacts_ && has_contact()) {
+  // An error of a script that was sent over an earlier contact says nothing of the present one. Redis's clock
+  // does, whichever script tells it.
+  const bool is_present = call->contact == contacts_ || clock_jumped_;
+  if (!answer.ok() && answer.status().code() != absl::StatusCode::kResourceExhausted && is_present &&
+      has_contact()) {
     const std::weak_ptr alive(alive_);
     Lose(answer.status());
     if (alive.expired()) return;
   }
   call->done(std::move(answer));
+}
+
+bool RedisSession::ReadClock(const RedisAnswer& answer, TimePoint sent_at) {
+  bool in_time = true;
+  if (clock_) {
+    const auto [told, told_of] = *clock_;
+    const RedisTime latest = told + duration_cast<microseconds>(loop_.clock().Now() - told_of);
+    in_time = answer.now() <= latest + settings_.remember && answer.now() + settings_.remember >= told;
+  }
+  clock_ = {answer.now(), sent_at};
+  if (!in_time) {
+    clock_jumped_ = true;
+    latest_run_ = {};  // by the clock as it was
+  }
+  return in_time;
 }
 
 RedisTime RedisSession::RunUntil() const {
@@ -117,6 +136,11 @@ void RedisSession::Lose(const Status& why) {
   events_.on_lost();
 }
 
+void RedisSession::Distrust(const Status& why) {
+  distrusts_ = true;
+  if (has_contact()) Lose(why);
+}
+
 void RedisSession::ArmTick() {
   if (tick_) loop_.Cancel(*tick_);
   tick_ = loop_.After(has_contact() ? kBeat : kHello, [this] {
@@ -132,12 +156,29 @@ void RedisSession::ArmTick() {
 void RedisSession::Beat() {
   if (beat_runs_) return;
   beat_runs_ = true;
-  Run(RedisScripts::Get().beat, {}, [this](const Result<RedisAnswer>& answer) {
+  Arguments shared;
+  for (const SharedSetting& setting : settings_.shared) {
+    shared.insert(shared.end(), {setting.name, setting.value});
+  }
+  Run(RedisScripts::Get().beat, std::move(shared), [this](const Result<RedisAnswer>& answer) {
     beat_runs_ = false;
-    if (!answer.ok()) return;
-    TellQuarantine(*answer);
-    events_.on_beat(static_cast<std::size_t>(answer->Number(0)));
+    if (answer.ok()) OnBeat(*answer);
   });
+}
+
+void RedisSession::OnBeat(const RedisAnswer& answer) {
+  std::vector<std::string> differences = answer.Texts(2);
+  // What Redis says goes into the log and onto the page.
+  std::erase_if(differences, [this](const std::string& name) {
+    return std::none_of(settings_.shared.begin(), settings_.shared.end(),
+                        [&name](const SharedSetting& setting) { return setting.name == name; });
+  });
+  if (differences != differences_) {
+    differences_ = std::move(differences);
+    if (events_.on_differences) events_.on_differences(differences_);
+  }
+  TellQuarantine(answer);
+  events_.on_beat(static_cast<std::size_t>(answer.Number(0)));
 }
 
 void RedisSession::Hello() {
@@ -146,9 +187,11 @@ void RedisSession::Hello() {
   const bool knows = has_earlier_requests_ || !epoch_.empty();
   const bool may_begin = knows || (no_epoch_since_ && loop_.clock().Now() - *no_epoch_since_ >= kOthersFirst);
   Run(RedisScripts::Get().hello,
-      {NewName(), may_begin ? "1" : "0", knows ? "1" : "0", std::to_string(microseconds(remember_).count())},
-      [this](const Result<RedisAnswer>& answer) {
+      {NewName(), may_begin ? "1" : "0", knows ? "1" : "0", ToArgument(settings_.remember),
+       clock_jumped_ ? "1" : "0"},
+      [this, told = clock_jumped_](const Result<RedisAnswer>& answer) {
         hello_runs_ = false;
+        if (clock_jumped_ && !told) return;  // Redis has yet to hear of it
         OnHello(answer);
       });
 }
@@ -166,8 +209,11 @@ void RedisSession::OnHello(const Result<RedisAnswer>& answer) {
   no_epoch_since_.reset();
   assert(!has_contact());
   const std::string epoch = answer->Text(0);
-  const bool lost = (!epoch_.empty() && epoch_ != epoch) || answer->Number(2) != 0;
+  const bool lost =
+      (!epoch_.empty() && epoch_ != epoch) || answer->Number(2) != 0 || distrusts_ || clock_jumped_;
   epoch_ = epoch;
+  distrusts_ = false;
+  clock_jumped_ = false;
   latest_run_ = {};  // Redis's clock may have been set back
   contact_ = Contact::kMade;
   ++contacts_;

@@ -8,6 +8,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "daemon/base/result.h"
@@ -17,8 +19,15 @@
 
 namespace tokend::state {
 
+// A setting that must be the same at all replicas that share one Redis.
+struct SharedSetting {
+  std::string name;   // as in the configuration
+  std::string value;  // not the setting itself: a value by which it can be compared
+};
+
 // One replica's contact with Redis. It renews the replica's lease, which shows other replicas that this one
-// is alive. It recognizes Redis by its epoch, and notices when Redis has lost what was written. Loop thread.
+// is alive. It recognizes Redis by its epoch, and notices when Redis has lost what was written, or when
+// Redis's clock was set so far that it may have. Loop thread.
 class RedisSession {
  public:
   using Done = absl::AnyInvocable<void(Result<RedisAnswer>)>;
@@ -26,7 +35,7 @@ class RedisSession {
   // Whether Redis still has what this replica wrote.
   enum class Memory { kKept, kLost };
 
-  // Each but on_health and on_quarantine may destroy the session.
+  // Each but on_health, on_quarantine and on_differences may destroy the session.
   struct Events {
     std::function<void(Memory)> on_made = {};  // contact is made: call Open once everything is written
     std::function<void()> on_lost = {};  // contact is lost: calls in the queues of Redis hear of no turn
@@ -34,6 +43,8 @@ class RedisSession {
     std::function<void(const Status& health)> on_health = {};  // health has changed
     // What is left of Redis's quarantine, as Redis told just now; not above 0: there is none.
     std::function<void(std::chrono::microseconds left)> on_quarantine = {};
+    // Those of the shared settings in which other replicas differ: called when they change.
+    std::function<void(const std::vector<std::string>& settings)> on_differences = {};
   };
 
   // How long the lease lasts, and how often it is renewed.
@@ -47,8 +58,13 @@ class RedisSession {
   // replicas may know that Redis has lost something.
   static constexpr std::chrono::milliseconds kOthersFirst{2000};
 
+  struct Settings {
+    std::chrono::milliseconds remember{0};
+    std::vector<SharedSetting> shared = {};
+  };
+
   // `loop` and `redis` outlive this.
-  RedisSession(loop::EventLoop& loop, Redis& redis, std::chrono::milliseconds remember, Events events);
+  RedisSession(loop::EventLoop& loop, Redis& redis, Settings settings, Events events);
   ~RedisSession();
 
   void Start();
@@ -72,6 +88,10 @@ class RedisSession {
   // kResourceExhausted means that contact is lost.
   void Run(const RedisScript& script, Arguments arguments, Done done);
 
+  // Redis has not what this replica wrote, as one of its answers shows: contact is lost, and everything is
+  // written again. May destroy the session, as on_lost may.
+  void Distrust(const Status& why);
+
   // The time after which Redis runs no script that was given to Run until now.
   RedisTime LatestRun() const;
 
@@ -87,6 +107,8 @@ class RedisSession {
   };
 
   void Send(std::unique_ptr<Call> call);
+  // Reads Redis's time in an answer. False if it is more than `remember` from what it should be.
+  bool ReadClock(const RedisAnswer& answer, TimePoint sent_at);
   void OnReply(std::unique_ptr<Call> call, Result<RedisReply> reply);
   RedisTime RunUntil() const;  // of a script that is sent now
   void Lose(const Status& why);
@@ -95,12 +117,13 @@ class RedisSession {
   void Beat();
   void Hello();
   void OnHello(const Result<RedisAnswer>& answer);
+  void OnBeat(const RedisAnswer& answer);
   void TellQuarantine(const RedisAnswer& answer);
   void SetHealth(const Status& health);
 
   loop::EventLoop& loop_;
   Redis& redis_;
-  const std::chrono::milliseconds remember_;
+  const Settings settings_;
   const Events events_;
   const std::string replica_;
 
@@ -110,6 +133,9 @@ class RedisSession {
   bool hello_runs_ = false;
   bool beat_runs_ = false;
   std::string epoch_;
+  bool distrusts_ = false;     // until contact is made again
+  bool clock_jumped_ = false;  // likewise: Redis may have lost what it held
+  std::vector<std::string> differences_;
   std::optional<TimePoint> no_epoch_since_;
   std::uint64_t last_write_ = 0;
   std::int64_t known_write_ = 0;

@@ -27,6 +27,7 @@ const std::set<std::string> kMayExpose = {
     "daemon/rpc/token_service.cc",            // a released bearer, on its way to its caller
     "daemon/state/redis/wire.cc",             // Redis's password, on its way to Redis
     "daemon/state/redis/sealer.cc",           // a token, as it is sealed, and the key for that
+    "daemon/state/redis/tls.cc",              // the daemon's own TLS key, on its way to OpenSSL
     "daemon/upstream/answer_body.cc",
     "daemon/upstream/api_key.cc",  // to tell whether it is another key
     "daemon/upstream/applivery.cc",

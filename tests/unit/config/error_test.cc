@@ -518,6 +518,17 @@ INSTANTIATE_TEST_SUITE_P(
              "audit:",
              "state:\n  redis: {address: \"redis:1\", encryption_key_file: $DIR/api_key}\naudit:",
              {"17:52: error: state.redis.encryption_key_file: the file must hold at least 32 bytes"}},
+        Case{"RedisTlsWithHalfAnIdentity",
+             "audit:",
+             "state:\n  redis:\n    address: \"redis:1\"\n    encryption_key_file: $DIR/redis_key\n"
+             "    tls: {certificate_file: $DIR/cert.pem}\naudit:",
+             {"20:5: error: state.redis.tls: certificate_file and private_key_file are given together, or "
+              "neither"}},
+        Case{"RedisTlsOnAUnixSocket",
+             "audit:",
+             "state:\n  redis:\n    address: \"unix:///r\"\n    encryption_key_file: $DIR/redis_key\n"
+             "    tls: {}\naudit:",
+             {"20:5: error: state.redis.tls: a unix socket has no TLS: give an address with host and port"}},
         Case{"TwoHomes",
              "audit:",
              "state:\n  memory: {}\n  redis: {address: \"redis:1\", encryption_key_file: "

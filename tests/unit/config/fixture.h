@@ -152,6 +152,7 @@ state:
     password_file: $DIR/api_key
     encryption_key_file: $DIR/redis_key
     on_failure: local
+    tls: {ca_file: $DIR/ca.pem, certificate_file: $DIR/cert.pem, private_key_file: $DIR/key.pem}
 audit:
   file: {path: /var/log/tokend/audit.jsonl, max_size: 1MiB, keep: 7}
   stdout: {}

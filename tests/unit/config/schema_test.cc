@@ -136,6 +136,9 @@ std::string Describe(const Config& config) {
   if (const auto* redis = std::get_if<RedisState>(&config.state)) {
     out << "redis " << ToString(redis->address) << ";" << redis->username << ";" << redis->password_file
         << ";" << redis->encryption_key_file << ";" << static_cast<int>(redis->on_failure) << "\n";
+    const ClientTls tls = redis->tls.value_or(ClientTls{});
+    out << redis->tls.has_value() << tls.ca_file << ";" << tls.certificate_file << ";" << tls.private_key_file
+        << "\n";
   }
   out << config.requests.remember.count() << ";" << config.requests.max_entries << "\n";
   const AuditFile file = config.audit.file.value_or(AuditFile{});
@@ -212,13 +215,19 @@ const std::map<std::string, std::pair<std::string, std::string>>& Edits() {
       {"policy.grants.max_in_flight", {"      max_in_flight: 8\n", ""}},
       {"state.memory",
        {"redis:\n    address: redis:6379\n    username: tokend\n    password_file: $DIR/api_key\n"
-        "    encryption_key_file: $DIR/redis_key\n    on_failure: local\n",
+        "    encryption_key_file: $DIR/redis_key\n    on_failure: local\n"
+        "    tls: {ca_file: $DIR/ca.pem, certificate_file: $DIR/cert.pem, private_key_file: $DIR/key.pem}\n",
         "memory: {}\n"}},
       {"state.redis.address", {"redis:6379", "redis:6380"}},
       {"state.redis.username", {"username: tokend", "username: other"}},
       {"state.redis.password_file", {"password_file: $DIR/api_key", "password_file: $DIR/redis_key"}},
       {"state.redis.encryption_key_file", {"$DIR/redis_key", "$DIR/fingerprint_key"}},
       {"state.redis.on_failure", {"on_failure: local", "on_failure: deny"}},
+      {"state.redis.tls.ca_file", {"tls: {ca_file: $DIR/ca.pem", "tls: {ca_file: $DIR/cert.pem"}},
+      {"state.redis.tls.certificate_file",
+       {"certificate_file: $DIR/cert.pem, private", "certificate_file: $DIR/ca.pem, private"}},
+      {"state.redis.tls.private_key_file",
+       {"private_key_file: $DIR/key.pem}\n", "private_key_file: $DIR/api_key}\n"}},
       {"policy.grants.description", {"} [{caller}", "} ({caller}"}},
       {"requests.remember", {"24h", "23h"}},
       {"requests.max_entries", {"5000", "5001"}},

@@ -13,6 +13,7 @@
 #include "daemon/state/redis/connection.h"
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/fakes/redis_server.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace tokend::state {
 namespace {
@@ -35,8 +36,18 @@ class Connection : public testing::Test {
 
   void Connect(const RedisServer& server, const std::string& username = "",
                const std::string& password = "") {
-    connection_ = std::make_unique<RedisConnection>(
-        loop_, RedisConnection::Options{AddressOf(server), username, Secret(password), timeout_});
+    Connect({.address = AddressOf(server),
+             .username = username,
+             .password_file = password.empty() ? "" : PasswordFile(password),
+             .reply_timeout = timeout_});
+  }
+  void Connect(RedisConnection::Options options) {
+    connection_ = std::make_unique<RedisConnection>(loop_, std::move(options));
+  }
+  // A file that holds this password from now on.
+  std::string PasswordFile(const std::string& password) {
+    fakes::WriteSecret(folder_ / "password", password);
+    return folder_ / "password";
   }
 
   Seen& Run(const RedisScript& script, std::vector<std::string> arguments = {}) {
@@ -77,6 +88,7 @@ class Connection : public testing::Test {
     return text == nullptr ? "no text" : *text;
   }
 
+  fakes::TemporaryFolder folder_;
   std::chrono::milliseconds timeout_{10000};  // a busy machine is no failure
   fakes::HandCrankedLoop loop_;
   std::deque<Seen> seen_;
@@ -262,6 +274,28 @@ TEST_F(Connection, LogsInAsAUser) {
   EXPECT_EQ(TextIn(Eventually(kEcho, {"in"})), "in");
 }
 
+TEST_F(Connection, ReadsThePasswordAtEachAttemptToConnect) {
+  RedisServer server({.settings = {"--requirepass", "before"}});
+  Connect(server, "", "before");
+  ASSERT_EQ(TextIn(Eventually(kEcho, {"in"})), "in");
+  PasswordFile("after");
+  EXPECT_EQ(TextIn(Await(Run(kEcho, {"still in"}))), "still in");
+  server.Kill();
+  EXPECT_TRUE(FailsWith("there is no connection to Redis"));
+  server.Start();
+  EXPECT_TRUE(FailsWith("Redis refuses the user or the password")) << "Redis has the old one yet";
+  PasswordFile("before");
+  EXPECT_EQ(TextIn(Eventually(kEcho, {"again"})), "again");
+}
+
+TEST_F(Connection, SaysThatThePasswordCannotBeRead) {
+  const RedisServer server({.settings = {"--requirepass", "right"}});
+  Connect({.address = AddressOf(server), .password_file = folder_ / "none"});
+  EXPECT_TRUE(FailsWith((folder_ / "none") + ": cannot be read: No such file or directory"));
+  fakes::WriteSecret(folder_ / "none", "right");
+  EXPECT_EQ(TextIn(Eventually(kEcho, {"in"})), "in");
+}
+
 TEST_F(Connection, SaysThatThePasswordIsWrong) {
   const RedisServer server({.settings = {"--requirepass", "right"}});
   Connect(server, "", "wrong");
@@ -287,6 +321,18 @@ TEST_F(Connection, SaysThatAUserMayNotDoWhatIsNeeded) {
 TEST_F(Connection, UsesNoRedisThatEvictsKeys) {
   const RedisServer server({.settings = {"--maxmemory-policy", "volatile-lru"}});
   Connect(server);
+  EXPECT_TRUE(FailsWith("Redis may evict keys: its maxmemory-policy must be noeviction"));
+  server.Ask({"CONFIG", "SET", "maxmemory-policy", "noeviction"});
+  EXPECT_EQ(TextIn(Eventually(kEcho, {"now"})), "now");
+}
+
+TEST_F(Connection, LooksAtThePolicyAgainWhileItIsConnected) {
+  const RedisServer server;
+  Connect({.address = AddressOf(server),
+           .reply_timeout = timeout_,
+           .policy_look = std::chrono::milliseconds(20)});
+  ASSERT_TRUE(Eventually(kEcho).ok());
+  server.Ask({"CONFIG", "SET", "maxmemory-policy", "allkeys-lru"});
   EXPECT_TRUE(FailsWith("Redis may evict keys: its maxmemory-policy must be noeviction"));
   server.Ask({"CONFIG", "SET", "maxmemory-policy", "noeviction"});
   EXPECT_EQ(TextIn(Eventually(kEcho, {"now"})), "now");

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -203,7 +204,7 @@ TEST_F(RedisContact, OthersMayBeginFirstAlsoWhereRedisWasOutOfReachMeanwhile) {
 }
 
 TEST_F(RedisContact, OutcomesAreForgottenOnTimeInWhateverOrderTheyCome) {
-  RedisSession session(loop_, redis_, minutes(10), {});
+  RedisSession session(loop_, redis_, {.remember = minutes(10)}, {});
   const Sealer sealer(Secret(std::string(32, 'k')));
   LocalClaims claims(loop_, session, sealer, minutes(10));
   const TimePoint now = loop_.clock().Now();
@@ -241,6 +242,150 @@ TEST_F(RedisContact, IsNotOpenedOnceItIsLostAgain) {
   LoseContact();
   Answer(scripts_.put, "ok");
   EXPECT_FALSE(state_->reach().ok());
+}
+
+TEST_F(RedisContact, IsNotOpenedBeforeThisContactsWritesAreDone) {
+  state_->Restore("x", {}, {}, {.reason = Reason::kOutcomeUnknown}, loop_.clock().Now());
+  Answer(scripts_.hello, "epoch", {{std::string("first")}, {std::int64_t{0}}, {std::int64_t{0}}});
+  LoseContact();
+  loop_.Advance(RedisSession::kHello);
+  Answer(scripts_.hello, "epoch", {{std::string("first")}, {std::int64_t{0}}, {std::int64_t{1}}});
+  ASSERT_EQ(redis_.Count(scripts_.put), 2U);
+  Answer(scripts_.put, "ok");  // to the write of the contact before
+  EXPECT_FALSE(state_->reach().ok());
+  Answer(scripts_.put, "ok");
+  EXPECT_TRUE(state_->reach().ok());
+}
+
+TEST_F(RedisContact, ALateAnswerToAnEndedClaimSaysNothingOfTheNextOneWithItsId) {
+  MakeContact();
+  const TimePoint intended_at = loop_.clock().Now();
+  Admit("x");
+  Answer(scripts_.admit, "fresh", {{Time()}, {Time()}});
+  state_->Settle("x", Failure{.reason = Reason::kOutcomeUnknown}, intended_at);
+  ScriptedRedis::Asked late = redis_.Take(scripts_.put);
+  state_->Amend("x", std::nullopt, intended_at);
+  Answer(scripts_.remove, "ok");
+  const Seen& again = Admit("x");
+  Answer(scripts_.admit, "fresh", {{Time()}, {Time()}});
+  ASSERT_TRUE(again && std::holds_alternative<Fresh>(*again));
+  state_->Settle("x", Failure{.reason = Reason::kOutcomeUnknown}, loop_.clock().Now());
+  late.done(RedisReply{std::vector<RedisReply>{{std::string("ok")}, {Time()}, {std::int64_t{1}}}});
+  LoseContact();
+  loop_.Advance(RedisSession::kHello);
+  redis_.Take(scripts_.put);  // it may have been lost with the connection
+  Answer(scripts_.hello, "epoch", {{std::string("first")}, {std::int64_t{0}}, {std::int64_t{0}}});
+  EXPECT_EQ(redis_.Count(scripts_.put), 1U) << "Redis is told again";
+}
+
+TEST_F(RedisContact, AFreshForAnIdThatIsAnsweredHereIsNotBelieved) {
+  MakeContact();
+  Admit("x");
+  Answer(scripts_.admit, "fresh", {{Time()}, {Time()}});
+  state_->Settle("x", Failure{.reason = Reason::kOutcomeUnknown}, loop_.clock().Now());
+  Answer(scripts_.put, "ok");
+  const Seen& again = Admit("x");
+  Answer(scripts_.admit, "fresh", {{Time()}, {Time()}});
+  EXPECT_EQ(ReasonIn(again), Reason::kLimitsUnavailable);
+  EXPECT_EQ(redis_.Count(scripts_.remove), 1U) << "what Redis claimed for it is undone";
+  EXPECT_EQ(redis_.Count(scripts_.give_back), 1U);
+  // Redis is told again what this replica knows.
+  EXPECT_FALSE(state_->reach().ok());
+  loop_.Advance(RedisSession::kHello);
+  Answer(scripts_.hello, "epoch", {{std::string("first")}, {std::int64_t{0}}, {std::int64_t{0}}});
+  EXPECT_THAT(redis_.Take(scripts_.put).arguments, testing::Contains("x"));
+}
+
+TEST_F(RedisContact, AFreshForAnIdThatRunsHereIsNotBelieved) {
+  MakeContact();
+  const Seen& first = Admit("x");
+  // Another request with the id, before Redis has answered the first.
+  Seen other;
+  state_->Admit({.request_id = "x",
+                 .digest = DigestOf("ci", "acme", "other-app", {"sdk"}, ""),
+                 .caller = "ci",
+                 .charges = charges_,
+                 .latest = loop_.clock().Now() + minutes(1)},
+                &other, [&other](AdmitResult result) { other = std::move(result); });
+  Answer(scripts_.admit, "fresh", {{Time()}, {Time()}});
+  ASSERT_TRUE(first && std::holds_alternative<Fresh>(*first));
+  Answer(scripts_.admit, "fresh", {{Time()}, {Time()}});
+  EXPECT_EQ(ReasonIn(other), Reason::kLimitsUnavailable);
+}
+
+TEST_F(RedisContact, AFreshForAnIdThatIsForgottenIsBelieved) {
+  MakeContact();
+  Admit("x");
+  Answer(scripts_.admit, "fresh", {{Time()}, {Time()}});
+  state_->Settle("x", Failure{.reason = Reason::kOutcomeUnknown}, loop_.clock().Now() - minutes(10));
+  Answer(scripts_.put, "ok");
+  const Seen& again = Admit("x");
+  Answer(scripts_.admit, "fresh", {{Time()}, {Time()}});
+  ASSERT_TRUE(again.has_value());
+  EXPECT_TRUE(std::holds_alternative<Fresh>(*again));
+}
+
+TEST_F(RedisContact, NothingIsBelievedOfARedisWhoseClockJumpsByMoreThanRemember) {
+  for (const std::chrono::nanoseconds jump :
+       {std::chrono::nanoseconds(std::chrono::hours(24 * 365)), std::chrono::nanoseconds(-minutes(11))}) {
+    loop_.Advance(RedisSession::kHello);
+    while (redis_.Count(scripts_.hello) > 1) redis_.Take(scripts_.hello);
+    MakeContact();
+    const Seen& admitted = Admit("x");
+    const Seen& next = Admit("y");
+    loop_.fake_clock().StepWall(jump);
+    for (const Seen* seen : {&admitted, &next}) {
+      Answer(scripts_.admit, "fresh", {{Time()}, {Time()}});
+      EXPECT_EQ(ReasonIn(*seen), Reason::kLimitsUnavailable);
+    }
+    EXPECT_FALSE(state_->reach().ok());
+    loop_.Advance(RedisSession::kHello);
+    ScriptedRedis::Asked hello = redis_.Take(scripts_.hello);
+    EXPECT_EQ(hello.arguments.at(9), "1") << "it asks for a quarantine";
+    hello.done(absl::UnavailableError("there is no connection to Redis"));
+  }
+}
+
+TEST_F(RedisContact, AClockThatIsSetByLessThanRememberIsFollowed) {
+  MakeContact();
+  const Seen& admitted = Admit("x");
+  loop_.fake_clock().StepWall(minutes(9));
+  Answer(scripts_.admit, "fresh", {{Time()}, {Time()}});
+  ASSERT_TRUE(admitted.has_value());
+  EXPECT_TRUE(std::holds_alternative<Fresh>(*admitted));
+}
+
+TEST_F(RedisContact, WhoIsInQuarantineIsToldToComeBackWithinRemember) {
+  MakeContact();
+  const Seen& admitted = Admit("x");
+  Answer(scripts_.admit, "quarantined", {{Time() + std::int64_t{365} * 24 * 3600 * 1'000'000}});
+  ASSERT_EQ(ReasonIn(admitted), Reason::kLimitsUnavailable);
+  EXPECT_EQ(std::get<Failure>(*admitted).retry_after, minutes(10));
+}
+
+TEST_F(RedisContact, TimesThatNoClockTellsAreNoAnswer) {
+  MakeContact();
+  const Seen& admitted = Admit("x");
+  redis_.Take(scripts_.admit)
+      .done(RedisReply{std::vector<RedisReply>{{std::string("fresh")},
+                                               {std::numeric_limits<std::int64_t>::max()},
+                                               {std::int64_t{0}},
+                                               {std::numeric_limits<std::int64_t>::min()}}});
+  loop_.RunPending();
+  EXPECT_EQ(ReasonIn(admitted), Reason::kLimitsUnavailable);
+}
+
+TEST_F(RedisContact, ShowsOnlySettingsThatItAskedAbout) {
+  MakeContact();
+  const auto beat = [this](std::vector<RedisReply> settings) {
+    while (redis_.Count(scripts_.beat) == 0) loop_.Advance(RedisSession::kBeat);
+    Answer(scripts_.beat, "ok", {{std::int64_t{0}}, {std::int64_t{0}}, {std::move(settings)}});
+  };
+  beat({{std::string("\x1b[2J")}, {std::string("requests")}});
+  EXPECT_THAT(state_->Troubles(),
+              testing::ElementsAre("other replicas on this Redis have another value of requests"));
+  beat({});
+  EXPECT_THAT(state_->Troubles(), testing::IsEmpty());
 }
 
 TEST_F(RedisContact, WhatMayBeRunYetIsNotUndoneBefore) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/fakes/temporary_folder.h"
 #include "tests/unit/state/redis_world.h"
 
 // What only Redis has of the limits: several replicas, and a user with permissions. The rest is in
@@ -88,7 +89,9 @@ TEST_F(RedisWorld, EverythingIsPermittedToTheUserThatTheDocsName) {
   ASSERT_EQ(server_.Ask(DocumentedUser()), "OK");
   server_.Ask({"DEL", "{tokend}:epoch"});
   username_ = "tokend";
-  password_ = "secret";
+  const fakes::TemporaryFolder folder;
+  password_file_ = folder / "password";
+  fakes::WriteSecret(password_file_, "secret");
   Replica& a = Start();
   const Charges charges = Both(ChargeOf("own", 9, seconds(60)), ChargeOf("org", 1, milliseconds(300)));
   const Seen& first = Admit(a, AdmissionOf("x", "ci", charges));

@@ -347,6 +347,37 @@ TEST_F(RedisOutage, AReplicaThatComesToAnEpochOfAnothersMakingKeepsItsQuarantine
   EXPECT_EQ(Now(a, "x"), "LIMITS_UNAVAILABLE");
 }
 
+TEST_F(RedisOutage, ReplicasThatDifferSayInWhat) {
+  Replica& a = Start();
+  key_ = 'x';
+  requests_.max_entries = 999;
+  Replica& b = Start();
+  const std::string both =
+      "other replicas on this Redis have another value of requests, state.redis.encryption_key_file";
+  const auto differs = [](const Replica& replica) {
+    const std::vector<std::string> troubles = replica.state->Troubles();
+    return troubles.empty() ? "" : troubles.front();
+  };
+  // The first whose beat Redis gets is what the others differ from.
+  ASSERT_TRUE(loop_.RunUntil([&] { return differs(a) == both || differs(b) == both; }));
+  const bool a_differs = differs(a) == both;
+  EXPECT_EQ(differs(a_differs ? b : a), "");
+  // Once the other has gone, there is nothing to differ from.
+  Kill(a_differs ? b : a);
+  EXPECT_TRUE(loop_.RunUntil([&] { return differs(a_differs ? a : b).empty(); }));
+}
+
+TEST_F(RedisOutage, ReplicasThatAreAlikeSayNothing) {
+  Replica& a = Start();
+  Replica& b = Start();
+  ASSERT_TRUE(loop_.RunUntil([this] { return Keys("same:") == 2; }));
+  loop_.RunFor(2 * RedisSession::kBeat);
+  EXPECT_TRUE(a->Troubles().empty());
+  EXPECT_TRUE(b->Troubles().empty());
+  EXPECT_EQ(server_.Ask({"GET", "{tokend}:same:state.redis.encryption_key_file"}).find('k'),
+            std::string::npos);
+}
+
 class RedisSnapshot : public RedisOutage {
  protected:
   RedisSnapshot() : RedisOutage({}) {}

@@ -41,10 +41,12 @@ class RedisWorld : public StateTest {
   Replica& Begin(config::OnRedisFailure on_failure = config::OnRedisFailure::kDeny) {
     Replica& replica = replicas_.emplace_back();
     replica.connection = std::make_unique<RedisConnection>(
-        loop_, RedisConnection::Options{config::UnixAddress{server_.socket()}, username_, Secret(password_),
-                                        timeout_});
+        loop_, RedisConnection::Options{.address = config::UnixAddress{server_.socket()},
+                                        .username = username_,
+                                        .password_file = password_file_,
+                                        .reply_timeout = timeout_});
     replica.state = std::make_unique<RedisState>(
-        loop_, *replica.connection, RedisState::Options{requests_, on_failure, Secret(std::string(32, 'k'))},
+        loop_, *replica.connection, RedisState::Options{requests_, on_failure, Secret(std::string(32, key_))},
         Observer{.on_entries = [this](std::size_t entries) { entries_ = entries; }});
     return replica;
   }
@@ -79,7 +81,8 @@ class RedisWorld : public StateTest {
   }
 
   std::string username_;
-  std::string password_;
+  std::string password_file_;
+  char key_ = 'k';                            // the encryption key's bytes
   std::chrono::milliseconds timeout_{10000};  // long enough for a busy machine
   config::Requests requests_{.remember = std::chrono::minutes(10), .max_entries = 1000};
   fakes::RedisServer server_;

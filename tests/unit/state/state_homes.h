@@ -143,8 +143,8 @@ class RealRedisHome final : public StateHome {
     for (auto* replica : {&replicas_.a, &replicas_.b}) {
       // A long timeout: a busy machine is slow.
       auto connection = std::make_unique<RedisConnection>(
-          loop_, RedisConnection::Options{config::UnixAddress{server_.socket()}, "", Secret(),
-                                          std::chrono::seconds(10)});
+          loop_, RedisConnection::Options{.address = config::UnixAddress{server_.socket()},
+                                          .reply_timeout = std::chrono::seconds(10)});
       replicas_.Begin(*replica, loop_, std::move(connection), requests);
     }
     before(*replicas_.a.state, Clock());

@@ -10,8 +10,9 @@ local epoch = redis.call('HMGET', PREFIX .. 'epoch', 'id', 'quarantine')
 local quarantine_ends = tonumber(epoch[2] or '0')
 if epoch[1] ~= known_epoch or last_write < known_write then return reply('lost') end
 
--- At most once a second, so that a script that only reads seldom writes.
-if lease < now + RENEW_LEASE_BELOW then renew_lease() end
+-- At most once a second, so that a script that only reads seldom writes. A lease that ends later than one that begins
+-- now is of a time before Redis's clock was set back.
+if lease < now + RENEW_LEASE_BELOW or lease > now + LEASE then renew_lease() end
 
 -- A script calls this before it writes to the ledger. It is the first command that needs memory: if memory is short,
 -- Redis refuses this one, and nothing is done.
@@ -21,4 +22,7 @@ local function number_write()
   renew_lease()
 end
 
-local function is_alive(name) return tonumber(redis.call('HGET', replica_key(name), 'lease') or '0') > now end
+local function is_alive(name)
+  local ends = tonumber(redis.call('HGET', replica_key(name), 'lease') or '0')
+  return ends > now and ends <= now + LEASE
+end

@@ -9,11 +9,13 @@
 --   7  may_begin        1 if it may begin one
 --   8  in_quarantine    1 if a new epoch begins in quarantine: the replica knows of a time before it
 --   9  remember         how long request_ids are remembered
+--   10 clock_jumped     1 if Redis's clock was set by more than `remember` while the replica knew this Redis
 -- Answer:
 --   none                                        there is no epoch, and the replica may not begin one
 --   epoch  id, quarantine's end, lost writes    1 if Redis has lost writes of this replica, otherwise 0
 -- include clock
 local new_epoch, may_begin, in_quarantine, remember = ARGV[6], ARGV[7] == '1', ARGV[8] == '1', tonumber(ARGV[9])
+local clock_jumped = ARGV[10] == '1'
 local EPOCH = PREFIX .. 'epoch'
 
 local told, info = pcall(redis.call, 'INFO', 'server')
@@ -33,5 +35,8 @@ else
   if known_epoch ~= '' and known_epoch ~= id then quarantine = math.max(quarantine, tonumber(created) + remember) end
   if run ~= (last_run or run) then quarantine = math.max(quarantine, now + REWRITE_TIME) end
 end
+if clock_jumped then quarantine = now + remember end
+-- Redis's clock may have been set back since the end was set.
+quarantine = math.min(quarantine, now + math.max(remember, REWRITE_TIME))
 redis.call('HSET', EPOCH, 'quarantine', text_of(quarantine), 'run', run)
 return reply('epoch', id, quarantine, lost_writes)
