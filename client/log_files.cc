@@ -168,15 +168,24 @@ Status LogFiles::AdvanceGroup() {
   return absl::OkStatus();
 }
 
-// Keeps those files in the group whose current line is that of the first one.
+// Keeps those files in the group whose current line is that of the first one. Of the others, those with the
+// same line stay together.
 void LogFiles::KeepAlike(const std::vector<LogFile*>& files) {
-  group_ = {files.front()};
-  for (auto file = files.begin() + 1; file != files.end(); ++file) {
-    if ((*file)->text() == files.front()->text()) {
-      group_.push_back(*file);
+  std::vector<std::vector<LogFile*>> groups;
+  for (LogFile* file : files) {
+    const auto alike = std::find_if(groups.begin(), groups.end(), [file](const auto& group) {
+      return group.front()->text() == file->text();
+    });
+    if (alike == groups.end()) {
+      groups.push_back({file});
     } else {
-      parked_.push_back({{*file}, ForkTo(**file)});
+      alike->push_back(file);
     }
+  }
+  group_ = std::move(groups.front());
+  for (auto group = groups.begin() + 1; group != groups.end(); ++group) {
+    const Fork fork = ForkTo(*group->front());
+    parked_.push_back({std::move(*group), fork});
   }
 }
 

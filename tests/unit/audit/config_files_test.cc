@@ -123,6 +123,7 @@ TEST_F(KeptConfigs, TheMtimeSaysWhenAConfigurationWasLastInForce) {
   loop_.fake_clock().Advance(hours(1));
   ASSERT_TRUE(log_->UseConfig(second_, "second: 2\n").ok());
   const FileTime replaced = now();
+  ASSERT_TRUE(Append(EventOf("x")).ok());  // the log's thread has then looked at the clock
   loop_.fake_clock().Advance(hours(1));
   Close();
   EXPECT_EQ(disk_.ModifiedAt(FileOf(first_)), replaced);

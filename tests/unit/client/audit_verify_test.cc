@@ -381,6 +381,10 @@ TEST_F(VerifyTest, NamesBothFilesOfAFork) {
     EXPECT_EQ(log.broken->seq, 60U);
     EXPECT_THAT(log.broken->detail, AllOf(HasSubstr(one), HasSubstr(other)));
   }
+  // A copy of a branch counts once.
+  const Verified copied = AllFound({one, other, log_.Write("c.jsonl", AnotherLog(log_.lines(), 60))});
+  ASSERT_EQ(copied.logs.size(), 2U);
+  EXPECT_EQ(copied.logs[0].records + copied.logs[1].records, 2 * log_.lines().size() - 60);
   // The same where each branch is a file of its own.
   const std::vector<std::string> lines = AnotherLog(log_.lines(), 60);
   const std::string trunk = log_.Write("t.jsonl", {lines.begin(), lines.begin() + 60});
