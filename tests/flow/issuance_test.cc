@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -9,6 +10,7 @@
 namespace tokend::flow {
 namespace {
 
+using std::chrono::minutes;
 using std::chrono::seconds;
 using Disk = fakes::MemoryAuditLog::Disk;
 using Events = std::vector<std::string>;
@@ -285,6 +287,22 @@ TEST_F(Issuance, NewRequestIdWithoutAnOrganizationIsInvalidWhereSeveralAreConfig
     EXPECT_EQ(last().event(), "request.invalid");
   }
   EXPECT_EQ(world.state.entries(), 0U) << "nothing is claimed";
+}
+
+TEST_F(Issuance, InQuarantineANewRequestIdOfACallerIsRefusedAndRecordedAndOthersGoOn) {
+  Ask({.request_id = kRequestId});
+  Mint();
+  world.state.BeginQuarantine(loop.clock().Now() + minutes(5), "the log is gone");
+  const Failure& failure = Ask({.request_id = "018f3b2a-0000-7000-8000-0123456789ac"}).failure();
+  EXPECT_EQ(failure.reason, Reason::kLimitsUnavailable);
+  EXPECT_EQ(failure.retry_after, minutes(5));
+  EXPECT_EQ(last().event(), "request.failed");
+  EXPECT_THAT(last().detail(), testing::HasSubstr("quarantine"));
+  EXPECT_EQ(Ask({.request_id = kRequestId}).bearer(), "bearer-1");
+  CallSeen& own = Ask({});
+  Mint();
+  EXPECT_TRUE(own.released());
+  EXPECT_EQ(upstream.posts(), 2);
 }
 
 TEST_F(Issuance, UnknownOutcomeStaysUnknownAndIsNeverSentAgain) {
