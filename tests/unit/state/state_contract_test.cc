@@ -146,7 +146,7 @@ TEST_P(StateContract, TellsWhoJoinedARunningCallFromWhoAsksForItsTokenLater) {
   a().Settle("x", AnswerOf("bearer-x"), Clock());
   const auto joined = [this](const Seen& seen) {
     EXPECT_EQ(Outcome(seen), "bearer-x");
-    return std::get<Answered>(seen.value()).joined;
+    return AnsweredIn(seen.value())->joined;
   };
   EXPECT_TRUE(joined(here));
   EXPECT_TRUE(joined(elsewhere));
