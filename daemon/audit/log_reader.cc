@@ -139,6 +139,7 @@ std::optional<v1::Record> LineParser::Parse(std::string_view line) {
     caller.Text("peer", to.mutable_peer());
   });
   members.Text("digest", record.mutable_digest());
+  members.Text("trace", record.mutable_trace());
   members.Object("target", [&](const Members& target) { ReadTarget(target, *record.mutable_target()); });
   members.Text("grant", record.mutable_grant());
   members.Text("config", record.mutable_config());

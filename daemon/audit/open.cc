@@ -74,6 +74,7 @@ Record MakeEnd(const Record& intent) {
   end.set_event(event::kTokenUnknown);
   end.set_request_id(intent.request_id());
   end.set_intent(intent.seq());
+  end.set_trace(intent.trace());
   *end.mutable_caller() = intent.caller();
   *end.mutable_target() = intent.target();
   end.set_grant(intent.grant());

@@ -92,6 +92,8 @@ std::string ToLine(const v1::Record& record, const TextLimits& limits) {
   object.Number("intent", record.intent());
   object.Raw("caller", CallerJson(record.caller(), limits.caller));
   object.Text("digest", record.digest());
+  object.Number("resolves", record.resolves());
+  object.Text("trace", record.trace());
   object.Raw("target", TargetJson(record.target(), limits.target));
   object.Text("grant", CutUtf8(record.grant(), limits.detail));
   object.Text("config", record.config());

@@ -26,6 +26,7 @@ class TokenRequest {
     std::string request_id;           // a UUID in lower case
     RequestIdOrigin request_id_origin = RequestIdOrigin::kDaemon;
     bool validate_only = false;
+    std::string trace;  // 32 hex digits, or empty
   };
 
   TokenRequest(Passkey<rpc::RequestParser>, Fields fields) : fields_(std::move(fields)) {}
@@ -38,6 +39,8 @@ class TokenRequest {
   const std::string& request_id() const { return fields_.request_id; }
   RequestIdOrigin request_id_origin() const { return fields_.request_id_origin; }
   bool validate_only() const { return fields_.validate_only; }
+  // The trace to which the caller's call belongs. It decides nothing.
+  const std::string& trace() const { return fields_.trace; }
 
  private:
   Fields fields_;

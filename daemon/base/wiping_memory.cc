@@ -7,6 +7,30 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+
+// A sanitizer has its own free, and keeps freed memory.
+namespace {
+void FreeWiped(void* memory) { std::free(memory); }
+}  // namespace
+
+#else
+
+extern "C" void __libc_free(void* memory);  // NOLINT: glibc's own, under its name
+
+namespace {
+void FreeWiped(void* memory) { __libc_free(memory); }
+}  // namespace
+
+// These replace glibc's, for all libraries of the process. Libcurl's own HTTP/2 session accepts no allocator,
+// and frees each request's header with the API key in it.
+extern "C" void free(void* memory) noexcept { tokend::WipingFree(memory); }
+extern "C" void* realloc(void* memory, std::size_t size) noexcept {
+  return tokend::WipingRealloc(memory, size);
+}
+
+#endif
+
 namespace tokend {
 
 void* WipingMalloc(std::size_t size) { return std::malloc(size); }
@@ -31,8 +55,8 @@ void* WipingRealloc(void* memory, std::size_t size) {
 
 void WipingFree(void* memory) {
   if (memory == nullptr) return;
-  OPENSSL_cleanse(memory, malloc_usable_size(memory));
-  std::free(memory);
+  explicit_bzero(memory, malloc_usable_size(memory));
+  FreeWiped(memory);
 }
 
 char* WipingStrdup(const char* text) { return strdup(text); }

@@ -4,7 +4,8 @@
 
 // An allocator that overwrites memory before it frees it, for libraries that keep secrets in their own
 // buffers and accept an allocator (OpenSSL, nghttp2, libcurl). The functions follow the contracts of
-// malloc(3). Any thread.
+// malloc(3). Any thread. A program that is linked with this overwrites what it frees by free() and realloc()
+// as well, unless it is built with a sanitizer.
 namespace tokend {
 
 void* WipingMalloc(std::size_t size);

@@ -16,6 +16,10 @@ namespace {
 // A caller without a nearer deadline waits no longer than this for a turn.
 constexpr std::chrono::minutes kLongestWait{1};
 
+Failure TooManyInFlight() {
+  return {Reason::kOverloaded, "as many of the caller's requests run as its grant allows"};
+}
+
 Failure Stopping() { return {Reason::kShuttingDown, "the daemon stopped before its turn came"}; }
 
 Failure OrganizationMissing() {
@@ -203,6 +207,10 @@ void Issuance::Validate() {
           stages_.pacing.buckets.TakeCheck(context_.caller.name(), stages_.loop.clock().Now())) {
     return Fail(*spent);
   }
+  // The place is free again at once: a rehearsal takes none from a request.
+  if (!stages_.pacing.calls.Enter(context_.permitted->grant(), context_.caller.name())) {
+    return Fail(TooManyInFlight());
+  }
   Become(Stage::kRecording);
   stages_.state.Check(context_.charges, context_.LatestTurn(stages_.pacing.latency),
                       [self = Self()](const std::optional<Failure>& refusal) {
@@ -338,9 +346,7 @@ std::optional<Failure> Issuance::FindBlock() {
   if (!in_flight_) {
     in_flight_ = stages_.pacing.calls.Enter(context_.permitted->grant(), context_.caller.name());
   }
-  if (!in_flight_) {
-    return Failure{Reason::kOverloaded, "as many of the caller's requests run as its grant allows"};
-  }
+  if (!in_flight_) return TooManyInFlight();
   return stages_.availability.Check(
       {context_.request.organization(), context_.request.application(), context_.caller.name()});
 }

@@ -57,7 +57,7 @@ void LoopIssuer::Show(const Caller& caller, EntitlementCallback shown) {
 }
 
 void LoopIssuer::Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-                        std::string_view request_id, const Failure& failure) {
+                        std::string_view request_id, std::string_view trace, const Failure& failure) {
   audit::Record record;
   if (caller != nullptr) {
     record = RecordOf(*caller);
@@ -66,6 +66,7 @@ void LoopIssuer::Refuse(const Caller* caller, std::string_view listener, std::st
     record.mutable_caller()->set_peer(std::string(peer));
   }
   record.set_request_id(std::string(request_id));
+  record.set_trace(std::string(trace));
   record.set_event(EventOf(failure.reason));
   const std::shared_ptr<const ConfigSnapshot> config = stages_.config.Get();
   record.set_config(config->fingerprint);

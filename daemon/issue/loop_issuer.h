@@ -24,7 +24,7 @@ class LoopIssuer final : public Issuer {
                                std::chrono::steady_clock::time_point deadline, ReplyCallback reply) override;
   void Show(const Caller& caller, EntitlementCallback shown) override;
   void Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-              std::string_view request_id, const Failure& failure) override;
+              std::string_view request_id, std::string_view trace, const Failure& failure) override;
 
  private:
   const Stages stages_;

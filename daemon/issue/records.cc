@@ -52,6 +52,7 @@ audit::Record RecordOf(const RequestContext& context) {
   const bool granted = context.permitted.has_value();
   audit::Record record = RecordOf(context.caller);
   record.set_request_id(request.request_id());
+  record.set_trace(request.trace());
   record.mutable_target()->set_organization(request.organization());
   record.mutable_target()->set_application(request.application());
   for (const std::string& scope : granted ? context.permitted->scopes() : request.scopes()) {

@@ -29,6 +29,7 @@ AuthenticatedCall::AuthenticatedCall(const CallServices& services, ServerCall& s
       name_(name),
       mailbox_(server_call.mailbox()),
       peer_(server_call.peer().name),
+      trace_(server_call.head().trace.value_or("")),
       arrived_(server_call.arrived()),
       bad_metadata_(server_call.head().Validate()) {}
 
@@ -65,7 +66,8 @@ void AuthenticatedCall::OnIdentified(Result<Caller> caller) {
 }
 
 void AuthenticatedCall::Refuse(const Failure& failure) {
-  services_.issuer.Refuse(caller_ ? &*caller_ : nullptr, services_.listener, peer_, request_id_, failure);
+  services_.issuer.Refuse(caller_ ? &*caller_ : nullptr, services_.listener, peer_, request_id_, trace_,
+                          failure);
   Fail(failure);
 }
 

@@ -81,6 +81,7 @@ class AuthenticatedCall : public CallHandler, public std::enable_shared_from_thi
   ServerCall* server_call() const { return server_call_; }  // null once the call has ended
   const CallServices& services() const { return services_; }
   const std::string& request_id() const { return request_id_; }
+  const std::string& trace() const { return trace_; }
 
  private:
   void OnIdentified(Result<Caller> caller);
@@ -92,6 +93,7 @@ class AuthenticatedCall : public CallHandler, public std::enable_shared_from_thi
   const char* const name_;
   const std::shared_ptr<Mailbox> mailbox_;
   const std::string peer_;
+  const std::string trace_;
   const std::chrono::steady_clock::time_point arrived_;
   const std::optional<Failure> bad_metadata_;
   std::string request_id_;

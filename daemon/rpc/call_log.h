@@ -17,8 +17,8 @@ struct CallLine {
   std::string caller;  // empty: unknown
   std::string peer;
   Code code = Code::kOk;
-  std::string_view reason;
-  std::string detail;
+  std::string_view reason = {};
+  std::string detail = {};
   double duration_ms = 0;
   Allowance allowance = Allowance::kOwn;
   bool reduced = false;

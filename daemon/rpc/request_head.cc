@@ -21,6 +21,8 @@ void RequestHead::Add(std::string_view name, std::string_view value) {
     has_bad_timeout = has_bad_timeout || !timeout;
   } else if (name == "authorization") {
     authorization.emplace_back(value);
+  } else if (name == "traceparent") {
+    trace = trace ? std::string() : TraceIdOf(value);
   } else if (name.ends_with("-bin")) {
     has_bad_binary = has_bad_binary || !IsBinary(value);
   }
@@ -33,13 +35,14 @@ void RequestHead::Count(std::string_view name, std::string_view value) {
 bool RequestHead::IsTooLarge() const { return bytes > bounds::kMaxMetadataBytes; }
 
 std::size_t RequestHead::HeldBytes() const {
-  std::size_t held = method.size() + path.size() + content_type.size();
+  std::size_t held = method.size() + path.size() + content_type.size() + trace.value_or("").size();
   for (const Secret& value : authorization) held += value.size();
   return held;
 }
 
 void RequestHead::ReleaseTexts() {
   for (std::string* const text : {&method, &path, &content_type}) std::string().swap(*text);
+  trace.reset();
   std::vector<Secret>().swap(authorization);
 }
 

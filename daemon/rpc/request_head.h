@@ -20,6 +20,7 @@ struct RequestHead {
   std::optional<std::chrono::nanoseconds> timeout;  // "grpc-timeout"
   bool has_bad_timeout = false;
   std::vector<Secret> authorization;  // all values, as sent
+  std::optional<std::string> trace;   // the trace-id of "traceparent"; empty if that is not valid, or not one
   bool has_bad_binary = false;        // a "-bin" header is not valid base64
   std::size_t bytes = 0;  // the block's size by the rule of SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113, 6.5.2)
 

@@ -24,7 +24,8 @@ class RequestParser {
   // A request that names no organization gets the default one. Where `default_organization` is empty too,
   // that alone is no failure here: the request may be a retry of one that had a default.
   static std::variant<TokenRequest, Failure> Parse(const v1::CreateTokenRequest& message, const RequestId& id,
-                                                   const std::string& default_organization);
+                                                   const std::string& default_organization,
+                                                   const std::string& trace = {});
 
   // The failure of a call whose message is not a CreateTokenRequest.
   static Failure Unreadable();

@@ -81,6 +81,27 @@ bool IsBinary(std::string_view value) {
   }
 }
 
+std::string TraceIdOf(std::string_view traceparent) {
+  // version "-" trace-id "-" parent-id "-" flags; a version after 00 may have more behind a further "-"
+  constexpr std::string_view kShape = "xx-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-xxxxxxxxxxxxxxxx-xx";
+  constexpr std::string_view kHexDigits = "0123456789abcdef";
+  const auto is_zero = [](std::string_view digits) {
+    return digits.find_first_not_of('0') == std::string_view::npos;
+  };
+  if (traceparent.size() < kShape.size()) return {};
+  for (std::size_t i = 0; i < kShape.size(); ++i) {
+    const bool fits =
+        kShape[i] == '-' ? traceparent[i] == '-' : kHexDigits.find(traceparent[i]) != std::string_view::npos;
+    if (!fits) return {};
+  }
+  const std::string_view version = traceparent.substr(0, 2);
+  const std::string_view more = traceparent.substr(kShape.size());
+  if (version == "ff" || (!more.empty() && (version == "00" || more.front() != '-'))) return {};
+  const std::string_view trace_id = traceparent.substr(3, 32);
+  if (is_zero(trace_id) || is_zero(traceparent.substr(36, 16))) return {};
+  return std::string(trace_id);
+}
+
 bool IsGrpc(std::string_view content_type) {
   if (!content_type.starts_with(kContentType)) return false;
   content_type.remove_prefix(kContentType.size());

@@ -23,6 +23,9 @@ std::string EncodeBinary(std::string_view bytes);
 // Whether the value of such a header is base64, with or without padding. Commas may separate several values.
 bool IsBinary(std::string_view value);
 
+// The trace-id of a "traceparent" (W3C Trace Context, 3.2): 32 hex digits. Empty if the value is not valid.
+std::string TraceIdOf(std::string_view traceparent);
+
 // Whether this is a content type of gRPC: application/grpc or application/grpc+proto, with or without
 // parameters.
 bool IsGrpc(std::string_view content_type);

@@ -19,6 +19,7 @@ struct Request {
   std::vector<std::string> scopes = {};
   std::string request_id = {};
   bool validate_only = false;
+  std::string trace = {};
 };
 
 // Parses the request. Aborts if it is not well-formed.

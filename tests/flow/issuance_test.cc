@@ -62,6 +62,16 @@ TEST_F(Issuance, IntentThenPostThenOutcomeThenBearer) {
   EXPECT_EQ(call.release().receipt.sequence(), 2U);
 }
 
+TEST_F(Issuance, EachRecordHasTheTraceOfItsCall) {
+  Ask({.request_id = kRequestId, .trace = "0af7651916cd43dd8448eb211c80319c"});
+  EXPECT_EQ(last().trace(), "0af7651916cd43dd8448eb211c80319c");
+  Mint();
+  EXPECT_EQ(last().trace(), "0af7651916cd43dd8448eb211c80319c");
+  Ask({.request_id = kRequestId, .trace = "4bf92f3577b34da6a3ce929d0e0e4736"});
+  EXPECT_EQ(last().event(), "token.replayed");
+  EXPECT_EQ(last().trace(), "4bf92f3577b34da6a3ce929d0e0e4736");
+}
+
 TEST_F(Issuance, TellsTheUpstreamItsRequestIdAndTheCallersDeadline) {
   const auto deadline = loop.clock().Now() + seconds(30);
   Ask({.request_id = kRequestId});

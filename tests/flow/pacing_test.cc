@@ -162,6 +162,19 @@ TEST_F(Pacing, ValidateOnlyIsHeldToLimitsAndSpendsNone) {
   EXPECT_EQ(ReasonOf(Ask("ci", {.validate_only = true})), Reason::kRateLimited);
 }
 
+TEST_F(Pacing, ValidateOnlyIsHeldToTheGrantsMaxInFlightAndTakesNoPlace) {
+  config::Grant grant = EveryonesGrant();
+  grant.max_in_flight = 1;
+  Build({.grant = grant});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(std::holds_alternative<issue::Validated>(*Ask("ci", {.validate_only = true}).reply));
+  }
+  EXPECT_FALSE(Ask().reply);
+  EXPECT_EQ(ReasonOf(Ask("ci", {.validate_only = true})), Reason::kOverloaded);
+  Mint();
+  EXPECT_TRUE(std::holds_alternative<issue::Validated>(*Ask("ci", {.validate_only = true}).reply));
+}
+
 TEST_F(Pacing, ACallerHasTwoHundredChecksAtOnceAndTenASecond) {
   const auto validated = [this] {
     return std::ranges::count(world().audit.events(), audit::event::kRequestValidated.name);

@@ -71,6 +71,7 @@ constexpr State kStates[] = {
     {"before the stop's record", "write@daemon.stopped", 1, 1, When::kStop},
     {"stop's record written, not synced", "written@daemon.stopped", 1, 1, When::kStop},
     {"recovery: log read", "recovery.read", 1, 1, When::kRecovery},
+    {"recovery: configuration kept", "recovery.config", 1, 1, When::kRecovery},
     {"recovery: before open intents are ended", "write@daemon_stopped", 1, 1, When::kRecovery},
     {"recovery: half of the ends written", "write.half@daemon_stopped", 1, 1, When::kRecovery},
     {"recovery: ends written, not synced", "written@daemon_stopped", 1, 1, When::kRecovery},

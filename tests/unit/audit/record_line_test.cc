@@ -26,6 +26,8 @@ v1::Record FullRecord() {
   record.mutable_caller()->set_listener("cluster");
   record.mutable_caller()->set_peer("ipv4:10.0.0.7:4711");
   record.set_digest("1:0123");
+  record.set_resolves(7);
+  record.set_trace("0af7651916cd43dd8448eb211c80319c");
   record.mutable_target()->set_organization("acme");
   record.mutable_target()->set_application("ios-app");
   record.mutable_target()->add_scopes("sdk");
@@ -63,7 +65,8 @@ TEST(RecordLine, HasTheKeysInTheOrderOfTheAuditPage) {
       R"({"seq":18446744073709551615,"time":"2026-01-02T03:04:05.000006Z","event":"token.withheld",)"
       R"("request_id":"6f1c2f5e-6a0b-4f5e-9f57-0d1a0f0b3c11","intent":9007199254740993,)"
       R"("caller":{"name":"spiffe://prod.example/ns/shop/sa/checkout","authentication":"mtls","listener":"cluster",)"
-      R"("peer":"ipv4:10.0.0.7:4711"},"digest":"1:0123","target":{"organization":"acme","application":"ios-app",)"
+      R"("peer":"ipv4:10.0.0.7:4711"},"digest":"1:0123","resolves":7,)"
+      R"("trace":"0af7651916cd43dd8448eb211c80319c","target":{"organization":"acme","application":"ios-app",)"
       R"("scopes":["sdk","x.y"],"description":"a \"quoted\" \\ text\u000awith lines, ñ, €, 😀 and \u007f"},)"
       R"("grant":"mobile-ci","config":"0123456789abcdef","upstream":{"http_status":401,"error_code":-4001,)"
       R"("latency_us":1234567,"key_generation":2},"token":{"id":"5f0c1a2b3c4d5e6f7a8b9c0d",)"

@@ -65,6 +65,7 @@ TEST(Refusals, AlikeOnesWithinASecondAreOneRecordThatKeepsThePeerAndTheRequestId
   Refusals refusals;
   v1::Record next = Denial("a", "app");
   next.set_request_id("another id");
+  next.set_trace("4bf92f3577b34da6a3ce929d0e0e4736");
   next.mutable_caller()->set_peer("ipv4:10.0.0.1:2");
   refusals.Add(Denial("a", "app"));
   refusals.Add(Denial("a", "app"), kStart + milliseconds(999));

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 namespace tokend::rpc {
 namespace {
@@ -61,6 +62,31 @@ TEST(IsBinary, RefusesEverythingElse) {
        {"Z", "Zg=", "Zg===", "Zm8==", "Zm9v=", "Zg==Zg", "Z g", "-_8", "Zm9v!", "\xFF", "="}) {
     EXPECT_FALSE(IsBinary(value)) << value;
   }
+}
+
+TEST(TraceIdOf, TakesEachVersionOfAValidTraceparent) {
+  const std::string trace = "0af7651916cd43dd8448eb211c80319c";
+  EXPECT_EQ(TraceIdOf("00-" + trace + "-b7ad6b7169203331-01"), trace);
+  EXPECT_EQ(TraceIdOf("cc-" + trace + "-b7ad6b7169203331-00"), trace);
+  EXPECT_EQ(TraceIdOf("cc-" + trace + "-b7ad6b7169203331-00-what the future brings"), trace);
+}
+
+TEST(TraceIdOf, IsEmptyForEveryOtherForm) {
+  const std::string trace = "0af7651916cd43dd8448eb211c80319c";
+  const std::string zeros(32, '0');
+  const std::vector<std::string> wrong = {"",
+                                          "00",
+                                          "00-" + trace,
+                                          "00-" + trace + "-b7ad6b7169203331-0",
+                                          "00-" + trace + "-b7ad6b7169203331-01-",
+                                          "00-" + trace + "-b7ad6b7169203331-0x",
+                                          "00-" + trace + "_b7ad6b7169203331-01",
+                                          "ff-" + trace + "-b7ad6b7169203331-01",
+                                          "cc-" + trace + "-b7ad6b7169203331-01x",
+                                          "00-" + zeros + "-b7ad6b7169203331-01",
+                                          "00-" + trace + "-0000000000000000-01",
+                                          "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01"};
+  for (const std::string& value : wrong) EXPECT_EQ(TraceIdOf(value), "") << value;
 }
 
 TEST(IsGrpc, TakesGrpcAndItsProtobufForm) {
