@@ -273,9 +273,9 @@ TEST_F(ReplicasInANetwork, AnAddressThatIsGoneLetsNothingHappenTwice) {
 }
 
 // What a Redis with TLS, and a password, is started with.
-class TlsFiles {
+class RedisTlsFiles {
  protected:
-  TlsFiles() {
+  RedisTlsFiles() {
     const fakes::TestAuthority authority;
     const fakes::Identity redis = authority.Issue("DNS:localhost");
     fakes::WriteSecret(files_ / "ca", authority.certificate());
@@ -293,7 +293,7 @@ class TlsFiles {
   fakes::TemporaryFolder files_;
 };
 
-class ReplicasOverTls : protected TlsFiles, public Replicas {
+class ReplicasOverTls : protected RedisTlsFiles, public Replicas {
  protected:
   ReplicasOverTls() : Replicas(options()) {}
   std::string Keys() const {
