@@ -104,7 +104,7 @@ class FuzzedIssuer final : public issue::Issuer {
   }
 
   void Refuse(const Caller* /*caller*/, std::string_view /*listener*/, std::string_view /*peer*/,
-              std::string_view /*request_id*/, const Failure& failure) override {
+              std::string_view /*request_id*/, std::string_view /*trace*/, const Failure& failure) override {
     fuzz::Check(!Name(failure.reason).empty());
   }
 

@@ -56,6 +56,7 @@ struct Refusal {
   std::string listener;
   std::string peer;
   std::string request_id;
+  std::string trace;
   Reason reason;
 };
 
@@ -69,7 +70,7 @@ class FakeIssuer final : public issue::Issuer {
                                       issue::ReplyCallback reply) override;
   void Show(const Caller& caller, issue::EntitlementCallback shown) override;
   void Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-              std::string_view request_id, const Failure& failure) override;
+              std::string_view request_id, std::string_view trace, const Failure& failure) override;
 
   // What Show tells of: the grants of this configuration, each of whose limits has one token left,
   // and another in 2.5 s. Without it

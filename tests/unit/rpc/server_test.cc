@@ -218,6 +218,20 @@ TEST_F(ServerTest, RefusesAMalformedRequestAndRecordsThat) {
   EXPECT_EQ(refusals[0].request_id.size(), 36U);
 }
 
+TEST_F(ServerTest, ARefusedCallIsRecordedWithItsTrace) {
+  Start({UnixListener()});
+  grpc::ClientContext context;
+  SetDeadline(context);
+  context.AddMetadata("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  v1::CreateTokenRequest request = GoodRequest();
+  request.set_application("!");
+  v1::CreateTokenResponse response;
+  EXPECT_FALSE(v1::TokenService::NewStub(ConnectUnix())->CreateToken(&context, request, &response).ok());
+  const auto refusals = issuer_.refusals();
+  ASSERT_EQ(refusals.size(), 1U);
+  EXPECT_EQ(refusals[0].trace, "0af7651916cd43dd8448eb211c80319c");
+}
+
 TEST_F(ServerTest, RefusesBytesThatAreNoRequest) {
   Start({UnixListener()});
   for (const char* bytes : {"\xFF\xFF", "\x1A\x01\xFF"}) {  // no message; a description that is not UTF-8
