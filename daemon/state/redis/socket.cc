@@ -108,7 +108,9 @@ Status RedisSocket::BeginTls(const config::ClientTls& tls, const std::string& ho
     const int error = SSL_get_error(session_.get(), done);
     if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) return TlsFailure(session_);
     const short events = error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
-    if (Status ready = AwaitEvents(events, deadline); !ready.ok()) return ready;
+    if (Status ready = AwaitEvents(events, deadline); !ready.ok()) {
+      return absl::UnavailableError("TLS with Redis failed: " + std::string(ready.message()));
+    }
   }
 }
 

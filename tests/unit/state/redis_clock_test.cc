@@ -43,9 +43,11 @@ class RedisClock : public StateTest {
   }
 
   bool RunUntil(absl::FunctionRef<bool()> done, seconds limit = seconds(30)) override {
-    for (milliseconds waited{0}; !done() && waited < limit; waited += milliseconds(1))
+    for (milliseconds waited{0}; waited < limit; waited += milliseconds(1)) {
+      if (done()) return true;
       loop_.Advance(milliseconds(1));
-    return done();
+    }
+    return false;
   }
   TimePoint Clock() override { return loop_.clock().Now(); }
   bool Reached() {

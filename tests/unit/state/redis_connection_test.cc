@@ -262,8 +262,8 @@ TEST_F(Connection, RunsWhatWaitsBeforeItEnds) {
 }
 
 TEST_F(Connection, LogsInWithAPassword) {
-  const RedisServer server({.settings = {"--requirepass", "the password"}});
-  Connect(server, "", "the password");
+  const RedisServer server({.settings = {"--requirepass", "the-password"}});
+  Connect(server, "", "the-password");
   EXPECT_EQ(TextIn(Eventually(kEcho, {"in"})), "in");
 }
 

@@ -158,8 +158,7 @@ TEST_F(RedisTls, SpeaksNoOlderProtocolThanTls12) {
 TEST_F(RedisTls, SaysThatTheServerSpeaksNoTls) {
   const RedisServer plain({.door = RedisServer::Door::kTcp});
   Connect(plain, WithCa());
-  const std::string why = Why();
-  EXPECT_EQ(why.rfind("TLS with Redis failed: ", 0), 0U) << why;
+  EXPECT_EQ(Why(), "TLS with Redis failed: Redis does not answer in time");
 }
 
 TEST_F(RedisTls, ReadsItsFilesAtEachAttemptToConnect) {
