@@ -158,7 +158,9 @@ TEST_F(RedisTls, SpeaksNoOlderProtocolThanTls12) {
 TEST_F(RedisTls, SaysThatTheServerSpeaksNoTls) {
   const RedisServer plain({.door = RedisServer::Door::kTcp});
   Connect(plain, WithCa());
-  EXPECT_EQ(Why(), "TLS with Redis failed: Redis does not answer in time");
+  // Redis answers only if there is the end of a line among the random bytes of TLS's first message.
+  const std::string why = Why();
+  EXPECT_EQ(why.rfind("TLS with Redis failed: ", 0), 0U) << why;
 }
 
 TEST_F(RedisTls, ReadsItsFilesAtEachAttemptToConnect) {
