@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef TOKEND_SANITIZED
 
 // A sanitizer has its own free, and keeps freed memory.
 namespace {
