@@ -90,12 +90,16 @@ class Replicas : public testing::Test {
   RawClient& client(std::size_t replica) { return *replicas_[replica]->client; }
   Tokend& tokend(std::size_t replica) { return *replicas_[replica]->tokend; }
 
-  // Asks a replica until it reaches Redis: on a busy machine, it may lose the connection for a moment.
+  // Whether it helps to ask again: on a busy machine a replica may lose the connection to Redis for a moment,
+  // and its bucket of the caller's replays may be empty for a moment.
+  static bool IsPassing(const Answered& answered) {
+    return answered.reason == "LIMITS_UNAVAILABLE" || answered.reason == "RATE_LIMITED";
+  }
   Answered Ask(std::size_t replica, const v1::CreateTokenRequest& request) {
     Answered answered;
     EXPECT_TRUE(Eventually([&] {
       answered = client(replica).Create(request, kDeadline);
-      return answered.reason != "LIMITS_UNAVAILABLE";
+      return !IsPassing(answered);
     }));
     return answered;
   }
@@ -218,7 +222,7 @@ TEST_F(Replicas, AnIdThatIsSentToBothAtOnceGetsOneTokenAndBothGetIt) {
   for (std::size_t i = 0; i < ids; ++i) {
     for (std::size_t replica : {0U, 1U}) {
       Answered& answer = answers[replica][i];
-      if (answer.reason == "LIMITS_UNAVAILABLE") answer = Ask(replica, RequestOf(i));
+      if (IsPassing(answer)) answer = Ask(replica, RequestOf(i));
     }
     ASSERT_EQ(answers[0][i].code, kOk) << answers[0][i].reason;
     ASSERT_EQ(answers[1][i].code, kOk) << answers[1][i].reason;
