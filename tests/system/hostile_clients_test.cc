@@ -60,7 +60,7 @@ class HostileClients : public SystemTest,
                         "  - name: tls\n    address: 127.0.0.1:0\n    tls: {certificate_file: " +
                         (folder_ / "server.crt") + ", private_key_file: " + (folder_ / "server.key") +
                         ", client_ca_file: " + (folder_ / "ca.crt") + "}\n    authentication: {mtls: {}}\n";
-    // The answer of GetCaller has about 60 KB with this grant. A hostile client does not read it.
+    // The answer of GetCaller has about 60 KB with this grant, until the caller has spent its checks.
     options.grant =
         "    - name: many\n      callers: [ci, \"spiffe://test.example/ci\"]\n      scopes: [sdk]\n      "
         "applications: [";

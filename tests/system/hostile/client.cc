@@ -30,6 +30,9 @@ using std::chrono::milliseconds;
 constexpr char kCreateToken[] = "/tokend.v1.TokenService/CreateToken";
 constexpr char kGetCaller[] = "/tokend.v1.TokenService/GetCaller";
 constexpr char kCheck[] = "/grpc.health.v1.Health/Check";
+constexpr char kReflection[] = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+// file_containing_symbol of ServerReflectionRequest. The answer holds the files of the API.
+constexpr std::string_view kFilesOfTheApi = "\x22\x16tokend.v1.TokenService";
 constexpr char kWatch[] = "/grpc.health.v1.Health/Watch";
 constexpr std::size_t kBatch = 64 * 1024;
 constexpr std::size_t kMaxFrame = 16384;
@@ -205,7 +208,9 @@ void UnreadAnswers(Target& target, std::size_t connections, std::uint32_t window
                                     Frame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, ""));
       }
       std::string frames;
-      for (int call = 0; call < 128; ++call, streams[i] += 2) frames += Request(streams[i], kGetCaller, "");
+      for (int call = 0; call < 128; ++call, streams[i] += 2) {
+        frames += Request(streams[i], kReflection, kFilesOfTheApi);
+      }
       target.bytes += frames.size();
       wires[i]->Send(frames, milliseconds(20));
     }
