@@ -381,7 +381,7 @@ TEST_P(InteropTest, MakesManyCallsAtOnceAndInARow) {
   EXPECT_THAT(many.jobs[0].codes, ElementsAre(Pair(0, 1000)));
   EXPECT_THAT(many.jobs[1].codes, ElementsAre(Pair(0, 100)));
   EXPECT_EQ(applivery_->counts().tokens, 1000U);
-  const Report row = Do({Job(kGetCaller).With("count", 4000)});
+  const Report row = Do({Job(kCheck).With("count", 4000)});
   EXPECT_THAT(row.jobs[0].codes, ElementsAre(Pair(0, 4000)));
   EXPECT_EQ(row.connects, 1);
 }
