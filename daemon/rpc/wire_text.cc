@@ -84,14 +84,14 @@ bool IsBinary(std::string_view value) {
 std::string TraceIdOf(std::string_view traceparent) {
   // version "-" trace-id "-" parent-id "-" flags; a version after 00 may have more behind a further "-"
   constexpr std::string_view kShape = "xx-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-xxxxxxxxxxxxxxxx-xx";
-  constexpr std::string_view kHexDigits = "0123456789abcdef";
+  constexpr std::string_view kLowerHexDigits = "0123456789abcdef";
   const auto is_zero = [](std::string_view digits) {
     return digits.find_first_not_of('0') == std::string_view::npos;
   };
   if (traceparent.size() < kShape.size()) return {};
   for (std::size_t i = 0; i < kShape.size(); ++i) {
-    const bool fits =
-        kShape[i] == '-' ? traceparent[i] == '-' : kHexDigits.find(traceparent[i]) != std::string_view::npos;
+    const bool fits = kShape[i] == '-' ? traceparent[i] == '-'
+                                       : kLowerHexDigits.find(traceparent[i]) != std::string_view::npos;
     if (!fits) return {};
   }
   const std::string_view version = traceparent.substr(0, 2);

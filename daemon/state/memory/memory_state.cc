@@ -8,7 +8,7 @@ namespace tokend::state {
 MemoryState::MemoryState(loop::EventLoop& loop, const config::Requests& options, const Observer& observer)
     : shares_(options.max_entries),
       on_entries_(observer.on_entries),
-      ledger_(loop, options.remember, [this](const std::string& id) { OnRemoved(id); }),
+      ledger_(loop, options.remember, [this](const std::string& id) { OnRemoved(OwnerOf(id)); }),
       quarantine_(loop, "", observer.on_quarantine),
       limiter_(loop, observer) {}
 
@@ -130,13 +130,13 @@ bool MemoryState::HasPlaceFor(const Admission& admission) {
 
 // Of an entry that the ledger has. The text may be the ledger's own.
 void MemoryState::Remove(const std::string& request_id) {
-  const std::string removed = request_id;
-  ledger_.Remove(removed);
-  OnRemoved(removed);
+  const std::string owner(OwnerOf(request_id));
+  ledger_.Remove(request_id);
+  OnRemoved(owner);
 }
 
-void MemoryState::OnRemoved(const std::string& request_id) {
-  shares_.GiveBack(OwnerOf(request_id));
+void MemoryState::OnRemoved(std::string_view owner) {
+  shares_.GiveBack(owner);
   ReportEntries();
 }
 

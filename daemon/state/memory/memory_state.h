@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/base/shares.h"
@@ -61,7 +62,7 @@ class MemoryState final : public State {
   void SpendFor(AdmitCall claimed);
   bool HasPlaceFor(const Admission& admission);
   void Remove(const std::string& request_id);
-  void OnRemoved(const std::string& request_id);
+  void OnRemoved(std::string_view owner);
   void ReportEntries() const;
 
   Shares shares_;  // of the entries, by their owners
