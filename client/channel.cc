@@ -15,6 +15,7 @@
 
 #include "daemon/base/certificates.h"
 #include "daemon/base/read_file.h"
+#include "daemon/base/text.h"
 
 namespace tokend::client {
 namespace {
@@ -192,8 +193,8 @@ Result<std::shared_ptr<grpc::Channel>> OpenChannel(const Options& options) {
 
 std::string NoConnection(const std::string& address, const std::string& why) {
   const std::string reason_begin = "last error: ";
-  for (const std::string absent : {"No such file or directory", "Connection refused"}) {
-    if (why.ends_with(absent)) return "nothing listens at " + address + " (" + absent + ")";
+  for (const std::string_view absent : {"No such file or directory", "Connection refused"}) {
+    if (why.ends_with(absent)) return Concat({"nothing listens at ", address, " (", absent, ")"});
   }
   if (why.empty()) return "no connection to " + address + " came about in time";
   const std::size_t at = why.find(reason_begin);
