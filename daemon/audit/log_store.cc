@@ -35,7 +35,7 @@ bool SameFile(const Descriptor& file, const std::string& path) {
          open.st_ino == named.st_ino;
 }
 
-// Whatever the umask is. A file system that has no modes keeps its own.
+// Sets the mode, because the umask may have removed bits of it. A file system without modes ignores this.
 void SetMode(const Descriptor& file) { static_cast<void>(fchmod(file.get(), kFileMode)); }
 
 class PosixAppendFile final : public AppendFile {

@@ -83,7 +83,7 @@ class LogStore {
 // Opens a folder of the file system. Its Lock is flock(2) on the file `<name>.lock`, which rotations leave
 // alone; if another process removes that file, the next Lock makes it again, with its text. The log's open
 // file is locked too, so removing the lock file does not admit a second writer. Both locks end with the
-// process. Files are created with mode 0640, whatever the umask is.
+// process. Files have mode 0640; the umask does not change that.
 Result<std::unique_ptr<LogStore>> OpenFolder(const std::string& folder, const std::string& name);
 
 }  // namespace tokend::audit

@@ -24,7 +24,7 @@ std::optional<std::string> ParseUuid(std::string_view text);
 // A new random UUID (version 4) in lower case. Thread-safe.
 std::string MakeUuid();
 
-// What is wrong with a request that names no organization where it must.
+// The error of a request without an organization, where several are configured.
 inline constexpr char kOrganizationMissing[] = "must be given, as several organizations are configured";
 
 inline constexpr std::size_t kMaxScopes = 16;

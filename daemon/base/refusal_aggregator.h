@@ -24,7 +24,7 @@ enum class Allowance {
 // older lines out of a log. One thread at a time.
 // - Alike reports become one report with a count.
 // - Distinct reports are bounded: each account may have kBurst at once, and one more each kInterval.
-// - What is over that becomes one report for each account and cause, which leaves out the rest.
+// - Reports over this allowance become one report for each account and cause, without further details.
 // Every report is counted, in bounded memory: while kMaxReports are held, every further one is over the
 // allowance, and while kMaxAccounts use their allowances, all further accounts share one.
 //

@@ -25,7 +25,7 @@ struct BaseUrl {
 // with other than unreserved characters, with an empty segment or with a segment of dots.
 Result<BaseUrl> ParseBaseUrl(std::string_view text);
 
-// An HTTP proxy: "http://host:port". INVALID_ARGUMENT says why it is none.
+// An HTTP proxy: "http://host:port". INVALID_ARGUMENT says why the text is no such address.
 Result<TcpAddress> ParseProxy(std::string_view text);
 
 // 127.0.0.0/8, ::1 or localhost: data that is sent there does not leave the machine.

@@ -21,7 +21,8 @@ class CallerBuckets {
   // How many callers have buckets that are not full. If there are so many, further callers are refused.
   static constexpr std::size_t kMaxCallers = 100'000;
 
-  // These take one check or replay of the caller. A Failure is RATE_LIMITED: there is none left.
+  // These take one check or replay from the caller's bucket. If the bucket is empty, they return
+  // RATE_LIMITED.
   std::optional<Failure> TakeCheck(const std::string& caller, state::TimePoint now);
   std::optional<Failure> TakeReplay(const std::string& caller, state::TimePoint now);
 

@@ -56,7 +56,7 @@ void Issuance::Start() {
   stages_.loop.Post([self = Self()] { self->Admit(); });
 }
 
-// Why the request may not be sent, whatever its caller has left of its limits.
+// Judges the request by the configuration alone, without limits. Returns why it is refused, or nothing.
 std::optional<Failure> Issuance::Decide() {
   if (context_.request.organization().empty()) return OrganizationMissing();
   Decision decision = context_.config->policy.Decide(context_.caller, context_.request);
@@ -235,8 +235,8 @@ void Issuance::RecordValidated() {
   });
 }
 
-// The request_id had its first call under whatever configuration was in effect then. The policy of now judges
-// what that call was about.
+// The first call with this request_id may have come under an earlier configuration. The current policy judges
+// the organization, application and scopes of that first call.
 void Issuance::OnKnown(const state::Known& known) {
   const auto* answered = std::get_if<state::Answered>(&known.outcome);
   Decision decision = context_.config->policy.DecideAgain(

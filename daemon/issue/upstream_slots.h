@@ -15,9 +15,9 @@
 namespace tokend::issue {
 
 // How many requests may be between intent and answer at once (`upstream.applivery.max_in_flight`). The slots
-// are shared by organization, and those of an organization by caller. Where there is none for a call, it
-// waits: organizations take turns, and within an organization its callers. As many calls wait as the number
-// of calls in flight allows. Loop thread only.
+// are shared by organization, and those of an organization by caller. A call without a slot waits:
+// organizations take turns, and within an organization its callers. As many calls wait as the number of calls
+// in flight allows. Loop thread only.
 class UpstreamSlots {
  public:
   using OnTurn = absl::AnyInvocable<void()>;
@@ -154,7 +154,7 @@ class UpstreamSlots {
     serving_ = false;
   }
 
-  // Takes a slot for a call that waits. Nothing if there is none for any of them.
+  // Takes a free slot for the waiting call whose turn it is. Returns nothing if no waiting call may have one.
   std::optional<Slot::Waiting> TakeNext() {
     std::optional<Slot::Waiting> next;
     ForEachAfter(organizations_, last_served_, [&](const std::string& name, Organization& organization) {

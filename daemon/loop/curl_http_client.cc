@@ -60,8 +60,8 @@ void SetSecurity(CURL* handle, const HttpClientOptions& options) {
   Set(handle, CURLOPT_PROTOCOLS_STR, options.allow_http ? "https,http" : "https");
   Set(handle, CURLOPT_FOLLOWLOCATION, 0L);
   Set(handle, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
-  // Not null where there is none, but empty: with null, libcurl would use the proxy that the environment's
-  // http_proxy, https_proxy or all_proxy names, and no_proxy.
+  // An empty text means no proxy. With null, libcurl would read http_proxy, https_proxy, all_proxy and
+  // no_proxy from the environment.
   Set(handle, CURLOPT_PROXY, options.proxy.c_str());
   Set(handle, CURLOPT_NOPROXY, "");
   // By CONNECT also to http:// servers. Neither the request's headers go to the proxy nor the proxy's headers

@@ -24,9 +24,9 @@ struct ServerSettings {
   std::vector<Listener> listeners;  // in the order of the configuration
   std::size_t max_in_flight = 0;
   bool one_caller = false;  // the grants name one caller and no pattern: it may use all of max_in_flight
-  // What is wrong with files that are used all the same. Each belongs to a key of the configuration.
+  // Faults of files that tokend uses nevertheless. Each names its key of the configuration.
   std::vector<Status> warnings;
-  // Why TLS files were left out of a reload: the listener keeps those that it has. Likewise.
+  // Why a reload left out the TLS files of a listener, which keeps its earlier ones. Each names its key too.
   std::vector<Status> refused;
 };
 
