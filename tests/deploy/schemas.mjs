@@ -1,8 +1,8 @@
 // Checks objects against the schemas of their kinds. Validators let unknown fields pass, and the TypeScript compiler
 // lets wrong values pass: each sees what the other does not.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { cache, nameOf } from './manifests.mjs';
+import { writeFileSync } from 'node:fs';
+import { nameOf, scratch } from './manifests.mjs';
 
 const packages = { 'cert-manager.io': '@kubernetes-models/cert-manager',
   'monitoring.coreos.com': '@kubernetes-models/prometheus-operator' };
@@ -15,12 +15,13 @@ export function moduleOf({ apiVersion, kind }) {
 
 // What the compiler says about `const value: type = …` for each value, one message a line.
 export function compile(values) {
-  mkdirSync(cache, { recursive: true });
-  const folder = mkdtempSync(`${cache}/types-`);
+  const folder = scratch();
   const files = values.map(({ name, module, type, value }, number) => {
     const file = `${folder}/${number}-${name.replaceAll(/\W/g, '_')}.ts`;
-    writeFileSync(file, `import type { ${type} } from '${module}';\n` +
-      `export const value: ${type} = ${JSON.stringify(value, undefined, 1)};\n`);
+    // Plain: the same type with the values of enumerations instead of their names.
+    writeFileSync(file, `import type { ${type} } from '${module}';
+      type Plain<T> = T extends string ? \`\${T}\` : T extends object ? { [K in keyof T]: Plain<T[K]> } : T;
+      export const value: Plain<${type}> = ${JSON.stringify(value, undefined, 1)};`);
     return file;
   });
   return spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '--noEmit', '--strict', '--skipLibCheck',
