@@ -2,8 +2,7 @@
 // each other is true. Needs neither a cluster nor a container.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { relative } from 'node:path';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parse, stringify } from 'yaml';
 import {
@@ -29,10 +28,13 @@ const daemons = kustomizations.flatMap((folder) => podsOf(rendered[folder]).filt
   return { folder, pod, container: tokendOf(pod), text, config: parse(text) };
 }));
 
-// The objects of a kustomization that the test makes: its files by name.
+// The objects of a kustomization of these files, whose folder has the project in "tokend".
 function renderFiles(files) {
   const folder = scratch();
-  for (const [name, value] of Object.entries(files)) writeFileSync(`${folder}/${name}`, stringify(value));
+  symlinkSync(source, `${folder}/tokend`);
+  for (const [name, value] of Object.entries(files)) {
+    writeFileSync(`${folder}/${name}`, typeof value === 'string' ? value : stringify(value));
+  }
   return render(folder);
 }
 
@@ -225,7 +227,7 @@ test('The sidecar starts before the application and its other init containers, a
   const labelled = { 'tokend/sidecar': 'true' };
   const objects = renderFiles({
     'kustomization.yaml': { resources: [...kinds.map((kind) => `${kind}.yaml`), 'other.yaml'],
-      components: [relative(scratch(), `${source}deploy/kubernetes/components/sidecar`)],
+      components: ['tokend/deploy/kubernetes/components/sidecar'],
       configMapGenerator: [{ name: 'tokend-sidecar', literals: ['tokend.yaml={}'] }] },
     ...Object.fromEntries(kinds.map((kind) => [`${kind}.yaml`, workload(kind, 'a', labelled)])),
     'other.yaml': workload('Deployment', 'other', {}),
@@ -280,6 +282,17 @@ test('A relay reaches the central tokend by a name and a port that it has', () =
   const listener = daemons.find(({ folder }) => folder === 'overlays/central').config.listeners
     .find(({ address }) => address.endsWith(`:${port}`));
   assert.equal(listener.authentication.jwt.audience, 'tokend');
+});
+
+test('The kustomizations of the README render', () => {
+  const [central, sidecar] = [...readme.matchAll(/^```yaml\n(# kustomization[^]*?)^```$/gm)].map(([, text]) => text);
+  const objects = renderFiles({ 'kustomization.yaml': central, 'tokend.yaml': 'mine' });
+  assert.equal(find(objects, 'ConfigMap', 'tokend').data['tokend.yaml'], 'mine');
+  assert.match(find(objects, 'StatefulSet', 'tokend').spec.template.spec.containers[0].image, /^registry.example\/tokend@sha256:/);
+  assert(find(objects, 'PrometheusRule', 'tokend') && find(objects, 'ConfigMap', 'tokend-dashboard'));
+  const application = renderFiles({ 'kustomization.yaml': sidecar, 'tokend.yaml': 'mine',
+    'deployment.yaml': read('deploy/kubernetes/examples/application/deployment.yaml') });
+  assert(tokendOf(podsOf(application)[0]));
 });
 
 test('The image has the version of the project', () => {
