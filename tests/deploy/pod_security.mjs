@@ -3,9 +3,11 @@ import { createDefaultMonokleValidator } from '@monokle/validation';
 import { stringify } from 'yaml';
 import { nameOf } from './manifests.mjs';
 
-const rules = ['host-process', 'host-namespaces', 'privileged-containers', 'capabilities', 'host-path-volumes', 'host-ports',
+const rules = [
+  'host-process', 'host-namespaces', 'privileged-containers', 'capabilities', 'host-path-volumes', 'host-ports',
   'app-armor', 'selinux', 'proc-mount', 'seccomp', 'sysctls', 'volume-types', 'privilege-escalation',
-  'running-as-non-root', 'running-as-non-root-user', 'seccomp-strict', 'capabilities-strict'];
+  'running-as-non-root', 'running-as-non-root-user', 'seccomp-strict', 'capabilities-strict',
+];
 
 export async function violationsIn(objects) {
   const validator = createDefaultMonokleValidator();

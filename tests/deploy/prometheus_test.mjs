@@ -72,7 +72,8 @@ async function startTokend(folder) {
 test('Prometheus takes the rules and answers every query of the dashboard', { skip: !binaries }, async () => {
   const folder = scratch();
   const admin = await startTokend(folder);
-  writeFileSync(`${folder}/rules.yaml`, stringify(parse(readFileSync(`${source}deploy/prometheus/prometheusrule.yaml`, 'utf8')).spec));
+  const { spec } = parse(readFileSync(`${source}deploy/prometheus/prometheusrule.yaml`, 'utf8'));
+  writeFileSync(`${folder}/rules.yaml`, stringify(spec));
   writeFileSync(`${folder}/prometheus.yaml`, stringify({ global: { scrape_interval: '1s', evaluation_interval: '1s' },
     rule_files: ['rules.yaml'], scrape_configs: [{ job_name: 'tokend', static_configs: [{ targets: [admin] }] }] }));
   const port = await freePort();
