@@ -214,7 +214,7 @@ Exit RunExplain(const PolicyArguments& arguments, OutputForm form) {
   const std::optional<policy::Policy> policy = LoadPolicy(arguments.config);
   if (!policy) return kUsage;
   if (!IsCallerName(arguments.caller)) {
-    return UsageError("--caller: must be 1 to 256 printable ASCII characters without spaces");
+    return UsageError("--caller: must be 1 to 512 printable ASCII characters without spaces");
   }
   const std::string organization =
       arguments.organization.empty() ? policy->default_organization() : arguments.organization;

@@ -30,8 +30,9 @@ Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const AdminSource
   options.troubles = [&availability = sources.availability] { return availability.Troubles(); };
   auto admin = telemetry::AdminServer::Start(std::move(options), sources.metrics);
   if (!admin.ok()) return admin;
-  const std::string listens = ToString(config::TcpAddress{address->host, (*admin)->port()});
-  telemetry::Log(config::LogLevel::kInfo, "listening", {{"listener", "admin"}, {"address", listens}});
+  for (const std::string& listens : (*admin)->addresses()) {
+    telemetry::Log(config::LogLevel::kInfo, "listening", {{"listener", "admin"}, {"address", listens}});
+  }
   return admin;
 }
 

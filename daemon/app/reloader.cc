@@ -107,18 +107,14 @@ void Reloader::Reject(const Rejection& rejection) {
   rejected_files_ = rejection.files;
   parts_.metrics.ConfigReloaded(telemetry::Reload::kRejected);
   const bool of_key = rejection.of == Rejection::Of::kKey;
-  const char* event = of_key ? audit::event::kKeyRejected : audit::event::kConfigRejected;
-  for (const std::string& error : rejection.errors) {
-    Log(LogLevel::kError, event, {{"detail", error}});
-  }
-  Record(event, Summary(rejection.errors));
+  RecordRejection(of_key ? audit::event::kKeyRejected : audit::event::kConfigRejected, rejection.errors);
 }
 
-// Cannot fail: a reload takes effect as a whole.
+// Cannot fail: a reload takes effect as a whole, but for TLS files that it leaves out.
 void Reloader::Take(Settings next) {
-  rejected_ = false;
+  rejected_ = !next.refused.empty();
   rejected_files_.clear();
-  parts_.metrics.ConfigReloaded(telemetry::Reload::kDone);
+  parts_.metrics.ConfigReloaded(rejected_ ? telemetry::Reload::kRejected : telemetry::Reload::kDone);
   const config::Config& config = next.config;
   // The keys first: a request that the new configuration decides finds the key of its organization.
   parts_.loop.Post([&upstream = parts_.upstream, &availability = parts_.availability, keys = next.api_keys] {
@@ -131,14 +127,19 @@ void Reloader::Take(Settings next) {
   parts_.audit.UseConfig(config.fingerprint);
   telemetry::SetLogLevel(config.log.level);
   RecordChanges(next);
+  if (rejected_) RecordRejection(audit::event::kKeyRejected, next.refused);
   settings_ = std::move(next);
 }
 
 void Reloader::RecordChanges(const Settings& next) {
-  if (next.config.fingerprint != settings_.config.fingerprint) {
-    for (const std::string& warning : next.config.warnings) {
+  const bool is_other = next.config.fingerprint != settings_.config.fingerprint;
+  const std::set<std::string> known(settings_.config.warnings.begin(), settings_.config.warnings.end());
+  for (const std::string& warning : next.config.warnings) {
+    if (is_other || !known.contains(warning)) {
       Log(LogLevel::kWarning, "config.warning", {{"detail", warning}});
     }
+  }
+  if (is_other) {
     Log(LogLevel::kInfo, audit::event::kConfigReloaded, {{"config", next.config.fingerprint}});
     Record(audit::event::kConfigReloaded, "from " + settings_.config.fingerprint);
   }
@@ -163,6 +164,11 @@ void Reloader::RecordChanges(const Settings& next) {
     record.set_detail("the organization's API key");
     parts_.audit.Note(std::move(record));
   }
+}
+
+void Reloader::RecordRejection(const char* event, const std::vector<std::string>& errors) {
+  for (const std::string& error : errors) Log(LogLevel::kError, event, {{"detail", error}});
+  Record(event, Summary(errors));
 }
 
 void Reloader::Record(const char* event, std::string detail) {

@@ -19,8 +19,9 @@ namespace tokend::app {
 // The part of a configuration that decides requests.
 std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& config);
 
-// Replaces the configuration and the keys that are in effect, all of them or none, and records either. A
-// request keeps those with which it began. One thread, but for `rejected`.
+// Replaces the configuration and the keys that are in effect, all of them or none, and records either. Only
+// the TLS files of a listener may stay out of a reload (ServerSettings::refused). A request keeps those with
+// which it began. One thread, but for `rejected`.
 class Reloader {
  public:
   // The parts that take a reload. All of them outlive this.
@@ -42,7 +43,8 @@ class Reloader {
 
   const Settings& settings() const { return settings_; }
 
-  // Whether the last reload was rejected: the files then differ from the configuration in effect. Any thread.
+  // Whether the last reload was rejected, or files were left out of it: what the files say then differs from
+  // what is in effect. Any thread.
   bool rejected() const { return rejected_; }
 
  private:
@@ -52,6 +54,7 @@ class Reloader {
   void Reject(const Rejection& rejection);
   void Take(Settings next);
   void RecordChanges(const Settings& next);
+  void RecordRejection(const char* event, const std::vector<std::string>& errors);
   void Record(const char* event, std::string detail);
 
   const std::string path_;

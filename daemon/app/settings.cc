@@ -33,10 +33,10 @@ std::variant<Settings, Rejection> ReadSettings(const std::string& path, loop::Cu
     // The configuration is rejected, unless its text is the one in effect: then a key is.
     const bool same = running != nullptr && running->text_fingerprint == loaded.text_fingerprint;
     return Rejection{same ? Rejection::Of::kKey : Rejection::Of::kConfig, loaded.report.Errors(),
-                     loaded.warnings, loaded.files};
+                     loaded.report.Warnings(), loaded.files};
   };
   if (!loaded.config) return rejection();
-  Settings settings{*std::move(loaded.config), loaded.text_fingerprint, {}, {}, {}, {}};
+  Settings settings{*std::move(loaded.config), loaded.text_fingerprint, {}, {}, {}, {}, {}};
   const config::Config& config = settings.config;
   bool usable = true;
   const auto note = [&](const Status& status) {
@@ -60,7 +60,15 @@ std::variant<Settings, Rejection> ReadSettings(const std::string& path, loop::Cu
     const Result<std::string> ca = ReadCertificates(file);
     if (!ca.ok()) note(config::AtKey(key, ca.status()));
   }
+  for (const Status& warning : settings.edge.warnings) {
+    loaded.report.Warning(config::KeyOf(warning), std::string(warning.message()));
+  }
   if (!usable) return rejection();
+  settings.config.warnings = loaded.report.Warnings();
+  for (const Status& refused : settings.edge.refused) {
+    loaded.report.Error(config::KeyOf(refused), std::string(refused.message()));
+  }
+  settings.refused = loaded.report.Errors();
   return settings;
 }
 

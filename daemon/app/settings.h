@@ -23,6 +23,7 @@ struct Settings {
   audit::Keys audit_keys;
   rpc::ServerSettings edge;
   std::optional<state::RedisSecrets> redis;  // read at the start alone
+  std::vector<std::string> refused;          // whole lines: files that a reload leaves out
 };
 
 // Why there are no settings.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <string_view>
 
 #include "daemon/base/text.h"
@@ -9,9 +10,12 @@
 // The syntax of callers' names, for every kind of authentication.
 namespace tokend {
 
-// 1 to 256 printable ASCII characters without spaces.
+// The longest name. Names of Kubernetes service accounts have up to 339 bytes.
+inline constexpr std::size_t kMaxCallerNameBytes = 512;
+
+// 1 to 512 printable ASCII characters without spaces.
 inline bool IsCallerName(std::string_view text) {
-  return !text.empty() && text.size() <= 256 &&
+  return !text.empty() && text.size() <= kMaxCallerNameBytes &&
          std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7F; });
 }
 

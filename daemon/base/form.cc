@@ -78,6 +78,20 @@ std::optional<std::size_t> Utf16Length(std::string_view utf8) {
   return units;
 }
 
+bool HasControlCharacters(std::string_view utf8) {
+  for (std::size_t i = 0; i < utf8.size(); ++i) {
+    const auto first = static_cast<unsigned char>(utf8[i]);
+    if (first < 0x20 || first == 0x7F) return true;
+    const std::string_view rest = utf8.substr(i + 1);
+    const auto last = [rest](std::size_t at) { return static_cast<unsigned char>(rest[at]); };
+    if (first == 0xC2 && !rest.empty() && last(0) <= 0x9F) return true;
+    if (first != 0xE2 || rest.size() < 2) continue;
+    if (rest[0] == '\x80' && last(1) >= 0xAA && last(1) <= 0xAE) return true;
+    if (rest[0] == '\x81' && last(1) >= 0xA6 && last(1) <= 0xA9) return true;
+  }
+  return false;
+}
+
 std::string_view CutUtf8(std::string_view utf8, std::size_t bytes) {
   if (utf8.size() <= bytes) return utf8;
   while (bytes > 0 && (static_cast<unsigned char>(utf8[bytes]) & 0xC0U) == 0x80U) --bytes;

@@ -30,6 +30,10 @@ inline constexpr std::size_t kMaxDescriptionUtf16 = 1000;
 // The length of the text in UTF-16 code units, which the upstream counts; nothing if it is not valid UTF-8.
 std::optional<std::size_t> Utf16Length(std::string_view utf8);
 
+// Whether the text, in valid UTF-8, holds a control character (C0, DEL, C1) or a bidirectional override
+// (U+202A to U+202E, U+2066 to U+2069). These can hide text beside them, or show it in another order.
+bool HasControlCharacters(std::string_view utf8);
+
 // The longest prefix of at most `bytes` bytes that ends between UTF-8 sequences.
 std::string_view CutUtf8(std::string_view utf8, std::size_t bytes);
 

@@ -14,7 +14,7 @@ Status Unusable(std::string_view source, std::string_view what) {
 }  // namespace
 
 Result<Secret> ReadSecretFile(const std::string& path) {
-  Result<Secret> secret = ReadBoundedFile(path, kMaxKeyBytes, OtherReaders::kRefused);
+  Result<Secret> secret = ReadBoundedFile(path, kMaxKeyBytes, Secrecy::kSecret);
   if (secret.ok() && secret->empty()) return Unusable(path, "is empty");
   return secret;
 }

@@ -13,8 +13,9 @@ namespace tokend {
 // The longest key and the longest secret file: 4 KiB.
 inline constexpr std::size_t kMaxKeyBytes = 4096;
 
-// Reads a file that holds a secret. It must be a regular file of 1 to kMaxKeyBytes bytes that others cannot
-// read (mode o-r). Symlinks are followed, since Kubernetes mounts secrets as symlinks.
+// Reads a file that holds a secret. It must be a regular file of 1 to kMaxKeyBytes bytes that others may not
+// read and that only its owner may write (WhyExposed). Symlinks are followed, since Kubernetes mounts secrets
+// as symlinks.
 Result<Secret> ReadSecretFile(const std::string& path);
 
 // Reads an API key from such a file. The file holds nothing else but, at most, one newline at the end.

@@ -29,7 +29,13 @@ std::string SizeText(std::size_t bytes) {
 
 }  // namespace
 
-Status ReadBlocks(const std::string& path, std::size_t max_bytes, OtherReaders others,
+const char* WhyExposed(mode_t mode) {
+  if ((mode & S_IROTH) != 0) return "may be read by others: chmod o-r";
+  if ((mode & (S_IWGRP | S_IWOTH)) != 0) return "may be written by its group or by others: chmod go-w";
+  return nullptr;
+}
+
+Status ReadBlocks(const std::string& path, std::size_t max_bytes, Secrecy secrecy,
                   absl::FunctionRef<void(std::string_view)> take) {
   // O_NONBLOCK, because opening a FIFO without it waits for a writer.
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -37,8 +43,8 @@ Status ReadBlocks(const std::string& path, std::size_t max_bytes, OtherReaders o
   struct stat status {};
   if (fstat(file.get(), &status) != 0) return CannotRead();
   if (!S_ISREG(status.st_mode)) return absl::FailedPreconditionError("is not a regular file");
-  if (others == OtherReaders::kRefused && (status.st_mode & S_IROTH) != 0) {
-    return absl::FailedPreconditionError("may be read by others: chmod o-r");
+  if (secrecy == Secrecy::kSecret) {
+    if (const char* why = WhyExposed(status.st_mode)) return absl::FailedPreconditionError(why);
   }
 
   std::array<char, kBlockBytes> block;
@@ -54,11 +60,11 @@ Status ReadBlocks(const std::string& path, std::size_t max_bytes, OtherReaders o
   }
 }
 
-Result<Secret> ReadBoundedFile(const std::string& path, std::size_t max_bytes, OtherReaders others) {
-  Secret contents;
+Result<Secret> ReadBoundedFile(const std::string& path, std::size_t max_bytes, Secrecy secrecy) {
+  Secret text;
   const Status read =
-      ReadBlocks(path, max_bytes, others, [&contents](std::string_view block) { contents.Append(block); });
-  if (read.ok()) return contents;
+      ReadBlocks(path, max_bytes, secrecy, [&text](std::string_view block) { text.Append(block); });
+  if (read.ok()) return text;
   return absl::FailedPreconditionError(path + ": " + std::string(read.message()));
 }
 

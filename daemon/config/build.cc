@@ -79,6 +79,13 @@ Listener BuildListener(const v1::Listener& schema) {
   return listener;
 }
 
+// Whether another listener could make the same names, if not for its trust domain.
+bool NeedsTrustDomain(const v1::JwtAuthentication& jwt, const v1::Config& schema) {
+  return std::any_of(schema.listeners().begin(), schema.listeners().end(), [&jwt](const v1::Listener& other) {
+    return other.authentication().has_jwt() && CanNameAlike(jwt, other.authentication().jwt());
+  });
+}
+
 ApiKeySource BuildApiKeySource(const v1::ApiKeySource& schema) {
   switch (schema.source_case()) {
     case v1::ApiKeySource::kFile:
@@ -200,7 +207,12 @@ LogLevel BuildLevel(v1::Log::Level level) {
 
 Config Build(const v1::Config& schema) {
   Config config;
-  for (const v1::Listener& listener : schema.listeners()) config.listeners.push_back(BuildListener(listener));
+  for (const v1::Listener& listener : schema.listeners()) {
+    config.listeners.push_back(BuildListener(listener));
+    if (!listener.authentication().has_jwt()) continue;
+    std::get<JwtAuthentication>(config.listeners.back().authentication).only_trust_domain =
+        NeedsTrustDomain(listener.authentication().jwt(), schema);
+  }
   config.upstream = BuildUpstream(schema.upstream());
   for (const v1::Organization& organization : OrganizationsOf(schema.upstream())) {
     config.organizations.push_back(BuildOrganization(organization));

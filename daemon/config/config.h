@@ -74,6 +74,9 @@ struct JwtAuthentication {
   std::variant<JwksFile, JwksUrl> jwks;
   std::string caller_template;
   std::string trust_domain;  // empty: none
+  // Whether names outside of the trust domain are refused: trust domains alone keep these callers apart from
+  // those of another listener's issuer.
+  bool only_trust_domain = false;
   bool operator==(const JwtAuthentication&) const = default;
 };
 using ListenerAuthentication =

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "daemon/base/descriptor.h"
+#include "daemon/base/read_file.h"
 #include "daemon/base/text.h"
 #include "daemon/config/schema.h"
 #include "daemon/config/steps.h"
@@ -60,12 +61,8 @@ void CheckFile(const v1::KeyOptions& options, const std::string& file, const std
   if (const auto most = ParseNumber(options.max()); most && size > *most) {
     report.Error(key, Concat({"the file must hold at most ", std::to_string(*most), " bytes"}));
   }
-  if ((status.st_mode & S_IROTH) == 0) return;
-  if (options.form() == v1::FORM_SECRET_FILE) {
-    report.Error(key, "others may read the file: chmod o-r it (0440 or 0400)");
-  } else if (options.form() == v1::FORM_PRIVATE_FILE) {
-    report.Warning(key, "others may read the file: chmod o-r it (0440 or 0400)");
-  }
+  if (options.form() != v1::FORM_SECRET_FILE) return;
+  if (const char* why = WhyExposed(status.st_mode)) report.Error(key, Concat({"the file ", why}));
 }
 
 }  // namespace tokend::config

@@ -10,7 +10,7 @@ namespace tokend::config {
 
 LoadResult Load(const std::string& path, const Config* running, NamedFiles files) {
   std::string text;
-  const Status read = ReadBlocks(path, kMaxFileSize, OtherReaders::kAllowed,
+  const Status read = ReadBlocks(path, kMaxFileSize, Secrecy::kPublic,
                                  [&text](std::string_view block) { text.append(block); });
   if (read.ok()) return Parse(text, path, running, files);
   Report report(path);

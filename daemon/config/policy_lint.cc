@@ -50,6 +50,17 @@ void CheckBreadth(std::string_view pattern, const std::string& path, Report& rep
   }
 }
 
+// Names of applications and their ids, 24 hex digits, are matched by the same patterns.
+void CheckIds(std::string_view pattern, const std::string& path, Report& report) {
+  constexpr std::size_t kIdDigits = 24;
+  if (pattern == "*" || !Contains(pattern, '*') || pattern.size() > kIdDigits) return;
+  if (!std::all_of(pattern.begin(), pattern.end(), [](char c) { return c == '*' || IsHexDigit(c); })) return;
+  report.Warning(
+      path,
+      "also matches ids, which are 24 hex digits, and so applications of any name: add a character "
+      "that no id has, such as \"-\"");
+}
+
 // The names of callers that the listeners can produce.
 class MakeableCallers {
  public:
@@ -240,6 +251,10 @@ void LintPolicy(const v1::Config& schema, const std::set<std::string>& organizat
       const std::string path = Item(callers, j);
       CheckBreadth(caller, path, report);
       if (!makeable.CanMake(caller)) report.Warning(path, "no listener can name a caller so");
+    }
+    const std::string applications = Under(Item("policy.grants", i), "applications");
+    for (int j = 0; j < policy.grants(i).applications_size(); ++j) {
+      CheckIds(policy.grants(i).applications(j), Item(applications, j), report);
     }
   }
   const std::set<std::string> known = KnownOrganizations(policy, organizations);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "daemon/base/caller_name.h"
+#include "daemon/base/peer_user.h"
 #include "daemon/base/text.h"
 #include "daemon/config/address.h"
 #include "daemon/config/steps.h"
@@ -49,6 +50,12 @@ void CheckUnix(const v1::UnixAuthentication& by_uid, const Address& address, con
   for (int i = 0; i < by_uid.callers_size(); ++i) {
     const v1::UnixCaller& caller = by_uid.callers(i);
     const std::string_view name = caller.name();
+    if (caller.has_uid() && caller.uid() == OverflowUid()) {
+      report.Warning(
+          Under(Item(Under(path, "callers"), i), "uid"),
+          "is the overflow uid, which stands for every user that a user namespace does not map: in "
+          "one, such peers are unknown callers");
+    }
     if (!caller.has_name() || (name.starts_with(kUnixPrefix) && name != kUnixPrefix)) continue;
     report.Error(Under(Item(Under(path, "callers"), i), "name"),
                  "must begin with unix: and have a name after it");
@@ -64,6 +71,43 @@ void CheckJwt(const v1::JwtAuthentication& jwt, const std::string& path, Report&
   const std::string own_prefix = Concat({kSpiffePrefix, jwt.trust_domain(), "/"});
   if (!jwt.trust_domain().empty() && jwt.caller().starts_with(own_prefix)) return;
   CheckNotReserved(jwt.caller(), Under(path, "caller"), report);
+}
+
+// The text with which every name begins that the template makes.
+std::string_view FixedStart(std::string_view caller_template) {
+  return caller_template.substr(0, caller_template.find('{'));
+}
+
+bool BeginAlike(std::string_view one, std::string_view other) {
+  return one.starts_with(other) || other.starts_with(one);
+}
+
+bool HaveOwnTrustDomains(const v1::JwtAuthentication& one, const v1::JwtAuthentication& other) {
+  const auto has_own = [](const v1::JwtAuthentication& jwt) {
+    return !jwt.trust_domain().empty() &&
+           BeginAlike(FixedStart(jwt.caller()), Concat({kSpiffePrefix, jwt.trust_domain(), "/"}));
+  };
+  return has_own(one) && has_own(other) && one.trust_domain() != other.trust_domain();
+}
+
+// One issuer must not be able to name the callers of another one.
+void CheckIssuers(const v1::Config& schema, Report& report) {
+  for (int i = 0; i < schema.listeners_size(); ++i) {
+    const v1::Authentication& authentication = schema.listeners(i).authentication();
+    if (!authentication.has_jwt()) continue;
+    for (int j = 0; j < i; ++j) {
+      const v1::Authentication& earlier = schema.listeners(j).authentication();
+      if (!earlier.has_jwt() || !CanNameAlike(authentication.jwt(), earlier.jwt()) ||
+          HaveOwnTrustDomains(authentication.jwt(), earlier.jwt())) {
+        continue;
+      }
+      report.Error(Under(Item("listeners", i), "authentication.jwt"),
+                   Concat({"can make the same names as ", Item("listeners", j),
+                           ", which has another issuer: give each a trust_domain of its own, or `caller` "
+                           "templates that begin with different text, neither of which begins the other"}));
+      break;
+    }
+  }
 }
 
 void CheckSocketName(const std::string& socket, const std::string& path, Report& report) {
@@ -142,6 +186,11 @@ void CheckAuthentication(const v1::Listener& listener, const Address* address, c
 
 }  // namespace
 
+bool CanNameAlike(const v1::JwtAuthentication& one, const v1::JwtAuthentication& other) {
+  return one.has_issuer() && other.has_issuer() && one.issuer() != other.issuer() && one.has_caller() &&
+         other.has_caller() && BeginAlike(FixedStart(one.caller()), FixedStart(other.caller()));
+}
+
 void ApplyListenerRules(v1::Config& schema, NamedFiles files, Report& report) {
   BoundAddresses bound;
   for (int i = 0; i < schema.listeners_size(); ++i) {
@@ -154,6 +203,7 @@ void ApplyListenerRules(v1::Config& schema, NamedFiles files, Report& report) {
     CheckListener(listener, *address, path, files, report);
     Bind(*address, Under(path, "address"), bound, report);
   }
+  CheckIssuers(schema, report);
   if (schema.admin().has_address()) {
     Bind(*ParseAddress(schema.admin().address()), "admin.address", bound, report);
   }

@@ -33,9 +33,7 @@ const google::protobuf::RepeatedPtrField<v1::Organization>& OrganizationsOf(cons
   return v1::Applivery::default_instance().organizations();
 }
 
-bool IsFile(v1::Form form) {
-  return form == v1::FORM_FILE || form == v1::FORM_PRIVATE_FILE || form == v1::FORM_SECRET_FILE;
-}
+bool IsFile(v1::Form form) { return form == v1::FORM_FILE || form == v1::FORM_SECRET_FILE; }
 
 std::string WordOf(const EnumValueDescriptor& value) {
   constexpr std::string_view kUnspecified = "UNSPECIFIED";

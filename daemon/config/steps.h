@@ -34,10 +34,14 @@ void ApplyRules(v1::Config& schema, NamedFiles files, Report& report);
 void ApplyListenerRules(v1::Config& schema, NamedFiles files, Report& report);
 void ApplyPolicyRules(v1::Config& schema, Report& report);
 
+// Whether tokens for both could give one caller's name, but for trust domains: their issuers differ, and one
+// `caller` template begins with the text that begins the other.
+bool CanNameAlike(const v1::JwtAuthentication& one, const v1::JwtAuthentication& other);
+
 // A part of ApplyPolicyRules. Warns of valid grants that are probably mistakes: patterns that match nearly
-// every caller, callers that no listener can name, and grants that never decide because an earlier one covers
-// them. `organizations` are the configured ones. Warns only where it is certain, and compares at most a fixed
-// number of pairs of grants.
+// every caller, callers that no listener can name, applications by their ids, and grants that never decide
+// because an earlier one covers them. `organizations` are the configured ones. Warns only where it is
+// certain, and compares at most a fixed number of pairs of grants.
 void LintPolicy(const v1::Config& schema, const std::set<std::string>& organizations, Report& report);
 
 // Reports each key of `next` that is read only at the start (KeyOptions.at_start) and has another value in

@@ -80,9 +80,7 @@ Fault CheckHttpsUrl(std::string_view text) {
 Fault CheckText(std::string_view text) {
   if (text.empty()) return "must not be empty";
   if (text.size() > kMaxText) return Concat({"is longer than ", std::to_string(kMaxText), " bytes"});
-  const bool control =
-      std::any_of(text.begin(), text.end(), [](char c) { return (c >= 0 && c < ' ') || c == 0x7F; });
-  return Unless(!control, "must not hold control characters");
+  return Unless(!HasControlCharacters(text), "must not hold control characters");
 }
 
 // How numbers of a form are written.
@@ -123,7 +121,7 @@ std::optional<std::string> WhatIsWrong(v1::Form form, std::string_view text) {
     case v1::FORM_SCOPE:
       return Unless(IsScope(text), "must be 1 to 64 of [A-Za-z0-9._:-]");
     case v1::FORM_CALLER:
-      return Unless(IsCallerName(text), "must be 1 to 256 printable ASCII characters without spaces");
+      return Unless(IsCallerName(text), "must be 1 to 512 printable ASCII characters without spaces");
     case v1::FORM_CALLER_PATTERN:
       return FaultOf(Pattern::Parse(text));
     case v1::FORM_CALLER_TEMPLATE:

@@ -18,6 +18,10 @@ namespace tokend::identity {
 // No answer of an authenticator takes longer, by the steady clock.
 inline constexpr std::chrono::seconds kLongestWait{5};
 
+// Why a token is refused that was good until its time of expiry. This is the only reason that its caller is
+// told (rpc/status.cc).
+inline constexpr char kTokenExpired[] = "the token has expired";
+
 // The facts about a caller that its connection and metadata give.
 struct Evidence {
   std::string peer;                        // "ipv4:…", "ipv6:…" or "unix:uid=N"

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daemon/base/caller_name.h"
+#include "daemon/identity/authenticator.h"
 #include "daemon/identity/spiffe_id.h"
 #include "daemon/identity/strict_json.h"
 
@@ -73,6 +74,7 @@ ClaimRules::ClaimRules(const config::JwtAuthentication& configuration)
       trust_domain_prefix_(configuration.trust_domain.empty()
                                ? ""
                                : std::string(kSpiffePrefix) + configuration.trust_domain + "/"),
+      only_trust_domain_(configuration.only_trust_domain),
       template_(config::ParseCallerTemplate(configuration.caller_template).value()) {}
 
 Result<ClaimRules::Accepted> ClaimRules::Judge(std::string_view payload, Seconds now) const {
@@ -87,7 +89,7 @@ Result<ClaimRules::Accepted> ClaimRules::Judge(std::string_view payload, Seconds
 
   const auto expires = TimeOf(claims, "exp");
   if (!expires) return absl::UnauthenticatedError("the token has no valid time of expiry (exp)");
-  if (now >= *expires + kLeeway) return absl::UnauthenticatedError("the token has expired");
+  if (now >= *expires + kLeeway) return absl::UnauthenticatedError(kTokenExpired);
   if (!HasCome(claims, "nbf", now)) return absl::UnauthenticatedError("the token is not valid yet");
   if (!HasCome(claims, "iat", now))
     return absl::UnauthenticatedError("the token's time of issue (iat) lies in the future");
@@ -102,6 +104,9 @@ Result<ClaimRules::Accepted> ClaimRules::Judge(std::string_view payload, Seconds
   if (!in_trust_domain && !ReservedPrefixOf(*name).empty()) {
     return absl::UnauthenticatedError(
         "the token's claims give a name that is reserved for another kind of authentication");
+  }
+  if (!in_trust_domain && only_trust_domain_) {
+    return absl::UnauthenticatedError("the token's claims give a name outside the listener's trust domain");
   }
   return Accepted{.caller = *std::move(name), .expires = *expires + kLeeway};
 }

@@ -34,6 +34,7 @@ class ClaimRules {
   const std::string issuer_;
   const std::string audience_;
   const std::string trust_domain_prefix_;  // "spiffe://NAME/"; empty: none
+  const bool only_trust_domain_;
   const config::CallerTemplate template_;
 };
 

@@ -27,8 +27,14 @@ constexpr std::array<Algorithm, 9> kAlgorithms = {{{"RS256", Kind::kRsa, 0},
 // token, does not prove who calls.
 constexpr std::array<std::string_view, 3> kTypes = {"jwt", "jose", "at+jwt"};
 
+// A type is a media type, and most issuers leave out its "application/" (RFC 7515, 4.1.9).
+constexpr std::string_view kMediaTypePrefix = "application/";
+
 bool IsAcceptedType(std::string_view text) {
-  return std::find(kTypes.begin(), kTypes.end(), Lower(text)) != kTypes.end();
+  const std::string lower = Lower(text);
+  std::string_view type = lower;
+  if (type.starts_with(kMediaTypePrefix)) type.remove_prefix(kMediaTypePrefix.size());
+  return std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end();
 }
 
 Status ReadHeader(const std::string& text, Jws& jws) {

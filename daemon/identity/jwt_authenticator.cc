@@ -1,6 +1,5 @@
 #include "daemon/identity/jwt_authenticator.h"
 
-#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -37,36 +36,41 @@ class JwtAuthenticator::Judge {
   Judge(std::string listener, const config::JwtAuthentication& configuration, const loop::Clock& clock)
       : listener_(std::move(listener)), rules_(configuration), clock_(clock), cache_(kMaxCachedTokens) {}
 
-  // Nothing where the token may need newer keys.
-  std::optional<Result<Caller>> Decide(std::string_view token, const KeySource::Keys& keys,
-                                       const std::string& peer) {
+  struct Decision {
+    Result<Caller> caller;
+    bool may_need_newer_keys = false;  // no key verifies the token: the issuer may have replaced its keys
+  };
+
+  Decision Decide(std::string_view token, const KeySource::Keys& keys, const std::string& peer) {
     const Seconds now = clock_.WallNow().time_since_epoch();
     const Sha256Digest digest = Sha256(token);
     if (keys) {
-      if (auto name = cache_.Find(digest, keys->id(), now)) return CallerOf(*std::move(name), peer);
+      if (auto name = cache_.Find(digest, keys->id(), now)) return {CallerOf(*std::move(name), peer)};
     }
     const Result<Jws> jws = ParseJws(token);
-    if (!jws.ok()) return jws.status();
-    const Verdict verdict = keys ? keys->Verify(*jws) : Verdict::kUnknownKey;
-    if (verdict == Verdict::kUnknownKey) return std::nullopt;
-    if (verdict == Verdict::kRefused) {
-      return absl::UnauthenticatedError("the token's signature does not verify with a key of the issuer");
-    }
+    if (!jws.ok()) return {jws.status()};
+    if (Status verified = Verify(*jws, keys); !verified.ok()) return {std::move(verified), true};
     Result<ClaimRules::Accepted> accepted = rules_.Judge(jws->payload, now);
-    if (!accepted.ok()) return accepted.status();
+    if (!accepted.ok()) return {accepted.status()};
     Caller caller = CallerOf(accepted->caller, peer);
     cache_.Add(digest, keys->id(), *std::move(accepted));
-    return caller;
-  }
-
-  // The same, with the newest keys that there are.
-  Result<Caller> DecideFinally(std::string_view token, const KeySource::Keys& keys, const std::string& peer) {
-    if (std::optional<Result<Caller>> caller = Decide(token, keys, peer)) return *std::move(caller);
-    return absl::UnauthenticatedError(keys ? "the issuer's key set has no key for the token"
-                                           : "the issuer's keys are not available");
+    return {std::move(caller)};
   }
 
  private:
+  static Status Verify(const Jws& jws, const KeySource::Keys& keys) {
+    if (!keys) return absl::UnauthenticatedError("the issuer's keys are not available");
+    switch (keys->Verify(jws)) {
+      case Verdict::kVerified:
+        return absl::OkStatus();
+      case Verdict::kUnknownKey:
+        return absl::UnauthenticatedError("the issuer's key set has no key for the token");
+      case Verdict::kRefused:
+        break;
+    }
+    return absl::UnauthenticatedError("the token's signature does not verify with a key of the issuer");
+  }
+
   Caller CallerOf(std::string name, const std::string& peer) const {
     return MakeCaller(std::move(name), Authentication::kJwt, listener_, peer);
   }
@@ -89,10 +93,13 @@ JwtAuthenticator::~JwtAuthenticator() = default;
 void JwtAuthenticator::Authenticate(Evidence evidence, Done done) const {
   const Result<std::string_view> token = TokenOf(evidence.authorization);
   if (!token.ok()) return done(token.status());
-  if (auto caller = judge_->Decide(*token, keys_->Current(), evidence.peer)) return done(*std::move(caller));
-  keys_->Renew([judge = judge_, evidence = std::move(evidence),
-                done = std::move(done)](const KeySource::Keys& keys) mutable {
-    done(judge->DecideFinally(*TokenOf(evidence.authorization), keys, evidence.peer));
+  const KeySource::Keys tried = keys_->Current();
+  Judge::Decision decision = judge_->Decide(*token, tried, evidence.peer);
+  if (!decision.may_need_newer_keys) return done(std::move(decision.caller));
+  keys_->Renew([judge = judge_, evidence = std::move(evidence), done = std::move(done), tried,
+                first = std::move(decision.caller)](const KeySource::Keys& keys) mutable {
+    if (keys == tried) return done(std::move(first));
+    done(judge->Decide(*TokenOf(evidence.authorization), keys, evidence.peer).caller);
   });
 }
 

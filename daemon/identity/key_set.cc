@@ -7,9 +7,12 @@
 #include <array>
 #include <atomic>
 #include <bit>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
 #include "daemon/base/sha256.h"
 #include "daemon/identity/base64url.h"
 #include "daemon/identity/strict_json.h"
@@ -49,6 +52,22 @@ std::size_t BitsOf(std::string_view big_endian) {
   return big_endian.size() * 8 - static_cast<std::size_t>(std::countl_zero(first));
 }
 
+constexpr char kBadNumbers[] = "with numbers that make no key";
+
+// How many keys of a set were left out, by the reason.
+using LeftOut = std::map<std::string, std::size_t>;
+
+std::string Describe(const LeftOut& left_out, std::size_t keys) {
+  if (left_out.empty()) return "";
+  std::size_t count = 0;
+  std::string reasons;
+  for (const auto& [why, times] : left_out) {
+    count += times;
+    absl::StrAppend(&reasons, reasons.empty() ? "" : ", ", times, " ", why);
+  }
+  return absl::StrCat(count, " of ", keys, " keys left out: ", reasons);
+}
+
 // SPIFFE writes "jwt-svid" in the bundles of trust domains.
 bool IsToVerify(const dom::object& jwk) {
   if (HasKey(jwk, "use")) {
@@ -81,11 +100,16 @@ Result<std::shared_ptr<const KeySet>> KeySet::Parse(std::string_view text) {
 
   const std::shared_ptr<KeySet> set(new KeySet());
   set->digest_ = Sha256Hex(text);
+  LeftOut left_out;
   for (const dom::element element : list) {
-    dom::object jwk;
-    if (element.get(jwk) != simdjson::SUCCESS) continue;
-    if (std::optional<Key> key = ReadKey(jwk)) set->keys_.push_back(*std::move(key));
+    Key key;
+    if (const char* why = ReadKey(element, key)) {
+      ++left_out[why];
+    } else {
+      set->keys_.push_back(std::move(key));
+    }
   }
+  set->left_out_ = Describe(left_out, list.size());
   if (set->keys_.empty()) {
     return absl::InvalidArgumentError(
         "has no key that verifies tokens: RSA of 2048 to 8192 bits, or EC on P-256, P-384 or P-521");
@@ -93,35 +117,41 @@ Result<std::shared_ptr<const KeySet>> KeySet::Parse(std::string_view text) {
   return std::shared_ptr<const KeySet>(set);
 }
 
-std::optional<KeySet::Key> KeySet::ReadKey(const dom::object& jwk) {
+const char* KeySet::ReadKey(const dom::element& element, Key& key) {
   const absl::Cleanup forget_errors = [] { ERR_clear_error(); };
-  if (!IsToVerify(jwk)) return std::nullopt;
-  Key key;
+  dom::object jwk;
+  if (element.get(jwk) != simdjson::SUCCESS) return "not a JSON object";
+  if (!IsToVerify(jwk)) return "for another use";
   const auto kind = TextOf(jwk, "kty");
-  const bool read = (kind == "RSA" && ReadRsa(jwk, key)) || (kind == "EC" && ReadEc(jwk, key));
-  if (!read) return std::nullopt;
+  const char* const fault = kind == "RSA"  ? ReadRsa(jwk, key)
+                            : kind == "EC" ? ReadEc(jwk, key)
+                                           : "neither RSA nor EC";
+  if (fault != nullptr) return fault;
   if (HasKey(jwk, "alg")) {
     key.algorithm = FindAlgorithm(TextOf(jwk, "alg").value_or(""));
-    if (key.algorithm == nullptr || !key.Fits(*key.algorithm)) return std::nullopt;
+    if (key.algorithm == nullptr || !key.Fits(*key.algorithm)) return "for another algorithm";
   }
   if (HasKey(jwk, "kid")) {
     const auto id = TextOf(jwk, "kid");
-    if (!id) return std::nullopt;
+    if (!id) return "with a key id that is not a text";
     key.id = *id;
   }
-  return key;
+  return nullptr;
 }
 
-bool KeySet::ReadRsa(const dom::object& jwk, Key& key) {
+const char* KeySet::ReadRsa(const dom::object& jwk, Key& key) {
   std::string modulus = BytesOf(jwk, "n");
   std::string exponent = BytesOf(jwk, "e");
   modulus.erase(0, modulus.find_first_not_of('\0'));
   exponent.erase(0, exponent.find_first_not_of('\0'));
-  if (modulus.empty() || exponent.empty() || exponent.size() > kMaxRsaExponentBytes) return false;
+  if (modulus.empty() || exponent.empty() || exponent.size() > kMaxRsaExponentBytes) {
+    return kBadNumbers;
+  }
   const std::size_t bits = BitsOf(modulus);
   const bool odd = (static_cast<unsigned char>(exponent.back()) & 1U) != 0;
   const bool one = exponent == std::string(1, '\x01');
-  if (bits < kMinRsaBits || bits > kMaxRsaBits || !odd || one) return false;
+  if (bits < kMinRsaBits || bits > kMaxRsaBits) return "RSA outside 2048 to 8192 bits";
+  if (!odd || one) return kBadNumbers;
 
   cjose_jwk_rsa_keyspec spec = {};
   spec.n = Data(modulus);
@@ -131,17 +161,17 @@ bool KeySet::ReadRsa(const dom::object& jwk, Key& key) {
   key.jwk.reset(cjose_jwk_create_RSA_spec(&spec, nullptr));
   key.kind = Algorithm::Kind::kRsa;
   key.signature_bytes = modulus.size();
-  return key.jwk != nullptr;
+  return key.jwk != nullptr ? nullptr : kBadNumbers;
 }
 
-bool KeySet::ReadEc(const dom::object& jwk, Key& key) {
+const char* KeySet::ReadEc(const dom::object& jwk, Key& key) {
   const auto name = TextOf(jwk, "crv");
   const auto* curve =
       std::find_if(kCurves.begin(), kCurves.end(), [name](const Curve& known) { return known.name == name; });
-  if (curve == kCurves.end()) return false;
+  if (curve == kCurves.end()) return "on another curve than P-256, P-384 and P-521";
   std::string x = BytesOf(jwk, "x");
   std::string y = BytesOf(jwk, "y");
-  if (x.size() != curve->coordinate_bytes || y.size() != curve->coordinate_bytes) return false;
+  if (x.size() != curve->coordinate_bytes || y.size() != curve->coordinate_bytes) return kBadNumbers;
 
   cjose_jwk_ec_keyspec spec = {};
   spec.crv = curve->curve;
@@ -153,7 +183,7 @@ bool KeySet::ReadEc(const dom::object& jwk, Key& key) {
   key.kind = Algorithm::Kind::kEcdsa;
   key.coordinate_bytes = curve->coordinate_bytes;
   key.signature_bytes = 2 * curve->coordinate_bytes;
-  return key.jwk != nullptr;
+  return key.jwk != nullptr ? nullptr : kBadNumbers;
 }
 
 bool KeySet::Key::Fits(const Algorithm& asked) const {
@@ -175,18 +205,15 @@ bool KeySet::Key::HasSigned(const Jws& jws) const {
 }
 
 Verdict KeySet::Verify(const Jws& jws) const {
-  std::vector<const Key*> candidates;
-  bool named = false;
+  Verdict verdict = Verdict::kUnknownKey;
   for (const Key& key : keys_) {
     if (jws.key_id && key.id != jws.key_id) continue;
-    named = named || jws.key_id.has_value();
-    if (key.Fits(*jws.algorithm)) candidates.push_back(&key);
+    if (jws.key_id) verdict = Verdict::kRefused;
+    if (!key.Fits(*jws.algorithm)) continue;
+    if (key.HasSigned(jws)) return Verdict::kVerified;
+    verdict = Verdict::kRefused;
   }
-  if (candidates.empty()) return named ? Verdict::kRefused : Verdict::kUnknownKey;
-  if (!jws.key_id && candidates.size() > 1) return Verdict::kRefused;
-  const bool verified = std::any_of(candidates.begin(), candidates.end(),
-                                    [&jws](const Key* key) { return key->HasSigned(jws); });
-  return verified ? Verdict::kVerified : Verdict::kRefused;
+  return verdict;
 }
 
 }  // namespace tokend::identity

@@ -21,8 +21,8 @@ inline constexpr std::size_t kMaxKeys = 100;
 
 enum class Verdict {
   kVerified,
-  kUnknownKey,  // a newer key set may contain the key
-  kRefused,
+  kUnknownKey,  // the set has no key for the token
+  kRefused,     // the keys for the token did not sign it
 };
 
 // An issuer's public keys, from a JWK Set (RFC 7517). Immutable; any thread.
@@ -33,9 +33,12 @@ class KeySet {
   // key.
   static Result<std::shared_ptr<const KeySet>> Parse(std::string_view text);
 
-  // Whether the key that the token names has signed it, or, where it names none, the only key that fits its
-  // algorithm.
+  // Whether a key with the token's key id has signed it, or, where the token names none, any key that fits
+  // its algorithm.
   Verdict Verify(const Jws& jws) const;
+
+  // How many keys Parse has left out and why, in fixed words; empty if none.
+  const std::string& left_out() const { return left_out_; }
 
   // Unique in this process.
   std::uint64_t id() const { return id_; }
@@ -60,12 +63,14 @@ class KeySet {
   };
 
   KeySet();
-  static std::optional<Key> ReadKey(const simdjson::dom::object& jwk);
-  static bool ReadRsa(const simdjson::dom::object& jwk, Key& key);
-  static bool ReadEc(const simdjson::dom::object& jwk, Key& key);
+  // These say why the key cannot verify a token, in fixed words; null: it can, and `key` has been read.
+  static const char* ReadKey(const simdjson::dom::element& element, Key& key);
+  static const char* ReadRsa(const simdjson::dom::object& jwk, Key& key);
+  static const char* ReadEc(const simdjson::dom::object& jwk, Key& key);
 
   const std::uint64_t id_;
   std::string digest_;
+  std::string left_out_;
   std::vector<Key> keys_;
 };
 

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/base/caller_name.h"
 #include "daemon/base/text.h"
 #include "daemon/identity/spiffe_id.h"
 
@@ -54,6 +55,9 @@ void MtlsAuthenticator::Authenticate(Evidence evidence, Done done) const {
   }
   Result<std::string> name = NameOf(evidence);
   if (!name.ok()) return done(name.status());
+  if (!IsCallerName(*name)) {
+    return done(absl::UnauthenticatedError("the client certificate's name is longer than 512 bytes"));
+  }
   done(MakeCaller(*std::move(name), Authentication::kMtls, listener_, std::move(evidence.peer)));
 }
 

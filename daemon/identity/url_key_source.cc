@@ -154,7 +154,7 @@ class UrlKeySource::Fetcher : public std::enable_shared_from_this<Fetcher> {
       Fetch();
     });
     AnswerWaiting();
-    if (observer_) observer_(fetched.status());
+    if (observer_) observer_(fetched);
   }
 
   milliseconds PauseAfter(const Status& fetched) {

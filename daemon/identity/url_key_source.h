@@ -23,9 +23,9 @@ struct KeyFetchTimes {
   std::chrono::milliseconds max_age{std::chrono::hours(24)};   // of keys while fetches fail
 };
 
-// Told how each fetch ended, in fixed words. Loop thread; must not block. A fetch that ends while the source
-// is destroyed may still be told.
-using FetchObserver = std::function<void(const Status&)>;
+// Told how each fetch ended: the keys, or why there are none in fixed words. Loop thread; must not block. A
+// fetch that ends while the source is destroyed may still be told.
+using FetchObserver = std::function<void(const Result<KeySource::Keys>&)>;
 
 // A JWK Set behind an https URL, fetched by the loop: at the start, every `period`, and when a caller asks
 // for newer keys. There are no keys until the first fetch has succeeded. While fetches fail, the last keys

@@ -21,7 +21,7 @@ struct Peer {
   // The key by which the connections of one client are counted: its IPv4 address, the /64 network of its IPv6
   // address (a host commonly has one for itself), or "unix:uid=N".
   std::string holder = name;
-  std::optional<uid_t> unix_uid = {};                 // from the kernel (SO_PEERCRED)
+  std::optional<uid_t> unix_uid = {};                 // from the kernel (SO_PEERCRED), if it names one user
   std::optional<ClientCertificate> certificate = {};  // verified in the TLS handshake
 };
 

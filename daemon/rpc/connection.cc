@@ -294,6 +294,7 @@ void Connection::StepHandshake() {
   if (io == Io::kDone) return Open();
   if (io == Io::kWantRead || io == Io::kWantWrite) return;
   handshake_error_ = transport_->HandshakeError();
+  refused_subject_ = transport_->RefusedSubject();
   Close(CloseCause::kHandshake);
 }
 

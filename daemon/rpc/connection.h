@@ -92,6 +92,7 @@ class Connection final : public Session::Owner {
   bool has_calls() const { return session_ && session_->streams() > 0; }
   std::optional<CloseCause> cause() const { return cause_; }  // nothing while it is open
   const std::string& handshake_error() const { return handshake_error_; }
+  const std::string& refused_subject() const { return refused_subject_; }  // of the client certificate
   // Memory for requests that no handler has taken, and for answers that are not written, as of the last
   // Flush.
   std::size_t request_bytes() const { return request_bytes_; }
@@ -167,6 +168,7 @@ class Connection final : public Session::Owner {
   bool has_had_calls_ = false;
   std::optional<CloseCause> cause_;
   std::string handshake_error_;
+  std::string refused_subject_;
 
   // Retirement. Between the two GOAWAY the client gets notice: until it answers the PING after the first one,
   // or until notice_until_.

@@ -68,6 +68,13 @@ Descriptor MakeEpoll() {
   return epoll;
 }
 
+std::vector<std::string> AddressesOf(const std::vector<ListeningSocket>& sockets) {
+  std::vector<std::string> addresses;
+  addresses.reserve(sockets.size());
+  for (const ListeningSocket& socket : sockets) addresses.push_back(socket.address());
+  return addresses;
+}
+
 // Adds a descriptor (EPOLL_CTL_ADD), or changes the events that epoll waits for (EPOLL_CTL_MOD). False if the
 // system has no memory for it.
 bool Watch(const Descriptor& epoll, int operation, int descriptor, std::uint64_t id,
@@ -78,15 +85,16 @@ bool Watch(const Descriptor& epoll, int operation, int descriptor, std::uint64_t
 
 }  // namespace
 
-Listener::Listener(ListeningSocket socket, CallServices services, std::shared_ptr<const TlsContext> tls,
-                   const ListenerOptions& options, telemetry::Metrics& metrics)
+Listener::Listener(std::vector<ListeningSocket> sockets, CallServices services,
+                   std::shared_ptr<const TlsContext> tls, const ListenerOptions& options,
+                   telemetry::Metrics& metrics)
     : services_(std::move(services)),
       is_tls_(tls != nullptr),
       tls_(std::move(tls)),
       options_(options),
       metrics_(metrics),
-      address_(socket.address()),
-      socket_(std::move(socket)),
+      addresses_(AddressesOf(sockets)),
+      sockets_(std::move(sockets)),
       context_{.routes = routes_,
                .metrics = metrics,
                .mailbox = std::make_shared<Mailbox>(),
@@ -96,8 +104,7 @@ Listener::Listener(ListeningSocket socket, CallServices services, std::shared_pt
       handshake_rate_(HandshakeRateOf(options)),
       resume_accepting_(context_.timers,
                         [this] {
-                          if (!Watch(epoll_, EPOLL_CTL_ADD, socket_->fd(), kListeningSocket))
-                            PauseAccepting();
+                          if (!WatchSockets()) PauseAccepting();
                         }),
       retire_unknown_callers_(context_.timers, [this] { RetireUnknownCallers(); }),
       trim_memory_(context_.timers, [this] {
@@ -105,12 +112,12 @@ Listener::Listener(ListeningSocket socket, CallServices services, std::shared_pt
         freed_since_trim_ = 0;
         malloc_trim(0);
       }) {
+  if (is_tls_) ShowCertificateEnd(*tls_.Get());
   context_.identifies_caller = [this](const Peer& peer) { return IdentifiesCaller(peer); };
   health_.Add(routes_);
   AddTokenService(services_, routes_);
   AddReflectionService(services_, routes_);
-  if (!Watch(epoll_, EPOLL_CTL_ADD, context_.mailbox->descriptor(), kMailbox) ||
-      !Watch(epoll_, EPOLL_CTL_ADD, socket_->fd(), kListeningSocket)) {
+  if (!Watch(epoll_, EPOLL_CTL_ADD, context_.mailbox->descriptor(), kMailbox) || !WatchSockets()) {
     throw std::system_error(errno, std::generic_category(), "epoll_ctl");
   }
 }
@@ -131,7 +138,13 @@ Status Listener::Start() {
 
 void Listener::Apply(const ServerSettings::Listener& settings) {
   services_.authenticator->Set(settings.authenticator);
-  if (is_tls_) tls_.Set(settings.tls);
+  if (!is_tls_) return;
+  ShowCertificateEnd(*settings.tls);
+  tls_.Set(settings.tls);
+}
+
+void Listener::ShowCertificateEnd(const TlsContext& tls) {
+  metrics_.SetTlsCertificateEnd(services_.listener, tls.validity().not_after);
 }
 
 void Listener::SetServing(Serving serving) {
@@ -189,7 +202,7 @@ void Listener::RunOnce() {
   for (const std::uint64_t id : std::exchange(pending_, {})) OnEvent(id, EPOLLIN);
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
-    if (event.data.u64 == kListeningSocket) {
+    if (event.data.u64 == kListeningSockets) {
       accepts = true;
     } else if (event.data.u64 == kMailbox) {
       has_mail = true;
@@ -204,7 +217,7 @@ void Listener::RunOnce() {
   EnforceByteLimits();
   const bool is_free = !has_mail && handshakes_ready_.size() == ready;
   RunHandshakes(is_free ? kMaxHandshakeTime : std::chrono::steady_clock::now() - begin);
-  if (accepts && socket_) Accept();
+  if (accepts) Accept();
   FlushTouched();
 }
 
@@ -271,9 +284,20 @@ void Listener::UpdateEpoll(Entry& entry) {
   Watch(epoll_, EPOLL_CTL_MOD, connection.socket(), connection.id(), entry.interest);
 }
 
+// False if the system has no memory for it.
+bool Listener::WatchSockets() {
+  return std::ranges::all_of(sockets_, [this](const ListeningSocket& socket) {
+    return Watch(epoll_, EPOLL_CTL_ADD, socket.fd(), kListeningSockets);
+  });
+}
+
 void Listener::Accept() {
+  for (const ListeningSocket& socket : sockets_) AcceptOn(socket);
+}
+
+void Listener::AcceptOn(const ListeningSocket& listening) {
   for (int accepts = 0; accepts < kAcceptsPerRun; ++accepts) {
-    Descriptor socket(accept4(socket_->fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    Descriptor socket(accept4(listening.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket.get() >= 0) {
       AddConnection(std::move(socket));
     } else if (IsShortage(errno)) {
@@ -286,17 +310,20 @@ void Listener::Accept() {
 }
 
 void Listener::PauseAccepting() {
+  if (resume_accepting_.is_set()) return;
   telemetry::Log(
       config::LogLevel::kError, "accept_failed",
       {{"listener", services_.listener},
        {"detail", "no descriptor or memory for another connection; raise the limit of open files"}});
-  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket_->fd(), nullptr);
+  for (const ListeningSocket& socket : sockets_) {
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.fd(), nullptr);
+  }
   resume_accepting_.Set(std::chrono::steady_clock::now() + kAcceptPause);
 }
 
 void Listener::StopAccepting() {
   resume_accepting_.Cancel();
-  socket_.reset();  // epoll removes a descriptor when it is closed
+  sockets_.clear();  // epoll removes a descriptor when it is closed
 }
 
 void Listener::AddConnection(Descriptor socket) {
@@ -470,20 +497,22 @@ void Listener::Remove(std::uint64_t id) {
   }
 }
 
-// Logs suspicious causes, each at most once in kReportInterval.
+// Logs suspicious causes, each at most once in kReportInterval. A refused client certificate counts apart: it
+// is not lost among clients that show none.
 void Listener::LogClose(const Connection& connection) {
   if (!connection.cause()) return;
   const CloseCause cause = *connection.cause();
   const bool is_refused = cause == CloseCause::kHandshake && !connection.handshake_error().empty();
   if (!is_refused && !FactsOf(cause).is_suspicious) return;
   const TimePoint now = std::chrono::steady_clock::now();
-  TimePoint& last = logged_at_[cause];
+  TimePoint& last = logged_at_[{cause, !connection.refused_subject().empty()}];
   if (now - last < kReportInterval) return;
   last = now;
   telemetry::Log(config::LogLevel::kWarning, "connection_closed",
                  {{"listener", services_.listener},
                   {"peer", connection.peer().name},
                   {"cause", FactsOf(cause).name},
+                  {"subject", connection.refused_subject()},
                   {"detail", connection.handshake_error()}});
 }
 

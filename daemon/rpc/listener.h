@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -41,7 +42,7 @@ class Listener {
  public:
   // Without `tls` it serves plaintext. All references must outlive this; `metrics` must outlive every answer
   // of the issuer.
-  Listener(ListeningSocket socket, CallServices services, std::shared_ptr<const TlsContext> tls,
+  Listener(std::vector<ListeningSocket> sockets, CallServices services, std::shared_ptr<const TlsContext> tls,
            const ListenerOptions& options, telemetry::Metrics& metrics);
   // Stops at once.
   ~Listener();
@@ -57,7 +58,7 @@ class Listener {
   // Sets the answer of health checks.
   void SetServing(Serving serving);
 
-  // Closes and unlinks the listening socket and retires all connections.
+  // Closes and unlinks the listening sockets and retires all connections.
   void Drain();
 
   // Ends all calls, each with a status, and all connections. The thread ends by the deadline.
@@ -68,14 +69,15 @@ class Listener {
   // The number of connections. Any thread.
   std::size_t connections() const { return open_connections_; }
 
-  const std::string& address() const { return address_; }
+  // With their actual ports.
+  const std::vector<std::string>& addresses() const { return addresses_; }
 
  private:
   using TimePoint = std::chrono::steady_clock::time_point;
 
   // The epoll data of descriptors that are not connections. Connections use their ids, which begin after
   // these.
-  static constexpr std::uint64_t kListeningSocket = 0;
+  static constexpr std::uint64_t kListeningSockets = 0;
   static constexpr std::uint64_t kMailbox = 1;
 
   // A connection with the listener's data about it.
@@ -93,7 +95,9 @@ class Listener {
   void RunHandshakes(std::chrono::nanoseconds more);
   void FlushTouched();
 
+  bool WatchSockets();
   void Accept();
+  void AcceptOn(const ListeningSocket& socket);
   void AddConnection(Descriptor socket);
   bool MakeRoomFor(std::string_view holder);
   bool HasPlaceFor(std::string_view holder) const;
@@ -116,15 +120,17 @@ class Listener {
   void StopAccepting();
   void PauseAccepting();
 
+  void ShowCertificateEnd(const TlsContext& tls);
+
   const CallServices services_;
   const bool is_tls_;
   Current<TlsContext> tls_;  // null: plaintext
   const ListenerOptions options_;
   telemetry::Metrics& metrics_;
-  const std::string address_;
+  const std::vector<std::string> addresses_;
 
   // Once the thread runs, only it may use these.
-  std::optional<ListeningSocket> socket_;
+  std::vector<ListeningSocket> sockets_;
   HealthService health_;
   Routes routes_;
   ConnectionContext context_;
@@ -137,8 +143,9 @@ class Listener {
   const bounds::Rate handshake_rate_;
   absl::flat_hash_map<std::string, TokenBucket> handshake_rates_;  // by address
   Shares handshakes_{bounds::kMaxHandshakes};                      // the pending ones, by address
-  std::chrono::nanoseconds handshake_time_{0};            // how long handshakes may still run in this pass
-  absl::flat_hash_map<CloseCause, TimePoint> logged_at_;  // the last log line about each cause
+  std::chrono::nanoseconds handshake_time_{0};  // how long handshakes may still run in this pass
+  // The last log line about each cause, with and without a client certificate.
+  absl::flat_hash_map<std::pair<CloseCause, bool>, TimePoint> logged_at_;
   std::size_t closed_since_trim_ = 0;
   std::size_t freed_since_trim_ = 0;
   Timer resume_accepting_;

@@ -123,14 +123,22 @@ Status CheckReplaceable(const std::string& path, const sockaddr_un& name) {
 
 }  // namespace
 
-Result<ListeningSocket> ListeningSocket::Open(const config::Listener& listener) {
+Result<ListeningSocket::All> ListeningSocket::Open(const config::Listener& listener) {
+  All all;
   if (const auto* local = std::get_if<config::UnixAddress>(&listener.address)) {
-    return OpenUnix(local->path, listener.socket_mode);
+    Result<ListeningSocket> socket = OpenUnix(local->path, listener.socket_mode);
+    if (!socket.ok()) return socket.status();
+    all.sockets.push_back(*std::move(socket));
+    return all;
   }
   const auto& address = std::get<config::TcpAddress>(listener.address);
-  Result<TcpListener> tcp = ListenTcp(address.host, address.port);
+  Result<TcpListeners> tcp = ListenTcp(address.host, address.port);
   if (!tcp.ok()) return tcp.status();
-  return ListeningSocket(std::move(tcp->socket), HostAndPort(address.host, tcp->port));
+  for (TcpListener& each : tcp->listening) {
+    all.sockets.push_back(ListeningSocket(std::move(each.socket), std::move(each.address)));
+  }
+  all.skipped = std::move(tcp->skipped);
+  return all;
 }
 
 // Binds the socket under a temporary name, listens, and renames it. So clients that find the name can

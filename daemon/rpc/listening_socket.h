@@ -4,6 +4,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "daemon/base/result.h"
 #include "daemon/base/tcp_listener.h"
@@ -16,7 +17,13 @@ namespace tokend::rpc {
 // and unlinks its path if that still leads to this socket. One thread at a time.
 class ListeningSocket {
  public:
-  static Result<ListeningSocket> Open(const config::Listener& listener);
+  struct All {
+    std::vector<ListeningSocket> sockets;  // at least one
+    std::vector<std::string> skipped;      // addresses that this machine does not have
+  };
+
+  // Opens a socket for each address of the listener: a name may have several.
+  static Result<All> Open(const config::Listener& listener);
 
   ~ListeningSocket();
   ListeningSocket(ListeningSocket&&) = default;

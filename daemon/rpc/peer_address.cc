@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/base/peer_user.h"
 
 namespace tokend::rpc {
 namespace {
@@ -54,7 +55,7 @@ Result<Peer> PeerOf(int socket) {
     return absl::ErrnoToStatus(errno, "SO_PEERCRED");
   }
   const std::string text = absl::StrCat("unix:uid=", user.uid);
-  return Peer{.name = text, .holder = text, .unix_uid = user.uid};
+  return Peer{.name = text, .holder = text, .unix_uid = NamedUser(user.uid)};
 }
 
 }  // namespace tokend::rpc

@@ -37,6 +37,10 @@ void CheckDescription(const v1::CreateTokenRequest& message, Violations& violati
   } else if (*length > kMaxDescriptionUtf16) {
     violations.push_back(
         {"description", absl::StrCat("must be at most ", kMaxDescriptionUtf16, " UTF-16 code units")});
+  } else if (HasControlCharacters(message.description())) {
+    violations.push_back({"description",
+                          "must hold no control characters and no bidirectional overrides (U+202A to U+202E, "
+                          "U+2066 to U+2069)"});
   }
 }
 

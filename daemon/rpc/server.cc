@@ -26,6 +26,16 @@ Status OfListener(const std::string& name, const Status& status) {
   return {status.code(), absl::StrCat("listener ", name, ": ", status.message())};
 }
 
+// A name may have addresses that this machine lacks, such as ::1 where IPv6 is switched off.
+void LogSkipped(const std::string& listener, const std::vector<std::string>& addresses) {
+  for (const std::string& address : addresses) {
+    telemetry::Log(config::LogLevel::kWarning, "address_skipped",
+                   {{"listener", listener},
+                    {"address", address},
+                    {"detail", "this machine does not have this address of the name"}});
+  }
+}
+
 }  // namespace
 
 std::size_t MaxConnections(std::size_t listeners) {
@@ -42,8 +52,9 @@ Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, cons
   auto& listeners = server->listeners_;
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     const config::Listener& listener = config.listeners[i];
-    Result<ListeningSocket> socket = ListeningSocket::Open(listener);
-    if (!socket.ok()) return OfListener(listener.name, socket.status());
+    Result<ListeningSocket::All> opened = ListeningSocket::Open(listener);
+    if (!opened.ok()) return OfListener(listener.name, opened.status());
+    LogSkipped(listener.name, opened->skipped);
     const ServerSettings::Listener& its = settings.listeners[i];
     const CallServices services{listener.name, std::make_shared<CurrentAuthenticator>(its.authenticator),
                                 server->in_flight_, issuer, current};
@@ -51,7 +62,7 @@ Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, cons
                                   times};
     try {
       listeners.push_back(
-          std::make_unique<Listener>(*std::move(socket), services, its.tls, options, metrics));
+          std::make_unique<Listener>(std::move(opened->sockets), services, its.tls, options, metrics));
     } catch (const std::system_error&) {
       return OfListener(listener.name, absl::ResourceExhaustedError("there is no free file descriptor"));
     }
@@ -61,8 +72,10 @@ Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, cons
       return OfListener(config.listeners[i].name, status);
   }
   for (std::size_t i = 0; i < listeners.size(); ++i) {
-    telemetry::Log(config::LogLevel::kInfo, "listening",
-                   {{"listener", config.listeners[i].name}, {"address", listeners[i]->address()}});
+    for (const std::string& address : listeners[i]->addresses()) {
+      telemetry::Log(config::LogLevel::kInfo, "listening",
+                     {{"listener", config.listeners[i].name}, {"address", address}});
+    }
   }
   return server;
 }
@@ -107,7 +120,9 @@ void Server::Stop(std::chrono::milliseconds grace) {
 
 std::vector<std::string> Server::addresses() const {
   std::vector<std::string> addresses;
-  for (const auto& listener : listeners_) addresses.push_back(listener->address());
+  for (const auto& listener : listeners_) {
+    addresses.insert(addresses.end(), listener->addresses().begin(), listener->addresses().end());
+  }
   return addresses;
 }
 

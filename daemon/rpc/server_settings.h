@@ -24,12 +24,17 @@ struct ServerSettings {
   std::vector<Listener> listeners;  // in the order of the configuration
   std::size_t max_in_flight = 0;
   bool one_caller = false;  // the grants name one caller and no pattern: it may use all of max_in_flight
+  // What is wrong with files that are used all the same. Each belongs to a key of the configuration.
+  std::vector<Status> warnings;
+  // Why TLS files were left out of a reload: the listener keeps those that it has. Likewise.
+  std::vector<Status> refused;
 };
 
-// Reads the listeners' files. Objects of `running` are reused where nothing has changed. An error belongs to
-// a key of the configuration and names the listener and the file. Blocks on the file system. Any thread. With
-// Contents::kFiles the result is only good for validation, since listeners whose keys are fetched from a URL
-// are left out. `loop` fetches those keys and outlives the settings; null: no listener may need it.
+// Reads the listeners' files. Objects of `running` are reused where nothing has changed, and where a valid
+// certificate would be replaced by an expired one. An error belongs to a key of the configuration and names
+// the listener and the file. Blocks on the file system. Any thread. With Contents::kFiles the result is only
+// good for validation, since listeners whose keys are fetched from a URL are left out. `loop` fetches those
+// keys and outlives the settings; null: no listener may need it.
 Result<ServerSettings> ReadServerSettings(const config::Config& config,
                                           const ServerSettings* running = nullptr,
                                           config::Contents contents = config::Contents::kAll,

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <utility>
 
+#include "daemon/identity/authenticator.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "tokend/v1/token_service.pb.h"
@@ -131,6 +132,9 @@ google::rpc::QuotaFailure QuotaFailureOf(const Failure& failure) {
 CallStatus ToStatus(const Failure& failure, std::string_view request_id) {
   const Row& row = RowOf(failure.reason);
   std::string message = row.message;
+  if (failure.reason == Reason::kCallerUnknown && failure.detail == identity::kTokenExpired) {
+    message = "the token has expired; call again with a new one";
+  }
   if (!failure.fields.empty()) {
     const FieldViolation& first = failure.fields.front();
     message = first.field.empty() ? first.description : first.field + " " + first.description;

@@ -45,7 +45,8 @@ struct CallStatus {
 Failure UnreadableMessage(std::string_view type);
 
 // The status of a failed call, with its google.rpc details. The reason determines the message, except that
-// for INVALID_REQUEST it names the first invalid field and what it must be.
+// for INVALID_REQUEST it names the first invalid field and what it must be, and that a caller whose token has
+// expired is told so.
 CallStatus ToStatus(const Failure& failure, std::string_view request_id);
 
 }  // namespace tokend::rpc

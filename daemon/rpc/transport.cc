@@ -93,6 +93,7 @@ class TlsTransport final : public Transport {
   std::string HandshakeError() const override {
     return has_no_protocol_ ? "the client offers no protocol (ALPN)" : rpc::HandshakeError(*session_);
   }
+  std::string RefusedSubject() const override { return rpc::RefusedSubject(*session_); }
 
   // Fails if the client has sent too many records without application data. Also fails if OpenSSL must write
   // before it can read on: its answer to a key update does not fit into the socket's buffer, which happens

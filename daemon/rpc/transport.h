@@ -28,6 +28,8 @@ class Transport {
   virtual Io Handshake() = 0;
   // Why Handshake failed, in fixed words.
   virtual std::string HandshakeError() const = 0;
+  // The name of the client certificate that made it fail (tls_context.h).
+  virtual std::string RefusedSubject() const { return ""; }
 
   // Reads at most `size` bytes. It can return kWantRead although the socket was readable: TLS has consumed
   // the input.

@@ -132,34 +132,43 @@ AdminServer::AdminServer(AdminOptions options, const Metrics& metrics)
     : options_(std::move(options)), metrics_(metrics) {}
 
 Result<std::unique_ptr<AdminServer>> AdminServer::Start(AdminOptions options, const Metrics& metrics) {
-  Result<TcpListener> listener = ListenTcp(options.address.host, options.address.port);
-  if (!listener.ok()) {
-    return Status(listener.status().code(),
+  Result<TcpListeners> found = ListenTcp(options.address.host, options.address.port);
+  if (!found.ok()) {
+    return Status(found.status().code(),
                   absl::StrCat("admin.address ", HostAndPort(options.address.host, options.address.port),
-                               ": ", listener.status().message()));
+                               ": ", found.status().message()));
   }
   std::unique_ptr<AdminServer> server(new AdminServer(std::move(options), metrics));
-  server->port_ = listener->port;
+  server->port_ = found->listening.front().port;
+  for (TcpListener& listener : found->listening) {
+    if (Status status = server->AnswerOn(std::move(listener)); !status.ok()) return status;
+  }
+  return server;
+}
+
+Status AdminServer::AnswerOn(TcpListener listener) {
   const auto answer = [](void* self, MHD_Connection* connection, const char* path, const char* method,
                          const char* /*version*/, const char* /*upload*/, std::size_t* /*upload_size*/,
                          void** /*state*/) {
     return static_cast<const AdminServer*>(self)->OnRequest(connection, path, method) ? MHD_YES : MHD_NO;
   };
-  server->server_ = MHD_start_daemon(
-      MHD_USE_EPOLL_INTERNAL_THREAD, 0, nullptr, nullptr, answer, server.get(), MHD_OPTION_LISTEN_SOCKET,
-      listener->socket.get(), MHD_OPTION_CONNECTION_LIMIT, kMaxConnections, MHD_OPTION_CONNECTION_TIMEOUT,
+  MHD_Daemon* const server = MHD_start_daemon(
+      MHD_USE_EPOLL_INTERNAL_THREAD, 0, nullptr, nullptr, answer, this, MHD_OPTION_LISTEN_SOCKET,
+      listener.socket.get(), MHD_OPTION_CONNECTION_LIMIT, kMaxConnections, MHD_OPTION_CONNECTION_TIMEOUT,
       kTimeoutSeconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionBytes, MHD_OPTION_UNESCAPE_CALLBACK,
       &KeepEscapes, nullptr, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
-  if (server->server_ == nullptr) {
+  if (server == nullptr) {
     return absl::ResourceExhaustedError(
         "admin.address: the system allows no further thread or descriptor for the admin page");
   }
-  listener->socket.Release();  // the HTTP server owns it now
-  return server;
+  listener.socket.Release();  // the HTTP server owns it now
+  servers_.push_back(server);
+  addresses_.push_back(std::move(listener.address));
+  return absl::OkStatus();
 }
 
 AdminServer::~AdminServer() {
-  if (server_ != nullptr) MHD_stop_daemon(server_);
+  for (MHD_Daemon* const server : servers_) MHD_stop_daemon(server);
 }
 
 bool AdminServer::OnRequest(MHD_Connection* connection, std::string_view path,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "daemon/base/result.h"
+#include "daemon/base/tcp_listener.h"
 #include "daemon/config/config.h"
 #include "daemon/telemetry/metrics.h"
 
@@ -39,7 +40,8 @@ struct AdminOptions {
 // in size and time, and is neither shown nor logged.
 class AdminServer {
  public:
-  // Listens, and answers on a thread of its own. `metrics` must outlive the server.
+  // Listens on every address of the configured host, and answers on a thread for each. `metrics` must outlive
+  // the server.
   static Result<std::unique_ptr<AdminServer>> Start(AdminOptions options, const Metrics& metrics);
 
   // Stops listening and closes the connections, also those whose answer is not complete.
@@ -48,12 +50,15 @@ class AdminServer {
   AdminServer& operator=(const AdminServer&) = delete;
 
   std::uint16_t port() const { return port_; }
+  // With the actual port.
+  const std::vector<std::string>& addresses() const { return addresses_; }
 
  private:
   struct Response;
 
   AdminServer(AdminOptions options, const Metrics& metrics);
 
+  Status AnswerOn(TcpListener listener);
   bool OnRequest(MHD_Connection* connection, std::string_view path, std::string_view method) const;
   Response Answer(std::string_view path) const;
   Response Readiness() const;
@@ -65,7 +70,8 @@ class AdminServer {
   const Metrics& metrics_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::uint16_t port_ = 0;
-  MHD_Daemon* server_ = nullptr;
+  std::vector<std::string> addresses_;
+  std::vector<MHD_Daemon*> servers_;  // one for each address
 };
 
 }  // namespace tokend::telemetry

@@ -30,7 +30,8 @@ void StopLog();
 // Queues one line: {"time":…,"level":…,"event":event, fields…}. Any thread; never blocks. While standard
 // error is not read, up to 2,048 lines wait and the oldest are dropped; later a line "log_lines_dropped" says
 // how many (`count`). `event` is a fixed word. A field's value is escaped, and cut after 1,024 bytes. A field
-// must not hold text that a caller or the upstream wrote, except a valid name (base/form.h).
+// must not hold text that a caller or the upstream wrote, except a valid name (base/form.h) and the escaped
+// name of a refused client certificate.
 void Log(config::LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
 
 }  // namespace tokend::telemetry

@@ -142,6 +142,9 @@ struct Metrics::Families {
                     "Connections to a TLS listener that were closed because their handshake failed or took "
                     "too long.")
           .Add({});
+  Family<Gauge>& certificate_family =
+      registry.Gauges("tokend_tls_certificate_not_after_seconds",
+                      "When the certificate of a TLS listener expires, as Unix time, by listener.");
   Family<Gauge>& connection_family =
       registry.Gauges("tokend_connections", "Connections that are open, by listener.");
   Family<Counter>& closed_family = registry.Counters("tokend_connections_closed_total",
@@ -209,6 +212,11 @@ void Metrics::ConnectionClosed(const std::string& listener, std::string_view cau
 }
 
 void Metrics::TlsHandshakeFailed() { families_->failed_handshakes.Increment(); }
+
+void Metrics::SetTlsCertificateEnd(const std::string& listener,
+                                   std::chrono::system_clock::time_point not_after) {
+  families_->certificate_family.Add({{"listener", listener}}).Set(Seconds(not_after.time_since_epoch()));
+}
 
 void Metrics::TokenEnded(TokenOutcome outcome) { families_->tokens[IndexOf(outcome)]->Increment(); }
 

@@ -41,6 +41,9 @@ class Metrics {
   // tokend_tls_handshakes_failed_total.
   void TlsHandshakeFailed();
 
+  // tokend_tls_certificate_not_after_seconds{listener}, in Unix time.
+  void SetTlsCertificateEnd(const std::string& listener, std::chrono::system_clock::time_point not_after);
+
   // tokend_tokens_total{outcome}.
   void TokenEnded(TokenOutcome outcome);
 

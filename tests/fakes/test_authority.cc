@@ -34,8 +34,8 @@ void AddExtension(X509* certificate, X509* issuer, int kind, const std::string& 
 
 }  // namespace
 
-TestAuthority::TestAuthority() : key_(EVP_EC_gen("P-256")) {
-  certificate_ = Make(key_.get(), "tests CA", "critical,CA:TRUE", "", std::chrono::hours(1));
+TestAuthority::TestAuthority(EVP_PKEY* key) : key_(key) {
+  certificate_ = Make(key, {.subject = "tests CA", .constraints = "critical,CA:TRUE"});
 }
 
 std::string TestAuthority::certificate() const {
@@ -43,38 +43,54 @@ std::string TestAuthority::certificate() const {
 }
 
 Identity TestAuthority::Issue(const std::string& names, std::chrono::seconds valid_for) const {
-  return IssueTo(Key(EVP_EC_gen("P-256")).get(), names, valid_for);
+  return IssueTo(Key(EVP_EC_gen("P-256")).get(), {.names = names, .valid_until = valid_for});
 }
 
 Identity TestAuthority::IssueWithShortKey(const std::string& names) const {
-  return IssueTo(Key(EVP_RSA_gen(1024)).get(), names, std::chrono::hours(1));
+  return IssueTo(Key(EVP_RSA_gen(1024)).get(), {.names = names});
 }
 
-Identity TestAuthority::IssueTo(EVP_PKEY* key, const std::string& names,
-                                std::chrono::seconds valid_for) const {
-  const Certificate certificate = Make(key, "tests", "critical,CA:FALSE", names, valid_for);
+Identity TestAuthority::IssueOnUnknownCurve(const std::string& names) const {
+  return IssueTo(Key(EVP_EC_gen("secp256k1")).get(), {.names = names});
+}
+
+Identity TestAuthority::IssueWeaklySigned(const std::string& names) const {
+  return IssueTo(Key(EVP_EC_gen("P-256")).get(), {.names = names, .digest = EVP_sha1()});
+}
+
+Identity TestAuthority::IssueForLater(const std::string& names, std::chrono::seconds after) const {
+  return IssueTo(Key(EVP_EC_gen("P-256")).get(),
+                 {.names = names, .valid_from = after, .valid_until = after + std::chrono::hours(1)});
+}
+
+Identity TestAuthority::IssueForServers(const std::string& names) const {
+  return IssueTo(Key(EVP_EC_gen("P-256")).get(), {.names = names, .usage = "serverAuth"});
+}
+
+Identity TestAuthority::IssueTo(EVP_PKEY* key, const Contents& contents) const {
+  const Certificate certificate = Make(key, contents);
   return {Pem([&](BIO* out) { return PEM_write_bio_X509(out, certificate.get()); }), Pem([&](BIO* out) {
             return PEM_write_bio_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
           })};
 }
 
-TestAuthority::Certificate TestAuthority::Make(EVP_PKEY* subject_key, const char* subject,
-                                               const char* constraints, const std::string& names,
-                                               std::chrono::seconds valid_for) const {
+TestAuthority::Certificate TestAuthority::Make(EVP_PKEY* subject_key, const Contents& contents) const {
   Certificate certificate(X509_new());
   X509* made = certificate.get();
   X509* issuer = certificate_ ? certificate_.get() : made;
   Require(X509_set_version(made, X509_VERSION_3) == 1);
   Require(ASN1_INTEGER_set(X509_get_serialNumber(made), 1) == 1);
-  X509_gmtime_adj(X509_getm_notBefore(made), -3600);
-  X509_gmtime_adj(X509_getm_notAfter(made), valid_for.count());
+  X509_gmtime_adj(X509_getm_notBefore(made), contents.valid_from.count());
+  X509_gmtime_adj(X509_getm_notAfter(made), contents.valid_until.count());
   Require(X509_set_pubkey(made, subject_key) == 1);
-  Require(X509_NAME_add_entry_by_txt(X509_get_subject_name(made), "CN", MBSTRING_ASC,
-                                     reinterpret_cast<const unsigned char*>(subject), -1, -1, 0) == 1);
+  const auto* subject = reinterpret_cast<const unsigned char*>(contents.subject);
+  Require(X509_NAME_add_entry_by_txt(X509_get_subject_name(made), "CN", MBSTRING_ASC, subject, -1, -1, 0) ==
+          1);
   Require(X509_set_issuer_name(made, X509_get_subject_name(issuer)) == 1);
-  AddExtension(made, issuer, NID_basic_constraints, constraints);
-  if (!names.empty()) AddExtension(made, issuer, NID_subject_alt_name, names);
-  Require(X509_sign(made, key_.get(), EVP_sha256()) > 0);
+  AddExtension(made, issuer, NID_basic_constraints, contents.constraints);
+  if (!contents.names.empty()) AddExtension(made, issuer, NID_subject_alt_name, contents.names);
+  if (contents.usage != nullptr) AddExtension(made, issuer, NID_ext_key_usage, contents.usage);
+  Require(X509_sign(made, key_.get(), contents.digest) > 0);
   return certificate;
 }
 

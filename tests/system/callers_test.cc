@@ -20,10 +20,11 @@ using testing::Not;
 
 class Callers : public SystemTest {
  protected:
-  std::string TokenBy(const TokenKey& key, const std::string& subject = "ci") const {
-    return SignToken(
-        key, "ES256", R"({"alg":"ES256"})",
-        R"({"iss":"https://issuer.example","aud":"tokend","sub":")" + subject + R"(","exp":4000000000})");
+  std::string TokenBy(const TokenKey& key, const std::string& subject = "ci",
+                      const std::string& expires = "4000000000") const {
+    return SignToken(key, "ES256", R"({"alg":"ES256"})",
+                     R"({"iss":"https://issuer.example","aud":"tokend","sub":")" + subject + R"(","exp":)" +
+                         expires + "}");
   }
   Answered CreateWith(const std::vector<std::string>& authorization) const {
     return client_->CreateWith(authorization, RequestFor("ios-app"));
@@ -57,6 +58,17 @@ TEST_F(Callers, WithATokenAreNamedByItsSubject) {
   EXPECT_EQ(CreateWith({"Bearer " + TokenBy(first_, "stranger")}).reason, "NOT_PERMITTED");
   EXPECT_THAT(tokend_->log(), Not(HasSubstr(token)));
   EXPECT_THAT(tokend_->audit(), Not(HasSubstr(token)));
+}
+
+TEST_F(Callers, WithAnExpiredTokenAreToldSoIfItWasGood) {
+  StartWithKeySetFile();
+  const Answered expired = CreateWith({"Bearer " + TokenBy(first_, "ci", "1000000000")});
+  EXPECT_EQ(expired.reason, "CALLER_UNKNOWN");
+  EXPECT_EQ(expired.message, "the token has expired; call again with a new one");
+  const Answered forged = CreateWith({"Bearer " + TokenBy(second_, "ci", "1000000000")});
+  EXPECT_EQ(forged.reason, "CALLER_UNKNOWN");
+  EXPECT_EQ(forged.message, CreateWith({}).message);
+  EXPECT_THAT(forged.message, Not(HasSubstr("expired")));
 }
 
 TEST_F(Callers, WithATokenAreVerifiedByTheKeySetInTheFile) {

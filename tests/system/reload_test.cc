@@ -272,6 +272,22 @@ TEST_F(ReloadTls, ACertificateIsTakenUpWithItsKeyAndNeverWithAnother) {
   EXPECT_EQ(Connect()->Create(RequestFor("ios-app")).code, kOk);
 }
 
+TEST_F(ReloadTls, AnExpiredCertificateIsLeftOutOfAReloadAndTheRestOfItCounts) {
+  StartTls();
+  WriteServer(authority_.Issue("DNS:localhost,IP:127.0.0.1", std::chrono::seconds(-60)));
+  Edit("applications: [\"*\"]", "applications: [android-app]");
+  EXPECT_TRUE(Eventually(
+      [&] { return LastRecord("key.rejected").find("tls.crt has expired at 20") != std::string::npos; }));
+  ASSERT_TRUE(WaitForRecords("config.reloaded", 1));
+  EXPECT_EQ(Connect()->Create(RequestFor("ios-app")).code, kPermissionDenied);
+  EXPECT_EQ(Connect()->Create(RequestFor("android-app")).code, kOk);
+  EXPECT_EQ(Count("key.reloaded"), 0U);
+  EXPECT_THAT(tokend_->Get("/metrics"), HasSubstr("tokend_config_last_reload_successful 0"));
+  WriteServer(authority_.Issue("DNS:localhost,IP:127.0.0.1"));
+  ASSERT_TRUE(WaitForRecords("key.reloaded", 1));
+  EXPECT_THAT(tokend_->Get("/metrics"), HasSubstr("tokend_config_last_reload_successful 1"));
+}
+
 // Replaces policy, API key and certificate in turn, with 100 calls in flight all the time.
 TEST_F(ReloadTls, NoCallFailsForAReload) {
   const int reloads = std::getenv("TOKEND_LONG_TESTS") != nullptr ? 1000 : 21;

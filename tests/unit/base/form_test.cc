@@ -63,6 +63,26 @@ TEST(Form, IllFormedUtf8HasNoLength) {
   }
 }
 
+TEST(Form, ControlCharactersAreThoseThatHideOrReorderText) {
+  const auto utf8 = [](unsigned code) {
+    std::string text;
+    if (code < 0x80) return text + static_cast<char>(code);
+    if (code >= 0x800) text += static_cast<char>(0xE0U | (code >> 12U));
+    text += code >= 0x800 ? static_cast<char>(0x80U | ((code >> 6U) & 0x3FU))
+                          : static_cast<char>(0xC0U | (code >> 6U));
+    return text + static_cast<char>(0x80U | (code & 0x3FU));
+  };
+  for (unsigned code = 0; code < 0x10000; ++code) {
+    if (code >= 0xD800 && code <= 0xDFFF) continue;
+    const bool control = code < 0x20 || (code >= 0x7F && code <= 0x9F) ||
+                         (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+    ASSERT_EQ(HasControlCharacters("a" + utf8(code) + "b"), control) << std::hex << code;
+    ASSERT_EQ(HasControlCharacters(utf8(code)), control) << std::hex << code;
+  }
+  EXPECT_FALSE(HasControlCharacters(""));
+  EXPECT_FALSE(HasControlCharacters("nightly \xF0\x9F\x98\x80 \xD7\xA9"));
+}
+
 TEST(Form, CutNeverSplitsACharacter) {
   EXPECT_EQ(CutUtf8("abc", 3), "abc");
   EXPECT_EQ(CutUtf8("abc", 2), "ab");

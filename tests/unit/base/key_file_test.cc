@@ -50,6 +50,15 @@ TEST_F(KeyFile, ThatOthersMayReadIsAnErrorThatSaysWhatToDo) {
   EXPECT_FALSE(ReadSecretFile(path).ok());
 }
 
+TEST_F(KeyFile, ThatItsGroupOrOthersMayWriteIsAnErrorThatSaysWhatToDo) {
+  for (const mode_t mode : {0620, 0660, 0602}) {
+    const std::string path = Write("canary-key", mode);
+    EXPECT_THAT(ErrorOf(ReadKeyFile(path)), AllOf(HasSubstr(path), HasSubstr("chmod go-w")));
+    EXPECT_FALSE(ReadSecretFile(path).ok());
+  }
+  EXPECT_TRUE(ReadKeyFile(Write("canary-key", 0440)).ok());
+}
+
 TEST_F(KeyFile, WithAnythingButOnePrintableWordIsAnErrorThatShowsNothing) {
   const std::vector<std::string> bad = {
       "canary key",      " canary",  "canary ",    "canary\n\n",     "canary\r",

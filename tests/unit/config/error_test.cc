@@ -426,9 +426,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"KeyFileThatOthersMayRead",
              kKey,
              "{file: $DIR/cert.pem}",
-             {"9:25: error: upstream.applivery.organizations[0].api_key.file: others may read the file: "
-              "chmod o-r it "
-              "(0440 or 0400)"}},
+             {"9:25: error: upstream.applivery.organizations[0].api_key.file: the file may be read by "
+              "others: chmod o-r"}},
         Case{"FingerprintKeyTooShort",
              kStdout,
              "stdout: {}\n  fingerprint_key_file: $DIR/api_key",

@@ -7,7 +7,9 @@
 namespace tokend::config {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 struct Verdict {
@@ -29,7 +31,7 @@ TEST(CheckFile, RefusesASecretThatOthersMayRead) {
   const Folder folder;
   folder.Write("open", "x", 0444);
   EXPECT_THAT(Judge(v1::FORM_SECRET_FILE, folder.Path("open")).errors,
-              ElementsAre("t:1:1: error: k: others may read the file: chmod o-r it (0440 or 0400)"));
+              ElementsAre("t:1:1: error: k: the file may be read by others: chmod o-r"));
 }
 
 TEST(CheckFile, TakesASecretThatAGroupMayRead) {
@@ -38,13 +40,36 @@ TEST(CheckFile, TakesASecretThatAGroupMayRead) {
   EXPECT_THAT(Judge(v1::FORM_SECRET_FILE, folder.Path("group")).errors, IsEmpty());
 }
 
-TEST(CheckFile, WarnsOfAPrivateFileThatOthersMayRead) {
+TEST(CheckFile, RefusesASecretThatItsGroupOrOthersMayWrite) {
   const Folder folder;
-  folder.Write("open", "x", 0644);
-  const Verdict verdict = Judge(v1::FORM_PRIVATE_FILE, folder.Path("open"));
-  EXPECT_THAT(verdict.errors, IsEmpty());
-  EXPECT_THAT(verdict.warnings,
-              ElementsAre("t:1:1: warning: k: others may read the file: chmod o-r it (0440 or 0400)"));
+  for (const mode_t mode : {0660, 0620, 0602, 0420}) {
+    folder.Write("writable", "x", 0600);
+    ASSERT_EQ(chmod(folder.Path("writable").c_str(), mode), 0);
+    EXPECT_THAT(Judge(v1::FORM_SECRET_FILE, folder.Path("writable")).errors,
+                ElementsAre("t:1:1: error: k: the file may be written by its group or by others: chmod go-w"))
+        << mode;
+    ASSERT_EQ(chmod(folder.Path("writable").c_str(), 0600), 0);
+  }
+}
+
+TEST(CheckFile, HoldsEveryPrivateKeyAndSecretToThat) {
+  const Folder folder;
+  for (const char* file : {"key.pem", "api_key", "redis_key", "signing_key.pem", "fingerprint_key"}) {
+    ASSERT_THAT(folder.Parse(kFull).errors, IsEmpty());
+    ASSERT_EQ(chmod(folder.Path(file).c_str(), 0444), 0);
+    EXPECT_THAT(folder.Parse(kFull).errors, Contains(HasSubstr("the file may be read by others: chmod o-r")))
+        << file;
+    ASSERT_EQ(chmod(folder.Path(file).c_str(), 0440), 0);
+  }
+}
+
+TEST(CheckFile, TakesATokenThatAKubeletWrites) {
+  const Folder folder;
+  folder.Write("token", "x", 0644);
+  const std::string with_token =
+      Folder::Replace(std::string(kFull), "jwks_token_file: $DIR/api_key", "jwks_token_file: $DIR/token");
+  ASSERT_NE(with_token, kFull);
+  EXPECT_THAT(folder.Parse(with_token).errors, IsEmpty());
 }
 
 TEST(CheckFile, LetsOthersReadWhatIsPublic) {

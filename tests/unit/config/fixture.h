@@ -105,7 +105,7 @@ inline constexpr std::string_view kFull = R"(listeners:
   - name: offline
     address: 127.0.0.1:8445
     authentication:
-      jwt: {issuer: "https://issuer.example", audience: tokend, jwks_file: $DIR/jwks.json}
+      jwt: {issuer: "https://issuer.example", audience: tokend, jwks_file: $DIR/jwks.json, caller: "ci:{sub}"}
 upstream:
   applivery:
     base_url: http://[::1]:8080/api/

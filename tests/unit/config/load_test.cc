@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "daemon/base/peer_user.h"
 #include "tests/unit/config/fixture.h"
 
 namespace tokend::config {
@@ -51,7 +52,7 @@ TEST(Load, MapsEveryListenerKey) {
 
   const auto& offline = std::get<JwtAuthentication>(result.config->listeners[4].authentication);
   EXPECT_EQ(std::get<JwksFile>(offline.jwks).path, folder.Path("jwks.json"));
-  EXPECT_EQ(offline.caller_template, "{sub}");
+  EXPECT_EQ(offline.caller_template, "ci:{sub}");
   EXPECT_EQ(offline.trust_domain, "");
 }
 
@@ -153,6 +154,19 @@ TEST(Load, WarnsOfWhatIsAllowedButUnwise) {
   EXPECT_EQ(result.config->warnings, result.warnings);
 }
 
+TEST(Load, WarnsOfACallerThatIsTheOverflowUid) {
+  const Folder folder;
+  const auto with_uid = [&](const std::string& uid) {
+    return folder
+        .Parse(Folder::Replace(std::string(kMinimal), "{none: {caller: dev}}",
+                               "{unix: {callers: [{uid: " + uid + ", name: \"unix:x\"}]}}"))
+        .warnings;
+  };
+  const auto is_said = testing::Contains(HasSubstr("callers[0].uid: is the overflow uid"));
+  EXPECT_THAT(with_uid(std::to_string(OverflowUid())), is_said);
+  EXPECT_THAT(with_uid("1000"), testing::Not(is_said));
+}
+
 TEST(Load, WarnsOfPlaintextThatLeavesTheMachine) {
   const Folder folder;
   const auto with_url = [&](std::string_view url) {
@@ -210,6 +224,62 @@ TEST(Load, RefusesAFileThatIsTooLarge) {
   folder.Write("large.yaml", folder.Fill(kMinimal) + std::string(kMaxFileSize, '#'), 0644);
   EXPECT_THAT(Load(folder.Path("large.yaml")).errors,
               ElementsAre(folder.Path("large.yaml") + ":1:1: error: is larger than 16 MiB"));
+}
+
+// A configuration with two jwt listeners, the issuers i and j.
+LoadResult WithTwoIssuers(const Folder& folder, const std::string& first, const std::string& second) {
+  const auto listener = [](const std::string& name, const std::string& issuer, const std::string& members) {
+    return "  - name: " + name + "\n    address: 127.0.0.1:0\n    authentication: {jwt: {issuer: " + issuer +
+           ", audience: a, jwks_file: $DIR/jwks.json" + members + "}}\n";
+  };
+  return folder.Parse(
+      Folder::Replace(std::string(kMinimal), "upstream:\n",
+                      listener("one", "i", first) + listener("two", "j", second) + "upstream:\n"));
+}
+
+TEST(Load, RefusesTwoIssuersThatCouldNameTheSameCallers) {
+  const Folder folder;
+  for (const auto& [first, second] : std::vector<std::pair<std::string, std::string>>{
+           {"", ""},
+           {"", ", caller: \"ci:{sub}\""},
+           {", caller: \"ci:{sub}\"", ", caller: \"ci:{sub}\""},
+           {", caller: \"ci:{sub}\"", ", caller: \"ci:jobs:{sub}\""},
+           {", trust_domain: a.example", ""},
+           {", trust_domain: a.example", ", trust_domain: a.example"},
+           {", trust_domain: a.example, caller: \"ci:{sub}\"",
+            ", trust_domain: b.example, caller: \"ci:{sub}\""}}) {
+    EXPECT_THAT(
+        WithTwoIssuers(folder, first, second).errors,
+        ElementsAre(HasSubstr("listeners[2].authentication.jwt: can make the same names as listeners[1], "
+                              "which has another issuer: ")))
+        << first << second;
+  }
+}
+
+TEST(Load, TakesTwoIssuersWhoseCallersAreKeptApart) {
+  const Folder folder;
+  for (const auto& [first, second] : std::vector<std::pair<std::string, std::string>>{
+           {", caller: \"ci:{sub}\"", ", caller: \"k8s:{sub}\""},
+           {", trust_domain: a.example", ", trust_domain: b.example"},
+           {", trust_domain: a.example, caller: \"spiffe://a.example/{sub}\"",
+            ", trust_domain: b.example, caller: \"spiffe://b.example/{sub}\""}}) {
+    const LoadResult result = WithTwoIssuers(folder, first, second);
+    ASSERT_THAT(result.errors, testing::IsEmpty()) << first << second;
+    for (const std::size_t i : {1U, 2U}) {
+      const auto& jwt = std::get<JwtAuthentication>(result.config->listeners[i].authentication);
+      EXPECT_EQ(jwt.only_trust_domain, first == ", trust_domain: a.example");
+    }
+  }
+  const LoadResult same_issuer = folder.Parse(Folder::Replace(
+      std::string(kMinimal), "upstream:\n",
+      "  - {name: a, address: \"127.0.0.1:0\", authentication: {jwt: {issuer: i, audience: a, "
+      "jwks_file: $DIR/jwks.json}}}\n"
+      "  - {name: b, address: \"127.0.0.1:0\", authentication: {jwt: {issuer: i, audience: b, "
+      "jwks_file: $DIR/jwks.json}}}\nupstream:\n"));
+  ASSERT_THAT(same_issuer.errors, testing::IsEmpty());
+  const auto& jwt = std::get<JwtAuthentication>(same_issuer.config->listeners[1].authentication);
+  EXPECT_EQ(jwt.caller_template, "{sub}") << "the default";
+  EXPECT_FALSE(jwt.only_trust_domain);
 }
 
 }  // namespace

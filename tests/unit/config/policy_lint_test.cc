@@ -169,5 +169,22 @@ TEST(Load, IgnoresTheFilesThatAreNamedWhereItIsToldSo) {
   EXPECT_THAT(Parse(text, "t.yaml", nullptr, NamedFiles::kIgnored).errors, IsEmpty());
 }
 
+TEST(PolicyLint, WarnsOfAPatternForApplicationsThatAlsoMatchesIds) {
+  const auto warnings = [](const std::string& application) {
+    return WarningsOf({kNoneYaml}, GrantYaml("g", "callers: [dev], applications: [\"" + application +
+                                                      "\"], scopes: [sdk]"));
+  };
+  for (const char* application : {"cafe*", "*beef", "a*1", "DEAD*", "00000000000000000000000*"}) {
+    EXPECT_THAT(
+        warnings(application),
+        ElementsAre("policy.grants[0].applications[0]: also matches ids, which are 24 hex digits, and so "
+                    "applications of any name: add a character that no id has, such as \"-\""))
+        << application;
+  }
+  for (const char* application : {"*", "cafe-*", "ios*", "cafe", "000000000000000000000000*"}) {
+    EXPECT_THAT(warnings(application), IsEmpty()) << application;
+  }
+}
+
 }  // namespace
 }  // namespace tokend::config

@@ -114,7 +114,8 @@ INSTANTIATE_TEST_SUITE_P(
                  {"*", "ios-app", "android-*", "*-app"},
                  {"**", "***", "a_*", "a/*", "ab", "*/*"}},
         FormCase{v1::FORM_SCOPE, {"sdk", "a.b:c_d-e"}, {"s k", "", std::string(65, 's')}},
-        FormCase{v1::FORM_CALLER, {"dev", "svc:a/b"}, {"a b", "ä", std::string(257, 'a')}},
+        FormCase{
+            v1::FORM_CALLER, {"dev", "svc:a/b", std::string(512, 'a')}, {"a b", "ä", std::string(513, 'a')}},
         FormCase{v1::FORM_CALLER_PATTERN, {"spiffe://a/*", "unix:ci"}, {"*", "**", "a***"}},
         FormCase{v1::FORM_DESCRIPTION,
                  {"{description}", "fixed", "{caller}{request_id}"},

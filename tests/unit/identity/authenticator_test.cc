@@ -91,6 +91,15 @@ TEST(MtlsAuthenticator, NamesTheCallerByItsOneSpiffeId) {
   EXPECT_EQ(caller->peer(), "ipv4:10.0.0.1:4711");
 }
 
+TEST(MtlsAuthenticator, TakesNamesOfUpTo512Bytes) {
+  const std::string start = "spiffe://prod.example/";
+  const std::string longest = start + std::string(512 - start.size(), 'a');
+  const auto caller = ByCertificate({longest}, {});
+  ASSERT_TRUE(caller.ok());
+  EXPECT_EQ(caller->name(), longest);
+  EXPECT_EQ(ByCertificate({longest + "a"}, {}).status().code(), absl::StatusCode::kUnauthenticated);
+}
+
 TEST(MtlsAuthenticator, DoesNotCountDnsSansBesideASpiffeId) {
   const auto caller = ByCertificate({"spiffe://prod.example/a"}, {"a.example", "b.example"});
   ASSERT_TRUE(caller.ok());

@@ -127,10 +127,13 @@ TEST(JwtAuthenticator, RefusesAnExtensionThatMustBeUnderstood) {
 }
 
 TEST(JwtAuthenticator, TakesOnlyTypesThatProveWhoCalls) {
-  for (const char* type : {"JWT", "jwt", "JOSE", "at+jwt", "AT+JWT"}) {
+  for (const char* type : {"JWT", "jwt", "JOSE", "at+jwt", "AT+JWT", "application/at+jwt", "application/JWT",
+                           "Application/AT+jwt"}) {
     EXPECT_EQ(WhatIsWrongWithHeader(Header("ES256", R"(,"typ":")" + std::string(type) + "\"")), "") << type;
   }
-  for (const char* type : {R"("logout+jwt")", R"("dpop+jwt")", R"("")", "1", "null"}) {
+  for (const char* type :
+       {R"("logout+jwt")", R"("dpop+jwt")", R"("application/dpop+jwt")", R"("application/")",
+        R"("application/application/jwt")", R"("text/jwt")", R"("")", "1", "null"}) {
     EXPECT_EQ(WhatIsWrongWithHeader(Header("ES256", R"(,"typ":)" + std::string(type))),
               "the token's type is not that of a JWT or an access token")
         << type;
@@ -158,6 +161,10 @@ TEST(JwtAuthenticator, RefusesKeysTwiceInHeaderAndClaims) {
             "the token's claims are not a JSON object without repeated keys");
   EXPECT_NE(WhatIsWrongWith(Claims(R"(,"x":[{"a":1,"a":1}])")), "");
   EXPECT_EQ(WhatIsWrongWith(Claims(R"(,"x":[{"a":1},{"a":1}])")), "");
+}
+
+TEST(JwtAuthenticator, TakesNamesOfUpTo512Bytes) {
+  EXPECT_EQ(WhatIsWrongWith(Claims("", std::string(512, 'a'))), "");
 }
 
 TEST(JwtAuthenticator, WantsTheIssuerToTheLetter) {
@@ -234,7 +241,7 @@ TEST(JwtAuthenticator, GivesOnlyNamesThatACallerMayHave) {
   for (const std::string& subject :
        {std::string("*"), std::string("ci:*"), std::string("a b"), std::string("a\\nb"),
         std::string("a\\u0000b"), std::string("\\u001b[31m"), std::string("\xC3\xA4"),
-        std::string("a\\u202eb"), std::string("\\u007f"), std::string(257, 'a')}) {
+        std::string("a\\u202eb"), std::string("\\u007f"), std::string(513, 'a')}) {
     EXPECT_EQ(WhatIsWrongWith(Claims("", subject)), "the token's claims do not give a valid caller name")
         << subject;
   }
@@ -263,6 +270,15 @@ TEST(JwtAuthenticator, SpeaksSpiffeNamesOfItsTrustDomainAlone) {
               "the token's claims give a name that is reserved for another kind of authentication")
         << subject;
   }
+}
+
+TEST(JwtAuthenticator, GivesNoNamesOutsideOfATrustDomainThatKeepsIssuersApart) {
+  config::JwtAuthentication jwt = Trusting();
+  jwt.trust_domain = "prod.example";
+  jwt.only_trust_domain = true;
+  EXPECT_EQ(WhatIsWrongWith(Claims("", "spiffe://prod.example/ns/shop/sa/checkout"), jwt), "");
+  EXPECT_EQ(WhatIsWrongWith(Claims("", "ci:builder"), jwt),
+            "the token's claims give a name outside the listener's trust domain");
 }
 
 TEST(JwtAuthenticator, MakesTheNameOfWhateverClaimsItIsTold) {
@@ -339,14 +355,16 @@ TEST(JwtAuthenticator, KnowsNoKeyThatTheSetDoesNotHave) {
   }
 }
 
-TEST(JwtAuthenticator, NeedsNoKeyIdWhereOneKeyAloneCanBeMeant) {
+TEST(JwtAuthenticator, TriesEachKeyThatFitsForATokenWithoutKeyId) {
   const TokenKey other = TokenKey::Ec("P-256");
   const Trust one(JwkSet({EcKey().Jwk(R"(,"kid":"a")"), RsaKey().Jwk(R"(,"kid":"b")")}));
   EXPECT_EQ(one.WhatIsWrong(Signed(Claims())), "");
-  const Trust two(JwkSet({EcKey().Jwk(R"(,"kid":"a")"), other.Jwk(R"(,"kid":"b")")}));
-  EXPECT_EQ(two.WhatIsWrong(Signed(Claims())),
+  const Trust two(JwkSet({other.Jwk(R"(,"kid":"a")"), EcKey().Jwk(R"(,"kid":"b")")}));
+  EXPECT_EQ(two.WhatIsWrong(Signed(Claims())), "");
+  EXPECT_EQ(two.WhatIsWrong(SignToken(other, "ES256", Header("ES256"), Claims())), "");
+  EXPECT_EQ(two.WhatIsWrong(Signed(Claims(), Header("ES256", R"(,"kid":"b")"))), "");
+  EXPECT_EQ(two.WhatIsWrong(SignToken(TokenKey::Ec("P-256"), "ES256", Header("ES256"), Claims())),
             "the token's signature does not verify with a key of the issuer");
-  EXPECT_EQ(two.WhatIsWrong(Signed(Claims(), Header("ES256", R"(,"kid":"a")"))), "");
 }
 
 TEST(JwtAuthenticator, TriesEachKeyOfOneId) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/unit/identity/jwt_fixture.h"
@@ -59,6 +60,25 @@ TEST(KeySet, SkipsTheKeysThatCannot) {
                                  TokenKey::Rsa(1024).Jwk()}) {
     EXPECT_EQ(Usable({jwk}), 0U) << jwk;
     EXPECT_EQ(Usable({jwk, EcKey().Jwk(), jwk}), 1U) << jwk;
+  }
+}
+
+TEST(KeySet, SaysHowManyKeysItLeavesOutAndWhy) {
+  const auto said = [](const std::vector<std::string>& jwks) {
+    return KeySet::Parse(JwkSet(jwks)).value()->left_out();
+  };
+  EXPECT_EQ(said({EcKey().Jwk(), RsaKey().Jwk()}), "");
+  EXPECT_EQ(said({EcKey().Jwk(R"(,"use":"enc")"), EcKey().Jwk(), TokenKey::Rsa(1024).Jwk(),
+                  EcKey().Jwk(R"(,"use":"enc")")}),
+            "3 of 4 keys left out: 1 RSA outside 2048 to 8192 bits, 2 for another use");
+  for (const auto& [jwk, why] : std::vector<std::pair<std::string, std::string>>{
+           {"null", "not a JSON object"},
+           {R"({"kty":"OKP","crv":"Ed25519","x":"AAAA"})", "neither RSA nor EC"},
+           {TokenKey::Ec("secp256k1").Jwk(), "on another curve than P-256, P-384 and P-521"},
+           {R"({"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA"})", "with numbers that make no key"},
+           {EcKey().Jwk(R"(,"alg":"EdDSA")"), "for another algorithm"},
+           {EcKey().Jwk(R"(,"kid":1)"), "with a key id that is not a text"}}) {
+    EXPECT_EQ(said({EcKey().Jwk(), jwk}), "1 of 2 keys left out: 1 " + why);
   }
 }
 

@@ -118,9 +118,9 @@ class Issuer : public fakes::Handler {
 class Outcomes {
  public:
   FetchObserver Observer() {
-    return [this](const Status& fetched) {
+    return [this](const Result<KeySource::Keys>& fetched) {
       const std::lock_guard lock(mutex_);
-      outcomes_.push_back(fetched);
+      outcomes_.push_back(fetched.status());
       came_.notify_all();
     };
   }
@@ -491,10 +491,45 @@ TEST_F(Caching, FetchesNothingForATokenThatIsRefusedAnyway) {
   const auto authenticator = Make(issuer, OnlyWhenAsked());
   ASSERT_TRUE(Await(Begin(*authenticator, TokenOf(old_, "old"))).ok());
   const std::string unsigned_token = fakes::SigningInput(Header("none"), Claims()) + ".eA";
-  for (const std::string& token : {TokenOf(new_, "old"), unsigned_token, std::string("a.b.c")}) {
+  const std::string without_name = SignToken(old_, "ES256", Header("ES256"), Claims("", ""));
+  for (const std::string& token : {without_name, unsigned_token, std::string("a.b.c")}) {
     EXPECT_FALSE(Ask(*authenticator, With({"Bearer " + token})).ok());
   }
   EXPECT_EQ(issuer.requests().size(), 1U);
+}
+
+TEST_F(Caching, FetchesAKeyThatReplacedAnotherOneUnderTheSameId) {
+  Issuer issuer(SetOf(old_, "same"));
+  const auto authenticator = Make(issuer, OnlyWhenAsked());
+  ASSERT_TRUE(Await(Begin(*authenticator, TokenOf(old_, "same"))).ok());
+  issuer.Answer(SetOf(new_, "same"));
+  EXPECT_TRUE(Await(Begin(*authenticator, TokenOf(new_, "same"))).ok());
+  const TokenKey of_another_kind = TokenKey::Ec("P-384");
+  issuer.Answer(SetOf(of_another_kind, "same"));
+  const std::string token =
+      SignToken(of_another_kind, "ES384", Header("ES384", R"(,"kid":"same")"), Claims());
+  EXPECT_TRUE(Await(Begin(*authenticator, token)).ok());
+  EXPECT_EQ(issuer.requests().size(), 3U);
+}
+
+TEST_F(Caching, FetchesAKeyThatReplacedAnotherOneWhereKeysHaveNoId) {
+  Issuer issuer(JwkSet({old_.Jwk()}));
+  const auto authenticator = Make(issuer, OnlyWhenAsked());
+  const auto by = [](const TokenKey& key) { return SignToken(key, "ES256", Header("ES256"), Claims()); };
+  ASSERT_TRUE(Await(Begin(*authenticator, by(old_))).ok());
+  issuer.Answer(JwkSet({new_.Jwk()}));
+  EXPECT_TRUE(Await(Begin(*authenticator, by(new_))).ok());
+}
+
+TEST_F(Caching, FetchesAtMostOnceAMinuteForSignaturesThatFail) {
+  Issuer issuer(SetOf(old_, "old"));
+  const auto authenticator = Make(issuer, OnlyWhenAsked(hours(1)));
+  ASSERT_TRUE(Await(Begin(*authenticator, TokenOf(old_, "old"))).ok());
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(Await(Begin(*authenticator, TokenOf(new_, "old"))).status().message(),
+              "the token's signature does not verify with a key of the issuer");
+  }
+  EXPECT_EQ(issuer.requests().size(), 2U);
 }
 
 TEST_F(Caching, ForgetsATokenWhoseKeyIsGone) {

@@ -1,6 +1,7 @@
 #include "daemon/rpc/listening_socket.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -19,10 +20,17 @@
 #include <vector>
 
 #include "daemon/config/address.h"
+#include "tests/fakes/own_hosts.h"
 #include "tests/fakes/temporary_folder.h"
 
 namespace tokend::rpc {
 namespace {
+
+Result<ListeningSocket> OnlyOne(Result<ListeningSocket::All> opened) {
+  if (!opened.ok()) return opened.status();
+  EXPECT_EQ(opened->sockets.size(), 1U);
+  return std::move(opened->sockets.front());
+}
 
 class UnixSocketTest : public testing::Test {
  protected:
@@ -30,7 +38,7 @@ class UnixSocketTest : public testing::Test {
     config::Listener listener;
     listener.address = config::UnixAddress{path_};
     listener.socket_mode = mode;
-    return ListeningSocket::Open(listener);
+    return OnlyOne(ListeningSocket::Open(listener));
   }
 
   // 0, or the errno of connecting.
@@ -218,7 +226,7 @@ TEST_F(UnixSocketTest, LeavesASuccessorsNameAlone) {
 Result<ListeningSocket> OpenTcp(const std::string& host, std::uint16_t port) {
   config::Listener listener;
   listener.address = config::TcpAddress{host, port};
-  return ListeningSocket::Open(listener);
+  return OnlyOne(ListeningSocket::Open(listener));
 }
 
 TEST(TcpSocket, SaysWhichPortItGot) {
@@ -234,6 +242,45 @@ TEST(TcpSocket, DoesNotShareAPort) {
   const int port = std::stoi(first->address().substr(10));
   const auto second = OpenTcp("127.0.0.1", static_cast<std::uint16_t>(port));
   EXPECT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists) << second.status();
+}
+
+std::string PortTextOf(const std::string& address) { return address.substr(address.rfind(':') + 1); }
+
+// Opens the sockets of a listener whose name has these addresses. Nothing if the system does not permit it.
+std::optional<Result<ListeningSocket::All>> OpenName(const std::string& hosts, std::uint16_t port = 0) {
+  std::optional<Result<ListeningSocket::All>> opened;
+  std::thread([&] {
+    const fakes::OwnHosts own(hosts);
+    config::Listener listener;
+    listener.address = config::TcpAddress{"several.test", port};
+    if (own.permitted()) opened.emplace(ListeningSocket::Open(listener));
+  }).join();
+  return opened;
+}
+
+TEST(TcpSocket, ListensOnEveryAddressOfANameAtOnePort) {
+  const auto opened = OpenName("127.0.0.1 several.test\n127.0.0.2 several.test\n127.0.0.1 several.test\n");
+  if (!opened) GTEST_SKIP() << "no permission for a mount namespace";
+  ASSERT_TRUE(opened->ok()) << opened->status();
+  ASSERT_EQ((*opened)->sockets.size(), 2U);
+  const std::string port = PortTextOf((*opened)->sockets[0].address());
+  EXPECT_THAT((std::vector<std::string>{(*opened)->sockets[0].address(), (*opened)->sockets[1].address()}),
+              testing::UnorderedElementsAre("127.0.0.1:" + port, "127.0.0.2:" + port));
+  EXPECT_THAT((*opened)->skipped, testing::IsEmpty());
+
+  const auto again = OpenName("127.0.0.2 several.test\n", static_cast<std::uint16_t>(std::stoi(port)));
+  EXPECT_EQ(again->status().code(), absl::StatusCode::kAlreadyExists) << again->status();
+}
+
+TEST(TcpSocket, SkipsAnAddressOfANameThatIsNotThisMachines) {
+  const auto opened = OpenName("192.0.2.1 several.test\n127.0.0.2 several.test\n");
+  if (!opened) GTEST_SKIP() << "no permission for a mount namespace";
+  ASSERT_TRUE(opened->ok()) << opened->status();
+  ASSERT_EQ((*opened)->sockets.size(), 1U);
+  EXPECT_EQ((*opened)->sockets[0].address().substr(0, 10), "127.0.0.2:");
+  EXPECT_EQ((*opened)->skipped.size(), 1U);
+  EXPECT_EQ((*opened)->skipped[0].substr(0, 10), "192.0.2.1:");
+  EXPECT_FALSE(OpenName("192.0.2.1 several.test\n")->ok());
 }
 
 TEST(TcpSocket, RefusesAnAddressThatIsNotThisMachines) { EXPECT_FALSE(OpenTcp("192.0.2.1", 0).ok()); }

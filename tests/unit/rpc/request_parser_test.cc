@@ -115,6 +115,20 @@ TEST(RequestParser, NamesTheFieldThatIsWrong) {
   EXPECT_THAT(BadFieldsOf([](M& m) { m.set_description("\xFF"); }), ElementsAre("description"));
 }
 
+TEST(RequestParser, TakesNoControlCharactersAndNoBidirectionalOverridesInADescription) {
+  for (const char* text : {"a\nb", "\t", "\x1B[31m", "a\x7F", "\xC2\x85",
+                           "a\xE2\x80\xAE"
+                           "b",
+                           "\xE2\x80\xAA", "\xE2\x81\xA6", "\xE2\x81\xA9"}) {
+    EXPECT_THAT(BadFieldsOf([text](auto& m) { m.set_description(text); }), ElementsAre("description"))
+        << text;
+  }
+  for (const char* text :
+       {"a b", "\xC2\xA0", "\xE2\x80\xA9\xE2\x80\xAF", "\xE2\x81\xA5", "\xD7\xA9\xD7\x9C"}) {
+    EXPECT_THAT(BadFieldsOf([text](auto& m) { m.set_description(text); }), IsEmpty()) << text;
+  }
+}
+
 TEST(RequestParser, CountsADescriptionInUtf16) {
   std::string clefs;  // U+1D11E: four bytes, two code units
   for (int i = 0; i < 500; ++i) clefs += "\xF0\x9D\x84\x9E";

@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
+#include "tests/fakes/own_hosts.h"
 #include "tests/unit/rpc/server_fixture.h"
 
 namespace tokend::rpc {
@@ -93,6 +94,36 @@ TEST_F(ServerTest, TellsACallerWhatItMay) {
 
   ASSERT_TRUE(GetCaller(Connect(server_->addresses()[1]), &caller).ok());
   EXPECT_EQ(caller.listener(), "local");
+}
+
+TEST_F(ServerTest, ServesEveryAddressOfANameAndLogsEach) {
+  config::Listener listener = TcpListener();
+  listener.address = config::TcpAddress{"several.test", 0};
+  bool permitted = false;
+  testing::internal::CaptureStderr();
+  std::thread([&] {
+    const fakes::OwnHosts own("127.0.0.1 several.test\n127.0.0.2 several.test\n192.0.2.1 several.test\n");
+    permitted = own.permitted();
+    if (permitted) Start({listener});
+  }).join();
+  if (!permitted) {
+    testing::internal::GetCapturedStderr();
+    GTEST_SKIP() << "no permission for a mount namespace";
+  }
+  const std::vector<std::string> addresses = server_->addresses();
+  EXPECT_EQ(addresses.size(), 2U);
+  for (const std::string& address : addresses) {
+    v1::GetCallerResponse caller;
+    EXPECT_TRUE(GetCaller(Connect(address), &caller).ok()) << address;
+  }
+  server_.reset();
+  const std::string log = testing::internal::GetCapturedStderr();
+  for (const std::string& address : addresses) {
+    EXPECT_THAT(log, testing::HasSubstr("\"event\":\"listening\",\"listener\":\"local\",\"address\":\"" +
+                                        address + "\""));
+  }
+  EXPECT_THAT(log, testing::HasSubstr(
+                       "\"event\":\"address_skipped\",\"listener\":\"local\",\"address\":\"192.0.2.1:"));
 }
 
 TEST_F(ServerTest, KnowsTheAddressOfATcpPeer) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/identity/authenticator.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "tokend/v1/token_service.pb.h"
@@ -68,6 +69,16 @@ TEST(ToStatus, GivesEachReasonItsCode) {
   EXPECT_EQ(CodeOf(Reason::kUpstreamInvalidResponse), Code::kInternal);
   EXPECT_EQ(CodeOf(Reason::kOutcomeUnknown), Code::kUnknown);
   EXPECT_EQ(CodeOf(Reason::kLimitsUnavailable), Code::kUnavailable);
+}
+
+TEST(ToStatus, TellsAnUnknownCallerOnlyThatItsTokenHasExpired) {
+  const auto message = [](const char* detail) {
+    return ToStatus({.reason = Reason::kCallerUnknown, .detail = detail}, "id").message;
+  };
+  EXPECT_EQ(message(identity::kTokenExpired), "the token has expired; call again with a new one");
+  const std::string uniform = message("");
+  EXPECT_EQ(message("the token is not valid yet"), uniform);
+  EXPECT_EQ(message("the issuer's key set has no key for the token"), uniform);
 }
 
 TEST(ToStatus, NamesReasonAndRequestInOneErrorInfo) {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "tests/unit/rpc/server_fixture.h"
@@ -16,6 +17,7 @@ using fakes::http2::Reply;
 using fakes::http2::TlsClient;
 using fakes::http2::Wire;
 using std::chrono::seconds;
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr char kGetCallerPath[] = "/tokend.v1.TokenService/GetCaller";
@@ -126,23 +128,40 @@ TEST_F(TlsTest, AClientMayChangeItsKeysNowAndThenAndNotMoreOften) {
   EXPECT_TRUE(IsServed(Good()));
 }
 
-TEST_F(TlsTest, SaysInTheLogWhyAClientCertificateWasRefused) {
+TEST_F(TlsTest, SaysInTheLogWhoseClientCertificateWasRefusedAndWhy) {
   Listen();
   const fakes::TestAuthority other;
   const fakes::Identity foreign = other.Issue("DNS:a.example");
   const fakes::Identity expired = authority_.Issue("DNS:a.example", seconds(-60));
-  for (const auto& [identity, words] : {std::pair{foreign, "verify 7 certificate signature failure"},
-                                        {expired, "verify 10 certificate has expired"},
-                                        {fakes::Identity{}, "peer did not return a certificate"}}) {
+  const fakes::Identity for_servers = authority_.IssueForServers("DNS:a.example");
+  for (const auto& [identity, words, subject] :
+       {std::tuple{foreign, "verify 7 certificate signature failure", "CN=tests"},
+        {expired, "verify 10 certificate has expired", "CN=tests"},
+        {for_servers, "verify 26 unsuitable certificate purpose", "CN=tests"},
+        {fakes::Identity{}, "peer did not return a certificate", ""}}) {
     testing::internal::CaptureStderr();
     const std::uint64_t before = FailedHandshakes();
     EXPECT_FALSE(
         IsServed({.certificate_pem = identity.certificate, .private_key_pem = identity.private_key}));
     Eventually([&] { return FailedHandshakes() == before + 1; });
     server_.reset();
-    EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr(words));
+    EXPECT_THAT(testing::internal::GetCapturedStderr(),
+                AllOf(HasSubstr("\"listener\":\"cluster\",\"peer\":\"ipv4:127.0.0.1:"), HasSubstr(words),
+                      HasSubstr("\"subject\":\"" + std::string(subject) + "\"")));
     Listen();
   }
+}
+
+TEST_F(TlsTest, ClientsWithoutACertificateDoNotHideOneThatWasRefused) {
+  Listen();
+  const fakes::Identity expired = authority_.Issue("DNS:a.example", seconds(-60));
+  testing::internal::CaptureStderr();
+  EXPECT_FALSE(IsServed({}));
+  Eventually([&] { return FailedHandshakes() == 1; });
+  EXPECT_FALSE(IsServed({.certificate_pem = expired.certificate, .private_key_pem = expired.private_key}));
+  Eventually([&] { return FailedHandshakes() == 2; });
+  server_.reset();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("certificate has expired"));
 }
 
 TEST_F(TlsTest, OneAddressMayBeginSoManyHandshakesASecondAndOthersAreServed) {
@@ -164,6 +183,48 @@ TEST_F(TlsTest, HandshakesThatNeverEndDoNotKeepOthersOut) {
   }
   EXPECT_TRUE(IsServed(Good()));
   EXPECT_GE(Closed("cluster", "handshake_rate"), 300U - bounds::kMaxHandshakes);
+}
+
+// What a listener takes as its own certificate.
+class ServerCertificate : public TlsTest {
+ protected:
+  Result<std::shared_ptr<const TlsContext>> Read(const fakes::Identity& leaf, const std::string& above = "",
+                                                 const std::string& client_ca = "") const {
+    return TlsContext::Read({WriteFile("tls.crt", leaf.certificate + above),
+                             WriteFile("tls.key", leaf.private_key),
+                             client_ca.empty() ? "" : WriteFile("ca.crt", client_ca)});
+  }
+
+  const fakes::Identity leaf_ = authority_.Issue("DNS:localhost");
+};
+
+TEST_F(ServerCertificate, IsTakenWithTheChainAboveIt) {
+  EXPECT_TRUE(Read(leaf_).ok());
+  EXPECT_TRUE(Read(leaf_, authority_.certificate()).ok());
+  EXPECT_TRUE(Read(leaf_, authority_.certificate(), authority_.certificate()).ok());
+}
+
+TEST_F(ServerCertificate, IsRefusedWhereEveryHandshakeWithItsChainWouldFail) {
+  const fakes::TestAuthority weak = fakes::TestAuthority::WithShortKey();
+  const fakes::Identity of_weak = weak.Issue("DNS:localhost");
+  for (const auto& read : {Read(leaf_, weak.certificate()), Read(of_weak, weak.certificate()),
+                           Read(leaf_, authority_.IssueWeaklySigned("DNS:above").certificate),
+                           Read(authority_.IssueWeaklySigned("DNS:localhost")),
+                           Read(authority_.IssueWithShortKey("DNS:localhost")),
+                           Read(authority_.IssueOnUnknownCurve("DNS:localhost")),
+                           // OpenSSL completes the chain with the CA of the clients.
+                           Read(of_weak, "", weak.certificate())}) {
+    ASSERT_FALSE(read.ok());
+    EXPECT_THAT(std::string(read.status().message()), HasSubstr(folder_ / "tls.crt"));
+  }
+}
+
+TEST_F(ServerCertificate, ShowsInTheMetricsWhenItExpires) {
+  const auto before = std::chrono::floor<seconds>(std::chrono::system_clock::now()).time_since_epoch();
+  Listen();
+  const auto shown = seconds(Metric("tokend_tls_certificate_not_after_seconds{listener=\"cluster\"}"));
+  EXPECT_GE(shown, before + std::chrono::hours(1));
+  EXPECT_LE(shown, before + std::chrono::hours(1) + seconds(60));
 }
 
 }  // namespace

@@ -176,6 +176,7 @@ TEST(Metrics, AreThoseThatTheirPageLists) {
   metrics.SetRedisReachable(true);
   metrics.SetConnections("local", 1);
   metrics.ConnectionClosed("local", "client");
+  metrics.SetTlsCertificateEnd("local", std::chrono::system_clock::now());
   std::ifstream file(TOKEND_SOURCE "/deploy/README.md");
   const std::string page(std::istreambuf_iterator<char>(file), {});
   EXPECT_EQ(Matches(metrics.Text(), "# TYPE ([a-z_]+) "),
