@@ -13,7 +13,9 @@ const started = [];
 after(() => started.forEach((process) => process.kill()));
 
 // What has no series here: there is neither Redis nor TLS, and no call waits for a turn.
-const absent = ['tokend_redis_reachable', 'tokend_tls_certificate_not_after_seconds', 'tokend_turn_queue_length', ...pending];
+const absent = [
+  'tokend_redis_reachable', 'tokend_tls_certificate_not_after_seconds', 'tokend_turn_queue_length', ...pending,
+];
 
 async function eventually(what, limit = 30_000) {
   for (const end = Date.now() + limit; ;) {
