@@ -322,7 +322,10 @@ test('tokend accepts every configuration', { skip: !process.env.TOKEND_BINARIES 
     // Judges a configuration without the files that it names.
     const { status, stderr } = spawnSync(`${process.env.TOKEND_BINARIES}/tokenctl`,
       ['policy', 'explain', '--config', file, '--caller', caller, '--app', application], { encoding: 'utf8' });
-    if (/upstream\.tokend: not supported in this version/.test(stderr)) context.diagnostic(`${folder}: not yet`);
-    else assert.equal(status, 0, `${folder}: ${stderr}`);
+    if (/^\S+ \S+: error: upstream\.tokend: not supported in this version\n$/.test(stderr)) {
+      context.diagnostic(`${folder}: no relay in this version`);
+    } else {
+      assert.equal(status, 0, `${folder}: ${stderr}`);
+    }
   }
 });
