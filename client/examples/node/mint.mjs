@@ -1,12 +1,16 @@
 // Asks tokend for a token over stock gRPC. Before the first run: npm ci
 //
-//   node mint.mjs [--bearer] unix:///run/tokend/tokend.sock APPLICATION
-//   node mint.mjs [--bearer] 127.0.0.1:8443 APPLICATION
+//   node mint.mjs unix:///run/tokend/tokend.sock APPLICATION
+//   node mint.mjs --ca ca.crt --cert me.crt --key me.key tokend.platform.svc:8443 APPLICATION
+//   node mint.mjs --ca ca.crt --token-file /var/run/secrets/tokens/tokend tokend.platform.svc:8444 APPLICATION
 //
-// Prints the token's id, or with --bearer the secret. The address is plaintext: a unix socket or loopback.
+// Prints the token's id, or with --bearer the secret.
 import { randomUUID } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import grpc from '@grpc/grpc-js';
 import protoLoader from '@grpc/proto-loader';
 
@@ -26,6 +30,27 @@ const definition = protoLoader.loadSync(
   { includeDirs: [process.env.TOKEND_PROTO ?? fileURLToPath(new URL('../../../proto', import.meta.url))],
     keepCase: true, longs: String, defaults: true });
 const { TokenService } = grpc.loadPackageDefinition(definition).tokend.v1;
+
+// Sends the token in the file. Reads it for each call, because a kubelet replaces the token.
+const bearerFrom = (file) => grpc.credentials.createFromMetadataGenerator(async (_, callback) => {
+  try {
+    const metadata = new grpc.Metadata();
+    metadata.set('authorization', `Bearer ${(await readFile(file, 'utf8')).trim()}`);
+    callback(null, metadata);
+  } catch (error) {
+    callback(error);
+  }
+});
+
+// TLS, unless the address is a unix socket, or a loopback address without TLS files and token.
+function credentialsFor(address, { ca, cert, key, 'token-file': tokenFile }) {
+  const host = address.slice(0, address.lastIndexOf(':'));
+  const loopback = /^(localhost|\[::1\]|127\..*)$/.test(host);
+  if (host === 'unix' || (loopback && !ca && !cert && !tokenFile)) return grpc.credentials.createInsecure();
+  const read = (file) => (file ? readFileSync(file) : null);
+  const tls = grpc.credentials.createSsl(read(ca), read(key), read(cert));
+  return tokenFile ? grpc.credentials.combineChannelCredentials(tls, bearerFrom(tokenFile)) : tls;
+}
 
 // The google.rpc messages in the trailer grpc-status-details-bin, by name: {ErrorInfo, RetryInfo, …}.
 function detailsOf(error) {
@@ -67,18 +92,19 @@ async function createToken(client, request) {
   }
 }
 
-const showBearer = process.argv[2] === '--bearer';
-const [address, application] = process.argv.slice(showBearer ? 3 : 2);
+const text = { type: 'string' };
+const { values: options, positionals: [address, application] } = parseArgs({ allowPositionals: true,
+  options: { bearer: { type: 'boolean' }, ca: text, cert: text, key: text, 'token-file': text } });
 if (!application) {
-  console.error('usage: mint.mjs [--bearer] ADDRESS APPLICATION');
+  console.error('usage: mint.mjs [--bearer] [--ca F] [--cert F --key F] [--token-file F] ADDRESS APPLICATION');
   process.exit(2);
 }
-const client = new TokenService(address, grpc.credentials.createInsecure(), CHANNEL_OPTIONS);
+const client = new TokenService(address, credentialsFor(address, options), CHANNEL_OPTIONS);
 // The same id on every attempt: tokend never creates two tokens for it.
 const request = { application, request_id: randomUUID() };
 try {
   const { token } = await createToken(client, request);
-  console.log(showBearer ? token.bearer : token.id);
+  console.log(options.bearer ? token.bearer : token.id);
 } catch (error) {
   const reason = detailsOf(error)?.ErrorInfo?.reason ?? 'no reason given';
   console.error(`${grpc.status[error.code]} (${reason}): ${error.details}; request_id ${request.request_id}`);

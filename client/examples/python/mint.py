@@ -6,12 +6,16 @@ Before the first run, generate the messages, from the top folder:
     mkdir -p build/python && protoc -I proto --python_out=build/python --grpc_out=build/python \
         --plugin=protoc-gen-grpc=/usr/bin/grpc_python_plugin \
         tokend/v1/token_service.proto google/rpc/status.proto google/rpc/error_details.proto
-    PYTHONPATH=build/python client/examples/python/mint.py unix:///run/tokend/tokend.sock APPLICATION
+    export PYTHONPATH=build/python
+    mint.py unix:///run/tokend/tokend.sock APPLICATION
+    mint.py --ca ca.crt --cert me.crt --key me.key tokend.platform.svc:8443 APPLICATION
+    mint.py --ca ca.crt --token-file /var/run/secrets/tokens/tokend tokend.platform.svc:8444 APPLICATION
 
-Prints the token's id, or with --bearer the secret. The address is plaintext: a unix socket or loopback.
+Prints the token's id, or with --bearer the secret.
 """
 
 import argparse
+import pathlib
 import random
 import sys
 import time
@@ -26,6 +30,33 @@ MAX_ATTEMPTS = 5
 FIRST_BACKOFF_SECONDS = 0.2
 CHANNEL_OPTIONS = [("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0),
                    ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
+
+
+class BearerFile(grpc.AuthMetadataPlugin):
+    """Sends the token in a file. Reads it for each call, because a kubelet replaces the token."""
+
+    def __init__(self, path):
+        self._path = pathlib.Path(path)
+
+    def __call__(self, context, callback):
+        try:
+            callback([("authorization", "Bearer " + self._path.read_text().strip())], None)
+        except OSError as error:
+            callback(None, error)
+
+
+def open_channel(address, ca, cert, key, token_file):
+    """TLS, unless the address is a unix socket, or a loopback address without TLS files and token."""
+    host = address.rpartition(":")[0]
+    loopback = host in ("localhost", "[::1]") or host.startswith("127.")
+    if host == "unix" or loopback and not (ca or cert or token_file):
+        return grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+    read = lambda path: path and pathlib.Path(path).read_bytes()
+    credentials = grpc.ssl_channel_credentials(read(ca), read(key), read(cert))
+    if token_file:
+        credentials = grpc.composite_channel_credentials(
+            credentials, grpc.metadata_call_credentials(BearerFile(token_file)))
+    return grpc.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
 
 
 def details_of(error, message_type):
@@ -69,14 +100,19 @@ def create_token(stub, request):
 def main():
     parser = argparse.ArgumentParser(description="Asks tokend for a token.")
     parser.add_argument("--bearer", action="store_true", help="print the secret instead of the id")
-    parser.add_argument("address", help="unix:///path, or host:port on loopback")
+    parser.add_argument("--ca", help="the CA of tokend's certificate; default: gRPC's own list")
+    parser.add_argument("--cert", help="the client certificate, with --key")
+    parser.add_argument("--key", help="its private key")
+    parser.add_argument("--token-file", help="a file with a token that says who calls")
+    parser.add_argument("address", help="unix:///path or host:port")
     parser.add_argument("application")
     arguments = parser.parse_args()
 
     # The same id on every attempt: tokend never creates two tokens for it.
     request = token_service_pb2.CreateTokenRequest(
         application=arguments.application, request_id=str(uuid.uuid4()))
-    with grpc.insecure_channel(arguments.address, options=CHANNEL_OPTIONS) as channel:
+    with open_channel(arguments.address, arguments.ca, arguments.cert, arguments.key,
+                      arguments.token_file) as channel:
         try:
             token = create_token(token_service_pb2_grpc.TokenServiceStub(channel), request).token
         except grpc.RpcError as error:
