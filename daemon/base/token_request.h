@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,17 @@ class RequestParser;
 }
 
 enum class RequestIdOrigin { kCaller, kDaemon };
+
+// What a relay says of the call that it passes on. It is recorded, and decides about the relay's own
+// request_ids alone.
+struct Relayed {
+  std::string on_behalf_of;  // the name of the relay's caller
+  std::string digest;        // of what that caller sent, as the audit log holds it; empty: not given
+  // Since the relay first recorded an intent for the request_id; 0 the first time. Nothing: not given.
+  std::optional<std::chrono::seconds> age = {};
+  // How long that caller still waits. Nothing: not given.
+  std::optional<std::chrono::milliseconds> caller_timeout = {};
+};
 
 // A caller's request for a token. Only RequestParser can make one, so it is well-formed (base/form.h).
 // Immutable.
@@ -26,7 +39,9 @@ class TokenRequest {
     std::string request_id;           // a UUID in lower case
     RequestIdOrigin request_id_origin = RequestIdOrigin::kDaemon;
     bool validate_only = false;
-    std::string trace;  // 32 hex digits, or empty
+    std::string trace;        // 32 hex digits, or empty
+    std::string traceparent;  // as it came, if it is valid; else empty
+    std::optional<Relayed> relayed = {};
   };
 
   TokenRequest(Passkey<rpc::RequestParser>, Fields fields) : fields_(std::move(fields)) {}
@@ -41,6 +56,10 @@ class TokenRequest {
   bool validate_only() const { return fields_.validate_only; }
   // The trace to which the caller's call belongs. It decides nothing.
   const std::string& trace() const { return fields_.trace; }
+  // The whole header, for the call to another tokend.
+  const std::string& traceparent() const { return fields_.traceparent; }
+  // Nothing: the caller is no relay.
+  const std::optional<Relayed>& relayed() const { return fields_.relayed; }
 
  private:
   Fields fields_;

@@ -139,7 +139,25 @@ struct Applivery {
   std::chrono::milliseconds connection_max_idle{0};
   std::size_t max_response_size = 0;
 };
-using Upstream = std::variant<Applivery>;
+
+// This side of a TLS connection to a server.
+struct ClientTls {
+  std::string ca_file = {};           // empty: the system's CAs
+  std::string certificate_file = {};  // empty: none, and then no key
+  std::string private_key_file = {};
+};
+
+// A central tokend. This one is then a relay, and has no API key.
+struct TokendUpstream {
+  Address address;                       // host and port, or a unix socket
+  ClientTls tls;                         // not used on a unix socket
+  bool plaintext = false;                // a unix socket, or a loopback address without `tls`
+  std::string server_name;               // that the centre's certificate must bear
+  std::string token_file;                // empty: no token is sent
+  std::chrono::milliseconds timeout{0};  // of one call to the centre
+  std::size_t max_in_flight = 0;
+};
+using Upstream = std::variant<Applivery, TokendUpstream>;
 
 struct Grant {
   std::string name;
@@ -157,13 +175,6 @@ struct Grant {
 struct Requests {
   std::chrono::milliseconds remember{0};
   std::size_t max_entries = 0;
-};
-
-// This side of a TLS connection to a server.
-struct ClientTls {
-  std::string ca_file = {};           // empty: the system's CAs
-  std::string certificate_file = {};  // empty: none, and then no key
-  std::string private_key_file = {};
 };
 
 struct MemoryState {};

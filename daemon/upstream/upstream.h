@@ -4,17 +4,19 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "daemon/base/failure.h"
 #include "daemon/base/mint_outcome.h"
 #include "daemon/base/receipts.h"
 #include "daemon/upstream/api_key.h"
 
 namespace tokend::upstream {
 
-// What one POST asks for, with all defaults resolved. Applivery knows no request_id and no deadline, so that
-// AppliveryUpstream ignores both.
+// What one token is asked for with, all defaults resolved. Applivery gets the first four alone; a central
+// tokend gets the rest too.
 struct MintRequest {
   std::string organization;
   std::string application;
@@ -23,6 +25,11 @@ struct MintRequest {
   std::string request_id = {};                          // the same for each attempt of one request
   std::chrono::steady_clock::time_point deadline = {};  // when the caller stops waiting
   bool is_probe = false;                                // of a circuit breaker: needs a new connection
+  std::string caller = {};                              // its name
+  std::string digest = {};                              // of what the caller sent, as in the audit log
+  // When the first intent of this request_id was recorded.
+  std::chrono::steady_clock::time_point first_intended_at = {};
+  std::string traceparent = {};  // of the caller's call; empty: none
 };
 
 // The service that creates tokens: Applivery, or another tokend. Loop thread only.
@@ -34,11 +41,23 @@ class Upstream {
   // Told of each answer: its HTTP status, 0 where none came, and how long it took. Loop thread.
   using OnAnswer = std::function<void(int http_status, std::chrono::nanoseconds latency)>;
 
+  // The token that would be made, without id and bearer; null where the upstream cannot say. Or why none
+  // would be made.
+  using Validation = std::variant<std::shared_ptr<const Token>, Failure>;
+  using ValidateDone = absl::AnyInvocable<void(Validation)>;
+
   virtual ~Upstream() = default;
 
   // Sends at most one request, ever, for this receipt. Calls `done` exactly once, on the loop thread and
   // never from within Mint.
   virtual void Mint(IntentReceipt receipt, const MintRequest& request, Done done) = 0;
+
+  // Asks whether the request would be refused, and creates nothing. Calls `done` exactly once, on the loop
+  // thread, maybe before it returns.
+  virtual void Validate(const MintRequest& /*request*/, ValidateDone done) { done(Validation()); }
+
+  // Whether Mint itself tries again where that is worth it. Otherwise its user may.
+  virtual bool retries() const { return false; }
 
   // As long as the result is held, requests for the organization can be sent, even if a reload removes the
   // organization. Null if the configuration does not have it.
