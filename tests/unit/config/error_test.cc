@@ -496,8 +496,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"UnknownPlaceholder",
              "applications:",
              "description: \"{user}\"\n      applications:",
-             {"14:20: error: policy.grants[0].description: braces stand only in {description}, {caller} and "
-              "{request_id}"}}}),
+             {"14:20: error: policy.grants[0].description: braces stand only in {description}, {caller}, "
+              "{request_id} and {on_behalf_of}"}}}),
     NameOf);
 
 INSTANTIATE_TEST_SUITE_P(
