@@ -204,7 +204,7 @@ INSTANTIATE_TEST_SUITE_P(
              "upstream:\n  applivery:\n    organizations:\n      - name: acme\n        api_key: {file: "
              "$DIR/api_key}\n",
              "upstream: {}\n",
-             {"5:1: error: upstream: needs applivery"}},
+             {"5:1: error: upstream: needs exactly one of applivery, tokend"}},
         Case{"NoState",
              "audit:",
              "state: {}\naudit:",
