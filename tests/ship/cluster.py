@@ -62,6 +62,10 @@ class Authority:
             key.public_key()).serial_number(x509.random_serial_number()).not_valid_before(
             now - datetime.timedelta(minutes=5)).not_valid_after(now + datetime.timedelta(days=1))
 
+    def config_map(self, name):
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+                "data": {"ca.crt": self.certificate.decode()}}
+
     def issue(self, *names):
         """A certificate of these names and addresses, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
