@@ -83,9 +83,14 @@ void AuthenticatedCall::OnIdentified(Result<Caller> caller) {
   Serve(*caller_);
 }
 
+std::string_view AuthenticatedCall::on_behalf_of() const {
+  return caller_ && metadata_.relayed ? std::string_view(metadata_.relayed->on_behalf_of)
+                                      : std::string_view();
+}
+
 void AuthenticatedCall::Refuse(const Failure& failure) {
-  services_.issuer.Refuse(caller_ ? &*caller_ : nullptr, services_.listener, peer_, request_id_,
-                          metadata_.trace, failure);
+  services_.issuer.Refuse(caller_ ? &*caller_ : nullptr, on_behalf_of(), services_.listener, peer_,
+                          request_id_, metadata_.trace, failure);
   Fail(failure);
 }
 
@@ -140,7 +145,7 @@ void AuthenticatedCall::Log(Code code, const Failure* failure) const {
   CallLine line{.method = name_,
                 .request_id = request_id_,
                 .caller = caller_ ? caller_->name() : "",
-                .on_behalf_of = caller_ && metadata_.relayed ? metadata_.relayed->on_behalf_of : "",
+                .on_behalf_of = std::string(on_behalf_of()),
                 .peer = peer_,
                 .trace = metadata_.trace,
                 .code = code,

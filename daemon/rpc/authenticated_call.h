@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "daemon/base/caller.h"
@@ -88,6 +89,8 @@ class AuthenticatedCall : public CallHandler, public std::enable_shared_from_thi
 
  private:
   void OnIdentified(Result<Caller> caller);
+  // Empty, unless a relay calls.
+  std::string_view on_behalf_of() const;
   void FinishCall(CallStatus status, const Failure* failure);
   void Log(Code code, const Failure* failure) const;
 

@@ -269,6 +269,20 @@ TEST_F(ServerTest, WrongMetadataOfARelayIsNamedInTheDetails) {
   EXPECT_EQ(bad.field_violations(0).field(), "tokend-request-age");
 }
 
+TEST_F(ServerTest, ARefusedCallOfARelayIsRecordedWithItsCaller) {
+  Start({UnixListener()});
+  grpc::ClientContext context;
+  SetDeadline(context);
+  context.AddMetadata("tokend-on-behalf-of", "unix:checkout");
+  v1::CreateTokenRequest request = GoodRequest();
+  request.set_application("!");
+  v1::CreateTokenResponse response;
+  EXPECT_FALSE(v1::TokenService::NewStub(ConnectUnix())->CreateToken(&context, request, &response).ok());
+  const auto refusals = issuer_.refusals();
+  ASSERT_EQ(refusals.size(), 1U);
+  EXPECT_EQ(refusals[0].on_behalf_of, "unix:checkout");
+}
+
 TEST_F(ServerTest, ARelayTakesNoCallOfARelay) {
   config_.upstream = config::TokendUpstream{.address = config::UnixAddress{"/central"}};
   Start({UnixListener()});
