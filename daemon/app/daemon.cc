@@ -84,6 +84,20 @@ void EndCalls(loop::EventLoop& loop, issue::LiveCalls& live, upstream::Upstream&
   ended->get_future().wait_for(kLastRecords);
 }
 
+// Lets running calls finish, and then ends those that still run.
+void EndServing(const config::Server& times, rpc::Server& server, loop::EventLoop& loop,
+                issue::LiveCalls& live, upstream::Upstream& upstream) {
+  WaitUnlessStopped(times.drain_delay);
+  server.Drain();
+  const auto drained_by = loop.clock().Now() + times.drain;
+  if (!server.WaitDrained(drained_by) || !live.WaitNone(drained_by)) {
+    Log(LogLevel::kWarning, "drain.overdue", {{"detail", "ending the calls that still run"}});
+  }
+  EndCalls(loop, live, upstream);
+  live.WaitNone(loop.clock().Now() + kLastRecords);
+  server.Stop(kConnectionGrace);
+}
+
 }  // namespace
 
 Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
@@ -145,15 +159,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   const config::Server& times = reloader.settings().config.server;
   manager.Stop(times.drain_delay + times.drain + kLongestEnd);
   readiness.SetServing(false);
-  WaitUnlessStopped(times.drain_delay);
-  (*server)->Drain();
-  const auto drained_by = loop.clock().Now() + times.drain;
-  if (!(*server)->WaitDrained(drained_by) || !live.WaitNone(drained_by)) {
-    Log(LogLevel::kWarning, "drain.overdue", {{"detail", "ending the calls that still run"}});
-  }
-  EndCalls(loop, live, *upstream);
-  live.WaitNone(loop.clock().Now() + kLastRecords);
-  (*server)->Stop(kConnectionGrace);
+  EndServing(times, **server, loop, live, *upstream);
   std::move(stop_early).Cancel();
   Status stopped = record_stop();
   Log(LogLevel::kInfo, "stopped", {});
