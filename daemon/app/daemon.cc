@@ -88,7 +88,10 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   for (const std::string& warning : config.warnings) {
     Log(LogLevel::kWarning, "config.warning", {{"detail", warning}});
   }
-  telemetry::Metrics metrics;
+  const UpstreamTraits traits = TraitsOf(config.upstream);
+  telemetry::Metrics metrics(traits.centre ? telemetry::UpstreamProtocol::kGrpc
+                                           : telemetry::UpstreamProtocol::kHttp);
+  UpstreamReach reach;
   issue::LiveCalls live;
 
   Result<audit::Opened> opened =
@@ -98,18 +101,19 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   audit::QueuedAuditLog& audit = *opened->log;
 
   issue::CurrentConfig current(SnapshotOf(config));
-  upstream::Availability availability(loop, settings.api_keys, AvailabilityObserver(metrics));
-  issue::Pacing pacing{
-      .slots = issue::UpstreamSlots(TraitsOf(config.upstream).max_in_flight),
-      .retries = issue::RetryPolicy(std::bind_front(&telemetry::Metrics::SetRetryBudget, &metrics))};
+  const auto upstream =
+      MakeUpstream(config.upstream, settings.api_keys, loop, UpstreamObserver(traits, metrics, reach));
+  const auto availability =
+      MakeAvailability(config.upstream, settings.api_keys, loop, *upstream, AvailabilityObserver(metrics));
+  issue::RetryPolicy::OnBudget on_budget;
+  if (!upstream->retries()) on_budget = std::bind_front(&telemetry::Metrics::SetRetryBudget, &metrics);
+  issue::Pacing pacing{.slots = issue::UpstreamSlots(traits.max_in_flight),
+                       .retries = issue::RetryPolicy(std::move(on_budget))};
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
   home.Restore(opened->past, opened->gap, loop.clock());
 
-  const auto upstream = MakeUpstream(config.upstream, settings.api_keys, loop,
-                                     std::bind_front(&telemetry::Metrics::UpstreamAnswered, &metrics));
-
   issue::LoopIssuer issuer(
-      {loop, current, home.state(), pacing, audit, availability, *upstream, metrics, live});
+      {loop, current, home.state(), pacing, audit, *availability, *upstream, metrics, live});
 
   loop.Start();
   const absl::Cleanup stop_loop = [&loop] { loop.Stop(); };
@@ -124,9 +128,9 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
       loop, [&audit] { return audit.healthy(); },
       [&server](bool ready) { (*server)->SetServing(ready ? rpc::Serving::kYes : rpc::Serving::kNo); });
   Reloader reloader(path, std::move(settings),
-                    {current, audit, **server, loop, *upstream, availability, metrics});
-  auto admin =
-      StartAdminPage({readiness, current, reloader, home.state(), audit, availability, **server, metrics});
+                    {current, audit, **server, loop, *upstream, *availability, metrics});
+  auto admin = StartAdminPage(
+      {readiness, current, reloader, home.state(), audit, *availability, reach, **server, metrics});
   if (!admin.ok()) return admin.status();
 
   readiness.SetServing(true);

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -77,6 +78,24 @@ upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metric
     const char* event = blocked ? facts.begin_event : facts.end_event;
     if (cause.empty()) return Log(level, event, {{"organization", organization}});
     Log(level, event, {{"organization", organization}, {"detail", cause}});
+  };
+}
+
+upstream::RelayUpstream::Observer UpstreamObserver(const UpstreamTraits& upstream,
+                                                   telemetry::Metrics& metrics, UpstreamReach& reach) {
+  const std::string name = upstream.centre ? "central tokend " + *upstream.centre : "upstream";
+  return {
+      .on_answer =
+          [&metrics, &reach, name](const upstream::Upstream::Answered& answer) {
+            metrics.UpstreamAnswered(answer.status, answer.latency);
+            metrics.SetUpstreamReachable(answer.status.has_value());
+            reach.Set(answer.status
+                          ? std::nullopt
+                          : std::optional(name + ": the last request had no answer: " + answer.error));
+          },
+      .on_retry = [&metrics] { metrics.Retried(); },
+      .on_budget = [&metrics, centre = upstream.centre.value_or("")](
+                       double retries) { metrics.SetRetryBudget(centre, retries); },
   };
 }
 

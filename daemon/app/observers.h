@@ -1,5 +1,7 @@
 #pragma once
 
+#include "daemon/app/upstream_factory.h"
+#include "daemon/app/upstream_reach.h"
 #include "daemon/audit/queued_audit_log.h"
 #include "daemon/state/state.h"
 #include "daemon/telemetry/metrics.h"
@@ -11,5 +13,8 @@ namespace tokend::app {
 audit::Hooks AuditHooks(telemetry::Metrics& metrics);
 state::Observer StateObserver(telemetry::Metrics& metrics);
 upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metrics);
+// `reach` outlives the upstream too.
+upstream::RelayUpstream::Observer UpstreamObserver(const UpstreamTraits& upstream,
+                                                   telemetry::Metrics& metrics, UpstreamReach& reach);
 
 }  // namespace tokend::app

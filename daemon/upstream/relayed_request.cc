@@ -95,7 +95,9 @@ void RelayedRequest::Start() {
 
 void RelayedRequest::Stop() {
   assert(relay_.stopping);
-  if (stage_ != Stage::kEnded) EndWithLast();
+  if (stage_ == Stage::kEnded) return;
+  if (running_ > 0) return EndUnanswered("the daemon's end");
+  EndWithLast();
 }
 
 void RelayedRequest::Call(Connection connection) {
@@ -199,8 +201,13 @@ std::optional<milliseconds> RelayedRequest::NextDelay() {
 void RelayedRequest::OnDeadline() {
   deadline_.Cancel();
   if (running_ == 0) return EndWithLast();
+  EndUnanswered("the caller's deadline");
+}
+
+// A call runs, and its answer is no longer awaited.
+void RelayedRequest::EndUnanswered(const char* before) {
   const bool heard = calls_ > running_;
-  const std::string detail = "no answer of the central tokend before the caller's deadline" +
+  const std::string detail = std::string("no answer of the central tokend before ") + before +
                              (heard ? "; before that: " + FailureOf(last_)->detail : "");
   const bool worked = heard && last_.kind == Kind::kRefused;
   const Centre centre = worked ? Centre::kWorks : (heard ? Centre::kByOutcome : Centre::kUnheard);

@@ -56,7 +56,7 @@ class RelayedRequest final : public std::enable_shared_from_this<RelayedRequest>
   // Makes the first call. Calls `done` once, later.
   void Start();
 
-  // Ends a request that waits before its next call, once the parts are stopping.
+  // Ends it, once the parts are stopping.
   void Stop();
 
  private:
@@ -74,6 +74,7 @@ class RelayedRequest final : public std::enable_shared_from_this<RelayedRequest>
   bool IsRejectedEverywhere() const;
   std::optional<std::chrono::milliseconds> NextDelay();
   void EndWithLast();
+  void EndUnanswered(const char* before);
   void End(MintResult result, Centre centre);
   void Become(Stage next);
 
