@@ -1,7 +1,6 @@
 #include "daemon/app/daemon.h"
 
 #include <chrono>
-#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -105,10 +104,8 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
       MakeUpstream(config.upstream, settings.api_keys, loop, UpstreamObserver(traits, metrics, reach));
   const auto availability =
       MakeAvailability(config.upstream, settings.api_keys, loop, *upstream, AvailabilityObserver(metrics));
-  issue::RetryPolicy::OnBudget on_budget;
-  if (!upstream->retries()) on_budget = std::bind_front(&telemetry::Metrics::SetRetryBudget, &metrics);
   issue::Pacing pacing{.slots = issue::UpstreamSlots(traits.max_in_flight),
-                       .retries = issue::RetryPolicy(std::move(on_budget))};
+                       .retries = issue::RetryPolicy(RetryObserver(traits, metrics))};
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
   home.Restore(opened->past, opened->gap, loop.clock());
 

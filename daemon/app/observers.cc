@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -79,6 +80,12 @@ upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metric
     if (cause.empty()) return Log(level, event, {{"organization", organization}});
     Log(level, event, {{"organization", organization}, {"detail", cause}});
   };
+}
+
+// A relay has a budget of its own, for all organizations.
+issue::RetryPolicy::OnBudget RetryObserver(const UpstreamTraits& upstream, telemetry::Metrics& metrics) {
+  if (upstream.centre) return {};
+  return std::bind_front(&telemetry::Metrics::SetRetryBudget, &metrics);
 }
 
 upstream::RelayUpstream::Observer UpstreamObserver(const UpstreamTraits& upstream,
