@@ -66,7 +66,7 @@ void AuthenticatedCall::OnIdentified(Result<Caller> caller) {
 }
 
 void AuthenticatedCall::Refuse(const Failure& failure) {
-  services_.issuer.Refuse(caller_ ? &*caller_ : nullptr, services_.listener, peer_, request_id_, trace_,
+  services_.issuer.Refuse(caller_ ? &*caller_ : nullptr, "", services_.listener, peer_, request_id_, trace_,
                           failure);
   Fail(failure);
 }
