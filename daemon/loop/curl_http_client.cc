@@ -268,6 +268,7 @@ class CurlExchange final : public CurlTransfer {
 
   void Finish(CURLcode code) override {
     const std::shared_ptr<ConnectionPool> pool = pool_;
+    if (code != CURLE_OK && header_bytes_ == 0) refused_ = pool->tls_refusals().WhyRefused(tls_);
     Leave();
     if (code != CURLE_OK && local_port_.has_value() && header_bytes_ == 0) {
       client_.Abandon(pool, *local_port_);
@@ -276,8 +277,9 @@ class CurlExchange final : public CurlTransfer {
     if (code == CURLE_OK) return Answer(Ending::kComplete, "");
     if (body_too_large_) return Answer(Ending::kTooLarge, "Answer body too large");
     if (header_too_large_) return Answer(Ending::kBroken, kHeaderTooLarge);
-    const std::string why =
-        speaks_otherwise_ ? "it does not speak HTTP/2" : WhyItFailed(handle_, code, client_.options_.proxy);
+    std::string why = WhyItFailed(handle_, code, client_.options_.proxy);
+    if (speaks_otherwise_) why = "it does not speak HTTP/2";
+    if (refused_ != nullptr) why = absl::StrCat("it refuses the client's certificate: ", refused_);
     Answer(Ending::kBroken, absl::StrCat(Where(), ": ", why));
   }
 
@@ -314,6 +316,8 @@ class CurlExchange final : public CurlTransfer {
   void Enter() {
     local_port_.reset();
     speaks_otherwise_ = false;
+    tls_ = nullptr;
+    refused_ = nullptr;
     turned_away_ = false;
     pool_ = client_.pool_;
     Set(handle_, CURLOPT_SHARE, pool_->share());
@@ -338,6 +342,7 @@ class CurlExchange final : public CurlTransfer {
     if (options.only_http2 && SSL_CTX_set_alpn_protos(tls, kOnlyHttp2, sizeof(kOnlyHttp2)) != 0) {
       return CURLE_SSL_CONNECT_ERROR;
     }
+    if (options.identity) exchange.pool_->tls_refusals().Observe(tls);
     const std::shared_ptr<const TlsIdentity> identity = options.identity ? options.identity() : nullptr;
     return identity == nullptr || identity->Use(tls) ? CURLE_OK : CURLE_SSL_CERTPROBLEM;
   }
@@ -351,6 +356,7 @@ class CurlExchange final : public CurlTransfer {
     exchange.speaks_otherwise_ = options.only_http2 && !has_own && !SpeaksHttp2(exchange.handle_);
     if (exchange.speaks_otherwise_) return CURL_PREREQFUNC_ABORT;
     exchange.local_port_ = local_port;
+    exchange.tls_ = TlsOf(exchange.handle_);
     if (has_own) return CURL_PREREQFUNC_OK;
     ConnectionPool* const pool = exchange.pool_.get();
     exchange.turned_away_ = exchange.client_.HasFailed(pool, local_port) || !pool->Take(local_port);
@@ -394,8 +400,8 @@ class CurlExchange final : public CurlTransfer {
 
   void Answer(Ending ending, std::string error) {
     HttpAnswer answer;
-    answer.sent = body_sent_ > 0 ? Sent::kYes : Sent::kNo;
-    answer.connected = local_port_.has_value();
+    answer.sent = body_sent_ > 0 && refused_ == nullptr ? Sent::kYes : Sent::kNo;
+    answer.connected = local_port_.has_value() && refused_ == nullptr;
     answer.ending = ending;
     long status = 0;
     curl_easy_getinfo(handle_, CURLINFO_RESPONSE_CODE, &status);
@@ -426,6 +432,8 @@ class CurlExchange final : public CurlTransfer {
   HttpClient::Done done_;
   std::chrono::steady_clock::time_point started_;
   std::optional<int> local_port_;  // of its connection, once it has one
+  const SSL* tls_ = nullptr;       // of its connection, to compare: the session may have ended
+  const char* refused_ = nullptr;  // why the server refuses the client's certificate
   bool turned_away_ = false;       // from a connection that carries no further request
   bool speaks_otherwise_ = false;  // the connection agreed to another protocol than HTTP/2 alone
   std::size_t body_sent_ = 0;

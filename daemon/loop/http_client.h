@@ -49,7 +49,8 @@ struct HttpGet {
 };
 
 // Whether the server can have seen the body of a POST: kYes once libcurl has asked for its first byte,
-// however the transfer ends.
+// however the transfer ends; but kNo where the server's own TLS handshake failed, because it refuses the
+// client's certificate.
 enum class Sent { kNo, kYes };
 
 enum class Ending {

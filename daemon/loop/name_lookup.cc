@@ -9,6 +9,7 @@
 #include <cassert>
 #include <mutex>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "daemon/base/thread.h"
@@ -46,6 +47,15 @@ struct SystemNameLookup::Request {
   EventLoop* loop = nullptr;  // null: nobody waits any more
 };
 
+void SystemNameLookup::Answer(const std::shared_ptr<Request>& request, std::vector<std::string> addresses) {
+  const std::lock_guard lock(request->mutex);
+  if (request->loop == nullptr) return;
+  request->loop->Post([request, addresses = std::move(addresses)]() mutable {
+    Done then = std::exchange(request->done, nullptr);
+    if (then) then(std::move(addresses));
+  });
+}
+
 SystemNameLookup::~SystemNameLookup() {
   if (request_ == nullptr) return;
   request_->done = nullptr;
@@ -58,15 +68,11 @@ void SystemNameLookup::LookUp(const std::string& host, Done done) {
   request_ = std::make_shared<Request>();
   request_->done = std::move(done);
   request_->loop = &loop_;
-  StartThread("resolve", [host, request = request_] {
-    std::vector<std::string> addresses = AddressesOf(host);
-    const std::lock_guard lock(request->mutex);
-    if (request->loop == nullptr) return;
-    request->loop->Post([request, addresses = std::move(addresses)]() mutable {
-      Done then = std::exchange(request->done, nullptr);
-      if (then) then(std::move(addresses));
-    });
-  }).detach();
+  try {
+    StartThread("resolve", [host, request = request_] { Answer(request, AddressesOf(host)); }).detach();
+  } catch (const std::system_error&) {  // the system allows no further thread
+    Answer(request_, {});
+  }
 }
 
 bool IsIpAddress(const std::string& host) {

@@ -40,6 +40,9 @@ class SystemNameLookup final : public NameLookup {
  private:
   struct Request;
 
+  // Any thread.
+  static void Answer(const std::shared_ptr<Request>& request, std::vector<std::string> addresses);
+
   EventLoop& loop_;
   std::shared_ptr<Request> request_;  // the latest
 };
