@@ -145,7 +145,7 @@ SslContext MakeContext(const HttpServerOptions& options, std::string& alpn) {
   SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   UseChain(context.get(), options.certificate_pem);
   UseKey(context.get(), options.private_key_pem);
-  SSL_CTX_set_alpn_select_cb(context.get(), SelectAlpn, &alpn);
+  if (!alpn.empty()) SSL_CTX_set_alpn_select_cb(context.get(), SelectAlpn, &alpn);
   if (!options.client_ca_pem.empty()) DemandClients(context.get(), options.client_ca_pem);
   return context;
 }

@@ -27,7 +27,7 @@ struct HttpServerOptions {
       {};  // a chain; empty: no TLS, and HTTP/1.1 unless HTTP/2 is the only protocol
   std::string private_key_pem = {};
   std::string client_ca_pem = {};  // who issues the certificates that clients must show; empty: need not
-  std::vector<Protocol> protocols = {};  // for ALPN, the preferred one first
+  std::vector<Protocol> protocols = {};  // for ALPN, the preferred one first; empty: no ALPN
   std::uint32_t max_concurrent_streams = 256;
 };
 
