@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Checks the rules of the architecture in daemon/ and client/. ctest runs both checks.
+"""Checks the rules of the architecture in daemon/ and client/, and the links of the documents. ctest runs each check.
 
   tests/architecture.py includes    each folder includes only folders that daemon/CMakeLists.txt puts below it
   tests/architecture.py functions   no function has more than 70 lines
+  tests/architecture.py links       each relative link of a document leads to a file, and to a heading in it
 
 Prints a line for each violation, and exits with 1 if there is one.
 """
@@ -15,6 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAX_LINES = 70
 # The folders of daemon/ that the client may include.
 FOR_CLIENT = {"base", "audit", "config", "policy"}
+# The folders whose documents are not ours.
+NOT_OURS = {"build", "node_modules", ".git"}
 
 
 def sources(*folders):
@@ -90,8 +93,37 @@ def check_functions():
                 yield f"{name}:{first + 1}: has {length} lines, the maximum is {MAX_LINES}: {lines[first].strip()}"
 
 
+def documents():
+    """Yields the path and the text of each document. The text has its lines, with those of code left empty."""
+    for path in sorted(ROOT.rglob("*.md")):
+        if NOT_OURS.isdisjoint(path.relative_to(ROOT).parts):
+            code = re.compile(r"^( *)```.*?^\1```$", re.DOTALL | re.MULTILINE)
+            yield path, code.sub(lambda block: "\n" * block.group().count("\n"), path.read_text())
+
+
+def headings(text):
+    """The anchors of a document's headings, as GitHub makes them."""
+    for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        yield re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def check_links():
+    anchors = {path: set(headings(text)) for path, text in documents()}
+    for path, text in documents():
+        for number, line in enumerate(text.splitlines(), 1):
+            for link in re.findall(r"\]\(([^)\s]+)\)", line):
+                if re.match(r"[a-z]+:", link):
+                    continue
+                file, _, anchor = link.partition("#")
+                target = (path.parent / file).resolve() if file else path
+                if not target.exists():
+                    yield f"{path.relative_to(ROOT)}:{number}: {link}: there is no such file"
+                elif anchor and anchor not in anchors.get(target, ()):
+                    yield f"{path.relative_to(ROOT)}:{number}: {link}: there is no such heading"
+
+
 if __name__ == "__main__":
-    checks = {"includes": check_includes, "functions": check_functions}
+    checks = {"includes": check_includes, "functions": check_functions, "links": check_links}
     found = list(checks[sys.argv[1]]())
     print("\n".join(found), end="\n" if found else "")
     sys.exit(1 if found else 0)

@@ -39,7 +39,8 @@ Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const AdminSource
     }
     return troubles;
   };
-  options.refresh_metrics = [&server = sources.server, &metrics = sources.metrics] {
+  options.refresh_metrics = [&server = sources.server, &metrics = sources.metrics, &audit = sources.audit] {
+    metrics.SetAuditWritable(audit.healthy());
     for (const auto& [listener, keys] : server.fetched_keys()) {
       if (keys.age) metrics.SetJwksAge(listener, *keys.age);
     }

@@ -93,6 +93,10 @@ struct Metrics::Families {
     registry.Gauges("tokend_build_info", "Always 1; the version is in the label.")
         .Add({{"version", TOKEND_VERSION}})
         .Set(1);
+    registry.Gauges("process_start_time_seconds", "When the process started, as Unix time.")
+        .Add({})
+        .Set(Seconds(std::chrono::system_clock::now().time_since_epoch()));
+    audit_writable.Set(1);
   }
 
   Histogram& Call(std::size_t method, std::size_t status) {
@@ -168,6 +172,8 @@ struct Metrics::Families {
                                      "Time of one write and fdatasync of a batch of audit records.")
                          .Add({}, Histogram::BucketBoundaries{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
                                                               0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5});
+  Gauge& audit_writable =
+      registry.Gauges("tokend_audit_writable", "Whether audit records can be made durable: 1 or 0.").Add({});
   Family<Counter>& limit_family =
       registry.Counters("tokend_limit_refusals_total",
                         "Requests that were refused because this limit was used up, by limit: <grant or "
@@ -245,6 +251,8 @@ void Metrics::ConfigReloaded(Reload result) {
 void Metrics::AuditAppended(std::chrono::nanoseconds duration) {
   families_->audit.Observe(Seconds(duration));
 }
+
+void Metrics::SetAuditWritable(bool writable) { families_->audit_writable.Set(writable ? 1 : 0); }
 
 void Metrics::LimitRefused(const std::string& limit) {
   families_->limit_family.Add({{"limit", limit}}).Increment();

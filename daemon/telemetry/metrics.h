@@ -61,6 +61,9 @@ class Metrics {
   // tokend_audit_append_duration_seconds: the time of one write and fdatasync of a batch of records.
   void AuditAppended(std::chrono::nanoseconds duration);
 
+  // tokend_audit_writable.
+  void SetAuditWritable(bool writable);
+
   // tokend_limit_refusals_total{limit}. `limit` is "<grant or organization>/<limit>", with configured names.
   void LimitRefused(const std::string& limit);
 

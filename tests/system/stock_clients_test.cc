@@ -122,6 +122,12 @@ TEST_P(Examples, GetATokenOverAUnixSocket) {
   ExpectMinted(Mint({tokend_->address()}));
 }
 
+TEST_P(Examples, GetTheSameTokenAgainWithItsRequestId) {
+  Start();
+  const std::string request_id = "7f9c24e8-3b12-4fef-91e0-5c1f3a8f6d01";
+  for (int run = 0; run < 2; ++run) ExpectMinted(Mint({"--request-id", request_id, tokend_->address()}));
+}
+
 TEST_P(Examples, GetATokenWithAClientCertificate) {
   StartWithTls();
   ExpectMinted(Mint({"--ca", folder_ / "ca.crt", "--cert", folder_ / "client.crt", "--key",

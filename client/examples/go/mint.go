@@ -8,7 +8,8 @@
 //	go run . --ca ca.crt --cert me.crt --key me.key tokend.platform.svc:8443 APPLICATION
 //	go run . --ca ca.crt --token-file /var/run/secrets/tokens/tokend tokend.platform.svc:8444 APPLICATION
 //
-// Prints the token's id, or with --bearer the secret.
+// Prints the token's id, or with --bearer the secret. An error names the request_id: with --request-id,
+// a later run asks for the same token again.
 package main
 
 import (
@@ -47,6 +48,7 @@ var (
 	cert      = flag.String("cert", "", "the client certificate, with --key")
 	key       = flag.String("key", "", "its private key")
 	tokenFile = flag.String("token-file", "", "a file with a token that says who calls")
+	requestID = flag.String("request-id", newUUID(), "that of an earlier run, to ask again")
 	bearer    = flag.Bool("bearer", false, "print the secret instead of the id")
 )
 
@@ -146,7 +148,8 @@ func main() {
 	log.SetFlags(0)
 	flag.Parse()
 	if flag.NArg() != 2 || !strings.Contains(flag.Arg(0), ":") {
-		log.Fatal("usage: mint [--bearer] [--ca F] [--cert F --key F] [--token-file F] ADDRESS APPLICATION")
+		log.Fatal("usage: mint [--bearer] [--ca F] [--cert F --key F] [--token-file F] [--request-id ID] " +
+			"ADDRESS APPLICATION")
 	}
 	options := []grpc.DialOption{grpc.WithTransportCredentials(transport(flag.Arg(0))), grpc.WithNoProxy(),
 		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 5 * time.Second, Backoff: backoff.Config{
@@ -158,7 +161,7 @@ func main() {
 	check(err)
 
 	// The same id on every attempt: tokend never creates two tokens for it.
-	request := &tokendv1.CreateTokenRequest{Application: flag.Arg(1), RequestId: newUUID()}
+	request := &tokendv1.CreateTokenRequest{Application: flag.Arg(1), RequestId: *requestID}
 	token, err := createToken(tokendv1.NewTokenServiceClient(connection), request)
 	if failure := status.Convert(err); err != nil {
 		info, _ := detailsOf(failure)

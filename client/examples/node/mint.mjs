@@ -4,7 +4,8 @@
 //   node mint.mjs --ca ca.crt --cert me.crt --key me.key tokend.platform.svc:8443 APPLICATION
 //   node mint.mjs --ca ca.crt --token-file /var/run/secrets/tokens/tokend tokend.platform.svc:8444 APPLICATION
 //
-// Prints the token's id, or with --bearer the secret.
+// Prints the token's id, or with --bearer the secret. An error names the request_id: with --request-id,
+// a later run asks for the same token again.
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -94,14 +95,15 @@ async function createToken(client, request) {
 
 const text = { type: 'string' };
 const { values: options, positionals: [address, application] } = parseArgs({ allowPositionals: true,
-  options: { bearer: { type: 'boolean' }, ca: text, cert: text, key: text, 'token-file': text } });
+  options: { bearer: { type: 'boolean' }, ca: text, cert: text, key: text, 'token-file': text, 'request-id': text } });
 if (!application) {
-  console.error('usage: mint.mjs [--bearer] [--ca F] [--cert F --key F] [--token-file F] ADDRESS APPLICATION');
+  console.error('usage: mint.mjs [--bearer] [--ca F] [--cert F --key F] [--token-file F] [--request-id ID] ' +
+    'ADDRESS APPLICATION');
   process.exit(2);
 }
 const client = new TokenService(address, credentialsFor(address, options), CHANNEL_OPTIONS);
 // The same id on every attempt: tokend never creates two tokens for it.
-const request = { application, request_id: randomUUID() };
+const request = { application, request_id: options['request-id'] ?? randomUUID() };
 try {
   const { token } = await createToken(client, request);
   console.log(options.bearer ? token.bearer : token.id);

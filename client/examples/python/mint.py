@@ -11,7 +11,8 @@ Before the first run, generate the messages, from the top folder:
     mint.py --ca ca.crt --cert me.crt --key me.key tokend.platform.svc:8443 APPLICATION
     mint.py --ca ca.crt --token-file /var/run/secrets/tokens/tokend tokend.platform.svc:8444 APPLICATION
 
-Prints the token's id, or with --bearer the secret.
+Prints the token's id, or with --bearer the secret. An error names the request_id: with --request-id, a later
+run asks for the same token again.
 """
 
 import argparse
@@ -104,13 +105,14 @@ def main():
     parser.add_argument("--cert", help="the client certificate, with --key")
     parser.add_argument("--key", help="its private key")
     parser.add_argument("--token-file", help="a file with a token that says who calls")
+    parser.add_argument("--request-id", default=str(uuid.uuid4()), help="that of an earlier run, to ask again")
     parser.add_argument("address", help="unix:///path or host:port")
     parser.add_argument("application")
     arguments = parser.parse_args()
 
     # The same id on every attempt: tokend never creates two tokens for it.
     request = token_service_pb2.CreateTokenRequest(
-        application=arguments.application, request_id=str(uuid.uuid4()))
+        application=arguments.application, request_id=arguments.request_id)
     with open_channel(arguments.address, arguments.ca, arguments.cert, arguments.key,
                       arguments.token_file) as channel:
         try:

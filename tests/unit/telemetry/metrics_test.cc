@@ -194,7 +194,7 @@ TEST(Metrics, AreThoseThatTheirPageLists) {
   std::ifstream file(TOKEND_SOURCE "/deploy/README.md");
   const std::string page(std::istreambuf_iterator<char>(file), {});
   EXPECT_EQ(Matches(metrics.Text(), "# TYPE ([a-z_]+) "),
-            Matches(page, "`((?:tokend|grpc_server)_[a-z_]+)(?:\\{[a-z_,]+\\})?`"));
+            Matches(page, "`((?:tokend|grpc_server|process)_[a-z_]+)(?:\\{[a-z_,]+\\})?`"));
 }
 
 }  // namespace
