@@ -118,8 +118,8 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   audit::QueuedAuditLog& audit = *opened->log;
 
   issue::CurrentConfig current(SnapshotOf(config));
-  const auto upstream =
-      MakeUpstream(config.upstream, settings.api_keys, loop, UpstreamObserver(traits, metrics, reach));
+  const auto upstream = MakeUpstream(config.upstream, settings.api_keys, settings.central, loop,
+                                     UpstreamObserver(traits, metrics, reach));
   const auto availability =
       MakeAvailability(config.upstream, settings.api_keys, loop, *upstream, AvailabilityObserver(metrics));
   issue::Pacing pacing{.slots = issue::UpstreamSlots(traits.max_in_flight),

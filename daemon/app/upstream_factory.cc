@@ -5,6 +5,7 @@
 
 #include "daemon/base/overload.h"
 #include "daemon/upstream/applivery.h"
+#include "daemon/upstream/curl_central_calls.h"
 
 namespace tokend::app {
 
@@ -25,18 +26,21 @@ UpstreamTraits TraitsOf(const config::Upstream& upstream) {
 }
 
 std::unique_ptr<upstream::Upstream> MakeUpstream(const config::Upstream& configuration,
-                                                 const upstream::KeyRing& keys, loop::CurlLoop& loop,
+                                                 const upstream::KeyRing& keys,
+                                                 upstream::CentralCredentials central, loop::CurlLoop& loop,
                                                  upstream::RelayUpstream::Observer observer) {
-  return std::visit(Overload{[&](const config::Applivery& applivery) -> std::unique_ptr<upstream::Upstream> {
-                               return std::make_unique<upstream::AppliveryUpstream>(
-                                   applivery, keys, loop,
-                                   loop.NewHttpClient(upstream::HttpOptions(applivery)),
-                                   std::move(observer.on_answer));
-                             },
-                             [](const config::TokendUpstream&) -> std::unique_ptr<upstream::Upstream> {
-                               return nullptr;  // RelayUpstream takes this place
-                             }},
-                    configuration);
+  return std::visit(
+      Overload{[&](const config::Applivery& applivery) -> std::unique_ptr<upstream::Upstream> {
+                 return std::make_unique<upstream::AppliveryUpstream>(
+                     applivery, keys, loop, loop.NewHttpClient(upstream::HttpOptions(applivery)),
+                     std::move(observer.on_answer));
+               },
+               [&](const config::TokendUpstream& tokend) -> std::unique_ptr<upstream::Upstream> {
+                 return std::make_unique<upstream::RelayUpstream>(
+                     loop, std::make_unique<upstream::CurlCentralCalls>(tokend, std::move(central), loop),
+                     std::move(observer));
+               }},
+      configuration);
 }
 
 std::unique_ptr<upstream::Availability> MakeAvailability(const config::Upstream& configuration,

@@ -10,6 +10,7 @@
 #include "daemon/config/config.h"
 #include "daemon/loop/curl_loop.h"
 #include "daemon/upstream/availability.h"
+#include "daemon/upstream/central_credentials.h"
 #include "daemon/upstream/relay.h"
 #include "daemon/upstream/upstream.h"
 
@@ -27,7 +28,8 @@ UpstreamTraits TraitsOf(const config::Upstream& upstream);
 
 // The upstream that the configuration chooses. Made before the loop starts, destroyed after it has stopped.
 std::unique_ptr<upstream::Upstream> MakeUpstream(const config::Upstream& configuration,
-                                                 const upstream::KeyRing& keys, loop::CurlLoop& loop,
+                                                 const upstream::KeyRing& keys,
+                                                 upstream::CentralCredentials central, loop::CurlLoop& loop,
                                                  upstream::RelayUpstream::Observer observer);
 
 // What keeps requests from that upstream for a while. `upstream` outlives it.

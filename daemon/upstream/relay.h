@@ -32,7 +32,8 @@ class RelayUpstream final : public Upstream {
   bool retries() const override { return true; }
   // Null: all requests are sent to the same place.
   std::shared_ptr<const void> Hold(const std::string& /*organization*/) override { return nullptr; }
-  void UseKeys(const KeyRing& /*keys*/) override {}  // there are none
+  // There are none. The credentials may have changed with them.
+  void UseKeys(const KeyRing& /*keys*/) override { calls_->RereadCredentials(); }
   std::uint64_t credentials_generation() const override { return calls_->credentials_generation(); }
   void Stop() override;
 
