@@ -40,6 +40,7 @@ class Node:
         self.folder = pathlib.Path(folder)
         self.pods = []
         self.processes = []
+        self._pause_image = self._find_pause_image()
         run("podman", "network", "create", name)
 
     def __enter__(self):
@@ -52,6 +53,13 @@ class Node:
         for pod in self.pods:
             subprocess.run(["podman", "pod", "rm", "--force", "--time", "0", pod], capture_output=True, check=False)
         run("podman", "network", "rm", "--force", self.name)
+        if not self._pause_image:
+            subprocess.run(["podman", "rmi", *self._find_pause_image()], capture_output=True, check=False)
+
+    @staticmethod
+    def _find_pause_image():
+        """podman makes this image for its Pods."""
+        return run("podman", "images", "--quiet", "--filter", "reference=localhost/podman-pause").split()
 
     def outside(self, *names):
         """Makes a Pod of no containers, in which servers with these names can be started. The answer is its name."""
@@ -121,7 +129,9 @@ class Pod:
             # The kubelet gives the token to the one user of all containers, else everybody may read it.
             mode = 0o600 if self.group or len(users) == 1 else 0o644
             return {source["path"]: (text.encode(), mode)}
-        return {key: (value, source.get("defaultMode", volume.get("defaultMode", 0o644))) for key, value in data.items()}
+        paths = {item["key"]: item["path"] for item in source.get("items", [])}
+        return {paths.get(key, key): (value, source.get("defaultMode", volume.get("defaultMode", 0o644)))
+                for key, value in data.items() if not paths or key in paths}
 
     def _containers(self):
         return self.sidecars + self.spec["containers"]
@@ -215,7 +225,7 @@ class Pod:
         run("podman", "start", self.container(container["name"]))
         if "startupProbe" in container:
             probe = container["startupProbe"]
-            limit = probe.get("failureThreshold", 3) * probe.get("periodSeconds", 10)
+            limit = min(60, probe.get("failureThreshold", 3) * probe.get("periodSeconds", 10))
             await_that(f"the startup probe of {container['name']}",
                        lambda: self.probe(container["name"], "startupProbe"),
                        lambda: self.log(container["name"]), limit)
