@@ -124,6 +124,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
       MakeAvailability(config.upstream, settings.api_keys, loop, *upstream, AvailabilityObserver(metrics));
   issue::Pacing pacing{.slots = issue::UpstreamSlots(traits.max_in_flight),
                        .retries = issue::RetryPolicy(RetryObserver(traits, metrics))};
+  for (std::size_t left = opened->left_open; left > 0; --left) metrics.TokenEnded(TokenOutcome::kUnknown);
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
   home.Restore(opened->past, opened->gap, loop.clock());
 
