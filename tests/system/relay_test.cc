@@ -410,7 +410,7 @@ TEST_F(RelayPath, ARelayServesWithoutItsCentreAndUsesItOnceItIsThere) {
   EXPECT_EQ(early.reason, "UPSTREAM_UNAVAILABLE") << early.message;
   const std::string ready = relay_->Get("/readyz");
   EXPECT_THAT(ready, HasSubstr("HTTP/1.1 200"));
-  EXPECT_THAT(ready, HasSubstr("upstream"));
+  EXPECT_THAT(ready, HasSubstr("central tokend"));
   EXPECT_THAT(relay_->Get("/metrics"), HasSubstr("\ntokend_upstream_reachable 0\n"));
 
   StartCentre();
