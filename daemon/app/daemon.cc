@@ -12,6 +12,7 @@
 #include "daemon/app/observers.h"
 #include "daemon/app/readiness.h"
 #include "daemon/app/reloader.h"
+#include "daemon/app/service_manager.h"
 #include "daemon/app/signals.h"
 #include "daemon/app/state_factory.h"
 #include "daemon/app/upstream_factory.h"
@@ -36,6 +37,8 @@ constexpr seconds kLongestStart{10};
 constexpr seconds kLastRecords{5};
 // How long connections whose calls are all answered may take to close.
 constexpr seconds kConnectionGrace{1};
+// What a stop may take beside drain_delay and drain.
+constexpr seconds kLongestEnd{30};
 
 audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics& metrics) {
   const auto remember = config.requests.remember;
@@ -81,6 +84,20 @@ void EndCalls(loop::EventLoop& loop, issue::LiveCalls& live, upstream::Upstream&
   ended->get_future().wait_for(kLastRecords);
 }
 
+// Lets running calls finish, and then ends those that still run.
+void EndServing(const config::Server& times, rpc::Server& server, loop::EventLoop& loop,
+                issue::LiveCalls& live, upstream::Upstream& upstream) {
+  WaitUnlessStopped(times.drain_delay);
+  server.Drain();
+  const auto drained_by = loop.clock().Now() + times.drain;
+  if (!server.WaitDrained(drained_by) || !live.WaitNone(drained_by)) {
+    Log(LogLevel::kWarning, "drain.overdue", {{"detail", "ending the calls that still run"}});
+  }
+  EndCalls(loop, live, upstream);
+  live.WaitNone(loop.clock().Now() + kLastRecords);
+  server.Stop(kConnectionGrace);
+}
+
 }  // namespace
 
 Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
@@ -90,6 +107,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   }
   telemetry::Metrics metrics;
   issue::LiveCalls live;
+  ServiceManager manager;
 
   Result<audit::Opened> opened =
       audit::OpenAuditLog(config.audit, settings.audit_keys, AuditOptions(config, metrics), loop);
@@ -111,6 +129,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   issue::LoopIssuer issuer(
       {loop, current, home.state(), pacing, audit, availability, *upstream, metrics, live});
 
+  manager.WatchLoop(loop);
   loop.Start();
   const absl::Cleanup stop_loop = [&loop] { loop.Stop(); };
   if (Status started = RecordStart(audit); !started.ok()) return started;
@@ -122,9 +141,12 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   if (!server.ok()) return server.status();
   Readiness readiness(
       loop, [&audit] { return audit.healthy(); },
-      [&server](bool ready) { (*server)->SetServing(ready ? rpc::Serving::kYes : rpc::Serving::kNo); });
+      [&server, &manager](bool ready) {
+        (*server)->SetServing(ready ? rpc::Serving::kYes : rpc::Serving::kNo);
+        manager.SetServing(ready);
+      });
   Reloader reloader(path, std::move(settings),
-                    {current, audit, **server, loop, *upstream, availability, metrics});
+                    {current, audit, **server, loop, *upstream, availability, metrics, manager});
   auto admin =
       StartAdminPage({readiness, current, reloader, home.state(), audit, availability, **server, metrics});
   if (!admin.ok()) return admin.status();
@@ -134,17 +156,10 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   reloader.ReloadUntilStop();
 
   Log(LogLevel::kInfo, "draining", {});
-  readiness.SetServing(false);
   const config::Server& times = reloader.settings().config.server;
-  WaitUnlessStopped(times.drain_delay);
-  (*server)->Drain();
-  const auto drained_by = loop.clock().Now() + times.drain;
-  if (!(*server)->WaitDrained(drained_by) || !live.WaitNone(drained_by)) {
-    Log(LogLevel::kWarning, "drain.overdue", {{"detail", "ending the calls that still run"}});
-  }
-  EndCalls(loop, live, *upstream);
-  live.WaitNone(loop.clock().Now() + kLastRecords);
-  (*server)->Stop(kConnectionGrace);
+  manager.Stop(times.drain_delay + times.drain + kLongestEnd);
+  readiness.SetServing(false);
+  EndServing(times, **server, loop, live, *upstream);
   std::move(stop_early).Cancel();
   Status stopped = record_stop();
   Log(LogLevel::kInfo, "stopped", {});

@@ -77,6 +77,7 @@ void Reloader::ReloadUntilStop() {
     if (asked == SignalReader::Asked::kReload || (changed && settled) || again) {
       Log(LogLevel::kInfo, "reloading",
           {{"detail", changed ? "a file has changed" : (again ? "trying again" : "SIGHUP")}});
+      parts_.manager.BeginReload();
       Reload(watch);
       changing_since.reset();
     } else if (!changed) {
@@ -103,6 +104,7 @@ void Reloader::Reload(FileWatch& watch) {
       Take(std::get<Settings>(std::move(read)));
     }
   }
+  parts_.manager.EndReload(why_rejected_);
 }
 
 // Records name a configuration only where its text is kept beside the log. Where that fails, the settings
@@ -129,6 +131,7 @@ std::vector<std::string> Reloader::Files() const {
 
 void Reloader::Reject(const Rejection& rejection) {
   rejected_ = true;
+  why_rejected_ = Summary(rejection.errors);
   rejected_files_ = rejection.files;
   parts_.metrics.ConfigReloaded(telemetry::Reload::kRejected);
   const bool of_key = rejection.of == Rejection::Of::kKey;
@@ -138,6 +141,7 @@ void Reloader::Reject(const Rejection& rejection) {
 // Cannot fail: a reload takes effect as a whole, but for TLS files that it leaves out.
 void Reloader::Take(Settings next) {
   rejected_ = !next.refused.empty();
+  why_rejected_ = Summary(next.refused);
   rejected_files_.clear();
   parts_.metrics.ConfigReloaded(rejected_ ? telemetry::Reload::kRejected : telemetry::Reload::kDone);
   const config::Config& config = next.config;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "daemon/app/file_watch.h"
+#include "daemon/app/service_manager.h"
 #include "daemon/app/settings.h"
 #include "daemon/audit/queued_audit_log.h"
 #include "daemon/issue/config_snapshot.h"
@@ -35,6 +36,7 @@ class Reloader {
     upstream::Upstream& upstream;
     upstream::Availability& availability;
     telemetry::Metrics& metrics;
+    ServiceManager& manager;
   };
 
   Reloader(std::string path, Settings settings, const Parts& parts);
@@ -66,6 +68,7 @@ class Reloader {
   bool try_again_ = false;  // what was rejected may be taken without a change of a file
   const Parts parts_;
   std::atomic<bool> rejected_{false};
+  std::string why_rejected_;  // empty: it was not
 };
 
 }  // namespace tokend::app
