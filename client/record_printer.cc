@@ -11,6 +11,11 @@ namespace {
 
 constexpr std::size_t kRowsAtATime = 1000;
 
+// "the relay for its caller" where a relay has called.
+std::string CallerText(const audit::v1::Caller& caller) {
+  return caller.on_behalf_of().empty() ? caller.name() : caller.name() + " for " + caller.on_behalf_of();
+}
+
 }  // namespace
 
 Row RecordPrinter::Head() const {
@@ -29,7 +34,8 @@ Row RecordPrinter::RowOf(const audit::v1::Record& record, const std::string& fil
   if (!record.detail().empty()) detail += (detail.empty() ? "" : ": ") + record.detail();
   Row row;
   if (files_ || form_ == OutputForm::kCsv) row.push_back(file);
-  row.insert(row.end(), {std::to_string(record.seq()), time, record.event(), record.caller().name(),
+  row.insert(row.end(), {std::to_string(record.seq()), time, record.event(),
+                         form_ == OutputForm::kCsv ? record.caller().name() : CallerText(record.caller()),
                          record.target().organization(), record.target().application(),
                          record.target().description(), record.request_id(), record.token().id(), detail});
   if (form_ == OutputForm::kCsv) {

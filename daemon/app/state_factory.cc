@@ -52,7 +52,8 @@ void StateHome::Restore(const std::vector<audit::PastRequest>& past, const std::
   };
   if (gap && own_ != nullptr) own_->BeginQuarantine(made_at(gap->ends) + remember_, gap->detail);
   for (const audit::PastRequest& request : past) {
-    state_->Restore(state::LedgerId(request.caller, request.request_id), state::ParseDigest(request.digest),
+    state_->Restore(state::LedgerId(request.caller, request.on_behalf_of, request.request_id),
+                    state::ParseDigest(request.digest),
                     {request.organization, request.application, request.scopes},
                     {.reason = Reason::kOutcomeUnknown,
                      .detail = "its token may have been created before a restart that lost the bearer",

@@ -215,6 +215,7 @@ class HistoryReader {
 PastRequest MakePastRequest(const v1::Record& intent, std::uint64_t ended_by) {
   return PastRequest{intent.request_id(),
                      intent.caller().name(),
+                     intent.caller().on_behalf_of(),
                      intent.target().organization(),
                      intent.target().application(),
                      {intent.target().scopes().begin(), intent.target().scopes().end()},

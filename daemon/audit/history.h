@@ -16,6 +16,7 @@ namespace tokend::audit {
 struct PastRequest {
   std::string request_id;
   std::string caller;
+  std::string on_behalf_of;  // a relay's own caller; empty: the caller is no relay
   std::string organization;
   std::string application;
   std::vector<std::string> scopes;

@@ -137,6 +137,7 @@ std::optional<v1::Record> LineParser::Parse(std::string_view line) {
     caller.Text("authentication", to.mutable_authentication());
     caller.Text("listener", to.mutable_listener());
     caller.Text("peer", to.mutable_peer());
+    caller.Text("on_behalf_of", to.mutable_on_behalf_of());
   });
   members.Text("digest", record.mutable_digest());
   members.Text("trace", record.mutable_trace());

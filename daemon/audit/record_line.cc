@@ -32,6 +32,7 @@ std::string CallerJson(const v1::Caller& caller, std::size_t limit) {
   object.Text("authentication", caller.authentication());
   object.Text("listener", CutUtf8(caller.listener(), limit));
   object.Text("peer", CutUtf8(caller.peer(), limit));
+  object.Text("on_behalf_of", CutUtf8(caller.on_behalf_of(), limit));
   object.End();
   return out;
 }

@@ -29,9 +29,9 @@ Refusal::Refusal(v1::Record record, Allowance allowance) : record_(std::move(rec
 std::string Refusal::Key() const {
   const v1::Caller& caller = record_.caller();
   const v1::Target& target = record_.target();
-  std::string key =
-      KeyOf({record_.event(), caller.name(), caller.listener(), WithoutPort(caller.peer()), record_.reason(),
-             record_.detail(), target.organization(), target.application(), target.description()});
+  std::string key = KeyOf({record_.event(), caller.name(), caller.listener(), WithoutPort(caller.peer()),
+                           caller.on_behalf_of(), record_.reason(), record_.detail(), target.organization(),
+                           target.application(), target.description()});
   for (const std::string& scope : target.scopes()) key += KeyOf({scope});
   return key;
 }
@@ -62,6 +62,7 @@ void Refusal::KeepCommon(const Refusal& other) {
   if (caller.authentication() != its.authentication()) caller.clear_authentication();
   if (caller.listener() != its.listener()) caller.clear_listener();
   if (WithoutPort(caller.peer()) != WithoutPort(its.peer())) caller.clear_peer();
+  if (caller.on_behalf_of() != its.on_behalf_of()) caller.clear_on_behalf_of();
 }
 
 v1::Record Refusal::Take(std::uint64_t count) && {

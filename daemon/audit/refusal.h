@@ -9,8 +9,8 @@
 namespace tokend::audit {
 
 // The record of a refused call, as a report of a RefusalAggregator. Records are alike that have the same
-// event, caller, listener, reason, detail and target, and the same peer but for its port: one record with a
-// count then keeps the peer and the request_id of the first.
+// event, caller (also on whose behalf a relay calls), listener, reason, detail and target, and the same peer
+// but for its port: one record with a count then keeps the peer and the request_id of the first.
 class Refusal {
  public:
   Refusal(v1::Record record, Allowance allowance);

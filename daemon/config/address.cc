@@ -89,6 +89,13 @@ bool IsSegment(std::string_view segment) {
 
 }  // namespace
 
+bool IsHost(std::string_view text) {
+  const std::string host(text);
+  in_addr ipv4{};
+  in6_addr ipv6{};
+  return IsIpv4(host, ipv4) || IsIpv6(host, ipv6) || IsHostName(text);
+}
+
 std::string ToString(const Address& address) {
   if (const auto* unix_address = std::get_if<UnixAddress>(&address)) {
     return Concat({kUnixScheme, unix_address->path});

@@ -15,6 +15,9 @@ inline constexpr std::string_view kNewSocketName = ".tokend.new";
 // INVALID_ARGUMENT says why it is none.
 Result<Address> ParseAddress(std::string_view text);
 
+// Whether this is the name of a host, an IPv4 address or an IPv6 address without brackets.
+bool IsHost(std::string_view text);
+
 struct BaseUrl {
   bool https = true;
   TcpAddress host = {};  // port 0: the default of the scheme

@@ -129,11 +129,28 @@ Applivery BuildApplivery(const v1::Applivery& schema) {
           .max_response_size = schema.max_response_size()};
 }
 
+ClientTls BuildClientTls(const v1::ClientTls& schema) {
+  return {.ca_file = schema.ca_file(),
+          .certificate_file = schema.certificate_file(),
+          .private_key_file = schema.private_key_file()};
+}
+
+TokendUpstream BuildTokend(const v1::TokendUpstream& schema) {
+  return {.address = *ParseAddress(schema.address()),
+          .tls = BuildClientTls(schema.tls()),
+          .plaintext = !schema.has_tls(),
+          .server_name = schema.server_name(),
+          .token_file = schema.token_file(),
+          .timeout = milliseconds(schema.timeout()),
+          .max_in_flight = schema.max_in_flight()};
+}
+
 Upstream BuildUpstream(const v1::Upstream& schema) {
   switch (schema.kind_case()) {
     case v1::Upstream::kApplivery:
       return BuildApplivery(schema.applivery());
-    case v1::Upstream::kTokend:  // not supported: an error
+    case v1::Upstream::kTokend:
+      return BuildTokend(schema.tokend());
     case v1::Upstream::KIND_NOT_SET:
       break;
   }
@@ -144,6 +161,22 @@ Organization BuildOrganization(const v1::Organization& schema) {
   return {.name = schema.name(),
           .api_key = BuildApiKeySource(schema.api_key()),
           .limits = BuildLimits(schema.limits())};
+}
+
+// Those that the upstream lists; for a relay, those that grants name, each once.
+std::vector<Organization> BuildOrganizations(const v1::Config& schema) {
+  std::vector<Organization> organizations;
+  for (const v1::Organization& organization : OrganizationsOf(schema.upstream())) {
+    organizations.push_back(BuildOrganization(organization));
+  }
+  if (!schema.upstream().has_tokend()) return organizations;
+  std::set<std::string> names;
+  for (const v1::Grant& grant : schema.policy().grants()) {
+    for (const std::string& name : grant.organizations()) {
+      if (names.insert(name).second) organizations.push_back({.name = name});
+    }
+  }
+  return organizations;
 }
 
 Grant BuildGrant(const v1::Grant& schema) {
@@ -162,9 +195,7 @@ Grant BuildGrant(const v1::Grant& schema) {
 
 std::optional<ClientTls> BuildRedisTls(const v1::RedisState& schema) {
   if (!schema.has_tls()) return std::nullopt;
-  return ClientTls{.ca_file = schema.tls().ca_file(),
-                   .certificate_file = schema.tls().certificate_file(),
-                   .private_key_file = schema.tls().private_key_file()};
+  return BuildClientTls(schema.tls());
 }
 
 RedisState BuildRedisState(const v1::RedisState& schema) {
@@ -228,9 +259,7 @@ Config Build(const v1::Config& schema) {
         NeedsTrustDomain(listener.authentication().jwt(), schema);
   }
   config.upstream = BuildUpstream(schema.upstream());
-  for (const v1::Organization& organization : OrganizationsOf(schema.upstream())) {
-    config.organizations.push_back(BuildOrganization(organization));
-  }
+  config.organizations = BuildOrganizations(schema);
   for (const v1::Grant& grant : schema.policy().grants()) config.grants.push_back(BuildGrant(grant));
   config.requests = {.remember = milliseconds(schema.requests().remember()),
                      .max_entries = schema.requests().max_entries()};

@@ -122,7 +122,7 @@ struct Limit {
 
 struct Organization {
   std::string name;
-  ApiKeySource api_key;
+  std::optional<ApiKeySource> api_key = {};  // nothing: the daemon is a relay, and has no keys
   std::vector<Limit> limits = {};
 };
 

@@ -86,14 +86,7 @@ class Reader {
     if (value.kind == Kind::kNull) {
       return report_.ErrorAt(key.position, Concat({path, ": has no value"}));
     }
-    const bool asks_for_nothing = field.is_repeated() && value.kind == Kind::kSequence && value.items.empty();
-    const bool unsupported = OptionsOf(field).unsupported() && !asks_for_nothing;
-    if (unsupported && unsupported_depth_ == 0) {
-      report_.ErrorAt(key.position, Concat({path, ": not supported in this version"}));
-    }
-    unsupported_depth_ += unsupported ? 1 : 0;
     ReadValue(value, path, message, field);
-    unsupported_depth_ -= unsupported ? 1 : 0;
   }
 
   void ReadValue(const YamlNode& node, const std::string& path, Message& message,
@@ -182,7 +175,7 @@ class Reader {
     const FieldDescriptor* chosen = nullptr;
     for (int i = 0; i < oneof.field_count(); ++i) {
       const FieldDescriptor* field = oneof.field(i);
-      if (!OptionsOf(*field).unsupported()) choices.push_back(field->name());
+      choices.push_back(field->name());
       if (given.count(field) == 0) continue;
       if (chosen != nullptr) {
         report_.ErrorAt(given.at(field), Concat({Under(path, field->name()), ": cannot stand beside ",
@@ -191,8 +184,7 @@ class Reader {
       chosen = field;
     }
     if (chosen != nullptr) return;
-    report_.Error(path,
-                  Concat({choices.size() == 1 ? "needs " : "needs exactly one of ", Enumerate(choices)}));
+    report_.Error(path, Concat({"needs exactly one of ", Enumerate(choices)}));
   }
 
   void ReadScalar(const YamlNode& node, const std::string& path, Message& message,
@@ -223,7 +215,7 @@ class Reader {
                 const FieldDescriptor& field) {
     const v1::KeyOptions& options = OptionsOf(field);
     if (const auto fault = WhatIsWrong(options.form(), node.text)) return report_.Error(path, *fault);
-    if (IsFile(options.form()) && unsupported_depth_ == 0 && files_ == NamedFiles::kJudged) {
+    if (IsFile(options.form()) && files_ == NamedFiles::kJudged) {
       CheckFile(options, node.text, path, report_);
     }
     const auto& reflection = *message.GetReflection();
@@ -266,7 +258,6 @@ class Reader {
 
   const NamedFiles files_;
   Report& report_;
-  int unsupported_depth_ = 0;  // how many unsupported keys are around: only the outermost is reported
 };
 
 }  // namespace

@@ -52,6 +52,18 @@ void CheckOrganizations(const v1::Grant& grant, const std::set<std::string>& con
   }
 }
 
+// A relay knows only the organizations that its grants name.
+void CheckRelayOrganizations(const v1::Grant& grant, const std::string& path, Report& report) {
+  const std::string key = Under(path, "organizations");
+  if (!report.Has(key)) {
+    return report.Error(key, "is required with upstream.tokend: name each organization of the grant");
+  }
+  for (int i = 0; i < grant.organizations_size(); ++i) {
+    if (!Contains(grant.organizations(i), '*')) continue;
+    report.Error(Item(key, i), "must be a name with upstream.tokend: a relay knows no names to compare with");
+  }
+}
+
 void CheckDefaultScopes(v1::Grant& grant, const std::string& path, Suggestions& suggestions, Report& report) {
   const std::string key = Under(path, "default_scopes");
   if (!report.Has(key)) *grant.mutable_default_scopes() = grant.scopes();
@@ -72,6 +84,7 @@ void ApplyPolicyRules(v1::Config& schema, Report& report) {
   Suggestions suggestions = 100;
   for (int i = 0; i < policy.grants_size(); ++i) {
     const std::string path = Item("policy.grants", i);
+    if (schema.upstream().has_tokend()) CheckRelayOrganizations(policy.grants(i), path, report);
     if (!configured.empty()) CheckOrganizations(policy.grants(i), configured, path, suggestions, report);
     CheckDefaultScopes(*policy.mutable_grants(i), path, suggestions, report);
   }

@@ -26,7 +26,7 @@ const google::protobuf::RepeatedPtrField<v1::Organization>& OrganizationsOf(cons
   switch (upstream.kind_case()) {
     case v1::Upstream::kApplivery:
       return upstream.applivery().organizations();
-    case v1::Upstream::kTokend:
+    case v1::Upstream::kTokend:  // grants name them
     case v1::Upstream::KIND_NOT_SET:
       break;
   }

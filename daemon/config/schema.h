@@ -14,7 +14,7 @@ const v1::KeyOptions& OptionsOf(const google::protobuf::FieldDescriptor& field);
 
 std::vector<const google::protobuf::FieldDescriptor*> FieldsOf(const google::protobuf::Descriptor& type);
 
-// The organizations that tokens can be made in, whatever the kind of upstream; empty where it names none.
+// The organizations that the upstream lists; empty for another tokend, which has its own.
 const google::protobuf::RepeatedPtrField<v1::Organization>& OrganizationsOf(const v1::Upstream& upstream);
 
 // Whether the form is of a file that must exist.

@@ -14,8 +14,8 @@
 // The steps by which Load makes a Config of a document, in their order.
 namespace tokend::config {
 
-// Fills the schema from a document, by reflection. Judges each key by itself: unknown, repeated, missing and
-// unsupported keys, types, forms, bounds and files. Absent keys get their defaults, and keys with an error
+// Fills the schema from a document, by reflection. Judges each key by itself: unknown, repeated and missing
+// keys, types, forms, bounds and files. Absent keys get their defaults, and keys with an error
 // stay unset. The report then knows the position of each key of the document.
 void Read(const YamlNode& document, NamedFiles files, Report& report, v1::Config& schema);
 

@@ -36,8 +36,8 @@ Fault CheckResourcePattern(std::string_view text) {
 }
 
 Fault CheckDescription(std::string_view text) {
-  static constexpr std::array<std::string_view, 3> kPlaceholders = {"{description}", "{caller}",
-                                                                    "{request_id}"};
+  static constexpr std::array<std::string_view, 4> kPlaceholders = {"{description}", "{caller}",
+                                                                    "{request_id}", "{on_behalf_of}"};
   std::string literal;
   while (!text.empty()) {
     const auto* placeholder = std::find_if(kPlaceholders.begin(), kPlaceholders.end(),
@@ -47,7 +47,7 @@ Fault CheckDescription(std::string_view text) {
       continue;
     }
     if (text.front() == '{' || text.front() == '}') {
-      return "braces stand only in {description}, {caller} and {request_id}";
+      return "braces stand only in {description}, {caller}, {request_id} and {on_behalf_of}";
     }
     literal += text.front();
     text.remove_prefix(1);
@@ -138,6 +138,8 @@ std::optional<std::string> WhatIsWrong(v1::Form form, std::string_view text) {
       return FaultOf(ParseBaseUrl(text));
     case v1::FORM_PROXY:
       return FaultOf(ParseProxy(text));
+    case v1::FORM_SERVER_NAME:
+      return Unless(IsHost(text), "must be a host's name or IP address, without a port");
     case v1::FORM_HTTPS_URL:
       return CheckHttpsUrl(text);
     case v1::FORM_ENVIRONMENT_VARIABLE:

@@ -16,6 +16,21 @@ namespace {
 // A caller without a nearer deadline waits no longer than this for a turn.
 constexpr std::chrono::minutes kLongestWait{1};
 
+RequestContext ContextOf(const Stages& stages, Caller caller, TokenRequest request,
+                         state::TimePoint deadline) {
+  const state::TimePoint now = stages.loop.clock().Now();
+  std::chrono::milliseconds patience = kLongestWait;
+  if (request.relayed()) {
+    patience = std::min(patience, request.relayed()->caller_timeout.value_or(patience));
+  }
+  deadline = std::min(deadline, now + kLongestWait);
+  return {.config = stages.config.Get(),
+          .caller = std::move(caller),
+          .request = std::move(request),
+          .deadline = deadline,
+          .intend_by = std::min(deadline, now + patience)};
+}
+
 Failure TooManyInFlight() {
   return {Reason::kOverloaded, "as many of the caller's requests run as its grant allows"};
 }
@@ -42,11 +57,9 @@ std::optional<Failure> DescriptionTooLong(const Permitted& permitted) {
 Issuance::Issuance(const Stages& stages, Caller caller, TokenRequest request, state::TimePoint deadline,
                    ReplyCallback reply)
     : stages_(stages),
-      context_{.config = stages.config.Get(),
-               .caller = std::move(caller),
-               .request = std::move(request),
-               .deadline = std::min(deadline, stages.loop.clock().Now() + kLongestWait)},
-      ledger_id_(state::LedgerId(context_.caller.name(), context_.request.request_id())),
+      context_(ContextOf(stages, std::move(caller), std::move(request), deadline)),
+      ledger_id_(
+          state::LedgerId(context_.caller.name(), context_.on_behalf_of(), context_.request.request_id())),
       reply_(std::move(reply)) {}
 
 void Issuance::Start() {
@@ -93,7 +106,7 @@ void Issuance::Admit() {
        .target = {request.organization(), request.application(),
                   refused_ ? request.scopes() : context_.permitted->scopes()},
        .caller = context_.caller.name(),
-       .request_id_origin = request.request_id_origin(),
+       .age = context_.RequestIdAge(),
        .one_caller = context_.config->policy.names_one_caller(),
        .charges = refused_ || blocked_ ? state::Charges{} : context_.charges,
        .latest = context_.LatestTurn(stages_.pacing.latency)},
@@ -137,6 +150,11 @@ void Issuance::Try(SpentCharges spent) {
   if (stages_.live.stopping()) {
     spent.GiveBack();
     return Fail(Stopping());
+  }
+  // Else its caller, or the caller's deadline, ends the request.
+  if (context_.intend_by < context_.deadline && context_.intend_by <= stages_.loop.clock().Now()) {
+    spent.GiveBack();
+    return Fail({Reason::kOverloaded, "the relay's caller waits no longer"});
   }
   Become(Stage::kAttempting);
   attempt_ = std::make_unique<Attempt>(stages_, context_, *this, std::move(spent), refused_attempts_ + 1);

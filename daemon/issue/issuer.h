@@ -86,10 +86,11 @@ class Issuer {
   virtual void Show(const Caller& caller, EntitlementCallback shown) = 0;
 
   // Records a call that ended before it became a request: its caller is unknown (null) or its form is wrong,
-  // or the daemon is overloaded or draining. `request_id` and `trace` may be empty. The record holds none of
-  // the request's own texts.
-  virtual void Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-                      std::string_view request_id, std::string_view trace, const Failure& failure) = 0;
+  // or the daemon is overloaded or draining. `on_behalf_of`, `request_id` and `trace` may be empty. The
+  // record holds none of the request's own texts.
+  virtual void Refuse(const Caller* caller, std::string_view on_behalf_of, std::string_view listener,
+                      std::string_view peer, std::string_view request_id, std::string_view trace,
+                      const Failure& failure) = 0;
 };
 
 }  // namespace tokend::issue

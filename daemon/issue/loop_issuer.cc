@@ -56,11 +56,12 @@ void LoopIssuer::Show(const Caller& caller, EntitlementCallback shown) {
   });
 }
 
-void LoopIssuer::Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-                        std::string_view request_id, std::string_view trace, const Failure& failure) {
+void LoopIssuer::Refuse(const Caller* caller, std::string_view on_behalf_of, std::string_view listener,
+                        std::string_view peer, std::string_view request_id, std::string_view trace,
+                        const Failure& failure) {
   audit::Record record;
   if (caller != nullptr) {
-    record = RecordOf(*caller);
+    record = RecordOf(*caller, on_behalf_of);
   } else {
     record.mutable_caller()->set_listener(std::string(listener));
     record.mutable_caller()->set_peer(std::string(peer));

@@ -23,8 +23,9 @@ class LoopIssuer final : public Issuer {
   std::shared_ptr<Call> Create(Caller caller, TokenRequest request,
                                std::chrono::steady_clock::time_point deadline, ReplyCallback reply) override;
   void Show(const Caller& caller, EntitlementCallback shown) override;
-  void Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-              std::string_view request_id, std::string_view trace, const Failure& failure) override;
+  void Refuse(const Caller* caller, std::string_view on_behalf_of, std::string_view listener,
+              std::string_view peer, std::string_view request_id, std::string_view trace,
+              const Failure& failure) override;
 
  private:
   const Stages stages_;

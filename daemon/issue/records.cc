@@ -38,19 +38,20 @@ const char* EventOf(TokenOutcome outcome) {
   return kEvents[IndexOf(outcome)];
 }
 
-audit::Record RecordOf(const Caller& caller) {
+audit::Record RecordOf(const Caller& caller, std::string_view on_behalf_of) {
   audit::Record record;
   record.mutable_caller()->set_name(caller.name());
   record.mutable_caller()->set_authentication(std::string(Name(caller.authentication())));
   record.mutable_caller()->set_listener(caller.listener());
   record.mutable_caller()->set_peer(caller.peer());
+  record.mutable_caller()->set_on_behalf_of(std::string(on_behalf_of));
   return record;
 }
 
 audit::Record RecordOf(const RequestContext& context) {
   const TokenRequest& request = context.request;
   const bool granted = context.permitted.has_value();
-  audit::Record record = RecordOf(context.caller);
+  audit::Record record = RecordOf(context.caller, context.on_behalf_of());
   record.set_request_id(request.request_id());
   record.set_trace(request.trace());
   record.mutable_target()->set_organization(request.organization());

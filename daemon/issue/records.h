@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 #include "daemon/audit/audit_log.h"
 #include "daemon/base/caller.h"
 #include "daemon/base/failure.h"
@@ -10,8 +12,8 @@
 // The audit log's records of requests.
 namespace tokend::issue {
 
-// A record of a caller that has made no request.
-audit::Record RecordOf(const Caller& caller);
+// A record of a caller that has made no request. `on_behalf_of`: a relay's own caller, or empty.
+audit::Record RecordOf(const Caller& caller, std::string_view on_behalf_of);
 
 // A record of a request: its caller, its target, its request_id and the configuration. Once a grant has been
 // found the target is what would be minted, before that what was asked for.

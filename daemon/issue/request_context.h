@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "daemon/base/caller.h"
 #include "daemon/base/decision.h"
@@ -18,18 +20,33 @@ struct RequestContext {
   const Caller caller;
   const TokenRequest request;
   const state::TimePoint deadline;          // when the caller stops waiting
+  const state::TimePoint intend_by;         // the same, or earlier when a relay's own caller does
   std::optional<Permitted> permitted = {};  // once a grant has been found
   state::Charges charges = {};              // of each attempt
   bool caller_left = false;                 // it cancelled, or its deadline has passed
 
-  // By which a retry of the request is known.
+  // The name of a relay's own caller; empty: the caller is no relay.
+  std::string_view on_behalf_of() const {
+    return request.relayed() ? std::string_view(request.relayed()->on_behalf_of) : std::string_view();
+  }
+
+  // By which a retry of the request is known: a relay tells that of its own caller's.
   state::RequestDigest Digest() const {
+    if (request.relayed()) {
+      if (const auto told = state::ParseDigest(request.relayed()->digest)) return *told;
+    }
     return state::DigestOf(caller.name(), request.sent_organization(), request.application(),
                            request.scopes(), request.description());
   }
 
+  // How long ago the request_id was used first, at most; nothing: nobody knows.
+  std::optional<std::chrono::seconds> RequestIdAge() const {
+    if (request.request_id_origin() == RequestIdOrigin::kDaemon) return std::chrono::seconds(0);
+    return request.relayed() ? request.relayed()->age : std::nullopt;
+  }
+
   // A turn after this leaves no time for an answer.
-  state::TimePoint LatestTurn(const RecentLatency& latency) const { return deadline - latency.get(); }
+  state::TimePoint LatestTurn(const RecentLatency& latency) const { return intend_by - latency.get(); }
 };
 
 }  // namespace tokend::issue

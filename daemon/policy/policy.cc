@@ -18,9 +18,12 @@ std::vector<std::string> Sorted(std::vector<std::string> scopes) {
 // In one pass, so that a placeholder in an inserted text is not replaced.
 std::string Expand(const std::string& description_template, const Caller& caller,
                    const TokenRequest& request) {
-  return absl::StrReplaceAll(description_template, {{"{description}", request.description()},
-                                                    {"{caller}", caller.name()},
-                                                    {"{request_id}", request.request_id()}});
+  const std::optional<Relayed>& relayed = request.relayed();
+  return absl::StrReplaceAll(description_template,
+                             {{"{description}", request.description()},
+                              {"{caller}", caller.name()},
+                              {"{request_id}", request.request_id()},
+                              {"{on_behalf_of}", relayed ? relayed->on_behalf_of : ""}});
 }
 
 struct ConditionWords {

@@ -23,15 +23,33 @@ identity::Evidence EvidenceOf(const Peer& peer) {
   return evidence;
 }
 
+namespace {
+
+RequestMetadata MetadataOf(const RequestHead& head) {
+  return {.trace = head.trace(), .traceparent = head.traceparent.value_or(""), .relayed = head.relayed};
+}
+
+std::optional<Failure> FaultOf(const RequestHead& head, bool is_relay) {
+  std::optional<Failure> malformed = head.Validate();
+  if (malformed || !is_relay || !head.relayed) return malformed;
+  return Failure{.reason = Reason::kInvalidRequest,
+                 .detail = "a relay has called a relay",
+                 .message =
+                     "this tokend is a relay and takes no calls of another relay; "
+                     "call the central tokend"};
+}
+
+}  // namespace
+
 AuthenticatedCall::AuthenticatedCall(const CallServices& services, ServerCall& server_call, const char* name)
     : services_(services),
       server_call_(&server_call),
       name_(name),
       mailbox_(server_call.mailbox()),
       peer_(server_call.peer().name),
-      trace_(server_call.head().trace.value_or("")),
+      metadata_(MetadataOf(server_call.head())),
       arrived_(server_call.arrived()),
-      bad_metadata_(server_call.head().Validate()) {}
+      bad_metadata_(FaultOf(server_call.head(), services.is_relay)) {}
 
 void AuthenticatedCall::AuthenticateAndServe(std::string request_id) {
   request_id_ = std::move(request_id);
@@ -65,9 +83,14 @@ void AuthenticatedCall::OnIdentified(Result<Caller> caller) {
   Serve(*caller_);
 }
 
+std::string_view AuthenticatedCall::on_behalf_of() const {
+  return caller_ && metadata_.relayed ? std::string_view(metadata_.relayed->on_behalf_of)
+                                      : std::string_view();
+}
+
 void AuthenticatedCall::Refuse(const Failure& failure) {
-  services_.issuer.Refuse(caller_ ? &*caller_ : nullptr, services_.listener, peer_, request_id_, trace_,
-                          failure);
+  services_.issuer.Refuse(caller_ ? &*caller_ : nullptr, on_behalf_of(), services_.listener, peer_,
+                          request_id_, metadata_.trace, failure);
   Fail(failure);
 }
 
@@ -122,7 +145,9 @@ void AuthenticatedCall::Log(Code code, const Failure* failure) const {
   CallLine line{.method = name_,
                 .request_id = request_id_,
                 .caller = caller_ ? caller_->name() : "",
+                .on_behalf_of = std::string(on_behalf_of()),
                 .peer = peer_,
+                .trace = metadata_.trace,
                 .code = code,
                 .duration_ms = std::chrono::duration<double, std::milli>(now - arrived_).count()};
   if (failure != nullptr) {

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "daemon/base/caller.h"
@@ -15,6 +16,7 @@
 #include "daemon/rpc/call_handler.h"
 #include "daemon/rpc/call_log.h"
 #include "daemon/rpc/in_flight_limit.h"
+#include "daemon/rpc/request_parser.h"
 
 namespace tokend::rpc {
 
@@ -31,12 +33,14 @@ struct CallServices {
   std::shared_ptr<InFlightLimit> in_flight;
   issue::Issuer& issuer;
   const issue::CurrentConfig& config;
+  bool is_relay = false;  // the daemon calls a central tokend
   std::shared_ptr<CallLog> call_log = std::make_shared<CallLog>(listener);
 };
 
 // Handles a call that needs an authenticated caller. It checks in this order: the daemon is not stopping, the
-// caller is authenticated, the caller has a place within the in-flight limit, the metadata is well-formed.
-// Then it calls Serve. A failed check ends the call and is reported to the issuer, which records it.
+// caller is authenticated, the caller has a place within the in-flight limit, the metadata is well-formed,
+// and no relay calls a relay. Then it calls Serve. A failed check ends the call and is reported to the
+// issuer, which records it.
 //
 // The object lives, and keeps its place, until the answer has been produced, even if the client has gone by
 // then.
@@ -81,10 +85,12 @@ class AuthenticatedCall : public CallHandler, public std::enable_shared_from_thi
   ServerCall* server_call() const { return server_call_; }  // null once the call has ended
   const CallServices& services() const { return services_; }
   const std::string& request_id() const { return request_id_; }
-  const std::string& trace() const { return trace_; }
+  const RequestMetadata& metadata() const { return metadata_; }
 
  private:
   void OnIdentified(Result<Caller> caller);
+  // Empty, unless a relay calls.
+  std::string_view on_behalf_of() const;
   void FinishCall(CallStatus status, const Failure* failure);
   void Log(Code code, const Failure* failure) const;
 
@@ -93,7 +99,7 @@ class AuthenticatedCall : public CallHandler, public std::enable_shared_from_thi
   const char* const name_;
   const std::shared_ptr<Mailbox> mailbox_;
   const std::string peer_;
-  const std::string trace_;
+  const RequestMetadata metadata_;
   const std::chrono::steady_clock::time_point arrived_;
   const std::optional<Failure> bad_metadata_;
   std::string request_id_;

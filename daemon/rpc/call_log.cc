@@ -2,19 +2,21 @@
 
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "daemon/base/caller.h"
 #include "daemon/base/text.h"
-#include "daemon/telemetry/log.h"
 
 namespace tokend::rpc {
 
 using config::LogLevel;
 using telemetry::Log;
+using telemetry::LogField;
 
 // No part but the last holds a newline.
 std::string CallLine::Key() const {
-  return Concat({method, "\n", caller, "\n", WithoutPort(peer), "\n", Cause(), "\n", detail});
+  return Concat(
+      {method, "\n", caller, "\n", on_behalf_of, "\n", WithoutPort(peer), "\n", Cause(), "\n", detail});
 }
 
 std::string CallLine::Account() const {
@@ -27,6 +29,8 @@ std::string CallLine::Cause() const { return Concat({Name(code), " ", reason}); 
 void CallLine::Reduce() {
   method = {};
   request_id.clear();
+  on_behalf_of.clear();
+  trace.clear();
   detail.clear();
   reduced = true;
 }
@@ -37,44 +41,36 @@ void CallLine::KeepCommon(const CallLine& other) {
   if (WithoutPort(peer) != WithoutPort(other.peer)) peer.clear();
 }
 
+std::vector<LogField> CallLine::Fields(std::string_view listener) const {
+  std::vector<LogField> fields;
+  if (!reduced) {
+    fields.push_back({"method", method});
+    fields.push_back({"request_id", request_id});
+  }
+  fields.push_back({"caller", caller});
+  if (!on_behalf_of.empty()) fields.push_back({"on_behalf_of", on_behalf_of});
+  fields.push_back({"listener", listener});
+  fields.push_back({"peer", peer});
+  if (!trace.empty()) fields.push_back({"trace", trace});
+  fields.push_back({"code", Name(code)});
+  fields.push_back({"reason", reason});
+  if (!reduced) {
+    fields.push_back({"detail", detail});
+    fields.push_back({"duration_ms", duration_ms});
+  }
+  return fields;
+}
+
 void CallLog::Add(CallLine line, Time now) {
   if (line.code != Code::kOk) return refused_.Add(std::move(line), now);
-  Log(LogLevel::kInfo, "call",
-      {{"method", line.method},
-       {"request_id", line.request_id},
-       {"caller", line.caller},
-       {"listener", listener_},
-       {"peer", line.peer},
-       {"code", Name(line.code)},
-       {"reason", line.reason},
-       {"detail", line.detail},
-       {"duration_ms", line.duration_ms}});
+  Log(LogLevel::kInfo, "call", line.Fields(listener_));
 }
 
 void CallLog::WriteDue(Time now) {
   for (const auto& [line, count] : refused_.TakeDue(now)) {
-    const auto calls = static_cast<std::int64_t>(count);
-    if (line.reduced) {
-      Log(LogLevel::kInfo, "call",
-          {{"caller", line.caller},
-           {"listener", listener_},
-           {"peer", line.peer},
-           {"code", Name(line.code)},
-           {"reason", line.reason},
-           {"count", calls}});
-    } else {
-      Log(LogLevel::kInfo, "call",
-          {{"method", line.method},
-           {"request_id", line.request_id},
-           {"caller", line.caller},
-           {"listener", listener_},
-           {"peer", line.peer},
-           {"code", Name(line.code)},
-           {"reason", line.reason},
-           {"detail", line.detail},
-           {"duration_ms", line.duration_ms},
-           {"count", calls}});
-    }
+    std::vector<LogField> fields = line.Fields(listener_);
+    fields.push_back({"count", static_cast<std::int64_t>(count)});
+    Log(LogLevel::kInfo, "call", fields);
   }
 }
 

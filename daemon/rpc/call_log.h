@@ -4,9 +4,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "daemon/base/refusal_aggregator.h"
 #include "daemon/rpc/status.h"
+#include "daemon/telemetry/log.h"
 
 namespace tokend::rpc {
 
@@ -14,8 +16,10 @@ namespace tokend::rpc {
 struct CallLine {
   std::string_view method;
   std::string request_id;
-  std::string caller;  // empty: unknown
+  std::string caller;             // empty: unknown
+  std::string on_behalf_of = {};  // of a relay's call: its own caller
   std::string peer;
+  std::string trace = {};  // 32 hex digits, or empty
   Code code = Code::kOk;
   std::string_view reason = {};
   std::string detail = {};
@@ -27,6 +31,8 @@ struct CallLine {
   std::string Account() const;
   std::string Cause() const;
   void Reduce();
+  // What is written of it. The result refers to this line and to `listener`.
+  std::vector<telemetry::LogField> Fields(std::string_view listener) const;
   void KeepCommon(const CallLine& other);
 };
 

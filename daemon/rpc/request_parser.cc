@@ -66,7 +66,7 @@ RequestId RequestParser::IdOf(const v1::CreateTokenRequest& message) {
 std::variant<TokenRequest, Failure> RequestParser::Parse(const v1::CreateTokenRequest& message,
                                                          const RequestId& id,
                                                          const std::string& default_organization,
-                                                         const std::string& trace) {
+                                                         const RequestMetadata& metadata) {
   Violations violations;
   const bool names_organization = !message.organization().empty();
   const std::string& organization = names_organization ? message.organization() : default_organization;
@@ -95,7 +95,9 @@ std::variant<TokenRequest, Failure> RequestParser::Parse(const v1::CreateTokenRe
   fields.request_id = id.value;
   fields.request_id_origin = id.origin;
   fields.validate_only = message.validate_only();
-  fields.trace = trace;
+  fields.trace = metadata.trace;
+  fields.traceparent = metadata.traceparent;
+  fields.relayed = metadata.relayed;
   return TokenRequest(Passkey<RequestParser>(), std::move(fields));
 }
 

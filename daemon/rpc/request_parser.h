@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -14,6 +15,13 @@ struct RequestId {
   RequestIdOrigin origin = RequestIdOrigin::kDaemon;
 };
 
+// What of a call's metadata belongs to its request.
+struct RequestMetadata {
+  std::string trace = {};        // 32 hex digits, or empty
+  std::string traceparent = {};  // the header that `trace` is from, or empty
+  std::optional<Relayed> relayed = {};
+};
+
 // Turns a CreateTokenRequest into a TokenRequest, or into a failure that tells for each invalid field what it
 // must be. Only this class can make a TokenRequest. Any thread.
 class RequestParser {
@@ -25,7 +33,7 @@ class RequestParser {
   // that alone is no failure here: the request may be a retry of one that had a default.
   static std::variant<TokenRequest, Failure> Parse(const v1::CreateTokenRequest& message, const RequestId& id,
                                                    const std::string& default_organization,
-                                                   const std::string& trace = {});
+                                                   const RequestMetadata& metadata = {});
 
   // The failure of a call whose message is not a CreateTokenRequest.
   static Failure Unreadable();

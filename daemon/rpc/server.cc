@@ -6,6 +6,7 @@
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/rpc/bounds.h"
@@ -56,8 +57,12 @@ Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, cons
     if (!opened.ok()) return OfListener(listener.name, opened.status());
     LogSkipped(listener.name, opened->skipped);
     const ServerSettings::Listener& its = settings.listeners[i];
-    const CallServices services{listener.name, std::make_shared<CurrentAuthenticator>(its.authenticator),
-                                server->in_flight_, issuer, current};
+    const CallServices services{listener.name,
+                                std::make_shared<CurrentAuthenticator>(its.authenticator),
+                                server->in_flight_,
+                                issuer,
+                                current,
+                                std::holds_alternative<config::TokendUpstream>(config.upstream)};
     const ListenerOptions options{MaxConnections(config.listeners.size()), listener.max_connections_per_peer,
                                   times};
     try {

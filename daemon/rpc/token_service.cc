@@ -65,8 +65,8 @@ class CreateTokenCall final : public AuthenticatedCall {
  private:
   void Serve(const Caller& caller) override {
     auto parsed = readable_
-                      ? RequestParser::Parse(message_, id_,
-                                             services().config.Get()->policy.default_organization(), trace())
+                      ? RequestParser::Parse(
+                            message_, id_, services().config.Get()->policy.default_organization(), metadata())
                       : RequestParser::Unreadable();
     if (const auto* failure = std::get_if<Failure>(&parsed)) return Refuse(*failure);
     const auto now = std::chrono::steady_clock::now();

@@ -9,6 +9,11 @@ namespace {
 
 constexpr std::string_view kDigestVersion = "1:";
 
+std::string HexOfName(std::string_view name) {
+  const LimitKey key = KeyOf({name});
+  return Hex({reinterpret_cast<const char*>(key.data()), key.size()});
+}
+
 }  // namespace
 
 RequestDigest DigestOf(std::string_view caller, std::string_view organization, std::string_view application,
@@ -42,9 +47,10 @@ std::optional<RequestDigest> ParseDigest(std::string_view text) {
   return digest;
 }
 
-std::string LedgerId(std::string_view caller, std::string_view request_id) {
-  const LimitKey owner = KeyOf({caller});
-  return Hex({reinterpret_cast<const char*>(owner.data()), owner.size()}).append(":").append(request_id);
+std::string LedgerId(std::string_view caller, std::string_view on_behalf_of, std::string_view request_id) {
+  std::string id = HexOfName(caller) + ":";
+  if (!on_behalf_of.empty()) id += HexOfName(on_behalf_of) + ":";
+  return id.append(request_id);
 }
 
 std::string_view OwnerOf(std::string_view ledger_id) { return ledger_id.substr(0, ledger_id.find(':')); }
@@ -60,6 +66,13 @@ Failure Quarantined(std::chrono::milliseconds retry_after) {
           .message =
               "tokend is in quarantine: it has lost request_ids, and this one may have had its token; "
               "retry after the delay in the details"};
+}
+
+Failure TooOld(std::chrono::milliseconds remember) {
+  return {.reason = Reason::kLimitsUnavailable,
+          .detail = "the request_id is older than what the ledger knows, so it may have had its token",
+          .retry_after = remember,
+          .message = "this request_id is so old that tokend may have forgotten its token"};
 }
 
 Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after) {

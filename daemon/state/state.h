@@ -15,7 +15,6 @@
 #include "daemon/base/failure.h"
 #include "daemon/base/mint_outcome.h"
 #include "daemon/base/result.h"
-#include "daemon/base/token_request.h"
 #include "daemon/state/charges.h"
 
 namespace tokend::state {
@@ -33,9 +32,10 @@ std::string ToText(const RequestDigest& digest);
 std::optional<RequestDigest> ParseDigest(std::string_view text);
 
 // The name of a caller's request_id in the state. Everything that is called `request_id` in State and its
-// homes is such a name: request_ids of different callers have nothing to do with each other. The name has no
-// blanks, and holds a digest of the caller's name instead of the name.
-std::string LedgerId(std::string_view caller, std::string_view request_id);
+// homes is such a name: request_ids of different callers have nothing to do with each other, and a relay's
+// request_ids are divided by its own callers. The name has no blanks, and holds digests of the callers' names
+// instead of the names. `on_behalf_of`: the relay's own caller; empty: the caller is no relay.
+std::string LedgerId(std::string_view caller, std::string_view on_behalf_of, std::string_view request_id);
 
 // The part of such a name that stands for the caller.
 std::string_view OwnerOf(std::string_view ledger_id);
@@ -82,6 +82,8 @@ AdmitResult ResultOfJoined(AdmitResult result);
 Failure RequestIdReused();
 Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after);
 Failure Quarantined(std::chrono::milliseconds retry_after);
+// The request_id may have been used so long ago that the ledger would have forgotten it.
+Failure TooOld(std::chrono::milliseconds remember);
 
 // What a call brings to be admitted.
 struct Admission {
@@ -89,7 +91,8 @@ struct Admission {
   RequestDigest digest = {};
   Target target = {};
   std::string caller = {};
-  RequestIdOrigin request_id_origin = RequestIdOrigin::kCaller;
+  // How long ago the request_id was used first, at most; 0: never before. Nothing: nobody knows.
+  std::optional<std::chrono::nanoseconds> age = {};
   bool one_caller = false;  // there is no other: it may have all of requests.max_entries
   Charges charges = {};     // empty: nothing is spent
   TimePoint latest{};       // until when it can wait for its turn at the organization's limits

@@ -59,7 +59,7 @@ void AppendValue(const LogField& field, std::string& line) {
 }
 
 std::string JsonLine(std::string_view time, config::LogLevel level, std::string_view event,
-                     std::initializer_list<LogField> fields) {
+                     std::span<const LogField> fields) {
   std::string line;
   JsonObject object(line);
   object.Member("time", time);
@@ -75,7 +75,7 @@ std::string JsonLine(std::string_view time, config::LogLevel level, std::string_
 }
 
 std::string TextLine(std::string_view time, config::LogLevel level, std::string_view event,
-                     std::initializer_list<LogField> fields) {
+                     std::span<const LogField> fields) {
   std::string line(time);
   line.append(" ").append(absl::AsciiStrToUpper(std::string(Name(level)))).append(" ").append(event);
   for (const LogField& field : fields) {
@@ -91,7 +91,7 @@ std::string TextLine(std::string_view time, config::LogLevel level, std::string_
 }
 
 std::string MakeLine(config::LogFormat format, config::LogLevel level, std::string_view event,
-                     std::initializer_list<LogField> fields) {
+                     std::span<const LogField> fields) {
   const std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone());
   return format == config::LogFormat::kJson ? JsonLine(time, level, event, fields)
                                             : TextLine(time, level, event, fields);
@@ -128,8 +128,8 @@ class StandardErrorSink final : public spdlog::sinks::sink {
   void log(const spdlog::details::log_msg& message) override {
     const std::size_t dropped = queue_.overrun_counter();
     if (dropped != reported_) {
-      Write(MakeLine(format_, config::LogLevel::kWarning, "log_lines_dropped",
-                     {{"count", static_cast<std::int64_t>(dropped - reported_)}}));
+      const LogField count{"count", static_cast<std::int64_t>(dropped - reported_)};
+      Write(MakeLine(format_, config::LogLevel::kWarning, "log_lines_dropped", std::span(&count, 1)));
       reported_ = dropped;
     }
     Write({message.payload.data(), message.payload.size()});
@@ -209,7 +209,7 @@ void StopLog() {
   done.wait_for(kStopWait);
 }
 
-void Log(config::LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+void Log(config::LogLevel level, std::string_view event, std::span<const LogField> fields) {
   State& state = TheState();
   if (level < state.level.load(std::memory_order_relaxed)) return;
   const std::string line = MakeLine(state.format.load(std::memory_order_relaxed), level, event, fields);

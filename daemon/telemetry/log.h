@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string_view>
 #include <variant>
 
@@ -32,6 +33,9 @@ void StopLog();
 // how many (`count`). `event` is a fixed word. A field's value is escaped, and cut after 1,024 bytes. A field
 // must not hold text that a caller or the upstream wrote, except a valid name (base/form.h) and the escaped
 // name of a refused client certificate.
-void Log(config::LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
+void Log(config::LogLevel level, std::string_view event, std::span<const LogField> fields);
+inline void Log(config::LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  Log(level, event, std::span(fields.begin(), fields.size()));
+}
 
 }  // namespace tokend::telemetry

@@ -68,15 +68,17 @@ Result<KeyRing> ReadKeys(const std::vector<config::Organization>& organizations,
   KeyRing ring;
   for (std::size_t i = 0; i < organizations.size(); ++i) {
     const config::Organization& organization = organizations[i];
-    const bool in_file = std::holds_alternative<config::KeyFile>(organization.api_key);
+    if (!organization.api_key) continue;
+    const config::ApiKeySource& source = *organization.api_key;
+    const bool in_file = std::holds_alternative<config::KeyFile>(source);
     if (contents == config::Contents::kFiles && !in_file) continue;
-    Result<KeyPointer> key = Load(organization.api_key, ring, previous);
+    Result<KeyPointer> key = Load(source, ring, previous);
     if (!key.ok()) {
       return config::AtKey("upstream.applivery.organizations[" + std::to_string(i) + "].api_key",
                            {key.status().code(), "organization " + organization.name + ": " +
                                                      std::string(key.status().message())});
     }
-    KeyInUse in_use{*std::move(key), organization.api_key};
+    KeyInUse in_use{*std::move(key), source};
     if (previous != nullptr) {
       const auto before = previous->find(organization.name);
       if (before != previous->end()) {

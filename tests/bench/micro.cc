@@ -54,7 +54,7 @@ void LedgerClaimsSettlesAndForgets(benchmark::State& state) {
   std::uint64_t last = 0;
   const auto claim = [&] {
     const std::string id =
-        state::LedgerId("ci", std::string(kRequestId, 20) + std::to_string(1'000'000'000 + ++last));
+        state::LedgerId("ci", "", std::string(kRequestId, 20) + std::to_string(1'000'000'000 + ++last));
     const auto digest = state::DigestOf("ci", "acme", "ios-app", {"sdk"}, "nightly build");
     ledger.Admit({.request_id = id, .digest = digest}, &last,
                  [](const state::AdmitResult& answer) { benchmark::DoNotOptimize(answer); });

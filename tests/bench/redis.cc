@@ -37,7 +37,6 @@ class Requests {
     state_.Admit({.request_id = id,
                   .digest = DigestOf("ci", "acme", "ios-app", {"sdk"}, id),
                   .caller = "ci",
-                  .request_id_origin = RequestIdOrigin::kCaller,
                   .charges = charges_,
                   .latest = loop_.clock().Now() + seconds(10)},
                  this, [this, id](const AdmitResult& result) {

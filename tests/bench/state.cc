@@ -95,12 +95,12 @@ void MemoryStateAdmitsAndSettles(benchmark::State& state) {
   MemoryState memory(loop, {.remember = remember, .max_entries = 10'000'000});
   std::uint64_t last = 0;
   const auto admit_and_settle = [&] {
-    Admission admission{
-        .request_id = LedgerId("ci", "6f1c2f5e-6a0b-4f5e-9f" + std::to_string(100'000'000'000'000 + ++last)),
-        .digest = DigestOf("ci", "acme", "ios-app", {"sdk"}, "nightly build"),
-        .caller = "ci",
-        .charges = callers.Any(),
-        .latest = loop.clock().Now() + seconds(1)};
+    Admission admission{.request_id = LedgerId(
+                            "ci", "", "6f1c2f5e-6a0b-4f5e-9f" + std::to_string(100'000'000'000'000 + ++last)),
+                        .digest = DigestOf("ci", "acme", "ios-app", {"sdk"}, "nightly build"),
+                        .caller = "ci",
+                        .charges = callers.Any(),
+                        .latest = loop.clock().Now() + seconds(1)};
     const std::string id = admission.request_id;
     memory.Admit(std::move(admission), &last, [&state](const AdmitResult& result) {
       if (!std::holds_alternative<Fresh>(result)) state.SkipWithError("not admitted");

@@ -44,8 +44,9 @@ TokenRequest RequestFor(const Request& request, const std::string& default_organ
   for (const std::string& scope : request.scopes) message.add_scopes(scope);
   message.set_request_id(request.request_id);
   message.set_validate_only(request.validate_only);
-  return std::get<TokenRequest>(rpc::RequestParser::Parse(message, rpc::RequestParser::IdOf(message),
-                                                          default_organization, request.trace));
+  return std::get<TokenRequest>(rpc::RequestParser::Parse(
+      message, rpc::RequestParser::IdOf(message), default_organization,
+      {.trace = request.trace, .traceparent = request.traceparent, .relayed = request.relayed}));
 }
 
 }  // namespace tokend::fakes

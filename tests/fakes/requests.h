@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@ struct Request {
   std::string request_id = {};
   bool validate_only = false;
   std::string trace = {};
+  std::string traceparent = {};
+  std::optional<Relayed> relayed = {};
 };
 
 // Parses the request. Aborts if it is not well-formed.

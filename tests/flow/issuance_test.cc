@@ -206,6 +206,79 @@ TEST_F(Issuance, RequestIdsOfDifferentCallersHaveNothingToDoWithEachOther) {
   EXPECT_EQ(Ask({.request_id = kRequestId}, "ci-other").bearer(), "bearer-2");
 }
 
+TEST_F(Issuance, RequestIdsOfARelaysCallersHaveNothingToDoWithEachOther) {
+  const auto ask = [this](const std::string& on_behalf_of) -> CallSeen& {
+    return Ask({.request_id = kRequestId, .relayed = Relayed{.on_behalf_of = on_behalf_of}}, "ci-relay");
+  };
+  CallSeen& first = ask("pod-a");
+  EXPECT_EQ(last().caller().name(), "ci-relay");
+  EXPECT_EQ(last().caller().on_behalf_of(), "pod-a");
+  CallSeen& other = ask("pod-b");
+  EXPECT_EQ(upstream.posts(), 2);
+  Mint();
+  EXPECT_EQ(last().caller().on_behalf_of(), "pod-a");
+  Mint();
+  EXPECT_EQ(first.bearer(), "bearer-1");
+  EXPECT_EQ(other.bearer(), "bearer-2");
+  EXPECT_EQ(ask("pod-a").bearer(), "bearer-1");
+  EXPECT_EQ(last().event(), "token.replayed");
+  EXPECT_EQ(last().caller().on_behalf_of(), "pod-a");
+}
+
+TEST_F(Issuance, ARelayTellsTheDigestByWhichARetryIsKnown) {
+  const std::string digest = "1:" + std::string(64, 'a');
+  fakes::Request request{.description = "as the relay's template has it",
+                         .request_id = kRequestId,
+                         .relayed = Relayed{.on_behalf_of = "pod-a", .digest = digest}};
+  Ask(request, "ci-relay");
+  EXPECT_EQ(last().digest(), digest);
+  Mint();
+  request.description = "as another template has it";
+  EXPECT_EQ(Ask(request, "ci-relay").bearer(), "bearer-1");
+  request.relayed->digest = "1:" + std::string(64, 'b');
+  EXPECT_EQ(Ask(request, "ci-relay").failure().reason, Reason::kRequestIdReused);
+  request.relayed->digest.clear();
+  EXPECT_EQ(Ask(request, "ci-relay").failure().reason, Reason::kRequestIdReused) << "its own digest counts";
+}
+
+TEST_F(Issuance, InQuarantineARelaysRequestIdIsServedIfItsAgeShowsThatItIsNotLost) {
+  world.state.BeginQuarantine(loop.clock().Now() + minutes(9), "the log is gone");  // a minute ago
+  int asked = 0;
+  const auto ask = [&](std::optional<seconds> age) -> CallSeen& {
+    return Ask({.request_id = "018f3b2a-0000-7000-8000-00000000000" + std::to_string(++asked),
+                .relayed = Relayed{.on_behalf_of = "pod-a", .age = age}},
+               "ci-relay");
+  };
+  EXPECT_FALSE(ask(seconds(0)).reply);
+  EXPECT_FALSE(ask(seconds(59)).reply);
+  EXPECT_EQ(upstream.posts(), 2);
+  for (const auto age : {std::optional(seconds(60)), std::optional<seconds>()}) {
+    const Failure& failure = ask(age).failure();
+    EXPECT_EQ(failure.reason, Reason::kLimitsUnavailable);
+    EXPECT_TRUE(failure.retry_after);
+    EXPECT_EQ(last().event(), "request.failed");
+    EXPECT_EQ(last().caller().on_behalf_of(), "pod-a");
+  }
+}
+
+TEST_F(Issuance, WhatARelaysCallerDoesNotWaitForIsNotBegunButGoesOnOnceItIs) {
+  const auto ask = [this](std::chrono::milliseconds timeout) -> CallSeen& {
+    return Ask({.relayed = Relayed{.on_behalf_of = "pod-a", .age = seconds(0), .caller_timeout = timeout}},
+               "ci-relay");
+  };
+  CallSeen& begun = ask(seconds(2));
+  ask(seconds(20));
+  CallSeen& late = ask(seconds(2));
+  EXPECT_EQ(ask(std::chrono::milliseconds(0)).failure().reason, Reason::kOverloaded);
+  loop.Advance(seconds(2));
+  EXPECT_EQ(late.failure().reason, Reason::kOverloaded);
+  EXPECT_FALSE(begun.reply);
+  EXPECT_EQ(upstream.waiting().front().request.deadline, upstream.waiting().back().request.deadline);
+  Mint();
+  EXPECT_TRUE(begun.released());
+  EXPECT_EQ(upstream.posts(), 2);
+}
+
 TEST_F(Issuance, RetryIsComparedAsItWasSentSoDefaultsSpelledOutAreAnotherRequest) {
   Ask({.request_id = kRequestId});
   Mint();

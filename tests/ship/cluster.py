@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import ssl
-import subprocess
 import sys
 
 import jwt
@@ -98,19 +97,12 @@ class Tokens:
         return json.dumps({"keys": [{**key, "kid": "ship", "use": "sig", "alg": "ES256"}]})
 
 
-class ApiServer:
-    """The part of the Kubernetes API that tokend reads, as a process in a network. It answers whoever shows a token."""
-
-    def __init__(self, enter, folder, certificate, key, key_set):
-        (folder / "api.crt").write_bytes(certificate)
-        (folder / "api.key").write_bytes(key)
-        (folder / "keys.json").write_text(key_set)
-        self._process = subprocess.Popen([*enter, sys.executable, __file__, str(folder)], stdout=subprocess.PIPE)
-        self._process.stdout.readline()  # it listens
-
-    def close(self):
-        self._process.kill()
-        self._process.wait()
+def api_server(folder, certificate, key, key_set):
+    """The command that starts the part of the Kubernetes API that tokend reads. It answers whoever shows a token."""
+    (folder / "api.crt").write_bytes(certificate)
+    (folder / "api.key").write_bytes(key)
+    (folder / "keys.json").write_text(key_set)
+    return [sys.executable, __file__, str(folder)]
 
 
 class _Answer(http.server.BaseHTTPRequestHandler):

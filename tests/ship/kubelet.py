@@ -39,30 +39,46 @@ class Node:
         self.name = name
         self.folder = pathlib.Path(folder)
         self.pods = []
+        self.processes = []
+        self._pause_image = self._find_pause_image()
         run("podman", "network", "create", name)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        for process in self.processes:
+            process.kill()
+            process.wait()
         for pod in self.pods:
             subprocess.run(["podman", "pod", "rm", "--force", "--time", "0", pod], capture_output=True, check=False)
         run("podman", "network", "rm", "--force", self.name)
+        if not self._pause_image:
+            subprocess.run(["podman", "rmi", *self._find_pause_image()], capture_output=True, check=False)
+
+    @staticmethod
+    def _find_pause_image():
+        """podman makes this image for its Pods."""
+        return run("podman", "images", "--quiet", "--filter", "reference=localhost/podman-pause").split()
 
     def outside(self, *names):
-        """Makes a Pod of no containers that stands for servers with these names. The answer enters its network."""
+        """Makes a Pod of no containers, in which servers with these names can be started. The answer is its name."""
         pod = f"{self.name}-outside"
         self.pods.append(pod)
         aliases = ",".join(f"alias={name}" for name in names)
         run("podman", "pod", "create", "--name", pod, "--network", f"{self.name}:{aliases}")
         run("podman", "pod", "start", pod)
-        return self.enter(pod)
+        return pod
 
-    @staticmethod
-    def enter(pod):
-        """The words before a command that is to run in the network of the Pod."""
+    def serve(self, pod, *command):
+        """Starts a server in the network of a Pod, and waits for its first line on standard output."""
         infra = run("podman", "pod", "inspect", "--format", "{{.InfraContainerID}}", pod)
-        return ["nsenter", "--net=/proc/" + run("podman", "inspect", "--format", "{{.State.Pid}}", infra) + "/ns/net"]
+        pid = run("podman", "inspect", "--format", "{{.State.Pid}}", infra)
+        server = subprocess.Popen(["nsenter", f"--net=/proc/{pid}/ns/net", *command], stdout=subprocess.PIPE, text=True)
+        self.processes.append(server)
+        if not server.stdout.readline():
+            raise RuntimeError(f"{command[0]} did not start")
+        return server
 
 
 def decoded(secret):
@@ -80,7 +96,7 @@ class Pod:
         template = workload["spec"]["template"]
         self.spec = template["spec"]
         self.claims = [claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])]
-        self.name = f"{node.name}-{workload['metadata']['name']}-0"
+        self.name = f"{node.name}-{workload['metadata']['name']}-{len(node.pods)}"
         self.volumes = node.folder / self.name
         self.group = self.spec.get("securityContext", {}).get("fsGroup")
         self.sidecars = [each for each in self.spec.get("initContainers", [])]
@@ -113,7 +129,9 @@ class Pod:
             # The kubelet gives the token to the one user of all containers, else everybody may read it.
             mode = 0o600 if self.group or len(users) == 1 else 0o644
             return {source["path"]: (text.encode(), mode)}
-        return {key: (value, source.get("defaultMode", volume.get("defaultMode", 0o644))) for key, value in data.items()}
+        paths = {item["key"]: item["path"] for item in source.get("items", [])}
+        return {paths.get(key, key): (value, source.get("defaultMode", volume.get("defaultMode", 0o644)))
+                for key, value in data.items() if not paths or key in paths}
 
     def _containers(self):
         return self.sidecars + self.spec["containers"]
@@ -192,10 +210,13 @@ class Pod:
     def container(self, name):
         return f"{self.name}-{name}"
 
-    def start(self):
-        """Starts each sidecar and waits for its startup probe, then the other containers."""
+    def start_sidecars(self):
+        """Starts each sidecar and waits for its startup probe."""
         for sidecar in self.sidecars:
             self._start(sidecar)
+
+    def start(self):
+        self.start_sidecars()
         for container in self.spec["containers"]:
             self._start(container)
 
@@ -204,7 +225,7 @@ class Pod:
         run("podman", "start", self.container(container["name"]))
         if "startupProbe" in container:
             probe = container["startupProbe"]
-            limit = probe.get("failureThreshold", 3) * probe.get("periodSeconds", 10)
+            limit = min(60, probe.get("failureThreshold", 3) * probe.get("periodSeconds", 10))
             await_that(f"the startup probe of {container['name']}",
                        lambda: self.probe(container["name"], "startupProbe"),
                        lambda: self.log(container["name"]), limit)

@@ -6,7 +6,8 @@
 namespace tokend::state {
 
 MemoryState::MemoryState(loop::EventLoop& loop, const config::Requests& options, const Observer& observer)
-    : shares_(options.max_entries),
+    : remember_(options.remember),
+      shares_(options.max_entries),
       on_entries_(observer.on_entries),
       ledger_(loop, options.remember, [this](const std::string& id) { OnRemoved(OwnerOf(id)); }),
       quarantine_(loop, "", observer.on_quarantine),
@@ -26,10 +27,7 @@ void MemoryState::Admit(Admission admission, const void* waiter, AdmitDone done)
     known->joined.push_back({waiter, std::move(admission), std::move(done)});
     return;
   }
-  const auto left = quarantine_.left();
-  if (left.count() > 0 && admission.request_id_origin == RequestIdOrigin::kCaller) {
-    return done(Quarantined(left));
-  }
+  if (const auto unsure = MayBeForgotten(admission.age)) return done(*unsure);
   if (!HasPlaceFor(admission)) return done(LedgerFull(ledger_.UntilFirst()));
   ledger_.Put(admission.request_id, {.digest = admission.digest, .first = admission.target});
   shares_.TakeAnyway(OwnerOf(admission.request_id));
@@ -120,6 +118,16 @@ void MemoryState::Restore(const std::string& request_id, const std::optional<Req
 void MemoryState::BeginQuarantine(TimePoint ends, std::string why) {
   quarantine_.Explain(std::move(why));
   quarantine_.SetEnd(ends);
+}
+
+// Why a request_id of this age that is not known may yet have had its token.
+std::optional<Failure> MemoryState::MayBeForgotten(std::optional<std::chrono::nanoseconds> age) const {
+  if (age && age->count() == 0) return std::nullopt;
+  const auto left = quarantine_.left();
+  // The ledger lacks what was intended before the quarantine's cause.
+  if (age && *age < remember_ - left) return std::nullopt;
+  if (left.count() > 0) return Quarantined(left);
+  return age ? std::optional(TooOld(remember_)) : std::nullopt;
 }
 
 bool MemoryState::HasPlaceFor(const Admission& admission) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <optional>
@@ -60,11 +61,13 @@ class MemoryState final : public State {
 
   // The call has claimed its request_id.
   void SpendFor(AdmitCall claimed);
+  std::optional<Failure> MayBeForgotten(std::optional<std::chrono::nanoseconds> age) const;
   bool HasPlaceFor(const Admission& admission);
   void Remove(const std::string& request_id);
   void OnRemoved(std::string_view owner);
   void ReportEntries() const;
 
+  const std::chrono::milliseconds remember_;
   Shares shares_;  // of the entries, by their owners
   const std::function<void(std::size_t)> on_entries_;
   Ledger<Entry> ledger_;

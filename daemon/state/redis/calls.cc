@@ -21,6 +21,12 @@ std::string KeyOfGroup(const std::string& request_id, const RequestDigest& diges
   return request_id + std::string(BytesOf(digest));
 }
 
+// How a request_id's age counts in the script.
+const char* WordOf(std::optional<std::chrono::nanoseconds> age, milliseconds remember) {
+  if (age && *age >= remember) return "old";
+  return age && age->count() == 0 ? "new" : "recent";
+}
+
 // From the answer's own time to the time that it holds.
 milliseconds Until(const RedisAnswer& answer) {
   return std::chrono::ceil<milliseconds>(std::max(answer.Time(0) - answer.now(), microseconds(0)));
@@ -90,7 +96,7 @@ void RedisCalls::Ask(const std::string& key, Group& group) {
                    std::string(BytesOf(asked.digest)),
                    ToArgument(asked.target),
                    order.nonce,
-                   asked.request_id_origin == RequestIdOrigin::kDaemon ? "daemon" : "caller",
+                   WordOf(asked.age, requests_.remember),
                    ToArgument(requests_.remember + LocalClaims::kLongestCall),
                    std::to_string(requests_.max_entries),
                    asked.one_caller ? "1" : "0"};
@@ -204,6 +210,7 @@ AdmitResult RedisCalls::ResultOf(const Admission& admission, const RedisAnswer& 
   if (answer.word() == "quarantined") {
     return Quarantined(std::min(Until(answer), requests_.remember));
   }
+  if (answer.word() == "old") return TooOld(requests_.remember);
   return LimitsUnavailable(NotUnderstood());
 }
 

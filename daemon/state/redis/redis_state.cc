@@ -89,7 +89,7 @@ void RedisState::Spend(Charges charges, TimePoint latest, const void* waiter, Sp
 
 void RedisState::DecideWithoutRedis(AdmitCall call, const Status& why) {
   Admission& admission = call.admission;
-  const bool may_claim = admission.request_id_origin == RequestIdOrigin::kDaemon;
+  const bool may_claim = admission.age && admission.age->count() == 0;
   if (!is_local() || (call.claims() && !may_claim)) return call.done(LimitsUnavailable(why));
   if (call.claims() && claims_.size() >= requests_.max_entries) return call.done(LedgerFull(std::nullopt));
   limiter_.Spend(std::move(admission.charges), admission.latest, call.waiter,

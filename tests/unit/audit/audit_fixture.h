@@ -23,6 +23,7 @@ inline Record IntentOf(const std::string& request_id) {
   record.set_digest("1:of " + request_id);
   record.mutable_caller()->set_name("dev");
   record.mutable_caller()->set_listener("pod");
+  record.mutable_caller()->set_on_behalf_of("ci");
   record.mutable_target()->set_organization("acme");
   record.mutable_target()->set_application("ios-app");
   record.mutable_target()->add_scopes("sdk");

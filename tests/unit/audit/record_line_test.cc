@@ -25,6 +25,7 @@ v1::Record FullRecord() {
   record.mutable_caller()->set_authentication("mtls");
   record.mutable_caller()->set_listener("cluster");
   record.mutable_caller()->set_peer("ipv4:10.0.0.7:4711");
+  record.mutable_caller()->set_on_behalf_of("build-agent");
   record.set_digest("1:0123");
   record.set_resolves(7);
   record.set_trace("0af7651916cd43dd8448eb211c80319c");
@@ -65,7 +66,7 @@ TEST(RecordLine, HasTheKeysInTheOrderOfTheAuditPage) {
       R"({"seq":18446744073709551615,"time":"2026-01-02T03:04:05.000006Z","event":"token.withheld",)"
       R"("request_id":"6f1c2f5e-6a0b-4f5e-9f57-0d1a0f0b3c11","intent":9007199254740993,)"
       R"("caller":{"name":"spiffe://prod.example/ns/shop/sa/checkout","authentication":"mtls","listener":"cluster",)"
-      R"("peer":"ipv4:10.0.0.7:4711"},"digest":"1:0123","resolves":7,)"
+      R"("peer":"ipv4:10.0.0.7:4711","on_behalf_of":"build-agent"},"digest":"1:0123","resolves":7,)"
       R"("trace":"0af7651916cd43dd8448eb211c80319c","target":{"organization":"acme","application":"ios-app",)"
       R"("scopes":["sdk","x.y"],"description":"a \"quoted\" \\ text\u000awith lines, ñ, €, 😀 and \u007f"},)"
       R"("grant":"mobile-ci","config":"0123456789abcdef","upstream":{"http_status":401,"error_code":-4001,)"
@@ -129,6 +130,7 @@ TEST(RecordLine, HoldsAMaximalTargetWhole) {
     v1::Record record = FullRecord();
     record.set_event("token.intended");
     record.mutable_caller()->set_name(std::string(100'000, 'c'));
+    record.mutable_caller()->set_on_behalf_of(std::string(kMaxCallerName, '"'));
     v1::Target& target = *record.mutable_target();
     target.set_organization(std::string(128, 'o'));
     target.set_application(std::string(128, 'a'));
@@ -154,6 +156,7 @@ TEST(RecordLine, NeverPassesItsMaximum) {
     record.set_detail(text);
     record.mutable_caller()->set_name(text);
     record.mutable_caller()->set_peer(text);
+    record.mutable_caller()->set_on_behalf_of(text);
     record.mutable_caller()->set_listener(text);
     record.mutable_target()->set_organization(text);
     record.mutable_target()->set_application(text);

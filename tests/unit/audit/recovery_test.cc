@@ -172,6 +172,7 @@ TEST_F(RecoveryTest, RemembersWhatMayHaveMadeATokenForAsLongAsItIsTold) {
   EXPECT_EQ(past_[0].ended_by, 4U);
   EXPECT_EQ(past_[1].request_id, "token.unknown");
   EXPECT_EQ(past_[1].caller, "dev");
+  EXPECT_EQ(past_[1].on_behalf_of, "ci");
   EXPECT_EQ(past_[1].organization, "acme");
   EXPECT_EQ(past_[1].application, "ios-app");
   EXPECT_THAT(past_[1].scopes, ElementsAre("sdk"));

@@ -102,6 +102,8 @@ TEST(Refusals, KeepApartWhatDiffers) {
   listener.mutable_caller()->set_listener("cluster");
   v1::Record peer = Denial("a", "app");
   peer.mutable_caller()->set_peer("ipv4:10.0.0.2:1");
+  v1::Record on_behalf_of = Denial("a", "app");
+  on_behalf_of.mutable_caller()->set_on_behalf_of("b");
   v1::Record detail = Denial("a", "app");
   detail.set_detail("no grant names this caller");
   // These fields hold the same bytes in the same order, but end in other places.
@@ -114,6 +116,7 @@ TEST(Refusals, KeepApartWhatDiffers) {
                                        limited,
                                        listener,
                                        peer,
+                                       on_behalf_of,
                                        detail,
                                        scopes};
   for (const v1::Record& record : all) refusals.Add(record);

@@ -360,6 +360,15 @@ TEST_F(AuditCommands, FindTellsAnotherFingerprintKeyFromAnUnknownToken) {
   EXPECT_THAT(unnamed.err, HasSubstr("1 records do not name the key"));
 }
 
+TEST_F(AuditCommands, ACallOfARelayIsShownWithTheRelaysCaller) {
+  const std::string log = log_.WriteOne(
+      {Line(1, "token.issued", R"("caller":{"name":"ci:relay","on_behalf_of":"unix:checkout"},)")});
+  EXPECT_THAT(Audit({"find"}, {log}).out, HasSubstr("ci:relay for unix:checkout"));
+  EXPECT_THAT(Audit({"find", "--output", "json"}, {log}).out, HasSubstr(R"("on_behalf_of":"unix:checkout")"));
+  EXPECT_EQ(Audit({"find", "--caller", "ci:relay"}, {log}).exit, 0);
+  EXPECT_EQ(Audit({"find", "--caller", "unix:checkout"}, {log}).exit, 9);
+}
+
 TEST_F(AuditCommands, RecordsAreAlsoCsv) {
   const std::string log =
       log_.WriteOne({Line(1, "request.denied",

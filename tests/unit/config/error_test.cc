@@ -204,7 +204,7 @@ INSTANTIATE_TEST_SUITE_P(
              "upstream:\n  applivery:\n    organizations:\n      - name: acme\n        api_key: {file: "
              "$DIR/api_key}\n",
              "upstream: {}\n",
-             {"5:1: error: upstream: needs applivery"}},
+             {"5:1: error: upstream: needs exactly one of applivery, tokend"}},
         Case{"NoState",
              "audit:",
              "state: {}\naudit:",
@@ -496,8 +496,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"UnknownPlaceholder",
              "applications:",
              "description: \"{user}\"\n      applications:",
-             {"14:20: error: policy.grants[0].description: braces stand only in {description}, {caller} and "
-              "{request_id}"}}}),
+             {"14:20: error: policy.grants[0].description: braces stand only in {description}, {caller}, "
+              "{request_id} and {on_behalf_of}"}}}),
     NameOf);
 
 INSTANTIATE_TEST_SUITE_P(

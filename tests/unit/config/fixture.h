@@ -24,6 +24,7 @@ class Folder {
     Write("fingerprint_key", std::string(32, 'k'), 0400);
     Write("redis_key", std::string(32, 'r'), 0400);
     Write("signing_key.pem", "key", 0400);
+    Write("token", "token", 0644);
   }
 
   std::string Path(std::string_view name) const { return folder_ / std::string(name); }
@@ -71,7 +72,37 @@ audit:
   stdout: {}
 )";
 
-// Every key that this version supports, none at its default.
+// A relay with every key of its upstream, none at its default.
+inline constexpr std::string_view kRelay = R"(listeners:
+  - name: edge
+    address: unix:///run/t.sock
+    authentication: {none: {caller: dev}}
+upstream:
+  tokend:
+    address: central.svc:8443
+    tls: {ca_file: $DIR/ca.pem, certificate_file: $DIR/cert.pem, private_key_file: $DIR/key.pem}
+    server_name: tokend.example
+    token_file: $DIR/token
+    timeout: 35s
+    max_in_flight: 99
+policy:
+  grants:
+    - name: ci
+      callers: [dev]
+      organizations: [acme, other]
+      applications: [ios-app]
+      scopes: [sdk]
+    - name: qa
+      callers: [dev]
+      organizations: [acme]
+      applications: [qa-app]
+      scopes: [sdk]
+audit:
+  stdout: {}
+  fingerprint_key_file: $DIR/fingerprint_key
+)";
+
+// Every key but those of kRelay's upstream, none at its default.
 inline constexpr std::string_view kFull = R"(listeners:
   - name: pod
     address: unix:///run/tokend/tokend.sock

@@ -67,10 +67,10 @@ TEST(Load, MapsEveryUpstreamKey) {
   EXPECT_EQ(applivery.ca_file, folder.Path("ca.pem"));
   ASSERT_EQ(organizations.size(), 3U);
   EXPECT_EQ(organizations[0].name, "acme");
-  EXPECT_EQ(std::get<KeyFile>(organizations[0].api_key).path, folder.Path("api_key"));
+  EXPECT_EQ(std::get<KeyFile>(*organizations[0].api_key).path, folder.Path("api_key"));
   EXPECT_EQ(organizations[1].name, "5e1000000000000000000001");
-  EXPECT_EQ(std::get<KeyEnvironment>(organizations[1].api_key).variable, "APPLIVERY_API_KEY");
-  EXPECT_EQ(std::get<KeyCredential>(organizations[2].api_key).name, "other-key");
+  EXPECT_EQ(std::get<KeyEnvironment>(*organizations[1].api_key).variable, "APPLIVERY_API_KEY");
+  EXPECT_EQ(std::get<KeyCredential>(*organizations[2].api_key).name, "other-key");
   EXPECT_EQ(applivery.connect_timeout, milliseconds(250));
   EXPECT_EQ(applivery.timeout, seconds(45));
   EXPECT_EQ(applivery.max_in_flight, 99U);

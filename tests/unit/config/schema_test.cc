@@ -5,7 +5,6 @@
 
 #include <functional>
 #include <map>
-#include <set>
 #include <sstream>
 
 #include "daemon/config/values.h"
@@ -17,22 +16,19 @@ namespace {
 
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
-using testing::EndsWith;
 using testing::IsEmpty;
 
-enum class Support { kHere, kNotHere };
-using Visit = std::function<void(const std::string& path, const FieldDescriptor&, Support)>;
+using Visit = std::function<void(const std::string& path, const FieldDescriptor&)>;
 
 // Every key, once, by its path without indexes.
-void Walk(const Descriptor& type, const std::string& above, Support support, const Visit& visit) {
+void Walk(const Descriptor& type, const std::string& above, const Visit& visit) {
   for (const FieldDescriptor* field : FieldsOf(type)) {
     const std::string path = above.empty() ? field->name() : above + "." + field->name();
-    const Support here = OptionsOf(*field).unsupported() ? Support::kNotHere : support;
-    visit(path, *field, here);
-    if (field->message_type() != nullptr) Walk(*field->message_type(), path, here, visit);
+    visit(path, *field);
+    if (field->message_type() != nullptr) Walk(*field->message_type(), path, visit);
   }
 }
-void Walk(const Visit& visit) { Walk(*v1::Config::descriptor(), "", Support::kHere, visit); }
+void Walk(const Visit& visit) { Walk(*v1::Config::descriptor(), "", visit); }
 
 bool IsNumber(const FieldDescriptor& field) {
   return field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32 ||
@@ -41,7 +37,7 @@ bool IsNumber(const FieldDescriptor& field) {
 }
 
 TEST(Schema, BoundsEveryNumber) {
-  Walk([](const std::string& path, const FieldDescriptor& field, Support) {
+  Walk([](const std::string& path, const FieldDescriptor& field) {
     const v1::KeyOptions& options = OptionsOf(field);
     if (!IsNumber(field) || options.form() == v1::FORM_MODE) return;
     const auto least = ParseQuantity(options.form(), options.min());
@@ -55,20 +51,20 @@ TEST(Schema, BoundsEveryNumber) {
 }
 
 TEST(Schema, BoundsEveryList) {
-  Walk([](const std::string& path, const FieldDescriptor& field, Support) {
+  Walk([](const std::string& path, const FieldDescriptor& field) {
     if (!field.is_repeated()) return;
     EXPECT_GT(OptionsOf(field).max_items(), 0U) << path;
   });
 }
 
 TEST(Schema, TellsPresenceOfEveryKey) {
-  Walk([](const std::string& path, const FieldDescriptor& field, Support) {
+  Walk([](const std::string& path, const FieldDescriptor& field) {
     EXPECT_TRUE(field.is_repeated() || field.has_presence()) << path;
   });
 }
 
 TEST(Schema, RequiresNoKeyThatHasADefault) {
-  Walk([](const std::string& path, const FieldDescriptor& field, Support) {
+  Walk([](const std::string& path, const FieldDescriptor& field) {
     EXPECT_FALSE(OptionsOf(field).required() && !OptionsOf(field).default_value().empty()) << path;
   });
 }
@@ -84,6 +80,24 @@ void DescribeTo(std::ostream& out, const JwtAuthentication& jwt) {
   if (const auto* url = std::get_if<JwksUrl>(&jwt.jwks)) {
     out << "url " << url->url << ";" << url->ca_file << ";" << url->token_file;
   }
+}
+
+void DescribeTo(std::ostream& out, const ClientTls& tls) {
+  out << tls.ca_file << ";" << tls.certificate_file << ";" << tls.private_key_file << "\n";
+}
+
+void DescribeTo(std::ostream& out, const Applivery& applivery) {
+  out << applivery.base_url << ";" << applivery.allow_http << ";" << applivery.ca_file << ";"
+      << applivery.connect_timeout.count() << ";" << applivery.timeout.count() << ";"
+      << applivery.max_in_flight << ";" << applivery.proxy << ";" << applivery.connection_max_requests << ";"
+      << applivery.connection_max_age.count() << ";" << applivery.connection_max_idle.count() << ";"
+      << applivery.max_response_size << "\n";
+}
+
+void DescribeTo(std::ostream& out, const TokendUpstream& tokend) {
+  out << ToString(tokend.address) << ";" << tokend.plaintext << ";" << tokend.server_name << ";"
+      << tokend.token_file << ";" << tokend.timeout.count() << ";" << tokend.max_in_flight << ";";
+  DescribeTo(out, tokend.tls);
 }
 
 // What the parts of the daemon get, in full.
@@ -108,17 +122,16 @@ std::string Describe(const Config& config) {
                listener.authentication);
     out << ";" << listener.max_connections_per_peer.value_or(0) << "\n";
   }
-  const auto& applivery = std::get<Applivery>(config.upstream);
-  out << applivery.base_url << ";" << applivery.allow_http << ";" << applivery.ca_file << ";"
-      << applivery.connect_timeout.count() << ";" << applivery.timeout.count() << ";"
-      << applivery.max_in_flight << ";" << applivery.proxy << ";" << applivery.connection_max_requests << ";"
-      << applivery.connection_max_age.count() << ";" << applivery.connection_max_idle.count() << ";"
-      << applivery.max_response_size << "\n";
+  std::visit([&out](const auto& upstream) { DescribeTo(out, upstream); }, config.upstream);
   for (const Organization& organization : config.organizations) {
-    out << organization.name << ";" << organization.api_key.index();
-    if (const auto* file = std::get_if<KeyFile>(&organization.api_key)) out << file->path;
-    if (const auto* env = std::get_if<KeyEnvironment>(&organization.api_key)) out << env->variable;
-    if (const auto* credential = std::get_if<KeyCredential>(&organization.api_key)) out << credential->name;
+    out << organization.name << ";";
+    if (organization.api_key) {
+      const ApiKeySource& source = *organization.api_key;
+      out << source.index();
+      if (const auto* file = std::get_if<KeyFile>(&source)) out << file->path;
+      if (const auto* env = std::get_if<KeyEnvironment>(&source)) out << env->variable;
+      if (const auto* credential = std::get_if<KeyCredential>(&source)) out << credential->name;
+    }
     limits(organization.limits);
     out << "\n";
   }
@@ -136,9 +149,8 @@ std::string Describe(const Config& config) {
   if (const auto* redis = std::get_if<RedisState>(&config.state)) {
     out << "redis " << ToString(redis->address) << ";" << redis->username << ";" << redis->password_file
         << ";" << redis->encryption_key_file << ";" << static_cast<int>(redis->on_failure) << "\n";
-    const ClientTls tls = redis->tls.value_or(ClientTls{});
-    out << redis->tls.has_value() << tls.ca_file << ";" << tls.certificate_file << ";" << tls.private_key_file
-        << "\n";
+    out << redis->tls.has_value();
+    DescribeTo(out, redis->tls.value_or(ClientTls{}));
   }
   out << config.requests.remember.count() << ";" << config.requests.max_entries << "\n";
   const AuditFile file = config.audit.file.value_or(AuditFile{});
@@ -152,7 +164,8 @@ std::string Describe(const Config& config) {
   return out.str();
 }
 
-// For each key that holds a value: an edit of kFull that changes it alone.
+// For each key that holds a value: an edit that changes it alone, of kRelay for a key of its upstream, and
+// else of kFull.
 const std::map<std::string, std::pair<std::string, std::string>>& Edits() {
   static const std::map<std::string, std::pair<std::string, std::string>> kEdits = {
       {"listeners.name", {"name: pod", "name: pod2"}},
@@ -194,6 +207,16 @@ const std::map<std::string, std::pair<std::string, std::string>>& Edits() {
       {"upstream.applivery.connection_max_age", {"max_age: 5m", "max_age: 6m"}},
       {"upstream.applivery.connection_max_idle", {"3s", "2s"}},
       {"upstream.applivery.max_response_size", {"128KiB", "129KiB"}},
+      {"upstream.tokend.address", {"central.svc:8443", "central.svc:8444"}},
+      {"upstream.tokend.tls.ca_file", {"ca_file: $DIR/ca.pem", "ca_file: $DIR/cert.pem"}},
+      {"upstream.tokend.tls.certificate_file",
+       {"certificate_file: $DIR/cert.pem", "certificate_file: $DIR/ca.pem"}},
+      {"upstream.tokend.tls.private_key_file",
+       {"private_key_file: $DIR/key.pem", "private_key_file: $DIR/api_key"}},
+      {"upstream.tokend.server_name", {"tokend.example", "192.0.2.1"}},
+      {"upstream.tokend.token_file", {"$DIR/token", "$DIR/jwks.json"}},
+      {"upstream.tokend.timeout", {"35s", "36s"}},
+      {"upstream.tokend.max_in_flight", {"max_in_flight: 99", "max_in_flight: 98"}},
       {"policy.grants.name", {"mobile-ci", "mobile"}},
       {"policy.grants.callers", {"ci/*", "ci/**"}},
       {"policy.grants.organizations", {"[acme, \"oth*\"]", "[acme]"}},
@@ -253,45 +276,22 @@ bool IsLeaf(const FieldDescriptor& field) {
   return field.message_type() == nullptr || field.message_type()->field_count() == 0;
 }
 
-TEST(Schema, HasNoSupportedKeyThatDoesNothing) {
+TEST(Schema, HasNoKeyThatDoesNothing) {
   const Folder folder;
-  const LoadResult before = folder.Parse(kFull);
-  ASSERT_THAT(before.errors, IsEmpty());
-  Walk([&](const std::string& path, const FieldDescriptor& field, Support support) {
-    if (!IsLeaf(field) || support == Support::kNotHere) return;
-    ASSERT_EQ(Edits().count(path), 1U) << path << " is supported, but no edit shows what it does";
+  Walk([&](const std::string& path, const FieldDescriptor& field) {
+    if (!IsLeaf(field)) return;
+    ASSERT_EQ(Edits().count(path), 1U) << path << ": no edit shows what the key does";
+    const std::string whole(path.starts_with("upstream.tokend.") ? kRelay : kFull);
+    const LoadResult before = folder.Parse(whole);
+    ASSERT_THAT(before.errors, IsEmpty());
     const auto& [find, replace] = Edits().at(path);
-    const std::string edited = Folder::Replace(std::string(kFull), find, replace);
-    ASSERT_NE(edited, kFull) << path;
+    const std::string edited = Folder::Replace(whole, find, replace);
+    ASSERT_NE(edited, whole) << path;
     const LoadResult after = folder.Parse(edited);
     ASSERT_THAT(after.errors, IsEmpty()) << path;
     EXPECT_NE(Describe(*after.config), Describe(*before.config)) << path << " does nothing";
     EXPECT_NE(after.config->fingerprint, before.config->fingerprint) << path << " is not printed";
   });
-}
-
-// For each key that is not supported: an edit of kMinimal that asks for it.
-TEST(Schema, RefusesEveryKeyThatItDoesNotSupport) {
-  const std::map<std::string, std::pair<std::string, std::string>> edits = {
-      {"upstream.tokend",
-       {"    organizations:\n      - name: acme\n        api_key: {file: $DIR/api_key}",
-        "    address: central:8443"}},
-  };
-  const Folder folder;
-  std::set<std::string> outermost;
-  Walk([&](const std::string& path, const FieldDescriptor& field, Support) {
-    if (!OptionsOf(field).unsupported()) return;
-    outermost.insert(path);
-    ASSERT_EQ(edits.count(path), 1U) << path << " is not supported, but no edit asks for it";
-    const auto& [find, replace] = edits.at(path);
-    std::string text = Folder::Replace(std::string(kMinimal), find, replace);
-    if (path == "upstream.tokend") text = Folder::Replace(text, "applivery:", "tokend:");
-    const LoadResult result = folder.Parse(text);
-    ASSERT_EQ(result.errors.size(), 1U) << testing::PrintToString(result.errors);
-    const std::string key = path.substr(path.rfind('.') + 1);
-    EXPECT_THAT(result.errors[0], EndsWith(key + ": not supported in this version"));
-  });
-  EXPECT_EQ(outermost.size(), edits.size());
 }
 
 }  // namespace

@@ -118,7 +118,7 @@ INSTANTIATE_TEST_SUITE_P(
             v1::FORM_CALLER, {"dev", "svc:a/b", std::string(512, 'a')}, {"a b", "ä", std::string(513, 'a')}},
         FormCase{v1::FORM_CALLER_PATTERN, {"spiffe://a/*", "unix:ci"}, {"*", "**", "a***"}},
         FormCase{v1::FORM_DESCRIPTION,
-                 {"{description}", "fixed", "{caller}{request_id}"},
+                 {"{description}", "fixed", "{caller}{request_id}{on_behalf_of}"},
                  {"{other}", "{", "}", "{{description}}", "{Description}", "{description",
                   std::string(1001, 'x')}},
         FormCase{v1::FORM_TCP_LISTEN_ADDRESS, {"127.0.0.1:0", "[::]:9464"}, {"unix:///run/a", "127.0.0.1"}},
@@ -131,6 +131,9 @@ INSTANTIATE_TEST_SUITE_P(
                   "http://me:secret@proxy.corp:3128", "http://me@proxy.corp:3128", "http://proxy.corp:3128/",
                   "http://proxy.corp:3128/path", "http://proxy.corp:3128?q", "http://:3128", "socks5://a:1",
                   "http://"}},
+        FormCase{v1::FORM_SERVER_NAME,
+                 {"tokend.example", "tokend", "192.0.2.1", "2001:db8::1"},
+                 {"", "tokend:8443", "[::1]", "https://a", "*.example", "a.example.", "1.2"}},
         FormCase{v1::FORM_PATH, {"/var/log/a.jsonl", "a"}, {"/var/log/", ""}}));
 
 }  // namespace

@@ -121,6 +121,19 @@ TEST(Policy, TemplateIsFilledOnceSoThatTextOfACallerStaysText) {
             "{caller}{request_id} [system:serviceaccount:ci:builder 018f3b2a-0000-7000-8000-0123456789ab]");
 }
 
+TEST(Policy, TemplateHoldsTheNameOfARelaysCaller) {
+  config::Grant grant = MobileCi();
+  grant.description_template = "{description} <{on_behalf_of}>";
+  Request request = Android();
+  const auto description = [&] {
+    return std::get<Permitted>(PolicyOf({grant}).Decide(kBuilder, RequestFor(request))).description();
+  };
+  EXPECT_EQ(description(), " <>");
+  request.relayed = Relayed{.on_behalf_of = "unix:{description}"};
+  request.description = "{on_behalf_of}";
+  EXPECT_EQ(description(), "{on_behalf_of} <unix:{description}>");
+}
+
 TEST(Policy, AnyOrganizationMeansTheConfiguredOnes) {
   config::Grant grant = MobileCi();
   grant.organizations = {"*"};

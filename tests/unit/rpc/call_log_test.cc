@@ -69,6 +69,50 @@ TEST_F(CallLogTest, AServedCallIsOneLineAtOnceWithItsPeer) {
             R"("peer":"ipv4:10.0.0.1:1","code":"OK","reason":"","detail":"","duration_ms":0})");
 }
 
+TEST_F(CallLogTest, ACallOfARelayIsWrittenWithItsCallerAndTrace) {
+  CallLine line = Served();
+  line.on_behalf_of = "unix:checkout";
+  line.trace = "0af7651916cd43dd8448eb211c80319c";
+  log_.Add(line, kLogStart);
+  line.code = Code::kUnavailable;
+  log_.Add(line, kLogStart);
+  log_.WriteAll();
+  const auto lines = Lines();
+  ASSERT_EQ(lines.size(), 2U);
+  const std::string beginning =
+      R"("method":"CreateToken","request_id":"id 1","caller":"a","on_behalf_of":"unix:checkout",)"
+      R"("listener":"pod","peer":"ipv4:10.0.0.1:1","trace":"0af7651916cd43dd8448eb211c80319c",)";
+  EXPECT_EQ(FieldsOf(lines[0]), beginning + R"("code":"OK","reason":"","detail":"","duration_ms":0})");
+  EXPECT_EQ(FieldsOf(lines[1]),
+            beginning + R"("code":"UNAVAILABLE","reason":"","detail":"","duration_ms":0,"count":1})");
+}
+
+TEST_F(CallLogTest, RefusedCallsForDifferentCallersOfARelayAreDifferentLines) {
+  CallLine line = Denied("a", "x");
+  for (const char* name : {"b", "c", "c"}) {
+    line.on_behalf_of = name;
+    log_.Add(line, kLogStart);
+  }
+  log_.WriteAll();
+  const auto lines = Lines();
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_TRUE(absl::StrContains(lines[1], R"("on_behalf_of":"c")"));
+  EXPECT_TRUE(absl::StrContains(lines[1], R"("count":2)"));
+}
+
+TEST_F(CallLogTest, TheRestOfACallersLinesNamesNoCallerOfARelay) {
+  for (int i = 0; i < 30; ++i) {
+    CallLine line = Denied("a", "x");
+    line.on_behalf_of = "caller-" + std::to_string(i);
+    log_.Add(std::move(line), kLogStart);
+  }
+  log_.WriteAll();
+  const auto lines = Lines();
+  ASSERT_EQ(lines.size(), 21U);
+  EXPECT_TRUE(absl::StrContains(lines[20], R"("count":10)"));
+  EXPECT_FALSE(absl::StrContains(lines[20], "on_behalf_of"));
+}
+
 TEST_F(CallLogTest, AlikeRefusedCallsWithinASecondAreOneLineThatKeepsThePeerAndTheRequestIdOfTheFirst) {
   CallLine later = Denied("a", "x");
   later.request_id = "id 2";

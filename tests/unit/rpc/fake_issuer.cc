@@ -79,12 +79,13 @@ void FakeIssuer::Show(const Caller& caller, issue::EntitlementCallback shown) {
   shown(std::move(entitlement));
 }
 
-void FakeIssuer::Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-                        std::string_view request_id, std::string_view trace, const Failure& failure) {
+void FakeIssuer::Refuse(const Caller* caller, std::string_view on_behalf_of, std::string_view listener,
+                        std::string_view peer, std::string_view request_id, std::string_view trace,
+                        const Failure& failure) {
   const std::lock_guard lock(mutex_);
   refusals_.push_back({caller != nullptr ? std::optional(caller->name()) : std::nullopt,
-                       std::string(listener), std::string(peer), std::string(request_id), std::string(trace),
-                       failure.reason});
+                       std::string(on_behalf_of), std::string(listener), std::string(peer),
+                       std::string(request_id), std::string(trace), failure.reason});
 }
 
 void FakeIssuer::AnswerBy(Answerer answerer) {

@@ -53,6 +53,7 @@ class PendingRequest final : public issue::Call {
 
 struct Refusal {
   std::optional<std::string> caller;
+  std::string on_behalf_of;
   std::string listener;
   std::string peer;
   std::string request_id;
@@ -69,8 +70,9 @@ class FakeIssuer final : public issue::Issuer {
                                       std::chrono::steady_clock::time_point deadline,
                                       issue::ReplyCallback reply) override;
   void Show(const Caller& caller, issue::EntitlementCallback shown) override;
-  void Refuse(const Caller* caller, std::string_view listener, std::string_view peer,
-              std::string_view request_id, std::string_view trace, const Failure& failure) override;
+  void Refuse(const Caller* caller, std::string_view on_behalf_of, std::string_view listener,
+              std::string_view peer, std::string_view request_id, std::string_view trace,
+              const Failure& failure) override;
 
   // What Show tells of: the grants of this configuration, each of whose limits has one token left,
   // and another in 2.5 s. Without it

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <utility>
@@ -66,6 +67,21 @@ TEST(RequestParser, KeepsWhatAWellFormedRequestSays) {
   EXPECT_EQ(request.description(), "nightly \xE2\x82\xAC");
   EXPECT_TRUE(request.validate_only());
   EXPECT_THAT(request.scopes(), IsEmpty());
+}
+
+TEST(RequestParser, KeepsWhatTheMetadataSays) {
+  const v1::CreateTokenRequest message = Good();
+  const Relayed relayed{.on_behalf_of = "unix:checkout", .digest = "1:ab", .age = std::chrono::seconds(7)};
+  const auto parsed = RequestParser::Parse(message, RequestParser::IdOf(message), "acme",
+                                           {.trace = "0af7", .traceparent = "00-0af7", .relayed = relayed});
+  const TokenRequest& request = std::get<TokenRequest>(parsed);
+  EXPECT_EQ(request.trace(), "0af7");
+  EXPECT_EQ(request.traceparent(), "00-0af7");
+  ASSERT_TRUE(request.relayed());
+  EXPECT_EQ(request.relayed()->on_behalf_of, "unix:checkout");
+  EXPECT_EQ(request.relayed()->digest, "1:ab");
+  EXPECT_EQ(request.relayed()->age, std::chrono::seconds(7));
+  EXPECT_FALSE(Parsed(message).relayed());
 }
 
 TEST(RequestParser, SortsScopes) {

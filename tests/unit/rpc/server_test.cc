@@ -232,6 +232,76 @@ TEST_F(ServerTest, ARefusedCallIsRecordedWithItsTrace) {
   EXPECT_EQ(refusals[0].trace, "0af7651916cd43dd8448eb211c80319c");
 }
 
+TEST_F(ServerTest, ARelaysMetadataReachesTheRequest) {
+  Start({UnixListener()});
+  grpc::ClientContext context;
+  SetDeadline(context);
+  context.AddMetadata("tokend-on-behalf-of", "unix:checkout");
+  context.AddMetadata("tokend-request-age", "12");
+  context.AddMetadata("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  issuer_.AnswerBy([](const std::shared_ptr<PendingRequest>& pending) {
+    const TokenRequest& request = pending->request();
+    EXPECT_EQ(request.traceparent(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    ASSERT_TRUE(request.relayed());
+    EXPECT_EQ(request.relayed()->on_behalf_of, "unix:checkout");
+    EXPECT_EQ(request.relayed()->age, std::chrono::seconds(12));
+    pending->Reply(ReleasedFor(request));
+  });
+  v1::CreateTokenResponse response;
+  EXPECT_TRUE(v1::TokenService::NewStub(ConnectUnix())->CreateToken(&context, GoodRequest(), &response).ok());
+}
+
+TEST_F(ServerTest, WrongMetadataOfARelayIsNamedInTheDetails) {
+  Start({UnixListener()});
+  grpc::ClientContext context;
+  SetDeadline(context);
+  context.AddMetadata("tokend-request-age", "soon");
+  v1::CreateTokenResponse response;
+  const grpc::Status status =
+      v1::TokenService::NewStub(ConnectUnix())->CreateToken(&context, GoodRequest(), &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "tokend-request-age must be 1 to 9 digits: whole seconds");
+  EXPECT_EQ(ErrorInfoOf(status).reason(), "INVALID_REQUEST");
+  google::rpc::Status details;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  google::rpc::BadRequest bad;
+  ASSERT_TRUE(details.details_size() > 1 && details.details(1).UnpackTo(&bad));
+  EXPECT_EQ(bad.field_violations(0).field(), "tokend-request-age");
+}
+
+TEST_F(ServerTest, ARefusedCallOfARelayIsRecordedWithItsCaller) {
+  Start({UnixListener()});
+  grpc::ClientContext context;
+  SetDeadline(context);
+  context.AddMetadata("tokend-on-behalf-of", "unix:checkout");
+  v1::CreateTokenRequest request = GoodRequest();
+  request.set_application("!");
+  v1::CreateTokenResponse response;
+  EXPECT_FALSE(v1::TokenService::NewStub(ConnectUnix())->CreateToken(&context, request, &response).ok());
+  const auto refusals = issuer_.refusals();
+  ASSERT_EQ(refusals.size(), 1U);
+  EXPECT_EQ(refusals[0].on_behalf_of, "unix:checkout");
+}
+
+TEST_F(ServerTest, ARelayTakesNoCallOfARelay) {
+  config_.upstream = config::TokendUpstream{.address = config::UnixAddress{"/central"}};
+  Start({UnixListener()});
+  grpc::ClientContext context;
+  SetDeadline(context);
+  context.AddMetadata("tokend-on-behalf-of", "unix:checkout");
+  v1::CreateTokenResponse response;
+  const grpc::Status status =
+      v1::TokenService::NewStub(ConnectUnix())->CreateToken(&context, GoodRequest(), &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(ErrorInfoOf(status).reason(), "INVALID_REQUEST");
+  EXPECT_EQ(status.error_message(),
+            "this tokend is a relay and takes no calls of another relay; call the central tokend");
+  Creation other(ConnectUnix());
+  const auto pending = issuer_.Next();
+  pending->Reply(ReleasedFor(pending->request()));
+  EXPECT_TRUE(other.Status().ok());
+}
+
 TEST_F(ServerTest, RefusesBytesThatAreNoRequest) {
   Start({UnixListener()});
   for (const char* bytes : {"\xFF\xFF", "\x1A\x01\xFF"}) {  // no message; a description that is not UTF-8

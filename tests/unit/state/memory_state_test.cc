@@ -56,12 +56,29 @@ TEST_F(InMemory, InQuarantineOnlyKnownRequestIdsOfCallersAreAnswered) {
   EXPECT_EQ(FailureIn(refused).retry_after, minutes(5));
   EXPECT_THAT(FailureIn(refused).detail, HasSubstr("quarantine"));
   Admission own = AdmissionOf("own");
-  own.request_id_origin = RequestIdOrigin::kDaemon;
+  own.age = seconds(0);
   EXPECT_EQ(Outcome(Admit(*state_, std::move(own))), "fresh") << "nobody can have had it before";
   loop_.Advance(minutes(5) - seconds(1));
   EXPECT_EQ(Now(*state_, "new"), "LIMITS_UNAVAILABLE");
   loop_.Advance(seconds(1));
   EXPECT_EQ(Now(*state_, "new"), "fresh");
+}
+
+TEST_F(InMemory, InQuarantineARequestIdThatIsYoungerThanItsCauseIsClaimed) {
+  const auto admit = [this](const std::string& id, std::chrono::nanoseconds age) -> const Seen& {
+    Admission admission = AdmissionOf(id);
+    admission.age = age;
+    return Admit(*state_, std::move(admission));
+  };
+  // Its cause lies four minutes back: the ledger knows all that was intended since.
+  state_->BeginQuarantine(Clock() + minutes(6), "the log is gone");
+  EXPECT_EQ(Outcome(admit("younger", minutes(4) - seconds(1))), "fresh");
+  const Seen& older = admit("older", minutes(4));
+  EXPECT_EQ(Outcome(older), "LIMITS_UNAVAILABLE");
+  EXPECT_EQ(FailureIn(older).retry_after, minutes(6));
+  loop_.Advance(minutes(1));
+  EXPECT_EQ(Outcome(admit("older", minutes(5))), "LIMITS_UNAVAILABLE") << "it has aged as well";
+  EXPECT_EQ(Outcome(admit("other", minutes(5) - seconds(1))), "fresh");
 }
 
 TEST_F(InMemory, AQuarantineIsTold) {

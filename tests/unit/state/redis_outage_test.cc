@@ -24,7 +24,7 @@ class RedisOutage : public RedisWorld {
 
   Admission ByDaemon(const std::string& id, Charges charges = {}) {
     Admission admission = AdmissionOf(id, "ci", std::move(charges));
-    admission.request_id_origin = RequestIdOrigin::kDaemon;
+    admission.age = seconds(0);
     return admission;
   }
 
@@ -312,6 +312,17 @@ TEST_F(RedisOutage, AnEmptyRedisIsInQuarantineUntilWhatItForgotIsForgotten) {
   EXPECT_EQ(Outcome(Admit(a, ByDaemon("by-daemon"))), "fresh");
   b->Settle("running", AnswerOf("bearer-r"), Clock());
   EXPECT_EQ(Outcome(joined), "bearer-r");
+}
+
+TEST_F(RedisOutage, InQuarantineARelaysFirstCallIsServedAndALaterOneIsNot) {
+  Replica& a = Start();
+  RestartEmpty({&a});
+  Admission again = AdmissionOf("again");
+  again.age = seconds(1);
+  EXPECT_EQ(Outcome(Admit(a, ByDaemon("first"))), "fresh");
+  EXPECT_EQ(Outcome(Admit(a, again)), "LIMITS_UNAVAILABLE");
+  again.age = std::chrono::hours(1);
+  EXPECT_EQ(Outcome(Admit(a, std::move(again))), "LIMITS_UNAVAILABLE");
 }
 
 TEST_F(RedisOutage, QuarantineEnds) {

@@ -277,10 +277,22 @@ TEST_F(Ledger, IdWithoutADigestIsKnownWhateverTheParameters) {
 }
 
 TEST(LedgerIdTest, IsACallersOwn) {
-  EXPECT_EQ(LedgerId("ci", "a"), LedgerId("ci", "a"));
-  EXPECT_NE(LedgerId("ci", "a"), LedgerId("other", "a"));
-  EXPECT_NE(LedgerId("ci", "a"), LedgerId("ci", "b"));
-  EXPECT_EQ(LedgerId("a b\n", "a").find_first_of(" \n"), std::string::npos);
+  EXPECT_EQ(LedgerId("ci", "", "a"), LedgerId("ci", "", "a"));
+  EXPECT_NE(LedgerId("ci", "", "a"), LedgerId("other", "", "a"));
+  EXPECT_NE(LedgerId("ci", "", "a"), LedgerId("ci", "", "b"));
+  EXPECT_EQ(LedgerId("a b\n", "c d\n", "a").find_first_of(" \n"), std::string::npos);
+}
+
+// Replicas of an earlier version and entries in Redis have it so.
+TEST(LedgerIdTest, StaysAsItWasForCallersThatAreNoRelay) {
+  EXPECT_EQ(LedgerId("ci", "", "a"), "81f7400f7d5310d11e1129d6cb862e9a:a");
+}
+
+TEST(LedgerIdTest, IsARelaysOwnAndDividedByItsCallers) {
+  EXPECT_NE(LedgerId("relay", "ci", "a"), LedgerId("relay", "", "a"));
+  EXPECT_NE(LedgerId("relay", "ci", "a"), LedgerId("relay", "dev", "a"));
+  EXPECT_NE(LedgerId("relay", "ci", "a"), LedgerId("ci", "relay", "a"));
+  EXPECT_EQ(OwnerOf(LedgerId("relay", "ci", "a")), OwnerOf(LedgerId("relay", "", "b")));
 }
 
 TEST(RequestDigest, IsReadBackFromItsText) {

@@ -330,7 +330,7 @@ class SharedStateContract : public StateContract {
   // How many request_ids the caller gets before it is refused.
   int TakeAll(const std::string& caller, bool one_caller = false) {
     for (int taken = 0;; ++taken) {
-      Admission admission = AdmissionOf(LedgerId(caller, std::to_string(++calls_)), caller);
+      Admission admission = AdmissionOf(LedgerId(caller, "", std::to_string(++calls_)), caller);
       admission.one_caller = one_caller;
       const std::string outcome = Outcome(Admit(taken % 2 == 0 ? a() : b(), std::move(admission)));
       if (outcome == "fresh") continue;
@@ -346,17 +346,43 @@ TEST_P(SharedStateContract, TheLedgersLastQuarterIsForCallersThatHaveLessThanAQu
   EXPECT_EQ(TakeAll("late"), 0);
 }
 
+TEST_P(SharedStateContract, ARelaysShareDoesNotGrowWithItsCallers) {
+  const auto admit = [this](const std::string& on_behalf_of) {
+    return Now(a(), LedgerId("relay", on_behalf_of, "same"), "relay");
+  };
+  for (int caller = 0; caller < 12; ++caller) ASSERT_EQ(admit("ci-" + std::to_string(caller)), "fresh");
+  EXPECT_EQ(admit("ci-12"), "OVERLOADED");
+  EXPECT_EQ(TakeAll("modest"), 4);
+}
+
 TEST_P(SharedStateContract, ACallerGetsAPlaceAgainOnceOneOfItsRequestIdsIsForgotten) {
-  const std::string id = LedgerId("greedy", "first");
+  const std::string id = LedgerId("greedy", "", "first");
   ASSERT_EQ(Now(a(), id, "greedy"), "fresh");
   ASSERT_EQ(TakeAll("greedy"), 11);
   a().Refuse(id, {.reason = Reason::kUpstreamRejected});
   EXPECT_TRUE(
-      RunUntil([&] { return Now(b(), LedgerId("greedy", "next"), "greedy") == "fresh"; }, seconds(5)));
+      RunUntil([&] { return Now(b(), LedgerId("greedy", "", "next"), "greedy") == "fresh"; }, seconds(5)));
 }
 
 TEST_P(SharedStateContract, TheOneCallerThatThePolicyNamesMayHaveTheWholeLedger) {
   EXPECT_EQ(TakeAll("only", true), 16);
+}
+
+TEST_P(StateContract, AnUnknownRequestIdIsClaimedOnlyIfItWouldBeRememberedNow) {
+  const auto remember = std::chrono::minutes(10);
+  const auto admit = [this](const std::string& id, std::chrono::nanoseconds age) -> const Seen& {
+    Admission admission = AdmissionOf(id);
+    admission.age = age;
+    return Admit(b(), std::move(admission));
+  };
+  EXPECT_EQ(Outcome(admit("new", seconds(0))), "fresh");
+  EXPECT_EQ(Outcome(admit("recent", remember - seconds(1))), "fresh");
+  const Seen& old = admit("old", remember);
+  EXPECT_EQ(Outcome(old), "LIMITS_UNAVAILABLE");
+  EXPECT_EQ(FailureIn(old).retry_after, remember);
+  EXPECT_EQ(Now(a(), "old"), "fresh") << "nothing was claimed, and of other callers nobody knows the age";
+  a().Settle("old", AnswerOf("bearer-x"), Clock());
+  EXPECT_EQ(Outcome(admit("old", std::chrono::hours(24))), "bearer-x") << "it is known";
 }
 
 TEST_P(StateContract, TellsARetryWhatTheFirstCallAskedFor) {

@@ -38,7 +38,6 @@ class StateTest : public testing::Test {
     return {.request_id = id,
             .digest = DigestFor(caller),
             .caller = caller,
-            .request_id_origin = RequestIdOrigin::kCaller,
             .charges = std::move(charges),
             .latest = Clock() + patience};
   }

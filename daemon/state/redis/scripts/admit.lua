@@ -6,7 +6,8 @@
 --   7   digest         of the request: another digest under the same request_id is another request
 --   8   target         of the request
 --   9   nonce          of this claim
---   10  made_by        who made the request_id: caller or daemon
+--   10  age            of the request_id: new, if it was never used before; recent, if it would be remembered, or if
+--                      nobody knows; or old
 --   11  claim_life     how long the claim is kept if nobody ends it
 --   12  max_entries    how many request_ids the ledger holds
 --   13  one_caller     1 if there is no other caller, which needs a share of them
@@ -20,6 +21,7 @@
 --   unknown  reason, sequence, code, target: the request_id may have had a token
 --   reused  the request_id belongs to a request with another digest
 --   quarantined  until when: the request_id may have had a token that Redis has lost
+--   old  the request_id is not known, and so old that it may be forgotten
 --   full  when the first request_id expires: the ledger is full, or the caller's share of it
 -- include clock
 -- include contact
@@ -27,7 +29,7 @@
 -- include limits
 -- include queue
 -- include spending
-local request_id, digest, target, nonce, made_by = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local request_id, digest, target, nonce, age = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local claim_life, max_entries, one_caller = tonumber(ARGV[11]), tonumber(ARGV[12]), ARGV[13] == '1'
 local call = read_call(14)
 
@@ -42,7 +44,8 @@ if known_digest and tonumber(expires) > now then
   if state == 'token' then return reply('token', entry[6], entry[7], first) end
   return reply('unknown', entry[8], entry[9], entry[10], first)
 end
-if made_by == 'caller' and now < quarantine_ends then return reply('quarantined', quarantine_ends) end
+if age ~= 'new' and now < quarantine_ends then return reply('quarantined', quarantine_ends) end
+if age == 'old' then return reply('old') end
 local unexpired = '(' .. text_of(now)
 local taken = redis.call('ZCOUNT', IDS, unexpired, '+inf')
 -- The same rule as base/shares.h: the last quarter is for callers that have less than a quarter.
