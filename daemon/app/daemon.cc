@@ -120,6 +120,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   issue::Pacing pacing{
       .slots = issue::UpstreamSlots(TraitsOf(config.upstream).max_in_flight),
       .retries = issue::RetryPolicy(std::bind_front(&telemetry::Metrics::SetRetryBudget, &metrics))};
+  for (std::size_t left = opened->left_open; left > 0; --left) metrics.TokenEnded(TokenOutcome::kUnknown);
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
   home.Restore(opened->past, opened->gap, loop.clock());
 

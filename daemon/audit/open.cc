@@ -74,6 +74,7 @@ Record MakeEnd(const Record& intent) {
   end.set_event(event::kTokenUnknown);
   end.set_request_id(intent.request_id());
   end.set_intent(intent.seq());
+  end.set_resolves(intent.resolves());
   end.set_trace(intent.trace());
   *end.mutable_caller() = intent.caller();
   *end.mutable_target() = intent.target();
@@ -104,8 +105,7 @@ Status EndOpenIntents(History& history, RecordTime since, Journal& journal, Chai
     if (lines.size() < QueuedAuditLog::kMaxBatchBytes) continue;
     if (Status flushed = flush(); !flushed.ok()) return flushed;
   }
-  std::sort(history.past.begin(), history.past.end(),
-            [](const PastRequest& a, const PastRequest& b) { return a.intent < b.intent; });
+  JoinIntents(history.past, history.recent);
   return flush();
 }
 
@@ -148,7 +148,7 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
       std::move(keys),  std::min<std::uint64_t>(QueuedAuditLog::kMaxBatchBytes, file.max_size)};
   Result<std::unique_ptr<QueuedAuditLog>> log = StartLog(std::move(parts), options, loop);
   if (!log.ok()) return log.status();
-  return Opened{*std::move(log), std::move(history->past), *std::move(gap),
+  return Opened{*std::move(log), std::move(history->past), history->open_intents.size(), *std::move(gap),
                 std::max(history->latest - now, std::chrono::microseconds(0))};
 }
 
@@ -161,7 +161,7 @@ Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions 
                                 Chain(Head{}, options.config, loop.clock()), std::move(keys)};
     Result<std::unique_ptr<QueuedAuditLog>> log = StartLog(std::move(parts), options, loop);
     if (!log.ok()) return log.status();
-    return Opened{*std::move(log), {}, Gap{now, "standard output cannot be read back"}};
+    return Opened{*std::move(log), {}, 0, Gap{now, "standard output cannot be read back"}};
   }
   const std::size_t slash = config.file->path.rfind('/');
   const std::string folder =
