@@ -1,5 +1,6 @@
 #include "daemon/loop/tls_refusals.h"
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include <algorithm>
@@ -9,11 +10,13 @@
 namespace tokend::loop {
 namespace {
 
-// Alerts by which a server refuses a certificate (RFC 8446, 6.2).
+// Alerts by which a server refuses a certificate (RFC 8446, 6.2). Decrypt_error says that its signature is
+// not the authority's.
 constexpr std::array kRefusals = {
-    SSL3_AD_HANDSHAKE_FAILURE,   SSL3_AD_BAD_CERTIFICATE,     SSL3_AD_UNSUPPORTED_CERTIFICATE,
-    SSL3_AD_CERTIFICATE_REVOKED, SSL3_AD_CERTIFICATE_EXPIRED, SSL3_AD_CERTIFICATE_UNKNOWN,
-    TLS1_AD_UNKNOWN_CA,          TLS1_AD_ACCESS_DENIED,       TLS13_AD_CERTIFICATE_REQUIRED};
+    SSL3_AD_HANDSHAKE_FAILURE,    SSL3_AD_BAD_CERTIFICATE,     SSL3_AD_UNSUPPORTED_CERTIFICATE,
+    SSL3_AD_CERTIFICATE_REVOKED,  SSL3_AD_CERTIFICATE_EXPIRED, SSL3_AD_CERTIFICATE_UNKNOWN,
+    TLS1_AD_UNKNOWN_CA,           TLS1_AD_ACCESS_DENIED,       TLS1_AD_DECRYPT_ERROR,
+    TLS13_AD_CERTIFICATE_REQUIRED};
 
 int ContextIndex() {
   static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
@@ -49,7 +52,10 @@ const char* TlsRefusals::WhyRefused(const ssl_st* session) const {
   const auto found = sessions_.find(session);
   if (found == sessions_.end() || found->second.served) return nullptr;
   const int alert = found->second.alert;
-  return std::ranges::find(kRefusals, alert) != kRefusals.end() ? SSL_alert_desc_string_long(alert) : nullptr;
+  if (std::ranges::find(kRefusals, alert) == kRefusals.end()) return nullptr;
+  // SSL_alert_desc_string_long does not know the alerts of TLS 1.3.
+  const char* const words = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, SSL_AD_REASON_OFFSET + alert));
+  return words != nullptr ? words : "alert";
 }
 
 }  // namespace tokend::loop
