@@ -23,6 +23,12 @@ int ContextIndex() {
   return index;
 }
 
+// Where a session keeps that it has been seen.
+int SessionIndex() {
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
 }  // namespace
 
 void TlsRefusals::Observe(ssl_ctx_st* context) {
@@ -34,7 +40,12 @@ void TlsRefusals::Observe(ssl_ctx_st* context) {
 
 void TlsRefusals::OnState(const ssl_st* session, int where, int value) {
   auto* const self = static_cast<TlsRefusals*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(session), ContextIndex()));
-  if ((where & SSL_CB_HANDSHAKE_START) != 0) self->sessions_[session] = {};
+  // Another session may have had this address. The handshake's start says nothing: OpenSSL tells of one for
+  // later messages too.
+  if (SSL_get_ex_data(session, SessionIndex()) == nullptr) {
+    SSL_set_ex_data(const_cast<SSL*>(session), SessionIndex(), self);
+    self->sessions_[session] = {};
+  }
   constexpr int kByte = 8;
   if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && (value >> kByte) == SSL3_AL_FATAL) {
     self->sessions_[session].alert = value & 0xFF;
