@@ -46,6 +46,8 @@ void TlsRefusals::OnState(const ssl_st* session, int where, int value) {
     SSL_set_ex_data(const_cast<SSL*>(session), SessionIndex(), self);
     self->sessions_[session] = {};
   }
+  // Before TLS 1.3 a client sends no request until the server has accepted its certificate.
+  if (SSL_version(session) != TLS1_3_VERSION) return;
   constexpr int kByte = 8;
   if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && (value >> kByte) == SSL3_AL_FATAL) {
     self->sessions_[session].alert = value & 0xFF;
