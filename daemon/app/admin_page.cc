@@ -29,9 +29,10 @@ Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const AdminSource
          return audit.healthy() ? absl::OkStatus() : absl::UnavailableError("records cannot be made durable");
        }},
   };
-  options.troubles = [&availability = sources.availability, &server = sources.server,
+  options.troubles = [&availability = sources.availability, &reach = sources.reach, &server = sources.server,
                       &state = sources.state] {
     std::vector<std::string> troubles = availability.Troubles();
+    if (auto trouble = reach.trouble()) troubles.push_back(*std::move(trouble));
     for (std::string& trouble : state.Troubles()) troubles.push_back(std::move(trouble));
     for (const auto& [listener, keys] : server.fetched_keys()) {
       if (keys.usable) continue;

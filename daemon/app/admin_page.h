@@ -4,6 +4,7 @@
 
 #include "daemon/app/readiness.h"
 #include "daemon/app/reloader.h"
+#include "daemon/app/upstream_reach.h"
 #include "daemon/audit/queued_audit_log.h"
 #include "daemon/base/result.h"
 #include "daemon/issue/config_snapshot.h"
@@ -23,6 +24,7 @@ struct AdminSources {
   const state::State& state;
   const audit::QueuedAuditLog& audit;
   const upstream::Availability& availability;
+  const UpstreamReach& reach;
   const rpc::Server& server;
   telemetry::Metrics& metrics;
 };

@@ -1,7 +1,6 @@
 #include "daemon/app/daemon.h"
 
 #include <chrono>
-#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -105,7 +104,10 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   for (const std::string& warning : config.warnings) {
     Log(LogLevel::kWarning, "config.warning", {{"detail", warning}});
   }
-  telemetry::Metrics metrics;
+  const UpstreamTraits traits = TraitsOf(config.upstream);
+  telemetry::Metrics metrics(traits.centre ? telemetry::UpstreamProtocol::kGrpc
+                                           : telemetry::UpstreamProtocol::kHttp);
+  UpstreamReach reach;
   issue::LiveCalls live;
   ServiceManager manager;
 
@@ -116,19 +118,18 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   audit::QueuedAuditLog& audit = *opened->log;
 
   issue::CurrentConfig current(SnapshotOf(config));
-  upstream::Availability availability(loop, settings.api_keys, AvailabilityObserver(metrics));
-  issue::Pacing pacing{
-      .slots = issue::UpstreamSlots(TraitsOf(config.upstream).max_in_flight),
-      .retries = issue::RetryPolicy(std::bind_front(&telemetry::Metrics::SetRetryBudget, &metrics))};
+  const auto upstream = MakeUpstream(config.upstream, settings.api_keys, settings.central, loop,
+                                     UpstreamObserver(traits, metrics, reach));
+  const auto availability =
+      MakeAvailability(config.upstream, settings.api_keys, loop, *upstream, AvailabilityObserver(metrics));
+  issue::Pacing pacing{.slots = issue::UpstreamSlots(traits.max_in_flight),
+                       .retries = issue::RetryPolicy(RetryObserver(traits, metrics))};
   for (std::size_t left = opened->left_open; left > 0; --left) metrics.TokenEnded(TokenOutcome::kUnknown);
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
   home.Restore(opened->past, opened->gap, loop.clock());
 
-  const auto upstream = MakeUpstream(config.upstream, settings.api_keys, loop,
-                                     std::bind_front(&telemetry::Metrics::UpstreamAnswered, &metrics));
-
   issue::LoopIssuer issuer(
-      {loop, current, home.state(), pacing, audit, availability, *upstream, metrics, live});
+      {loop, current, home.state(), pacing, audit, *availability, *upstream, metrics, live});
 
   manager.WatchLoop(loop);
   loop.Start();
@@ -147,9 +148,9 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
         manager.SetServing(ready);
       });
   Reloader reloader(path, std::move(settings),
-                    {current, audit, **server, loop, *upstream, availability, metrics, manager});
-  auto admin =
-      StartAdminPage({readiness, current, reloader, home.state(), audit, availability, **server, metrics});
+                    {current, audit, **server, loop, *upstream, *availability, metrics, manager});
+  auto admin = StartAdminPage(
+      {readiness, current, reloader, home.state(), audit, *availability, reach, **server, metrics});
   if (!admin.ok()) return admin.status();
 
   readiness.SetServing(true);

@@ -176,6 +176,9 @@ void Reloader::RecordChanges(const Settings& next) {
     changes.emplace_back("audit: fingerprint key");
   }
   if (next.audit_keys.signer != settings_.audit_keys.signer) changes.emplace_back("audit: signing key");
+  if (next.central.digest != settings_.central.digest) {
+    changes.emplace_back("upstream: the credentials for the central tokend");
+  }
   for (const std::string& change : changes) {
     Log(LogLevel::kInfo, audit::event::kKeyReloaded, {{"detail", change}});
     Record(audit::event::kKeyReloaded, change);

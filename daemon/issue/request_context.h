@@ -58,7 +58,8 @@ struct RequestContext {
             .caller = caller.name(),
             .digest = state::ToText(Digest()),
             .first_intended_at = first_intent ? first_intent->at : now,
-            .traceparent = request.traceparent()};
+            .traceparent = request.traceparent(),
+            .asked_before = first_intent.has_value()};
   }
 
   // A turn after this leaves no time for an answer.

@@ -67,6 +67,7 @@ TEST_F(RelayIssuance, TellsTheCentreWhoAsksAndForWhatAndSinceWhen) {
   EXPECT_EQ(sent().digest, state::ToText(state::DigestOf("ci", "acme", "ios-app", {}, "nightly")));
   EXPECT_EQ(sent().first_intended_at, began);
   EXPECT_EQ(sent().deadline, began + seconds(30));
+  EXPECT_FALSE(sent().asked_before);
   EXPECT_EQ(sent().traceparent, traceparent);
 }
 
@@ -89,6 +90,7 @@ TEST_F(RelayIssuance, AnUnknownOutcomeIsAskedForAgainAndTheTokenResolvesIt) {
   EXPECT_EQ(last().event(), "token.intended");
   EXPECT_EQ(last().resolves(), 1U);
   EXPECT_EQ(sent().first_intended_at, began);
+  EXPECT_TRUE(sent().asked_before);
   LeaveUnknown();
   EXPECT_EQ(again.failure().reason, Reason::kOutcomeUnknown);
   EXPECT_EQ(last().event(), "token.unknown");
