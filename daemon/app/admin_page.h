@@ -2,8 +2,10 @@
 
 #include <memory>
 
+#include "daemon/app/limit_levels.h"
 #include "daemon/app/readiness.h"
 #include "daemon/app/reloader.h"
+#include "daemon/app/upstream_reach.h"
 #include "daemon/audit/queued_audit_log.h"
 #include "daemon/base/result.h"
 #include "daemon/issue/config_snapshot.h"
@@ -23,7 +25,9 @@ struct AdminSources {
   const state::State& state;
   const audit::QueuedAuditLog& audit;
   const upstream::Availability& availability;
+  const UpstreamReach& reach;
   const rpc::Server& server;
+  LimitLevels& levels;
   telemetry::Metrics& metrics;
 };
 

@@ -1,7 +1,6 @@
 #include "daemon/app/daemon.h"
 
 #include <chrono>
-#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -9,6 +8,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "daemon/app/admin_page.h"
+#include "daemon/app/limit_levels.h"
 #include "daemon/app/observers.h"
 #include "daemon/app/readiness.h"
 #include "daemon/app/reloader.h"
@@ -105,7 +105,10 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   for (const std::string& warning : config.warnings) {
     Log(LogLevel::kWarning, "config.warning", {{"detail", warning}});
   }
-  telemetry::Metrics metrics;
+  const UpstreamTraits traits = TraitsOf(config.upstream);
+  telemetry::Metrics metrics(traits.centre ? telemetry::UpstreamProtocol::kGrpc
+                                           : telemetry::UpstreamProtocol::kHttp);
+  UpstreamReach reach;
   issue::LiveCalls live;
   ServiceManager manager;
 
@@ -113,21 +116,21 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
       audit::OpenAuditLog(config.audit, settings.audit_keys, AuditOptions(config, metrics), loop);
   if (!opened.ok()) return opened.status();
   WarnOfClock(opened->ahead);
+  CountEndedAtStart(opened->ended, metrics);
   audit::QueuedAuditLog& audit = *opened->log;
 
   issue::CurrentConfig current(SnapshotOf(config));
-  upstream::Availability availability(loop, settings.api_keys, AvailabilityObserver(metrics));
-  issue::Pacing pacing{
-      .slots = issue::UpstreamSlots(TraitsOf(config.upstream).max_in_flight),
-      .retries = issue::RetryPolicy(std::bind_front(&telemetry::Metrics::SetRetryBudget, &metrics))};
+  const auto upstream = MakeUpstream(config.upstream, settings.api_keys, settings.central, loop,
+                                     UpstreamObserver(traits, metrics, reach));
+  const auto availability =
+      MakeAvailability(config.upstream, settings.api_keys, loop, *upstream, AvailabilityObserver(metrics));
+  issue::Pacing pacing{.slots = issue::UpstreamSlots(traits.max_in_flight),
+                       .retries = issue::RetryPolicy(RetryObserver(traits, metrics))};
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
   home.Restore(opened->past, opened->gap, loop.clock());
 
-  const auto upstream = MakeUpstream(config.upstream, settings.api_keys, loop,
-                                     std::bind_front(&telemetry::Metrics::UpstreamAnswered, &metrics));
-
   issue::LoopIssuer issuer(
-      {loop, current, home.state(), pacing, audit, availability, *upstream, metrics, live});
+      {loop, current, home.state(), pacing, audit, *availability, *upstream, metrics, live});
 
   manager.WatchLoop(loop);
   loop.Start();
@@ -146,9 +149,10 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
         manager.SetServing(ready);
       });
   Reloader reloader(path, std::move(settings),
-                    {current, audit, **server, loop, *upstream, availability, metrics, manager});
-  auto admin =
-      StartAdminPage({readiness, current, reloader, home.state(), audit, availability, **server, metrics});
+                    {current, audit, **server, loop, *upstream, *availability, metrics, manager});
+  LimitLevels levels(loop, current, home.state());
+  auto admin = StartAdminPage(
+      {readiness, current, reloader, home.state(), audit, *availability, reach, **server, levels, metrics});
   if (!admin.ok()) return admin.status();
 
   readiness.SetServing(true);

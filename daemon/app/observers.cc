@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -72,12 +74,46 @@ upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metric
     } else if (begun.erase({organization, block}) == 0) {
       return;  // at the start every organization is reported without it: nothing has changed
     }
+    metrics.recent().BlockChanged(organization, block, blocked, cause);
     const BlockFacts& facts = FactsOf(block);
     const LogLevel level = blocked ? LogLevel::kWarning : LogLevel::kInfo;
     const char* event = blocked ? facts.begin_event : facts.end_event;
     if (cause.empty()) return Log(level, event, {{"organization", organization}});
     Log(level, event, {{"organization", organization}, {"detail", cause}});
   };
+}
+
+// A relay has a budget of its own, for all organizations.
+issue::RetryPolicy::OnBudget RetryObserver(const UpstreamTraits& upstream, telemetry::Metrics& metrics) {
+  if (upstream.centre) return {};
+  return std::bind_front(&telemetry::Metrics::SetRetryBudget, &metrics);
+}
+
+upstream::RelayUpstream::Observer UpstreamObserver(const UpstreamTraits& upstream,
+                                                   telemetry::Metrics& metrics, UpstreamReach& reach) {
+  const std::string name = upstream.centre ? "central tokend " + *upstream.centre : "upstream";
+  return {
+      .on_answer =
+          [&metrics, &reach, name](const upstream::Upstream::Answered& answer) {
+            metrics.UpstreamAnswered(answer.status, answer.latency);
+            metrics.SetUpstreamReachable(answer.status.has_value());
+            reach.Set(answer.status
+                          ? std::nullopt
+                          : std::optional(name + ": the last request had no answer: " + answer.error));
+          },
+      .on_retry = [&metrics] { metrics.Retried(); },
+      .on_budget = [&metrics, centre = upstream.centre.value_or("")](
+                       double retries) { metrics.SetRetryBudget(centre, retries); },
+  };
+}
+
+void CountEndedAtStart(const std::vector<audit::PastRequest>& ended, telemetry::Metrics& metrics) {
+  for (const audit::PastRequest& request : ended) {
+    metrics.TokenEnded(TokenOutcome::kUnknown);
+    metrics.recent().TokenUnaccounted({TokenOutcome::kUnknown, request.request_id, request.caller,
+                                       request.organization, request.application},
+                                      request.time);
+  }
 }
 
 }  // namespace tokend::app

@@ -36,7 +36,7 @@ std::variant<Settings, Rejection> ReadSettings(const std::string& path, loop::Cu
                      loaded.report.Warnings(), loaded.files};
   };
   if (!loaded.config) return rejection();
-  Settings settings{*std::move(loaded.config), loaded.text_fingerprint, {}, {}, {}, {}, {}};
+  Settings settings{*std::move(loaded.config), loaded.text_fingerprint, {}, {}, {}, {}, {}, {}};
   const config::Config& config = settings.config;
   bool usable = true;
   const auto note = [&](const Status& status) {
@@ -50,6 +50,9 @@ std::variant<Settings, Rejection> ReadSettings(const std::string& path, loop::Cu
 
   take(upstream::ReadKeys(config.organizations, running != nullptr ? &running->api_keys : nullptr, contents),
        settings.api_keys);
+  if (const auto* tokend = std::get_if<config::TokendUpstream>(&config.upstream)) {
+    take(upstream::ReadCentralCredentials(*tokend), settings.central);
+  }
   take(audit::ReadKeys(config.audit, running != nullptr ? &running->audit_keys : nullptr),
        settings.audit_keys);
   take(rpc::ReadServerSettings(config, running != nullptr ? &running->edge : nullptr, contents, loop),

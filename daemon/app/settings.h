@@ -12,6 +12,7 @@
 #include "daemon/rpc/server_settings.h"
 #include "daemon/state/redis/secrets.h"
 #include "daemon/upstream/api_key.h"
+#include "daemon/upstream/central_credentials.h"
 
 namespace tokend::app {
 
@@ -20,6 +21,7 @@ struct Settings {
   config::Config config;
   std::string text_fingerprint;  // of the configuration's file
   upstream::KeyRing api_keys;
+  upstream::CentralCredentials central;  // of a relay
   audit::Keys audit_keys;
   rpc::ServerSettings edge;
   std::optional<state::RedisSecrets> redis;  // read at the start alone

@@ -22,11 +22,14 @@ constexpr std::chrono::milliseconds kReachLook{10};
 
 StateHome::StateHome(const config::Config& config, std::optional<state::RedisSecrets> secrets,
                      loop::EventLoop& loop, state::Observer observer)
-    : remember_(config.requests.remember) {
+    : is_relay_(std::holds_alternative<config::TokendUpstream>(config.upstream)),
+      remember_(config.requests.remember) {
   const auto* redis = std::get_if<config::RedisState>(&config.state);
   assert((redis != nullptr) == secrets.has_value());
   if (redis == nullptr) {
-    auto own = std::make_unique<state::MemoryState>(loop, config.requests, std::move(observer));
+    using enum state::MemoryState::OnUnknown;
+    auto own = std::make_unique<state::MemoryState>(loop, config.requests, std::move(observer),
+                                                    is_relay_ ? kAskAgain : kAnswer);
     own_ = own.get();
     state_ = std::move(own);
     return;
@@ -50,15 +53,16 @@ void StateHome::Restore(const std::vector<audit::PastRequest>& past, const std::
     const auto age = std::max(std::chrono::ceil<nanoseconds>(clock.WallNow() - time), nanoseconds(0));
     return clock.Now() - age;
   };
-  if (gap && own_ != nullptr) own_->BeginQuarantine(made_at(gap->ends) + remember_, gap->detail);
+  if (gap && own_ != nullptr && !is_relay_)
+    own_->BeginQuarantine(made_at(gap->ends) + remember_, gap->detail);
   for (const audit::PastRequest& request : past) {
     state_->Restore(state::LedgerId(request.caller, request.on_behalf_of, request.request_id),
                     state::ParseDigest(request.digest),
-                    {request.organization, request.application, request.scopes},
+                    {request.organization, request.application, request.scopes, request.description},
                     {.reason = Reason::kOutcomeUnknown,
                      .detail = "its token may have been created before a restart that lost the bearer",
                      .audit_sequence = request.ended_by},
-                    made_at(request.time));
+                    {made_at(request.time), request.intent});
   }
 }
 

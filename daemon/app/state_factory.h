@@ -26,8 +26,8 @@ class StateHome {
   state::State& state() { return *state_; }
 
   // Tells the ledger the requests of earlier runs: none of these request_ids then leads to a second POST.
-  // `gap`: the log's last one. It begins a quarantine in memory; Redis tells itself what it has lost. Before
-  // the first request.
+  // `gap`: the log's last one. It begins a quarantine in memory; Redis tells itself what it has lost, and a
+  // relay's request_ids are known to the central tokend. Before the first request.
   void Restore(const std::vector<audit::PastRequest>& past, const std::optional<audit::Gap>& gap,
                const loop::Clock& clock);
 
@@ -40,6 +40,7 @@ class StateHome {
   std::unique_ptr<state::State> state_;
   state::MemoryState* own_ = nullptr;          // `state_`, where it is in memory
   const state::RedisState* shared_ = nullptr;  // `state_`, where it is in Redis
+  const bool is_relay_;
   const std::chrono::milliseconds remember_;
 };
 

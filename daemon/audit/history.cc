@@ -151,14 +151,14 @@ class HistoryReader {
     to.gap = gaps_.Find();
     to.open_intents = std::move(open_);
     to.past = std::move(past_);
+    to.recent = recent_;
     std::sort(to.open_intents.begin(), to.open_intents.end(),
               [](const v1::Record& a, const v1::Record& b) { return a.seq() < b.seq(); });
-    std::sort(to.past.begin(), to.past.end(),
-              [](const PastRequest& a, const PastRequest& b) { return a.intent < b.intent; });
   }
 
  private:
   void Take(v1::Record record) {
+    if (TimeOf(record) >= since_) recent_ = std::min(recent_, record.seq());
     const Event* const event = FindEvent(record.event());
     if (event == nullptr) return;
     if (event->role == Event::Role::kIntent) {
@@ -208,6 +208,7 @@ class HistoryReader {
   std::map<std::uint64_t, Ending> endings_;      // ends of intents in older files, by the intent's number
   std::vector<v1::Record> open_;
   std::vector<PastRequest> past_;
+  std::uint64_t recent_ = std::numeric_limits<std::uint64_t>::max();
 };
 
 }  // namespace
@@ -219,10 +220,29 @@ PastRequest MakePastRequest(const v1::Record& intent, std::uint64_t ended_by) {
                      intent.target().organization(),
                      intent.target().application(),
                      {intent.target().scopes().begin(), intent.target().scopes().end()},
+                     intent.target().description(),
                      intent.digest(),
                      TimeOf(intent),
                      intent.seq(),
-                     ended_by};
+                     ended_by,
+                     intent.resolves()};
+}
+
+void JoinIntents(std::vector<PastRequest>& past, std::uint64_t recent) {
+  std::sort(past.begin(), past.end(),
+            [](const PastRequest& a, const PastRequest& b) { return a.intent < b.intent; });
+  std::map<std::uint64_t, PastRequest> joined;
+  for (PastRequest& request : past) {
+    const std::uint64_t first = std::exchange(request.resolves, 0);
+    if (const auto known = joined.find(first); known != joined.end()) {
+      known->second.ended_by = request.ended_by;
+    } else if (first == 0 || first >= recent) {
+      if (first != 0) request.intent = first;
+      joined.emplace(request.intent, std::move(request));
+    }
+  }
+  past.clear();
+  for (auto& [intent, request] : joined) past.push_back(std::move(request));
 }
 
 Result<History> ReadHistory(LogStore& store, const LogNames& names, RecordTime since) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,7 +13,7 @@
 
 namespace tokend::audit {
 
-// A request whose token was created, or may have been. After a restart the request ledger learns it again.
+// A request_id whose token was created, or may have been. After a restart the request ledger learns it again.
 struct PastRequest {
   std::string request_id;
   std::string caller;
@@ -20,13 +21,21 @@ struct PastRequest {
   std::string organization;
   std::string application;
   std::vector<std::string> scopes;
+  std::string description;
   std::string digest;          // as recorded; empty in an intent of an earlier version
-  RecordTime time;             // of the intent
-  std::uint64_t intent = 0;    // sequence number of the intent
-  std::uint64_t ended_by = 0;  // sequence number of the record that ended the intent
+  RecordTime time;             // of its first intent
+  std::uint64_t intent = 0;    // sequence number of that intent
+  std::uint64_t ended_by = 0;  // sequence number of the record that ended its last intent
+  std::uint64_t resolves = 0;  // as recorded, until JoinIntents
 };
 
 PastRequest MakePastRequest(const v1::Record& intent, std::uint64_t ended_by);
+
+// Sorts the requests of single intents by their intents, and leaves one of each request_id that a relay asked
+// again: with the time of its first intent, from which it is remembered. Where no request has the first
+// intent, that intent is too old, or was refused late. `recent`: the lowest sequence number of the records
+// that are young enough.
+void JoinIntents(std::vector<PastRequest>& past, std::uint64_t recent);
 
 // A place in a log where records may be missing.
 struct Gap {
@@ -49,7 +58,9 @@ struct History {
   // file is intact, and lines may be appended to it.
   std::string damage;
   std::vector<v1::Record> open_intents;  // intents that no record ends, oldest first
-  std::vector<PastRequest> past;         // requests whose intent is from `since` or later, oldest first
+  // Requests whose intent is from `since` or later, before JoinIntents.
+  std::vector<PastRequest> past;
+  std::uint64_t recent = std::numeric_limits<std::uint64_t>::max();  // for JoinIntents
 };
 
 // Reads the newest file, and then older files up to the one that holds a daemon.started (which comes after

@@ -22,12 +22,21 @@ struct Token {
   Bearer bearer;
 };
 
-// One HTTP request to the upstream and its answer, for the audit record.
+// What is known of the central tokend to which a relay has passed a request on, however the request ends.
+enum class Centre {
+  kByOutcome,  // the outcome says it, as it does where the upstream is Applivery
+  kWorks,      // it has answered, be it with an error
+  kRejects,    // it does not accept the relay's credentials
+  kUnheard,    // it had no time to answer
+};
+
+// The last request to the upstream and its answer, for the audit record.
 struct UpstreamExchange {
   int http_status = 0;  // 0: there was no answer
   std::optional<std::int64_t> error_code = std::nullopt;
   std::chrono::microseconds latency{0};
-  std::uint64_t key_generation = 0;
+  std::uint64_t key_generation = 0;  // of a relay: of its own credentials
+  Centre centre = Centre::kByOutcome;
 };
 
 // The upstream has created this token.
@@ -47,8 +56,10 @@ struct Indeterminate {
   std::shared_ptr<const Token> withheld;
 };
 
+using MintResult = std::variant<Minted, Refused, Indeterminate>;
+
 struct MintOutcome {
-  std::variant<Minted, Refused, Indeterminate> result;
+  MintResult result;
   UpstreamExchange exchange;
 };
 

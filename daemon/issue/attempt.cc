@@ -42,7 +42,7 @@ void Attempt::Intend() {
   request_.OnIntending(intended_at_);
   overdue_ =
       Timer(stages_.loop, context_.config->audit_deadline, [self = Self()] { self->OnIntentOverdue(); });
-  audit::Record record = RecordOf(context_);
+  audit::Record record = NewRecord();
   record.set_digest(state::ToText(context_.Digest()));
   stages_.audit.AppendIntent(std::move(record), [self = Self()](Result<IntentReceipt> intent) {
     self->OnIntentDurable(std::move(intent));
@@ -72,7 +72,7 @@ void Attempt::OnIntentDurable(Result<IntentReceipt> intent) {
 }
 
 void Attempt::RecordUnsent(IntentReceipt intent) {
-  audit::Record record = RecordOf(context_);
+  audit::Record record = NewRecord();
   Describe(AuditUnavailable("the intent became durable only after the call had failed; nothing was sent"),
            record);
   record.set_event(EventOf(TokenOutcome::kRefused));
@@ -86,14 +86,9 @@ void Attempt::RecordUnsent(IntentReceipt intent) {
 void Attempt::Mint(IntentReceipt intent) {
   Become(Stage::kMinting);
   intent_ = intent.sequence();
-  stages_.upstream.Mint(std::move(intent),
-                        {.organization = context_.request.organization(),
-                         .application = context_.request.application(),
-                         .description = context_.permitted->description(),
-                         .scopes = context_.permitted->scopes(),
-                         .request_id = context_.request.request_id(),
-                         .deadline = context_.deadline,
-                         .is_probe = permit_.is_probe()},
+  upstream::MintRequest request = context_.ToMint(intended_at_);
+  request.is_probe = permit_.is_probe();
+  stages_.upstream.Mint(std::move(intent), request,
                         [self = Self()](IntentReceipt receipt, MintOutcome outcome) {
                           self->OnMinted(std::move(receipt), std::move(outcome));
                         });
@@ -114,7 +109,7 @@ void Attempt::OnMinted(IntentReceipt intent, MintOutcome outcome) {
 }
 
 void Attempt::RecordOutcome(IntentReceipt intent, MintOutcome outcome) {
-  audit::Record record = RecordOf(context_);
+  audit::Record record = NewRecord();
   Describe(outcome.exchange, record);
   if (auto* minted = std::get_if<Minted>(&outcome.result)) {
     token_ = std::move(minted->token);
@@ -149,7 +144,8 @@ void Attempt::RecordOutcome(IntentReceipt intent, MintOutcome outcome) {
 void Attempt::OnOutcomeOverdue() {
   request_.OnOutcomeOverdue({.reason = Reason::kOutcomeUnknown,
                              .detail = "the outcome's record could not be made durable in time",
-                             .audit_sequence = intent_});
+                             .audit_sequence = intent_},
+                            intent_);
 }
 
 void Attempt::OnIssuedDurable(Result<IssuedReceipt> issued) {
@@ -167,7 +163,7 @@ void Attempt::OnEndDurable(Result<std::uint64_t> sequence) {
   Become(Stage::kEnded);
   failure_.audit_sequence = *sequence;
   if (outcome_ == TokenOutcome::kRefused) return request_.OnRefused(std::move(failure_));
-  request_.OnUnknown(std::move(failure_), outcome_);
+  request_.OnUnknown(std::move(failure_), outcome_, intent_);
 }
 
 // The log has stopped before the record was durable.
@@ -175,6 +171,13 @@ void Attempt::OnOutcomeLost() {
   OnOutcomeOverdue();
   Become(Stage::kEnded);
   request_.OnOver(std::nullopt);
+}
+
+// Of an intent, or of its end.
+audit::Record Attempt::NewRecord() const {
+  audit::Record record = RecordOf(context_);
+  if (context_.first_intent) record.set_resolves(context_.first_intent->sequence);
+  return record;
 }
 
 void Attempt::Become(Stage next) {

@@ -51,6 +51,7 @@ class Attempt {
   void OnEndDurable(Result<std::uint64_t> sequence);
   void OnOutcomeLost();
 
+  audit::Record NewRecord() const;
   void Become(Stage next);
   std::shared_ptr<Attempt> Self();
 

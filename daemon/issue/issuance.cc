@@ -43,6 +43,17 @@ Failure OrganizationMissing() {
           .fields = {{"organization", kOrganizationMissing}}};
 }
 
+// The token that would be created, without id and bearer.
+std::shared_ptr<const Token> TokenFor(const RequestContext& context) {
+  const TokenRequest& request = context.request;
+  auto token = std::make_shared<Token>();
+  token->organization = IsObjectId(request.organization()) ? request.organization() : "";
+  token->application = IsObjectId(request.application()) ? request.application() : "";
+  token->description = context.permitted->description();
+  token->scopes = context.permitted->scopes();
+  return token;
+}
+
 std::optional<Failure> DescriptionTooLong(const Permitted& permitted) {
   const std::optional<std::size_t> length = Utf16Length(permitted.description());
   if (length && *length <= kMaxDescriptionUtf16) return std::nullopt;
@@ -104,7 +115,8 @@ void Issuance::Admit() {
       {.request_id = ledger_id_,
        .digest = context_.Digest(),
        .target = {request.organization(), request.application(),
-                  refused_ ? request.scopes() : context_.permitted->scopes()},
+                  refused_ ? request.scopes() : context_.permitted->scopes(),
+                  refused_ ? request.description() : context_.permitted->description()},
        .caller = context_.caller.name(),
        .age = context_.RequestIdAge(),
        .one_caller = context_.config->policy.names_one_caller(),
@@ -118,14 +130,45 @@ void Issuance::OnAdmitted(state::AdmitResult admitted) {
   if (const auto* known = std::get_if<state::Known>(&admitted)) return OnKnown(*known);
   if (const auto* failure = std::get_if<Failure>(&admitted)) return Fail(*failure);
   TOKEND_FAILPOINT("claimed", "");
-  claim_ = ClaimHandle(stages_.state, ledger_id_);
+  const auto& fresh = std::get<state::Fresh>(admitted);
+  if (fresh.earlier) context_.first_intent = fresh.earlier->intent;
+  claim_ = TakeClaim();
+  std::optional<SpentCharges> spent;
+  if (!refused_ && !blocked_) spent.emplace(stages_.state, context_.charges, fresh.spent);
+  if (fresh.earlier) return AskAgain(*fresh.earlier, std::move(spent));
   if (refused_) return Fail(*refused_);
-  if (!blocked_) {
-    stages_.pacing.retries.Began(context_.request.organization());
-    return Try({stages_.state, context_.charges, std::get<state::Fresh>(admitted).spent});
+  if (spent) return Begin(*std::move(spent));
+  BeginUnlessBlocked();
+}
+
+// The central tokend may have created a token for the first call: this one asks for the same, if it may have
+// that now.
+void Issuance::AskAgain(const state::Earlier& earlier, std::optional<SpentCharges> spent) {
+  const state::Target& first = earlier.first;
+  Decision decision = context_.config->policy.DecideAgain(
+      {context_.caller.name(), first.organization, first.application, first.scopes}, first.description);
+  if (const auto* denied = std::get_if<Denied>(&decision)) {
+    spent.reset();
+    return Fail({.reason = Reason::kNotPermitted, .detail = denied->missing});
   }
-  // On arrival the request was blocked, so it was admitted without charges. It may have waited for another
-  // call's claim since: check again before charging.
+  context_.permitted = std::get<Permitted>(std::move(decision));
+  if (spent) return Begin(*std::move(spent));
+  if (refused_) {
+    context_.charges = ChargesFor(*context_.config, context_.permitted->grant(), context_.caller.name(),
+                                  context_.request.organization());
+    organization_ = stages_.upstream.Hold(context_.request.organization());
+  }
+  BeginUnlessBlocked();
+}
+
+void Issuance::Begin(SpentCharges spent) {
+  stages_.pacing.retries.Began(context_.request.organization());
+  Try(std::move(spent));
+}
+
+// On arrival the request was blocked, so it was admitted without charges. It may have waited for another
+// call's claim since: check again before charging.
+void Issuance::BeginUnlessBlocked() {
   blocked_ = FindBlock();
   if (blocked_) return Fail(*blocked_);
   stages_.pacing.retries.Began(context_.request.organization());
@@ -140,7 +183,7 @@ void Issuance::Spend() {
       context_.charges, context_.LatestTurn(stages_.pacing.latency), this,
       [self = Self()](const state::SpendResult& result) {
         self->wait_.Over();
-        self->claim_ = ClaimHandle(self->stages_.state, self->ledger_id_);
+        self->claim_ = self->TakeClaim();
         if (const auto* refusal = std::get_if<Failure>(&result)) return self->Fail(*refusal);
         self->Try({self->stages_.state, self->context_.charges, std::get<state::Spent>(result)});
       });
@@ -170,16 +213,20 @@ void Issuance::OnIssued(IssuedReceipt issued, std::shared_ptr<const Token> token
   End(Released{std::move(issued), std::move(token), Released::Kind::kIssued});
 }
 
-void Issuance::OnUnknown(Failure failure, TokenOutcome outcome) {
-  claim_.SettleAsUnknown(failure);
+void Issuance::OnUnknown(Failure failure, TokenOutcome outcome, std::uint64_t intent) {
+  claim_.SettleAsUnknown(failure, intent);
   stages_.metrics.TokenEnded(outcome);
+  const TokenRequest& request = context_.request;
+  stages_.metrics.recent().TokenUnaccounted(
+      {outcome, request.request_id(), context_.caller.name(), request.organization(), request.application()});
   End(std::move(failure));
 }
 
 void Issuance::OnRefused(Failure failure) {
   ++refused_attempts_;
   std::optional<std::chrono::milliseconds> pause;
-  if (!claim_.is_unknown() && !context_.caller_left && !stages_.live.stopping()) {
+  const bool may_retry = !claim_.is_unknown() && !context_.caller_left && !stages_.live.stopping();
+  if (may_retry && !stages_.upstream.retries()) {
     pause =
         stages_.pacing.retries.Next(context_.request.organization(), failure, refused_attempts_,
                                     context_.LatestTurn(stages_.pacing.latency) - stages_.loop.clock().Now());
@@ -209,8 +256,8 @@ void Issuance::OnIntentOverdue(const Failure& failure) {
   Answer(failure);
 }
 
-void Issuance::OnOutcomeOverdue(const Failure& failure) {
-  claim_.SettleAsUnknown(failure);
+void Issuance::OnOutcomeOverdue(const Failure& failure, std::uint64_t intent) {
+  claim_.SettleAsUnknown(failure, intent);
   Answer(failure);
 }
 
@@ -229,28 +276,38 @@ void Issuance::Validate() {
   if (!stages_.pacing.calls.Enter(context_.permitted->grant(), context_.caller.name())) {
     return Fail(TooManyInFlight());
   }
-  Become(Stage::kRecording);
+  Become(Stage::kChecking);
   stages_.state.Check(context_.charges, context_.LatestTurn(stages_.pacing.latency),
                       [self = Self()](const std::optional<Failure>& refusal) {
+                        if (self->stage_ != Stage::kChecking) return;  // it was called off
                         if (refusal) return self->Fail(*refusal);
-                        self->RecordValidated();
+                        self->ValidateUpstream();
                       });
 }
 
-void Issuance::RecordValidated() {
+void Issuance::ValidateUpstream() {
+  stages_.upstream.Validate(
+      context_.ToMint(stages_.loop.clock().Now()), [self = Self()](upstream::Upstream::Validation answer) {
+        if (self->stage_ != Stage::kChecking) return;
+        if (const auto* failure = std::get_if<Failure>(&answer)) return self->Fail(*failure);
+        self->RecordValidated(std::get<std::shared_ptr<const Token>>(std::move(answer)));
+      });
+}
+
+// `token`: what the upstream would create; null: it does not say.
+void Issuance::RecordValidated(std::shared_ptr<const Token> token) {
+  Become(Stage::kRecording);
   audit::Record record = RecordOf(context_);
   record.set_event(audit::event::kRequestValidated);
   AnswerIfOverdue("the record could not be made durable in time");
-  stages_.audit.Append(std::move(record), [self = Self()](Result<std::uint64_t> sequence) {
-    if (!sequence.ok()) return self->End(AuditUnavailable("the record could not be made durable"));
-    const TokenRequest& request = self->context_.request;
-    auto token = std::make_shared<Token>();
-    token->organization = IsObjectId(request.organization()) ? request.organization() : "";
-    token->application = IsObjectId(request.application()) ? request.application() : "";
-    token->description = self->context_.permitted->description();
-    token->scopes = self->context_.permitted->scopes();
-    self->End(Validated{std::move(token), *sequence});
-  });
+  if (token == nullptr) token = TokenFor(context_);
+  stages_.audit.Append(std::move(record),
+                       [self = Self(), token = std::move(token)](Result<std::uint64_t> sequence) mutable {
+                         if (!sequence.ok()) {
+                           return self->End(AuditUnavailable("the record could not be made durable"));
+                         }
+                         self->End(Validated{std::move(token), *sequence});
+                       });
 }
 
 // The first call with this request_id may have come under an earlier configuration. The current policy judges
@@ -315,7 +372,8 @@ void Issuance::Stop() {
 // False, and nothing happens, where an intent may have been recorded or the request makes no attempt.
 bool Issuance::CallOff() {
   const bool queued = stage_ == Stage::kAttempting && attempt_->can_be_called_off();
-  if (!queued && stage_ != Stage::kAdmitting && stage_ != Stage::kSpending && stage_ != Stage::kPausing) {
+  if (!queued && stage_ != Stage::kAdmitting && stage_ != Stage::kSpending && stage_ != Stage::kPausing &&
+      stage_ != Stage::kChecking) {
     return false;
   }
   in_flight_.reset();  // before the claim: a call that takes the claim over needs a place
@@ -372,10 +430,10 @@ std::optional<Failure> Issuance::FindBlock() {
 void Issuance::Become(Stage next) {
   using enum Stage;
   [[maybe_unused]] static constexpr std::pair<Stage, Stage> kLegal[] = {
-      {kDeciding, kAdmitting},   {kDeciding, kRecording},  {kDeciding, kEnded},   {kAdmitting, kSpending},
+      {kDeciding, kAdmitting},   {kDeciding, kChecking},   {kDeciding, kEnded},   {kAdmitting, kSpending},
       {kAdmitting, kAttempting}, {kAdmitting, kRecording}, {kAdmitting, kEnded},  {kSpending, kAttempting},
       {kSpending, kEnded},       {kAttempting, kPausing},  {kAttempting, kEnded}, {kPausing, kSpending},
-      {kPausing, kEnded},        {kRecording, kEnded},
+      {kPausing, kEnded},        {kChecking, kRecording},  {kChecking, kEnded},   {kRecording, kEnded},
   };
   assert(std::ranges::count(kLegal, std::pair(stage_, next)) == 1);
   stage_ = next;

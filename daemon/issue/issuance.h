@@ -35,14 +35,18 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
 
  private:
   friend class Attempt;
-  // kSpending: an admitted request waits to spend its charges. kRecording: of a replay or a validation.
-  enum class Stage { kDeciding, kAdmitting, kSpending, kAttempting, kPausing, kRecording, kEnded };
+  // kSpending: an admitted request waits to spend its charges. kChecking: a validation asks the limits, and
+  // at a relay the central tokend. kRecording: of a replay or a validation.
+  enum class Stage { kDeciding, kAdmitting, kSpending, kAttempting, kPausing, kChecking, kRecording, kEnded };
 
   // The way to an attempt.
   std::optional<Failure> Decide();
   bool MayBeKnown() const;
   void Admit();
   void OnAdmitted(state::AdmitResult admitted);
+  void AskAgain(const state::Earlier& earlier, std::optional<SpentCharges> spent);
+  void Begin(SpentCharges spent);
+  void BeginUnlessBlocked();
   void Spend();
   void Try(SpentCharges spent);
   void Retry();
@@ -57,19 +61,20 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
   // The intent's record is not durable in time: nothing is sent, now or later. OnOver follows.
   void OnIntentOverdue(const Failure& failure);
   // The outcome's record is not durable in time: a token may exist. The attempt goes on, to any end.
-  void OnOutcomeOverdue(const Failure& failure);
+  void OnOutcomeOverdue(const Failure& failure, std::uint64_t intent);
   // The outcome is recorded: a token, none, or one that may exist. `intent`: the sequence number of the
   // intent's record.
   void OnIssued(IssuedReceipt issued, std::shared_ptr<const Token> token, std::uint64_t intent);
   void OnRefused(Failure failure);
-  void OnUnknown(Failure failure, TokenOutcome outcome);
+  void OnUnknown(Failure failure, TokenOutcome outcome, std::uint64_t intent);
   // Nothing else will be recorded after OnIntentOverdue or OnOutcomeOverdue. `outcome`: what the request
   // counts as, if it counts.
   void OnOver(std::optional<TokenOutcome> outcome);
 
   // Requests that make no attempt.
   void Validate();
-  void RecordValidated();
+  void ValidateUpstream();
+  void RecordValidated(std::shared_ptr<const Token> token);
   void OnKnown(const state::Known& known);
   void Replay(const state::Target& first, const state::Answered& answered);
 
@@ -82,6 +87,7 @@ class Issuance final : public Call, public LiveCall, public std::enable_shared_f
   void NoteRefusal(audit::Record record);
   std::optional<Failure> FindBlock();
   void AnswerIfOverdue(const char* detail);
+  ClaimHandle TakeClaim() { return {stages_.state, ledger_id_, context_.first_intent}; }
   void Become(Stage next);
   std::shared_ptr<Issuance> Self() { return shared_from_this(); }
 

@@ -11,6 +11,7 @@
 #include "daemon/issue/config_snapshot.h"
 #include "daemon/issue/recent_latency.h"
 #include "daemon/state/state.h"
+#include "daemon/upstream/upstream.h"
 
 namespace tokend::issue {
 
@@ -19,11 +20,12 @@ struct RequestContext {
   const std::shared_ptr<const ConfigSnapshot> config;
   const Caller caller;
   const TokenRequest request;
-  const state::TimePoint deadline;          // when the caller stops waiting
-  const state::TimePoint intend_by;         // the same, or earlier when a relay's own caller does
-  std::optional<Permitted> permitted = {};  // once a grant has been found
-  state::Charges charges = {};              // of each attempt
-  bool caller_left = false;                 // it cancelled, or its deadline has passed
+  const state::TimePoint deadline;                 // when the caller stops waiting
+  const state::TimePoint intend_by;                // the same, or earlier when a relay's own caller does
+  std::optional<Permitted> permitted = {};         // once a grant has been found
+  state::Charges charges = {};                     // of each attempt
+  bool caller_left = false;                        // it cancelled, or its deadline has passed
+  std::optional<state::Intent> first_intent = {};  // of its request_id, where this request asks again
 
   // The name of a relay's own caller; empty: the caller is no relay.
   std::string_view on_behalf_of() const {
@@ -43,6 +45,21 @@ struct RequestContext {
   std::optional<std::chrono::seconds> RequestIdAge() const {
     if (request.request_id_origin() == RequestIdOrigin::kDaemon) return std::chrono::seconds(0);
     return request.relayed() ? request.relayed()->age : std::nullopt;
+  }
+
+  // What the upstream is asked for. `now`: when this request records its intent.
+  upstream::MintRequest ToMint(state::TimePoint now) const {
+    return {.organization = request.organization(),
+            .application = request.application(),
+            .description = permitted->description(),
+            .scopes = permitted->scopes(),
+            .request_id = request.request_id(),
+            .deadline = deadline,
+            .caller = caller.name(),
+            .digest = state::ToText(Digest()),
+            .first_intended_at = first_intent ? first_intent->at : now,
+            .traceparent = request.traceparent(),
+            .asked_before = first_intent.has_value()};
   }
 
   // A turn after this leaves no time for an answer.

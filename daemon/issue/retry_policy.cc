@@ -1,14 +1,9 @@
 #include "daemon/issue/retry_policy.h"
 
-#include <algorithm>
-
 namespace tokend::issue {
 namespace {
 
 using std::chrono::milliseconds;
-
-constexpr double kPerAttempt = 0.1;
-constexpr double kMaxBudget = 10;
 
 constexpr milliseconds kFirstDelay{100};  // at most; each further delay is twice as long
 // A request waits out a pause that the upstream asks for if it is no longer than this.
@@ -16,18 +11,18 @@ constexpr milliseconds kLongestPause{2000};
 
 }  // namespace
 
-double& RetryPolicy::BudgetOf(const std::string& organization) {
-  const auto [budget, added] = budgets_.try_emplace(organization, kMaxBudget);
-  if (added && on_budget_) on_budget_(organization, kMaxBudget);
-  return budget->second;
+upstream::RetryBudget& RetryPolicy::BudgetOf(const std::string& organization) {
+  const auto found = budgets_.find(organization);
+  if (found != budgets_.end()) return found->second;
+  return budgets_
+      .try_emplace(organization,
+                   [tell = on_budget_, organization](double retries) {
+                     if (tell) tell(organization, retries);
+                   })
+      .first->second;
 }
 
-void RetryPolicy::Began(const std::string& organization) {
-  double& budget = BudgetOf(organization);
-  if (budget >= kMaxBudget) return;
-  budget = std::min(budget + kPerAttempt, kMaxBudget);
-  if (on_budget_) on_budget_(organization, budget);
-}
+void RetryPolicy::Began(const std::string& organization) { BudgetOf(organization).Began(); }
 
 std::optional<milliseconds> RetryPolicy::Next(const std::string& organization, const Failure& last,
                                               std::size_t attempts, std::chrono::nanoseconds patience) {
@@ -37,14 +32,11 @@ std::optional<milliseconds> RetryPolicy::Next(const std::string& organization, c
   } else if (last.reason != Reason::kUpstreamUnavailable) {
     return std::nullopt;
   }
-  double& budget = BudgetOf(organization);
-  if (attempts >= kMaxAttempts || budget < 1) return std::nullopt;
+  if (attempts >= kMaxAttempts) return std::nullopt;
   const milliseconds longest = kFirstDelay * (1 << (attempts - 1));
   const milliseconds delay =
       pause + milliseconds(std::uniform_int_distribution(longest.count() / 2, longest.count())(jitter_));
-  if (delay > patience) return std::nullopt;
-  budget -= 1;
-  if (on_budget_) on_budget_(organization, budget);
+  if (delay > patience || !BudgetOf(organization).Take()) return std::nullopt;
   return delay;
 }
 

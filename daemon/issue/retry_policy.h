@@ -9,12 +9,12 @@
 #include <string>
 
 #include "daemon/base/failure.h"
+#include "daemon/upstream/retry_budget.h"
 
 namespace tokend::issue {
 
 // Decides whether and when a request makes another attempt after one that created nothing. Each organization
-// has a budget: its retries are at most a tenth of its requests, plus 10, so that they do not multiply the
-// load during an outage. Loop thread only.
+// has a budget of retries. Loop thread only.
 class RetryPolicy {
  public:
   // Called with an organization's budget, in retries, at its first request and whenever the budget changes.
@@ -34,10 +34,10 @@ class RetryPolicy {
                                                 std::size_t attempts, std::chrono::nanoseconds patience);
 
  private:
-  double& BudgetOf(const std::string& organization);
+  upstream::RetryBudget& BudgetOf(const std::string& organization);
 
   const OnBudget on_budget_;
-  std::map<std::string, double> budgets_;  // by organization; those that a reload removed stay
+  std::map<std::string, upstream::RetryBudget> budgets_;  // by organization; those that a reload removed stay
   std::minstd_rand jitter_{std::random_device{}()};
 };
 

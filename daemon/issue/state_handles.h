@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cassert>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -59,14 +60,16 @@ class SpentCharges {
   std::unique_ptr<state::State, Giver> state_;
 };
 
-// A request_id that this request has claimed. Nothing is sent for it at first: dropping the handle abandons
-// the claim, so that a call that joined takes it over. Between Keep and MayAbandon something may have been
-// sent: then the claim stays until it is settled or refused, and dropping the handle leaves it as it is.
+// A request_id that this request has claimed, for the first time or, at a relay, to ask again. Nothing is
+// sent for it at first: dropping the handle abandons the claim, so that a call that joined takes it over.
+// Between Keep and MayAbandon something may have been sent: then the claim stays until it is settled or
+// refused, and dropping the handle leaves it as it is.
 class ClaimHandle {
  public:
   ClaimHandle() = default;
-  ClaimHandle(state::State& state, const std::string& request_id)
-      : state_(&state), request_id_(&request_id), stage_(Stage::kHeld) {}
+  // `first`: the request_id's first intent, where this request asks again.
+  ClaimHandle(state::State& state, const std::string& request_id, std::optional<state::Intent> first = {})
+      : state_(&state), request_id_(&request_id), stage_(Stage::kHeld), first_(first) {}
   ClaimHandle(ClaimHandle&& other) noexcept { Swap(other); }
   ClaimHandle& operator=(ClaimHandle other) noexcept {
     Swap(other);
@@ -80,7 +83,7 @@ class ClaimHandle {
   void Keep(state::TimePoint intended_at) {
     assert(stage_ == Stage::kHeld);
     stage_ = Stage::kKept;
-    intended_at_ = intended_at;
+    intent_ = first_.value_or(intended_at);
   }
 
   // What was intended was not sent, or created nothing.
@@ -93,17 +96,18 @@ class ClaimHandle {
   void Settle(state::Answered answered) {
     assert(stage_ == Stage::kKept || stage_ == Stage::kUnknown);
     if (std::exchange(stage_, Stage::kNone) == Stage::kUnknown) {
-      state_->Amend(*request_id_, std::move(answered), intended_at_);
+      state_->Amend(*request_id_, std::move(answered), intent_);
     } else {
-      state_->Settle(*request_id_, std::move(answered), intended_at_);
+      state_->Settle(*request_id_, std::move(answered), intent_);
     }
   }
 
-  // A token may have been created. Only the first call counts.
-  void SettleAsUnknown(const Failure& failure) {
+  // A token may have been created. Only the first call counts. `intent`: the sequence number of the record.
+  void SettleAsUnknown(const Failure& failure, std::uint64_t intent) {
     assert(stage_ == Stage::kKept || stage_ == Stage::kUnknown);
     if (std::exchange(stage_, Stage::kUnknown) == Stage::kKept) {
-      state_->Settle(*request_id_, failure, intended_at_);
+      if (!first_) intent_.sequence = intent;
+      state_->Settle(*request_id_, failure, intent_);
     }
   }
   bool is_unknown() const { return stage_ == Stage::kUnknown; }
@@ -118,7 +122,7 @@ class ClaimHandle {
       case Stage::kKept:
         return state_->Refuse(*request_id_, failure);
       case Stage::kUnknown:
-        return state_->Amend(*request_id_, std::nullopt, intended_at_);
+        return state_->Amend(*request_id_, std::nullopt, intent_);
       case Stage::kNone:
         return;
     }
@@ -137,13 +141,15 @@ class ClaimHandle {
     std::swap(state_, other.state_);
     std::swap(request_id_, other.request_id_);
     std::swap(stage_, other.stage_);
-    std::swap(intended_at_, other.intended_at_);
+    std::swap(first_, other.first_);
+    std::swap(intent_, other.intent_);
   }
 
   state::State* state_ = nullptr;
   const std::string* request_id_ = nullptr;
   Stage stage_ = Stage::kNone;
-  state::TimePoint intended_at_;
+  std::optional<state::Intent> first_;
+  state::Intent intent_;  // the request_id's first one
 };
 
 }  // namespace tokend::issue

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <unordered_map>
 
+#include "daemon/loop/tls_refusals.h"
+
 namespace tokend::loop {
 
 // The connections that requests of one client share. Where one of them must carry no further request, the
@@ -28,6 +30,9 @@ class ConnectionPool {
   // For CURLOPT_SHARE. A handle must leave it before the pool is destroyed.
   CURLSH* share() const { return share_; }
 
+  // Of its connections that show a certificate.
+  TlsRefusals& tls_refusals() { return tls_refusals_; }
+
   bool TooOld(TimePoint now) const;
 
   // Whether one more request may go on the connection with this local port; counts it. Where a later
@@ -44,6 +49,7 @@ class ConnectionPool {
   const std::size_t max_requests_;
   const std::chrono::milliseconds max_age_;
   const TimePoint born_;
+  TlsRefusals tls_refusals_;
   CURLSH* const share_;
   std::unordered_map<int, std::size_t> requests_;  // by local port
 };

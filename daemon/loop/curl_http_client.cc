@@ -27,13 +27,13 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::size_t kMaxHeaderBytes = 65536;  // of one answer, 1xx and trailers included
 constexpr std::size_t kMaxHeaderLines = 256;
 constexpr std::size_t kMaxIdleHandles = 64;
 constexpr std::size_t kStreamsPerConnection = 100;  // libcurl's CURLMOPT_MAX_CONCURRENT_STREAMS
 constexpr std::size_t kMinHttp2Connections = 2;     // one may be draining after a GOAWAY
 
 constexpr char kHeaderTooLarge[] = "Answer header too large";
+constexpr unsigned char kOnlyHttp2[] = {2, 'h', '2'};  // as ALPN writes it
 
 template <class Value>
 void Set(CURL* handle, CURLoption option, Value value) {
@@ -81,11 +81,26 @@ void SetSecurity(CURL* handle, const HttpClientOptions& options) {
   Set(handle, CURLOPT_CA_CACHE_TIMEOUT, static_cast<long>(options.ca_max_age.count()));
 }
 
+bool HasOwnConnections(const HttpClientOptions& options) { return options.only_http2 && options.allow_http; }
+
+void SetVersion(CURL* handle, const HttpClientOptions& options) {
+  Set(handle, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+  // A resumed session would show the certificate with which it began.
+  if (options.identity) Set(handle, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+  // With a Content-Length, libcurl would not wait for the trailer.
+  if (options.only_http2) Set(handle, CURLOPT_IGNORE_CONTENT_LENGTH, 1L);
+  if (!HasOwnConnections(options)) return;
+  Set(handle, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE));
+  Set(handle, CURLOPT_FRESH_CONNECT, 1L);
+  Set(handle, CURLOPT_FORBID_REUSE, 1L);
+}
+
 void SetTransport(CURL* handle, const HttpClientOptions& options) {
   Set(handle, CURLOPT_NOSIGNAL, 1L);
   // Without it a transfer that ends while its name resolves waits, on the loop thread, for getaddrinfo.
   Set(handle, CURLOPT_QUICK_EXIT, 1L);
-  Set(handle, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+  SetVersion(handle, options);
+  if (!options.unix_socket.empty()) Set(handle, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
   Set(handle, CURLOPT_TCP_KEEPALIVE, 1L);
   Set(handle, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
   Set(handle, CURLOPT_CONNECTTIMEOUT_MS, AtLeastOneMs(options.connect_timeout));
@@ -170,6 +185,21 @@ std::string WhyItFailed(CURL* handle, CURLcode code, const std::string& proxy) {
                           : absl::StrCat(curl_easy_strerror(code), " (", words, ")");
 }
 
+// The named fields of the last answer's header and trailer.
+std::vector<AnswerField> FieldsOf(CURL* handle, const std::vector<std::string>& names) {
+  std::vector<AnswerField> fields;
+  for (const std::string& name : names) {
+    for (const unsigned int origin : {CURLH_HEADER, CURLH_TRAILER}) {
+      curl_header* header = nullptr;
+      for (std::size_t i = 0; curl_easy_header(handle, name.c_str(), i, origin, -1, &header) == CURLHE_OK;
+           ++i) {
+        fields.push_back({name, header->value, origin == CURLH_TRAILER});
+      }
+    }
+  }
+  return fields;
+}
+
 bool HasEncodedBody(CURL* handle) {
   curl_header* header = nullptr;
   for (std::size_t i = 0;
@@ -189,6 +219,7 @@ class CurlExchange final : public CurlTransfer {
     if (handle_ == nullptr) throw std::bad_alloc();
     SetSecurity(handle_, client.options_);
     SetTransport(handle_, client.options_);
+    SetAddress(client.options_.connect_to);
     Set(handle_, CURLOPT_PRIVATE, static_cast<void*>(static_cast<CurlTransfer*>(this)));
     Set(handle_, CURLOPT_SSL_CTX_FUNCTION, &CurlExchange::OnTls);
     Set(handle_, CURLOPT_SSL_CTX_DATA, static_cast<void*>(this));
@@ -203,7 +234,10 @@ class CurlExchange final : public CurlTransfer {
     Set(handle_, CURLOPT_WRITEFUNCTION, &CurlExchange::OnWrite);
     Set(handle_, CURLOPT_WRITEDATA, static_cast<void*>(this));
   }
-  ~CurlExchange() { curl_easy_cleanup(handle_); }
+  ~CurlExchange() {
+    curl_easy_cleanup(handle_);
+    curl_slist_free_all(connect_to_);
+  }
   CurlExchange(const CurlExchange&) = delete;
   CurlExchange& operator=(const CurlExchange&) = delete;
 
@@ -236,6 +270,7 @@ class CurlExchange final : public CurlTransfer {
 
   void Finish(CURLcode code) override {
     const std::shared_ptr<ConnectionPool> pool = pool_;
+    if (code != CURLE_OK && header_bytes_ == 0) refused_ = pool->tls_refusals().WhyRefused(tls_);
     Leave();
     if (code != CURLE_OK && local_port_.has_value() && header_bytes_ == 0) {
       client_.Abandon(pool, *local_port_);
@@ -244,10 +279,10 @@ class CurlExchange final : public CurlTransfer {
     if (code == CURLE_OK) return Answer(Ending::kComplete, "");
     if (body_too_large_) return Answer(Ending::kTooLarge, "Answer body too large");
     if (header_too_large_) return Answer(Ending::kBroken, kHeaderTooLarge);
-    const std::string& proxy = client_.options_.proxy;
-    std::string where = HostAndPortOf(request_.url);
-    if (!proxy.empty()) absl::StrAppend(&where, " by the proxy ", HostAndPortOf(proxy));
-    Answer(Ending::kBroken, absl::StrCat(where, ": ", WhyItFailed(handle_, code, proxy)));
+    std::string why = WhyItFailed(handle_, code, client_.options_.proxy);
+    if (speaks_otherwise_) why = "it does not speak HTTP/2";
+    if (refused_ != nullptr) why = absl::StrCat("it refuses the client's certificate: ", refused_);
+    Answer(Ending::kBroken, absl::StrCat(Where(), ": ", why));
   }
 
   // Whether libcurl has ended the request, on this connection and without one byte of answer. Libcurl gives
@@ -264,9 +299,27 @@ class CurlExchange final : public CurlTransfer {
   }
 
  private:
+  void SetAddress(const std::string& connect_to) {
+    if (connect_to.empty()) return;
+    connect_to_ = curl_slist_append(nullptr, absl::StrCat("::", connect_to).c_str());
+    if (connect_to_ == nullptr) throw std::bad_alloc();
+    Set(handle_, CURLOPT_CONNECT_TO, connect_to_);
+  }
+
+  std::string Where() const {
+    const HttpClientOptions& options = client_.options_;
+    if (!options.server.empty()) return options.server;
+    std::string where = HostAndPortOf(request_.url);
+    if (!options.proxy.empty()) absl::StrAppend(&where, " by the proxy ", HostAndPortOf(options.proxy));
+    return where;
+  }
+
   // Gives the request to libcurl, for a connection of the client's pool.
   void Enter() {
     local_port_.reset();
+    speaks_otherwise_ = false;
+    tls_ = nullptr;
+    refused_ = nullptr;
     turned_away_ = false;
     pool_ = client_.pool_;
     Set(handle_, CURLOPT_SHARE, pool_->share());
@@ -285,16 +338,29 @@ class CurlExchange final : public CurlTransfer {
   // A TLS handshake is about to begin.
   static CURLcode OnTls(CURL*, void* context, void* self) {
     const auto& exchange = *static_cast<CurlExchange*>(self);
-    const bool verifies = VerifyHost(static_cast<SSL_CTX*>(context), ServerOf(exchange.request_.url).host);
-    return verifies ? CURLE_OK : CURLE_SSL_CONNECT_ERROR;
+    const HttpClientOptions& options = exchange.client_.options_;
+    auto* const tls = static_cast<SSL_CTX*>(context);
+    if (!VerifyHost(tls, ServerOf(exchange.request_.url).host)) return CURLE_SSL_CONNECT_ERROR;
+    if (options.only_http2 && SSL_CTX_set_alpn_protos(tls, kOnlyHttp2, sizeof(kOnlyHttp2)) != 0) {
+      return CURLE_SSL_CONNECT_ERROR;
+    }
+    if (options.identity) exchange.pool_->tls_refusals().Observe(tls);
+    const std::shared_ptr<const TlsIdentity> identity = options.identity ? options.identity() : nullptr;
+    return identity == nullptr || identity->Use(tls) ? CURLE_OK : CURLE_SSL_CERTPROBLEM;
   }
 
   // The request has a connection, and nothing of it is sent. It may have waited for this connection since
   // before the connection had its last request or failed.
   static int OnConnection(void* self, char*, char*, int, int local_port) {
     auto& exchange = *static_cast<CurlExchange*>(self);
+    const HttpClientOptions& options = exchange.client_.options_;
+    const bool has_own = HasOwnConnections(options);
+    exchange.speaks_otherwise_ = options.only_http2 && !has_own && !SpeaksHttp2(exchange.handle_);
+    if (exchange.speaks_otherwise_) return CURL_PREREQFUNC_ABORT;
+    exchange.tls_ = TlsOf(exchange.handle_);
     ConnectionPool* const pool = exchange.pool_.get();
-    exchange.turned_away_ = exchange.client_.HasFailed(pool, local_port) || !pool->Take(local_port);
+    exchange.turned_away_ =
+        !has_own && (exchange.client_.HasFailed(pool, local_port) || !pool->Take(local_port));
     exchange.local_port_ = local_port;
     return exchange.turned_away_ ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
   }
@@ -319,8 +385,8 @@ class CurlExchange final : public CurlTransfer {
     TOKEND_FAILPOINT("post.answering", "");
     exchange.header_bytes_ += size * count;
     exchange.header_lines_ += 1;
-    exchange.header_too_large_ =
-        exchange.header_bytes_ > kMaxHeaderBytes || exchange.header_lines_ > kMaxHeaderLines;
+    exchange.header_too_large_ = exchange.header_bytes_ > exchange.client_.options_.max_header_size ||
+                                 exchange.header_lines_ > kMaxHeaderLines;
     return exchange.header_too_large_ ? 0 : size * count;
   }
 
@@ -336,7 +402,8 @@ class CurlExchange final : public CurlTransfer {
 
   void Answer(Ending ending, std::string error) {
     HttpAnswer answer;
-    answer.sent = body_sent_ > 0 ? Sent::kYes : Sent::kNo;
+    answer.sent = body_sent_ > 0 && refused_ == nullptr ? Sent::kYes : Sent::kNo;
+    answer.connected = local_port_.has_value() && refused_ == nullptr;
     answer.ending = ending;
     long status = 0;
     curl_easy_getinfo(handle_, CURLINFO_RESPONSE_CODE, &status);
@@ -347,6 +414,7 @@ class CurlExchange final : public CurlTransfer {
     if (!interim && retry_after > 0) answer.retry_after = std::chrono::seconds(retry_after);
     answer.body = std::move(body_);
     answer.encoded = HasEncodedBody(handle_);
+    if (ending == Ending::kComplete) answer.fields = FieldsOf(handle_, client_.options_.answer_fields);
     answer.error = std::move(error);
     answer.latency =
         std::chrono::duration_cast<std::chrono::microseconds>(client_.loop_.clock().Now() - started_);
@@ -361,11 +429,15 @@ class CurlExchange final : public CurlTransfer {
   CurlHttpClient& client_;
   std::shared_ptr<ConnectionPool> pool_;  // while libcurl has the request
   CURL* handle_;
+  curl_slist* connect_to_ = nullptr;
   HttpPost request_;
   HttpClient::Done done_;
   std::chrono::steady_clock::time_point started_;
   std::optional<int> local_port_;  // of its connection, once it has one
+  const SSL* tls_ = nullptr;       // of its connection, to compare: the session may have ended
+  const char* refused_ = nullptr;  // why the server refuses the client's certificate
   bool turned_away_ = false;       // from a connection that carries no further request
+  bool speaks_otherwise_ = false;  // the connection agreed to another protocol than HTTP/2 alone
   std::size_t body_sent_ = 0;
   std::size_t header_bytes_ = 0;
   std::size_t header_lines_ = 0;
@@ -403,7 +475,8 @@ void CurlHttpClient::Get(HttpGet request, Done done) {
 void CurlHttpClient::Begin(HttpPost request, Done done) {
   if (stopped_) return Decline(std::move(done), Ending::kStopped, "Stopped");
   if (request.url.starts_with("http:")) SetProtocol(Protocol::kHttp1);
-  const bool renew = request.connection == HttpPost::Connection::kNew || pool_ == nullptr;
+  const bool wants_new = request.connection == HttpPost::Connection::kNew && !HasOwnConnections(options_);
+  const bool renew = wants_new || pool_ == nullptr;
   if (renew || pool_->TooOld(loop_.clock().Now())) RenewPool();
   std::unique_ptr<CurlExchange> exchange;
   if (idle_.empty()) {

@@ -56,6 +56,12 @@ class Ledger {
     Arm();
   }
 
+  // A call of an entry of this ledger that has an outcome runs again.
+  void Reopen(const std::string& request_id, Entry& entry) {
+    intents_.erase({entry.intended_at, request_id});
+    entry.outcome.reset();
+  }
+
   void Remove(const std::string& request_id) {
     const auto found = entries_.find(request_id);
     if (found == entries_.end()) return;

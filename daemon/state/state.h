@@ -45,13 +45,30 @@ struct Target {
   std::string organization;
   std::string application;
   std::vector<std::string> scopes;
+  std::string description = {};  // known in memory alone
 
   bool operator==(const Target&) const = default;
+};
+
+// A token.intended: when it was recorded, and its sequence number in the audit log.
+struct Intent {
+  // A time alone will do where nobody asks again. 0: not known.
+  Intent(TimePoint its_time = {}, std::uint64_t its_sequence = 0)  // NOLINT(google-explicit-constructor)
+      : at(its_time), sequence(its_sequence) {}
+  TimePoint at;
+  std::uint64_t sequence;
+};
+
+// The first call with a request_id that the claimant asks again.
+struct Earlier {
+  Target first;
+  Intent intent;
 };
 
 // The call has claimed the request_id and spent its charges. It ends the claim by Settle, Refuse or Abandon.
 struct Fresh {
   Spent spent = {};
+  std::optional<Earlier> earlier = {};  // at a relay alone
 };
 
 // The request_id has had its token, and this is it.
@@ -101,6 +118,10 @@ struct Admission {
 // The ledger of request_ids and the limits. The ledger knows each request_id that runs, and each whose token
 // was or may have been created, until `requests.remember` has passed since its intent: then the outcome is
 // forgotten and its bearer wiped. Loop thread only.
+//
+// At a relay, whose upstream knows request_ids too, a request_id whose outcome is unknown is claimed again by
+// the next call with it. A token ends that; after any other end the outcome is unknown as before. It is
+// remembered from its first intent on, however often it is asked again.
 class State {
  public:
   using AdmitDone = absl::AnyInvocable<void(AdmitResult)>;
@@ -135,16 +156,17 @@ class State {
   virtual void Levels(std::vector<Charge> charges, LevelsDone done) = 0;
 
   // Ends the claim of a call whose token was or may have been created. Calls that joined get the outcome.
-  virtual void Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) = 0;
+  // `intent`: the request_id's first one.
+  virtual void Settle(const std::string& request_id, Outcome outcome, Intent intent) = 0;
 
   // Ends the claim of a call for which no token was created: the request_id may be used again. Calls that
   // joined get the failure.
   virtual void Refuse(const std::string& request_id, const Failure& failure) = 0;
 
   // Replaces an unknown outcome by a token or, without one, forgets it, so that the request_id may be used
-  // again. Does nothing if the outcome of this intent is forgotten already.
-  virtual void Amend(const std::string& request_id, std::optional<Answered> answered,
-                     TimePoint intended_at) = 0;
+  // again. Does nothing if the outcome of this intent is forgotten already; or, without a token, if another
+  // call has asked again.
+  virtual void Amend(const std::string& request_id, std::optional<Answered> answered, Intent intent) = 0;
 
   // Ends the claim of a call that left before anything was sent: a call that joined takes its place.
   virtual void Abandon(const std::string& request_id) = 0;
@@ -152,7 +174,7 @@ class State {
   // Adds the unknown outcome of a request_id that an earlier run of the daemon intended. Without a digest the
   // request_id is known whatever a call with it asks for. Before the first call.
   virtual void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
-                       Target target, Failure outcome, TimePoint intended_at) = 0;
+                       Target target, Failure outcome, Intent intent) = 0;
 
   // Whether requests can be admitted. Any thread.
   virtual Status health() const = 0;

@@ -35,6 +35,7 @@ constexpr auto kStatuses = std::to_array<std::string_view>(
 
 constexpr int kMinHttpStatus = 100;
 constexpr int kMaxHttpStatus = 599;
+constexpr int kMaxGrpcStatus = static_cast<int>(kStatuses.size()) - 2;  // the last name is "other"
 
 template <std::size_t kSize>
 std::size_t IndexOf(const std::array<std::string_view, kSize>& names, std::string_view name) {
@@ -77,11 +78,11 @@ struct Registry : prometheus::Registry {
 }  // namespace
 
 struct Metrics::Families {
-  Families() {
+  explicit Families(UpstreamProtocol protocol) : upstream_protocol(protocol) {
     for (const Method& method : {kCreateToken, kGetCaller}) {
       Call(IndexOf(kMethodNames, method.name()), IndexOf(kStatuses, "OK"));
     }
-    Upstream(200);
+    Upstream(protocol == UpstreamProtocol::kHttp ? 200 : 0);
     last_reload.Set(1);
     for (std::size_t outcome = 0; outcome < tokens.size(); ++outcome) {
       tokens[outcome] = &token_family.Add({{"outcome", std::string(kTokenOutcomeLabels[outcome])}});
@@ -106,14 +107,24 @@ struct Metrics::Families {
     });
   }
 
-  Histogram& Upstream(int http_status) {
-    const bool none = http_status < kMinHttpStatus || http_status > kMaxHttpStatus;
-    const std::size_t index = none ? 0 : static_cast<std::size_t>(http_status - kMinHttpStatus + 1);
-    return upstream[index].In(upstream_family, upstream_buckets, [none, http_status] {
-      return prometheus::Labels{{"http_status", none ? "none" : std::to_string(http_status)}};
+  Histogram& Upstream(std::optional<int> status) {
+    if (upstream_protocol == UpstreamProtocol::kGrpc) return Centre(status);
+    const bool none = !status || *status < kMinHttpStatus || *status > kMaxHttpStatus;
+    const std::size_t index = none ? 0 : static_cast<std::size_t>(*status - kMinHttpStatus + 1);
+    return upstream[index].In(upstream_family, upstream_buckets, [none, status] {
+      return prometheus::Labels{{"http_status", none ? "none" : std::to_string(*status)}};
     });
   }
 
+  Histogram& Centre(std::optional<int> status) {
+    const bool known = status && *status >= 0 && *status <= kMaxGrpcStatus;
+    const std::size_t name = known ? static_cast<std::size_t>(*status) : kStatuses.size() - 1;
+    return upstream[status ? name + 1 : 0].In(upstream_family, upstream_buckets, [status, name] {
+      return prometheus::Labels{{"grpc_status", status ? std::string(kStatuses[name]) : "none"}};
+    });
+  }
+
+  const UpstreamProtocol upstream_protocol;
   Registry registry;
 
   // The latency buckets of gRFC A66, in seconds, like all buckets here.
@@ -135,8 +146,11 @@ struct Metrics::Families {
                                                         2.5,  5,     10,   20,  30,   60};
   Family<Histogram>& upstream_family =
       registry.Histograms("tokend_upstream_request_duration_seconds",
-                          "Time from a POST to the upstream to its answer, by HTTP status; none: no answer.");
+                          "Time from a request to the upstream to its answer, by HTTP status (Applivery) or "
+                          "gRPC status (a central tokend); none: no answer.");
   std::array<LazyHistogram, kMaxHttpStatus - kMinHttpStatus + 2> upstream;  // [0]: none
+  Family<Gauge>& reachable_family = registry.Gauges(
+      "tokend_upstream_reachable", "Whether the last request to the upstream was answered: 1 or 0.");
 
   Gauge& calls_in_flight =
       registry.Gauges("tokend_calls_in_flight", "Calls that have arrived and have not ended.").Add({});
@@ -202,7 +216,7 @@ struct Metrics::Families {
       registry.Gauges("tokend_upstream_retry_budget", "Retries that are left to an organization's requests.");
 };
 
-Metrics::Metrics() : families_(std::make_unique<Families>()) {}
+Metrics::Metrics(UpstreamProtocol upstream) : families_(std::make_unique<Families>(upstream)) {}
 Metrics::~Metrics() = default;
 
 void Metrics::CallEnded(std::string_view method, std::string_view status, std::chrono::nanoseconds duration) {
@@ -238,8 +252,12 @@ void Metrics::SetTlsCertificateEnd(const std::string& listener,
 
 void Metrics::TokenEnded(TokenOutcome outcome) { families_->tokens[IndexOf(outcome)]->Increment(); }
 
-void Metrics::UpstreamAnswered(int http_status, std::chrono::nanoseconds duration) {
-  families_->Upstream(http_status).Observe(Seconds(duration));
+void Metrics::UpstreamAnswered(std::optional<int> status, std::chrono::nanoseconds duration) {
+  families_->Upstream(status).Observe(Seconds(duration));
+}
+
+void Metrics::SetUpstreamReachable(bool reachable) {
+  families_->reachable_family.Add({}).Set(reachable ? 1 : 0);
 }
 
 void Metrics::ConfigReloaded(Reload result) {

@@ -3,15 +3,20 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "daemon/base/block.h"
 #include "daemon/base/token_outcome.h"
+#include "daemon/telemetry/recent_activity.h"
 
 namespace tokend::telemetry {
 
 enum class Reload { kDone, kRejected };
+
+// How the daemon speaks with its upstream.
+enum class UpstreamProtocol { kHttp, kGrpc };
 
 // Every metric that the daemon exports. Thread-safe. Callers cannot choose a label's value: labels have names
 // from the configuration and fixed words, and a method, status or outcome that is not known counts as
@@ -20,7 +25,7 @@ enum class Reload { kDone, kRejected };
 // it is used, because it has many buckets.
 class Metrics {
  public:
-  Metrics();
+  explicit Metrics(UpstreamProtocol upstream = UpstreamProtocol::kHttp);
   ~Metrics();
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
@@ -50,9 +55,12 @@ class Metrics {
   // tokend_tokens_total{outcome}.
   void TokenEnded(TokenOutcome outcome);
 
-  // tokend_upstream_request_duration_seconds{http_status}. 0, for no answer, and any other number that is not
-  // an HTTP status are exported as "none".
-  void UpstreamAnswered(int http_status, std::chrono::nanoseconds duration);
+  // tokend_upstream_request_duration_seconds{http_status}, or {grpc_status} with the status's name. Nothing,
+  // for no answer, and a number that is not an HTTP status are exported as "none".
+  void UpstreamAnswered(std::optional<int> status, std::chrono::nanoseconds duration);
+
+  // tokend_upstream_reachable.
+  void SetUpstreamReachable(bool reachable);
 
   // tokend_config_reloads_total{result}, and tokend_config_last_reload_successful: 1 for done, 0 for
   // rejected.
@@ -87,12 +95,17 @@ class Metrics {
   void Retried();
   void SetRetryBudget(const std::string& organization, double retries);
 
+  // What the status page shows of the last hour.
+  RecentActivity& recent() { return recent_; }
+  const RecentActivity& recent() const { return recent_; }
+
   // Every metric in Prometheus's text format, version 0.0.4.
   std::string Text() const;
 
  private:
   struct Families;
   std::unique_ptr<Families> families_;
+  RecentActivity recent_;
 };
 
 }  // namespace tokend::telemetry

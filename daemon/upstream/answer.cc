@@ -7,8 +7,6 @@
 #include <string_view>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "daemon/base/form.h"
 #include "daemon/upstream/answer_body.h"
 
 namespace tokend::upstream {
@@ -24,8 +22,6 @@ constexpr seconds kMaxRetryAfter{3600};
 
 constexpr std::int64_t kEntityNotFound = 3001;
 constexpr std::int64_t kKeyRejected[] = {3002, 4001, 4002, 4004};
-
-using Judgement = decltype(MintOutcome::result);
 
 Failure MakeFailure(Reason reason, std::string detail, const AnswerBody& body) {
   Failure failure{.reason = reason, .detail = std::move(detail)};
@@ -69,12 +65,6 @@ Reason ReasonOfCode(std::int64_t code) {
   return rejects_key ? Reason::kUpstreamKeyRejected : Reason::kUpstreamRejected;
 }
 
-// Whether an answer is about another resource. If the request named it by its id, the answer must have the
-// same id; if by a slug, the answer's id may be any.
-bool Contradicts(const std::optional<std::string>& answered, const std::string& asked) {
-  return answered.has_value() && IsObjectId(asked) && !absl::EqualsIgnoreCase(*answered, asked);
-}
-
 // What is wrong with an answer that says success; empty if it is right.
 std::string_view FaultOf(const HttpAnswer& answer, const AnswerBody& body, const MintRequest& request) {
   if (answer.sent == Sent::kNo) return "before the request was sent";
@@ -83,47 +73,30 @@ std::string_view FaultOf(const HttpAnswer& answer, const AnswerBody& body, const
   if (!body.valid) return "with a body that is not the documented JSON";
   if (answer.status != 200 && answer.status != 201) return "which is not documented";
   if (body.status != true) return "without status true";
-  if (body.id.value_or("").empty()) return "without a valid id";
-  if (!body.bearer.has_value()) return "without a valid bearer";
-  if (Contradicts(body.organization, request.organization)) return "for another organization";
-  if (Contradicts(body.application, request.application)) return "for another application";
-  if (body.scopes_kind == AnswerBody::Scopes::kOther) return "with scopes that were not asked for";
-  return {};
-}
-
-std::shared_ptr<const Token> MakeToken(AnswerBody body, const MintRequest& request) {
-  auto token = std::make_shared<Token>();
-  token->id = body.id.value_or("");
-  token->organization = body.organization.value_or("");
-  token->application = body.application.value_or("");
-  token->description = request.description;
-  token->scopes = request.scopes;
-  if (body.scopes_kind == AnswerBody::Scopes::kAsked) token->scopes = std::move(body.scopes);
-  token->bearer = *std::move(body.bearer);
-  return token;
+  return FaultOf(body.token, request);
 }
 
 Indeterminate Unknown(std::string detail, const AnswerBody& body) {
   return {MakeFailure(Reason::kOutcomeUnknown, std::move(detail), body), nullptr};
 }
 
-Judgement JudgeSuccess(const HttpAnswer& answer, AnswerBody body, const MintRequest& request) {
+MintResult JudgeSuccess(const HttpAnswer& answer, AnswerBody body, const MintRequest& request) {
   const std::string_view fault = FaultOf(answer, body, request);
-  if (fault.empty()) return Minted{MakeToken(std::move(body), request)};
+  if (fault.empty()) return Minted{MakeToken(std::move(body.token), request)};
   std::string detail = Answered(answer.status).append(" ").append(fault);
   Indeterminate result{MakeFailure(Reason::kUpstreamInvalidResponse, std::move(detail), body), nullptr};
-  if (body.bearer.has_value()) result.withheld = MakeToken(std::move(body), request);
+  if (body.token.bearer.has_value()) result.withheld = MakeToken(std::move(body.token), request);
   return result;
 }
 
-Judgement JudgeSilence(const HttpAnswer& answer) {
+MintResult JudgeSilence(const HttpAnswer& answer) {
   if (answer.sent == Sent::kYes) return Unknown("no answer: " + answer.error, {});
   return Refused{{.reason = Reason::kUpstreamUnavailable,
                   .detail = "nothing was sent: " + answer.error,
                   .retry_after = kRetryAfter}};
 }
 
-Judgement JudgeStatus(const HttpAnswer& answer, AnswerBody body, const MintRequest& request) {
+MintResult JudgeStatus(const HttpAnswer& answer, AnswerBody body, const MintRequest& request) {
   const int status = answer.status;
   if (status == 0) return JudgeSilence(answer);
   if (status >= 500 && status < 600) return Unknown(Answered(status), body);

@@ -18,7 +18,6 @@ namespace json = simdjson::ondemand;
 
 // Of arrays and objects. Simdjson's own limit is 1,024.
 constexpr int kMaxNesting = 1000;
-constexpr std::size_t kMaxBearer = 128;
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // in UTF-8
 
 // Stands for an escaped character beyond ASCII. No text that the reader looks for holds it.
@@ -87,11 +86,6 @@ bool IsNumber(std::string_view text) {
     if (!TakeDigits(text)) return false;
   }
   return text.empty();
-}
-
-bool IsBearer(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxBearer &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
 // Walks the whole document, because simdjson's On-Demand parser checks only the values that are read, and its
@@ -172,9 +166,9 @@ class Reader {
     if (!IsA(value, json::json_type::object)) return Skip(value, 1);
     bool id = false, organization = false, application = false, bearer = false, scopes = false;
     return ForEachField(value, [&](std::string_view key, json::value field) {
-      if (key == "id" && First(id)) return ReadObjectId(field, body_.id);
-      if (key == "organization" && First(organization)) return ReadObjectId(field, body_.organization);
-      if (key == "application" && First(application)) return ReadObjectId(field, body_.application);
+      if (key == "id" && First(id)) return ReadObjectId(field, body_.token.id);
+      if (key == "organization" && First(organization)) return ReadObjectId(field, body_.token.organization);
+      if (key == "application" && First(application)) return ReadObjectId(field, body_.token.application);
       if (key == "bearer" && First(bearer)) return ReadBearer(field);
       if (key == "scopes" && First(scopes)) return ReadScopes(field);
       return Skip(field, 2);
@@ -190,12 +184,12 @@ class Reader {
 
   bool ReadBearer(json::value value) {
     return ReadText(value, 2, [&](std::string_view text) {
-      if (IsBearer(text)) body_.bearer.emplace(text);
+      if (IsBearer(text)) body_.token.bearer.emplace(text);
     });
   }
 
   bool ReadScopes(json::value value) {
-    body_.scopes_kind = AnswerBody::Scopes::kOther;
+    body_.token.scopes_kind = AnsweredToken::Scopes::kOther;
     if (!IsA(value, json::json_type::array)) return Skip(value, 2);
     std::vector<bool> named(asked_scopes_.size());
     bool all_asked = true;
@@ -210,9 +204,9 @@ class Reader {
       return valid;
     });
     if (!read) return false;
-    if (all_asked) body_.scopes_kind = AnswerBody::Scopes::kAsked;
+    if (all_asked) body_.token.scopes_kind = AnsweredToken::Scopes::kAsked;
     for (std::size_t i = 0; i < named.size(); ++i) {
-      if (named[i]) body_.scopes.push_back(asked_scopes_[i]);
+      if (named[i]) body_.token.scopes.push_back(asked_scopes_[i]);
     }
     return true;
   }

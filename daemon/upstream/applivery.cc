@@ -8,6 +8,7 @@
 #include "daemon/base/form.h"
 #include "daemon/base/json.h"
 #include "daemon/upstream/answer.h"
+#include "daemon/upstream/answered_token.h"
 
 namespace tokend::upstream {
 namespace {
@@ -52,12 +53,6 @@ MintOutcome WithoutKey(MintOutcome outcome, const ApiKey& key) {
                                   .detail = "upstream answered with the API key in the bearer"},
                                  std::move(minted->token)};
   return outcome;
-}
-
-const Token* TokenOf(const MintOutcome& outcome) {
-  if (const auto* minted = std::get_if<Minted>(&outcome.result)) return minted->token.get();
-  const auto* unknown = std::get_if<Indeterminate>(&outcome.result);
-  return unknown != nullptr ? unknown->withheld.get() : nullptr;
 }
 
 }  // namespace
@@ -128,9 +123,12 @@ void AppliveryUpstream::Mint(IntentReceipt receipt, const MintRequest& request, 
   client_->Post(std::move(post), [this, receipt = std::move(receipt), request, key = organization->key,
                                   generation = organization->key_generation,
                                   done = std::move(done)](const loop::HttpAnswer& answer) mutable {
-    if (on_answer_) on_answer_(answer.status, answer.latency);
+    if (on_answer_ && answer.ending != loop::Ending::kStopped) {
+      on_answer_(
+          {answer.status == 0 ? std::nullopt : std::optional(answer.status), answer.latency, answer.error});
+    }
     MintOutcome outcome = WithoutKey(Judge(answer, request), *key);
-    if (const Token* token = TokenOf(outcome)) client_->WipeCopies(token->bearer.Expose());
+    if (const Token* token = TokenOf(outcome.result)) client_->WipeCopies(token->bearer.Expose());
     outcome.exchange.key_generation = generation;
     done(std::move(receipt), std::move(outcome));
   });

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/upstream/central_failures.h"
 
 namespace tokend::upstream {
 namespace {
@@ -19,6 +20,9 @@ constexpr CircuitBreaker::Options kOrganizationBreaker{1, seconds(1), seconds(30
 constexpr CircuitBreaker::Options kApplicationBreaker{kFailures, seconds(1), seconds(30)};
 // Of a rejected key, and of a forbidden application.
 constexpr CircuitBreaker::Options kCooling{1, seconds(1), seconds(60)};
+// Of a relay's credentials that the central tokend does not accept.
+constexpr CircuitBreaker::Options kCoolingOfRelay{1, seconds(1), seconds(5)};
+constexpr char kRelayRejected[] = "it does not accept this relay's credentials";
 
 // Of a 429 without Retry-After.
 constexpr milliseconds kFirstPause{1000};
@@ -54,6 +58,38 @@ Failure BreakerOpen(const char* whose, const std::string& cause, milliseconds wa
           .retry_after = wait};
 }
 
+// Why the relay itself sends nothing to the central tokend.
+Failure AtCentre(Failure failure) {
+  const bool rejected = failure.reason == Reason::kUpstreamKeyRejected;
+  failure.message = rejected ? CentreRejectsRelay().message : CentreUnreachable("").message;
+  if (rejected) {
+    failure.detail =
+        "the central tokend has not accepted the relay's credentials; they are tried again later";
+  }
+  return failure;
+}
+
+// The outcome that would say the same of an organization at Applivery.
+MintOutcome AsOfOrganization(const MintOutcome& outcome) {
+  UpstreamExchange exchange = outcome.exchange;
+  switch (exchange.centre) {
+    case Centre::kByOutcome:
+      return outcome;
+    case Centre::kWorks:
+      return {Minted{}, exchange};
+    case Centre::kRejects:
+      return {Refused{{.reason = Reason::kUpstreamKeyRejected}}, exchange};
+    case Centre::kUnheard:
+      break;
+  }
+  exchange.http_status = 0;
+  return {Minted{}, exchange};
+}
+
+std::string PlaceOf(const std::string& organization, const std::string& application) {
+  return absl::StrCat(organization, "/", application);
+}
+
 }  // namespace
 
 void Availability::Row::Add(const std::string& application, bool connected) {
@@ -75,7 +111,39 @@ Availability::Availability(loop::EventLoop& loop, const KeyRing& keys, OnChange 
   UseKeys(keys);
 }
 
+Availability::Availability(loop::EventLoop& loop, CentralTokend centre, OnChange on_change)
+    : loop_(loop), centre_(std::move(centre)), on_change_(std::move(on_change)) {
+  Add(centre_->address, centre_->credentials_generation(), CircuitBreaker(kCoolingOfRelay));
+}
+
 std::optional<Failure> Availability::Check(const Request& request) {
+  if (!centre_) return CheckOne(request);
+  UpdateCredentials();
+  const std::string application = PlaceOf(request.organization, request.application);
+  std::optional<Failure> refusal = CheckOne({centre_->address, application, request.caller});
+  if (refusal) return AtCentre(*std::move(refusal));
+  return std::nullopt;
+}
+
+std::variant<Availability::Permit, Failure> Availability::Enter(const Request& request) {
+  if (std::optional<Failure> refusal = Check(request)) return *std::move(refusal);
+  if (!centre_) return EnterOne(request);
+  const std::string application = PlaceOf(request.organization, request.application);
+  return EnterOne({centre_->address, application, request.caller});
+}
+
+void Availability::Report(Permit permit, const MintOutcome& outcome) {
+  if (!centre_) return ReportOne(permit, outcome);
+  UpdateCredentials();
+  ReportOne(permit, AsOfOrganization(outcome));
+}
+
+void Availability::UpdateCredentials() {
+  auto& [name, at] = *organizations_.begin();
+  UseGeneration(name, at, centre_->credentials_generation());
+}
+
+std::optional<Failure> Availability::CheckOne(const Request& request) {
   const auto found = organizations_.find(request.organization);
   if (found == organizations_.end()) return std::nullopt;
   const Organization& at = found->second;
@@ -108,8 +176,7 @@ std::optional<Failure> Availability::Check(const Request& request) {
   return std::nullopt;
 }
 
-std::variant<Availability::Permit, Failure> Availability::Enter(const Request& request) {
-  if (std::optional<Failure> refusal = Check(request)) return *std::move(refusal);
+Availability::Permit Availability::EnterOne(const Request& request) {
   const CircuitBreaker::Call call{++permits_};
   for (CircuitBreaker* breaker : BreakersOf(request.organization, request.application)) {
     breaker->Pass(call, request.caller);
@@ -123,7 +190,7 @@ std::variant<Availability::Permit, Failure> Availability::Enter(const Request& r
   return Permit(*this, {request.organization, request.application, call, is_probe});
 }
 
-void Availability::Report(Permit permit, const MintOutcome& outcome) {
+void Availability::ReportOne(const Permit& permit, const MintOutcome& outcome) {
   assert(permit.from_.get() == this);
   const auto& [organization, application, call, is_probe] = permit.from_.get_deleter();
   const auto found = organizations_.find(organization);
@@ -226,6 +293,7 @@ void Availability::Pause(const std::string& name, Organization& organization, mi
 }
 
 void Availability::UseKeys(const KeyRing& keys) {
+  if (centre_) return;
   for (auto& [name, at] : organizations_) {
     if (keys.contains(name)) continue;
     if (at.pause_ends) loop_.Cancel(*std::exchange(at.pause_ends, std::nullopt));
@@ -236,19 +304,30 @@ void Availability::UseKeys(const KeyRing& keys) {
   }
   std::erase_if(organizations_, [&](const auto& organization) { return !keys.contains(organization.first); });
   for (const auto& [name, in_use] : keys) {
-    const auto [found, added] = organizations_.try_emplace(
-        name,
-        Organization{in_use.generation, CircuitBreaker(kOrganizationBreaker), CircuitBreaker(kCooling)});
-    Organization& at = found->second;
-    for (const BlockFacts& facts : kBlocks) {
-      if (added && on_change_) on_change_(name, facts.block, false, "");
+    const auto found = organizations_.find(name);
+    if (found == organizations_.end()) {
+      Add(name, in_use.generation, CircuitBreaker(kCooling));
+    } else {
+      UseGeneration(found->first, found->second, in_use.generation);
     }
-    if (at.key_generation == in_use.generation) continue;
-    at.key_generation = in_use.generation;
-    at.key_breaker.Close();
-    for (auto& [application, failing] : at.applications) failing.forbidden.Close();
-    TellChanges(name, at);
   }
+}
+
+void Availability::Add(const std::string& name, std::uint64_t key_generation, CircuitBreaker key_breaker) {
+  organizations_.emplace(
+      name, Organization{key_generation, CircuitBreaker(kOrganizationBreaker), std::move(key_breaker)});
+  for (const BlockFacts& facts : kBlocks) {
+    if (on_change_) on_change_(name, facts.block, false, "");
+  }
+}
+
+void Availability::UseGeneration(const std::string& name, Organization& organization,
+                                 std::uint64_t key_generation) {
+  if (organization.key_generation == key_generation) return;
+  organization.key_generation = key_generation;
+  organization.key_breaker.Close();
+  for (auto& [application, failing] : organization.applications) failing.forbidden.Close();
+  TellChanges(name, organization);
 }
 
 std::vector<std::string> Availability::Troubles() const {
@@ -256,7 +335,9 @@ std::vector<std::string> Availability::Troubles() const {
   std::vector<std::string> troubles;
   troubles.reserve(troubles_.size());
   for (const auto& [whose, cause] : troubles_) {
-    troubles.push_back(absl::StrCat("organization ", whose.first, ": ", FactsOf(whose.second).words,
+    const bool rejected = centre_ && whose.second == Block::kKeyRejected;
+    troubles.push_back(absl::StrCat(centre_ ? "central tokend " : "organization ", whose.first, ": ",
+                                    rejected ? kRelayRejected : FactsOf(whose.second).words,
                                     cause.empty() ? "" : ": ", cause));
   }
   return troubles;

@@ -31,8 +31,16 @@ namespace tokend::upstream {
 // - An API key that the upstream rejects opens another, until the key changes or a probe with it succeeds.
 // - A 403 opens one for that application alone.
 // - A 429 pauses the organization, for Retry-After or without one for a time that doubles while 429s go on.
+// A central tokend is judged as a whole, as one organization would be: an error that it answers with shows
+// that it works, and its CALLER_UNKNOWN counts as a rejected key.
 class Availability {
  public:
+  // The central tokend of a relay.
+  struct CentralTokend {
+    std::string address;                                    // names it, as an organization's name does
+    std::function<std::uint64_t()> credentials_generation;  // counts the changes of the relay's credentials
+  };
+
   // Called when an organization's block begins or ends, with the cause of a circuit breaker in fixed words.
   // Also called once for each block of each new organization, with `blocked` false. Loop thread.
   using OnChange = std::function<void(const std::string& organization, Block block, bool blocked,
@@ -69,6 +77,7 @@ class Availability {
 
   // `loop` outlives this, and this outlives every Permit.
   Availability(loop::EventLoop& loop, const KeyRing& keys, OnChange on_change);
+  Availability(loop::EventLoop& loop, CentralTokend centre, OnChange on_change);
 
   // What a request would be refused with now: UPSTREAM_UNAVAILABLE, UPSTREAM_KEY_REJECTED,
   // UPSTREAM_FORBIDDEN or UPSTREAM_RATE_LIMITED.
@@ -80,7 +89,8 @@ class Availability {
   // Reports how the request with this permit ended.
   void Report(Permit permit, const MintOutcome& outcome);
 
-  // Uses these keys from now on. A key that has changed is no longer rejected.
+  // Uses these keys from now on. A key that has changed is no longer rejected. Changes nothing for a central
+  // tokend.
   void UseKeys(const KeyRing& keys);
 
   // The blocks that last, for the operator: a line each, in fixed words. Any thread.
@@ -117,6 +127,14 @@ class Availability {
     std::array<bool, kBlocks.size()> told = {};              // the blocks that last, as on_change knows them
   };
 
+  void Add(const std::string& name, std::uint64_t key_generation, CircuitBreaker key_breaker);
+  void UseGeneration(const std::string& name, Organization& organization, std::uint64_t key_generation);
+  // Looks whether the relay has other credentials.
+  void UpdateCredentials();
+  std::optional<Failure> CheckOne(const Request& request);
+  Permit EnterOne(const Request& request);
+  void ReportOne(const Permit& permit, const MintOutcome& outcome);
+
   // The breakers that a request for these two passes.
   std::vector<CircuitBreaker*> BreakersOf(const std::string& organization, const std::string& application);
   // Null where there are too many already.
@@ -135,6 +153,7 @@ class Availability {
             const std::string& cause);
 
   loop::EventLoop& loop_;
+  const std::optional<CentralTokend> centre_;
   const OnChange on_change_;
   std::map<std::string, Organization> organizations_;
   std::uint64_t permits_ = 0;  // given since the start

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -30,6 +32,8 @@ struct MintRequest {
   // When the first intent of this request_id was recorded.
   std::chrono::steady_clock::time_point first_intended_at = {};
   std::string traceparent = {};  // of the caller's call; empty: none
+  // An earlier intent of this request_id may have led to a token, and it is not known whether it did.
+  bool asked_before = false;
 };
 
 // The service that creates tokens: Applivery, or another tokend. Loop thread only.
@@ -38,8 +42,14 @@ class Upstream {
   // Gets the receipt back, which the outcome's record needs.
   using Done = absl::AnyInvocable<void(IntentReceipt, MintOutcome)>;
 
-  // Told of each answer: its HTTP status, 0 where none came, and how long it took. Loop thread.
-  using OnAnswer = std::function<void(int http_status, std::chrono::nanoseconds latency)>;
+  // How one request to the upstream was answered.
+  struct Answered {
+    std::optional<int> status;  // its HTTP or gRPC status; nothing: no answer came
+    std::chrono::nanoseconds latency{0};
+    std::string error = {};  // why no answer came, in fixed words
+  };
+  // Told of each answer that came, or did not come. Loop thread.
+  using OnAnswer = std::function<void(const Answered& answer)>;
 
   // The token that would be made, without id and bearer; null where the upstream cannot say. Or why none
   // would be made.
@@ -48,7 +58,7 @@ class Upstream {
 
   virtual ~Upstream() = default;
 
-  // Sends at most one request, ever, for this receipt. Calls `done` exactly once, on the loop thread and
+  // Asks for at most one token, ever, for this receipt. Calls `done` exactly once, on the loop thread and
   // never from within Mint.
   virtual void Mint(IntentReceipt receipt, const MintRequest& request, Done done) = 0;
 
@@ -66,6 +76,9 @@ class Upstream {
   // Later requests carry these keys. A request that is sent keeps its key, and so does an organization that
   // is not among them, as long as it is held.
   virtual void UseKeys(const KeyRing& keys) = 0;
+
+  // Counts the changes of what all requests authenticate with, where organizations have no keys of their own.
+  virtual std::uint64_t credentials_generation() const { return 0; }
 
   // Ends the requests that still run: calls the `done` of each before it returns.
   virtual void Stop() = 0;

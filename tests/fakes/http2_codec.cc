@@ -128,7 +128,8 @@ class Http2Codec : public Codec {
     const std::string status = std::to_string(stream.reply.status);
     const std::string length_name = "content-length";
     const std::string length = std::to_string(stream.reply.body.size());
-    const bool has_body = stream.reply.status != 204 && stream.reply.status != 304;
+    const bool has_body =
+        !stream.reply.header_only && stream.reply.status != 204 && stream.reply.status != 304;
     std::vector<nghttp2_nv> fields = {Field(status_name, status)};
     for (const auto& [name, value] : stream.reply.headers) fields.push_back(Field(name, value));
     if (has_body) fields.push_back(Field(length_name, length));
@@ -144,13 +145,21 @@ class Http2Codec : public Codec {
     host_.EndAfterWriting(Ending::kPolite);
   }
 
-  static ssize_t ReadBody(nghttp2_session*, std::int32_t, std::uint8_t* buffer, std::size_t size,
+  static ssize_t ReadBody(nghttp2_session* session, std::int32_t id, std::uint8_t* buffer, std::size_t size,
                           std::uint32_t* flags, nghttp2_data_source* source, void*) {
     auto& stream = *static_cast<Stream*>(source->ptr);
     const std::size_t count = std::min(size, stream.limit - stream.sent);
     std::memcpy(buffer, stream.reply.body.data() + stream.sent, count);
     stream.sent += count;
-    if (stream.sent == stream.reply.body.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (stream.sent == stream.reply.body.size()) {
+      *flags |= NGHTTP2_DATA_FLAG_EOF;
+      if (!stream.reply.trailers.empty()) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        std::vector<nghttp2_nv> fields;
+        for (const auto& [name, value] : stream.reply.trailers) fields.push_back(Field(name, value));
+        nghttp2_submit_trailer(session, id, fields.data(), fields.size());
+      }
+    }
     if (count == 0 && stream.sent < stream.reply.body.size()) return NGHTTP2_ERR_DEFERRED;
     return static_cast<ssize_t>(count);
   }
@@ -173,6 +182,8 @@ class Http2Codec : public Codec {
     if (stream == nullptr) return 0;
     const std::string_view field(reinterpret_cast<const char*>(name), name_size);
     const std::string_view text(reinterpret_cast<const char*>(value), value_size);
+    if (field == ":authority") stream->request.authority = text;
+    if (!field.starts_with(':')) stream->request.headers.emplace_back(field, text);
     if (field == ":method") stream->request.method = text;
     if (field == ":path") stream->request.path = text;
     if (field == "authorization") stream->request.authorization = text;

@@ -24,6 +24,9 @@ struct Request {
   std::optional<std::string> authorization;
   std::string content_type;
   std::string body;
+  Headers headers;               // HTTP/2 alone: all but the pseudo-headers
+  std::string authority;         // HTTP/2 alone
+  std::string client;            // a name in the client's certificate; empty: it has shown none
   std::uint64_t connection = 0;  // 1, 2, 3 … in the order in which they were accepted
   Protocol protocol = Protocol::kHttp1;
   std::shared_ptr<const Fault> fault;  // set by the handler in OnHeader, for its OnRequest
@@ -50,6 +53,8 @@ struct Reply {
   int status = 200;
   Headers headers;
   std::string body;
+  Headers trailers;          // HTTP/2 alone
+  bool header_only = false;  // HTTP/2 alone: the header ends the answer
   std::chrono::milliseconds delay{0};
   std::uint32_t http2_error = 0;
   // HTTP/2: RST_STREAM with NO_ERROR follows the answer (RFC 9113, 8.1). Only for a reply from OnHeader.

@@ -7,10 +7,12 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -68,6 +70,7 @@ struct SslFree {
   void operator()(BIO* bio) const { BIO_free(bio); }
   void operator()(X509* certificate) const { X509_free(certificate); }
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
 };
 using SslContext = std::unique_ptr<SSL_CTX, SslFree>;
 
@@ -90,6 +93,28 @@ void UseKey(SSL_CTX* context, const std::string& pem) {
   if (key == nullptr || SSL_CTX_use_PrivateKey(context, key.get()) != 1) {
     Fail("the private key is unusable, or not the certificate's");
   }
+}
+
+// Clients must show a certificate of this authority.
+void DemandClients(SSL_CTX* context, const std::string& ca_pem) {
+  const std::unique_ptr<BIO, SslFree> bio(BIO_new_mem_buf(ca_pem.data(), static_cast<int>(ca_pem.size())));
+  const std::unique_ptr<X509, SslFree> ca(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  if (ca == nullptr || X509_STORE_add_cert(SSL_CTX_get_cert_store(context), ca.get()) != 1) {
+    Fail("the clients' authority is unusable");
+  }
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+}
+
+// The first subject alternative name, a host or a URI, of the client's certificate.
+std::string ClientOf(const SSL* session) {
+  const X509* const shown = session == nullptr ? nullptr : SSL_get0_peer_certificate(session);
+  if (shown == nullptr) return "";
+  const std::unique_ptr<GENERAL_NAMES, SslFree> names(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(shown, NID_subject_alt_name, nullptr, nullptr)));
+  if (sk_GENERAL_NAME_num(names.get()) < 1) return "";
+  const ASN1_IA5STRING* const name = sk_GENERAL_NAME_value(names.get(), 0)->d.ia5;
+  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(name)),
+          static_cast<std::size_t>(ASN1_STRING_length(name))};
 }
 
 std::string AlpnList(const std::vector<Protocol>& protocols) {
@@ -120,18 +145,32 @@ SslContext MakeContext(const HttpServerOptions& options, std::string& alpn) {
   SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   UseChain(context.get(), options.certificate_pem);
   UseKey(context.get(), options.private_key_pem);
-  SSL_CTX_set_alpn_select_cb(context.get(), SelectAlpn, &alpn);
+  if (!alpn.empty()) SSL_CTX_set_alpn_select_cb(context.get(), SelectAlpn, &alpn);
+  if (!options.client_ca_pem.empty()) DemandClients(context.get(), options.client_ca_pem);
   return context;
 }
 
-FileDescriptor Listen(std::uint16_t& port) {
+FileDescriptor ListenOnUnix(const std::string& path) {
+  FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  unlink(path.c_str());
+  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      listen(fd.get(), kBacklog) != 0) {
+    Fail("cannot listen on the socket");
+  }
+  return fd;
+}
+
+FileDescriptor Listen(const std::string& host, std::uint16_t& port) {
   FileDescriptor fd(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int on = 1;
   setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  inet_pton(AF_INET, host.c_str(), &address.sin_addr);
   socklen_t size = sizeof address;
   auto* generic = reinterpret_cast<sockaddr*>(&address);
   if (bind(fd.get(), generic, size) != 0 || listen(fd.get(), kBacklog) != 0 ||
@@ -224,7 +263,8 @@ class HttpServer::Impl {
   }
 
   void OpenListener() {
-    listener_ = Listen(port_);
+    const std::string& path = options_.unix_socket;
+    listener_ = path.empty() ? Listen(options_.host, port_) : ListenOnUnix(path);
     Watch(listener_.get(), kListenerTag);
   }
 
@@ -310,6 +350,7 @@ class HttpServer::Impl::Connection : public CodecHost {
 
   std::optional<Reply> HeaderRead(Request& request) override {
     request.connection = id_;
+    request.client = ClientOf(ssl_.get());
     return server_.handler_.OnHeader(request);
   }
 
@@ -442,7 +483,9 @@ bool HttpServer::Impl::Connection::Begin(ConnectionFault fault) {
       return true;
   }
   if (server_.context_ == nullptr) {
-    codec_ = MakeHttp1Codec(*this);
+    const bool only_http2 = server_.options_.protocols == std::vector{Protocol::kHttp2};
+    codec_ =
+        only_http2 ? MakeHttp2Codec(*this, server_.options_.max_concurrent_streams) : MakeHttp1Codec(*this);
     return true;
   }
   ssl_.reset(SSL_new(server_.context_.get()));
@@ -457,7 +500,8 @@ bool HttpServer::Impl::Connection::Handshake() {
   if (result != 1) {
     const int error = SSL_get_error(ssl_.get(), result);
     if (error == SSL_ERROR_WANT_WRITE) WatchFor(EPOLLIN | EPOLLOUT);
-    return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
+    // With TLS 1.3 the client may have sent data by now: left unread, they would cost it the alert.
+    return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE || Linger();
   }
   WatchFor(EPOLLIN);
   const unsigned char* name = nullptr;

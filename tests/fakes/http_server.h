@@ -20,14 +20,18 @@ enum class ConnectionFault {
 };
 
 struct HttpServerOptions {
-  std::uint16_t port = 0;       // 0: any free port
-  std::string certificate_pem;  // a chain; empty: no TLS, and only HTTP/1.1
-  std::string private_key_pem;
-  std::vector<Protocol> protocols;  // for ALPN, the preferred one first
+  std::uint16_t port = 0;          // 0: any free port
+  std::string host = "127.0.0.1";  // or another IPv4 address of this machine
+  std::string unix_socket = {};    // the path of a socket to listen on instead
+  std::string certificate_pem =
+      {};  // a chain; empty: no TLS, and HTTP/1.1 unless HTTP/2 is the only protocol
+  std::string private_key_pem = {};
+  std::string client_ca_pem = {};  // who issues the certificates that clients must show; empty: need not
+  std::vector<Protocol> protocols = {};  // for ALPN, the preferred one first; empty: no ALPN
   std::uint32_t max_concurrent_streams = 256;
 };
 
-// An HTTP/1.1 and HTTP/2 server on 127.0.0.1 with one thread for all connections. One thread at a time may
+// An HTTP/1.1 and HTTP/2 server on loopback with one thread for all connections. One thread at a time may
 // call the public functions; the handler must not call them. They return once the server has done its work.
 // The constructor starts to listen, and throws std::runtime_error if it cannot. The handler must outlive the
 // server.

@@ -26,6 +26,9 @@ class MemoryAuditLog final : public audit::AuditLog {
     for (Pending& pending : std::exchange(held_, {})) Write(std::move(pending));
   }
 
+  // Goes on after the records of an earlier life. Before the first record.
+  void Continue(std::vector<audit::Record> durable) { durable_ = std::move(durable); }
+
   const std::vector<audit::Record>& durable() const { return durable_; }
 
   std::vector<std::string> events() const {

@@ -21,7 +21,10 @@ class ScriptedUpstream final : public upstream::Upstream {
     Done done;
   };
 
-  explicit ScriptedUpstream(loop::EventLoop& loop) : loop_(loop) {}
+  // kRelay: it tries again itself, and says what it would create.
+  enum class Kind { kApplivery, kRelay };
+
+  explicit ScriptedUpstream(loop::EventLoop& loop, Kind kind = Kind::kApplivery) : loop_(loop), kind_(kind) {}
 
   void Mint(IntentReceipt receipt, const upstream::MintRequest& request, Done done) override {
     ++posts_;
@@ -29,12 +32,22 @@ class ScriptedUpstream final : public upstream::Upstream {
     waiting_.push_back({intent, request, std::move(receipt), std::move(done)});
   }
 
+  void Validate(const upstream::MintRequest& request, ValidateDone done) override {
+    if (kind_ == Kind::kApplivery) return done(Validation());
+    validations_.push_back({request, std::move(done)});
+  }
+
+  bool retries() const override { return kind_ == Kind::kRelay; }
+
   std::shared_ptr<const void> Hold(const std::string& /*organization*/) override { return nullptr; }
 
   void UseKeys(const upstream::KeyRing& /*keys*/) override {}
 
-  // Drops the waiting POSTs without an answer.
-  void Stop() override { waiting_.clear(); }
+  // Drops what waits without an answer.
+  void Stop() override {
+    waiting_.clear();
+    validations_.clear();
+  }
 
   // Answers the POST that has waited longest.
   void Answer(MintOutcome outcome) {
@@ -61,8 +74,17 @@ class ScriptedUpstream final : public upstream::Upstream {
   int minted() const { return minted_; }
   const std::deque<Post>& waiting() const { return waiting_; }
 
+  // A validation that waits for its answer.
+  struct Question {
+    upstream::MintRequest request;
+    ValidateDone done;
+  };
+  std::deque<Question>& validations() { return validations_; }
+
  private:
   loop::EventLoop& loop_;
+  const Kind kind_;
+  std::deque<Question> validations_;
   std::deque<Post> waiting_;
   int posts_ = 0;
   int minted_ = 0;

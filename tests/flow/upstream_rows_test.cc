@@ -110,7 +110,7 @@ class UpstreamRows : public testing::Test {
   std::unique_ptr<fakes::ScriptedHttpClient> made = std::make_unique<fakes::ScriptedHttpClient>();
   fakes::ScriptedHttpClient& http = *made;
   upstream::AppliveryUpstream upstream{Options(), Keys(), loop, std::move(made),
-                                       [](int, std::chrono::nanoseconds) {}};
+                                       [](const upstream::Upstream::Answered&) {}};
   World world{upstream, loop, {}};
 };
 

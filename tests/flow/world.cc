@@ -23,7 +23,7 @@ World::World(upstream::Upstream& upstream, fakes::HandCrankedLoop& event_loop, O
              .retries = issue::RetryPolicy([this](const std::string& organization, double retries) {
                metrics.SetRetryBudget(organization, retries);
              })},
-      state(loop, options.requests),
+      state(loop, options.requests, {}, options.on_unknown),
       options_(std::move(options)),
       upstream_(upstream),
       config_(SnapshotOf(options_.grant.value_or(EveryonesGrant()), {"acme"})),

@@ -46,6 +46,7 @@ class World {
     std::vector<config::Limit> organization_limits = {};
     config::Requests requests = {.remember = std::chrono::minutes(10), .max_entries = 100000};
     std::chrono::milliseconds audit_deadline{2000};
+    state::MemoryState::OnUnknown on_unknown = state::MemoryState::OnUnknown::kAnswer;
   };
 
   World(upstream::Upstream& upstream, fakes::HandCrankedLoop& event_loop, Options options);

@@ -5,8 +5,10 @@
 
 namespace tokend::state {
 
-MemoryState::MemoryState(loop::EventLoop& loop, const config::Requests& options, const Observer& observer)
-    : remember_(options.remember),
+MemoryState::MemoryState(loop::EventLoop& loop, const config::Requests& options, const Observer& observer,
+                         OnUnknown on_unknown)
+    : on_unknown_(on_unknown),
+      remember_(options.remember),
       shares_(options.max_entries),
       on_entries_(observer.on_entries),
       ledger_(loop, options.remember, [this](const std::string& id) { OnRemoved(OwnerOf(id)); }),
@@ -23,6 +25,12 @@ void MemoryState::Admit(Admission admission, const void* waiter, AdmitDone done)
   ledger_.ForgetDue();
   if (Entry* const known = ledger_.Find(admission.request_id)) {
     if (known->digest.value_or(admission.digest) != admission.digest) return done(RequestIdReused());
+    if (known->outcome && MayAskAgain(*known, admission.target)) {
+      known->unknown = std::get<Failure>(*known->outcome);
+      known->asked_again = true;
+      ledger_.Reopen(admission.request_id, *known);
+      return SpendFor({waiter, std::move(admission), std::move(done)});
+    }
     if (known->outcome) return done(Known{known->first, *known->outcome});
     known->joined.push_back({waiter, std::move(admission), std::move(done)});
     return;
@@ -40,7 +48,12 @@ void MemoryState::SpendFor(AdmitCall claimed) {
   limiter_.Spend(std::move(admission.charges), admission.latest, claimed.waiter,
                  [this, request_id = std::move(admission.request_id),
                   done = std::move(claimed.done)](SpendResult result) mutable {
-                   if (const Spent* spent = std::get_if<Spent>(&result)) return done(Fresh{*spent});
+                   if (const Spent* spent = std::get_if<Spent>(&result)) {
+                     const Entry& entry = *ledger_.Find(request_id);
+                     Fresh fresh{*spent};
+                     if (entry.unknown) fresh.earlier = {entry.first, {entry.intended_at, entry.intent}};
+                     return done(std::move(fresh));
+                   }
                    const Failure& refusal = std::get<Failure>(result);
                    Refuse(request_id, refusal);
                    done(refusal);
@@ -69,12 +82,14 @@ void MemoryState::Check(Charges charges, TimePoint latest, CheckDone done) {
 
 void MemoryState::Levels(std::vector<Charge> charges, LevelsDone done) { done(limiter_.FullAt(charges)); }
 
-void MemoryState::Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) {
+void MemoryState::Settle(const std::string& request_id, Outcome outcome, Intent intent) {
   Entry* const known = ledger_.Find(request_id);
   if (known == nullptr) return;
+  known->unknown.reset();
+  known->intent = intent.sequence;
   AdmitCalls joined = std::move(known->joined);
   const AdmitResult result = ResultOfJoined(Known{known->first, outcome});
-  ledger_.Settle(request_id, *known, std::move(outcome), intended_at);
+  ledger_.Settle(request_id, *known, std::move(outcome), intent.at);
   ledger_.ForgetDue();
   notifier_.Tell(std::move(joined), result);
 }
@@ -83,35 +98,38 @@ void MemoryState::Refuse(const std::string& request_id, const Failure& failure) 
   Entry* const known = ledger_.Find(request_id);
   if (known == nullptr) return;
   AdmitCalls joined = std::move(known->joined);
-  Remove(request_id);
+  EndWithoutOutcome(request_id, *known);
   notifier_.Tell(std::move(joined), failure);
 }
 
-void MemoryState::Amend(const std::string& request_id, std::optional<Answered> answered,
-                        TimePoint intended_at) {
+void MemoryState::Amend(const std::string& request_id, std::optional<Answered> answered, Intent intent) {
   Entry* const known = ledger_.Find(request_id);
   // The request_id may have been claimed again since: only the outcome of this intent is amended.
-  if (known == nullptr || !known->outcome || known->intended_at != intended_at) return;
-  if (!answered) return Remove(request_id);
+  if (known == nullptr || !known->outcome || known->intended_at != intent.at) return;
+  if (!answered) {
+    if (!known->asked_again) Remove(request_id);
+    return;
+  }
   known->outcome = *std::move(answered);
 }
 
 void MemoryState::Abandon(const std::string& request_id) {
   Entry* const known = ledger_.Find(request_id);
   if (known == nullptr) return;
-  if (known->joined.empty()) return Remove(request_id);
+  if (known->joined.empty()) return EndWithoutOutcome(request_id, *known);
   AdmitCall heir = std::move(known->joined.front());
   known->joined.pop_front();
-  known->first = heir.admission.target;
+  if (!known->unknown) known->first = heir.admission.target;
   SpendFor(std::move(heir));
 }
 
 void MemoryState::Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
-                          Target target, Failure outcome, TimePoint intended_at) {
+                          Target target, Failure outcome, Intent intent) {
   // Also beyond max_entries: a request_id that is forgotten could be minted twice.
   if (ledger_.Find(request_id) == nullptr) shares_.TakeAnyway(OwnerOf(request_id));
-  Entry& entry = ledger_.Put(request_id, {.digest = digest, .first = std::move(target)});
-  ledger_.Settle(request_id, entry, std::move(outcome), intended_at);
+  Entry& entry =
+      ledger_.Put(request_id, {.digest = digest, .first = std::move(target), .intent = intent.sequence});
+  ledger_.Settle(request_id, entry, std::move(outcome), intent.at);
   ReportEntries();
 }
 
@@ -134,6 +152,20 @@ bool MemoryState::HasPlaceFor(const Admission& admission) {
   shares_.Resize(shares_.places(),
                  admission.one_caller ? Shares::Policy::kOneHolder : Shares::Policy::kShared);
   return shares_.HasPlaceFor(OwnerOf(admission.request_id));
+}
+
+// Whether a call for this target claims a request_id that has an outcome. Its organization may be another
+// one's by now where the call names none.
+bool MemoryState::MayAskAgain(const Entry& known, const Target& target) const {
+  return on_unknown_ == OnUnknown::kAskAgain && std::holds_alternative<Failure>(*known.outcome) &&
+         known.first.organization == target.organization && known.first.application == target.application;
+}
+
+// Ends a claim for which no token was created: nothing is known of the request_id, or what was before.
+void MemoryState::EndWithoutOutcome(const std::string& request_id, Entry& known) {
+  if (!known.unknown) return Remove(request_id);
+  ledger_.Settle(request_id, known, *std::exchange(known.unknown, std::nullopt), known.intended_at);
+  ledger_.ForgetDue();
 }
 
 // Of an entry that the ledger has. The text may be the ledger's own.

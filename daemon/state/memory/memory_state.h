@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -24,8 +25,12 @@ namespace tokend::state {
 // start.
 class MemoryState final : public State {
  public:
+  // What a call gets whose request_id's outcome is unknown: that outcome or, at a relay, the claim.
+  enum class OnUnknown { kAnswer, kAskAgain };
+
   // `loop` outlives this.
-  MemoryState(loop::EventLoop& loop, const config::Requests& options, const Observer& observer = {});
+  MemoryState(loop::EventLoop& loop, const config::Requests& options, const Observer& observer = {},
+              OnUnknown on_unknown = OnUnknown::kAnswer);
   ~MemoryState() override;
 
   void Admit(Admission admission, const void* waiter, AdmitDone done) override;
@@ -34,12 +39,12 @@ class MemoryState final : public State {
   void GiveBack(const Charges& charges, Spent spent) override;
   void Check(Charges charges, TimePoint latest, CheckDone done) override;
   void Levels(std::vector<Charge> charges, LevelsDone done) override;
-  void Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) override;
+  void Settle(const std::string& request_id, Outcome outcome, Intent intent) override;
   void Refuse(const std::string& request_id, const Failure& failure) override;
-  void Amend(const std::string& request_id, std::optional<Answered> answered, TimePoint intended_at) override;
+  void Amend(const std::string& request_id, std::optional<Answered> answered, Intent intent) override;
   void Abandon(const std::string& request_id) override;
   void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest, Target target,
-               Failure outcome, TimePoint intended_at) override;
+               Failure outcome, Intent intent) override;
   Status health() const override { return absl::OkStatus(); }
   Status quarantine() const override { return quarantine_.status(); }
 
@@ -55,7 +60,10 @@ class MemoryState final : public State {
     std::optional<RequestDigest> digest;  // absent: of an earlier run that recorded none
     Target first;
     std::optional<Outcome> outcome = std::nullopt;
-    TimePoint intended_at{};
+    TimePoint intended_at{};                        // of the first intent
+    std::uint64_t intent = 0;                       // its sequence number
+    std::optional<Failure> unknown = std::nullopt;  // the outcome before, while a call asks again
+    bool asked_again = false;                       // ever
     AdmitCalls joined = {};  // calls that wait for the outcome, in the order of arrival
   };
 
@@ -63,10 +71,13 @@ class MemoryState final : public State {
   void SpendFor(AdmitCall claimed);
   std::optional<Failure> MayBeForgotten(std::optional<std::chrono::nanoseconds> age) const;
   bool HasPlaceFor(const Admission& admission);
+  bool MayAskAgain(const Entry& known, const Target& target) const;
+  void EndWithoutOutcome(const std::string& request_id, Entry& known);
   void Remove(const std::string& request_id);
   void OnRemoved(std::string_view owner);
   void ReportEntries() const;
 
+  const OnUnknown on_unknown_;
   const std::chrono::milliseconds remember_;
   Shares shares_;  // of the entries, by their owners
   const std::function<void(std::size_t)> on_entries_;

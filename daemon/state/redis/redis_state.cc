@@ -153,12 +153,12 @@ void RedisState::Levels(std::vector<Charge> charges, LevelsDone done) {
       });
 }
 
-void RedisState::Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) {
+void RedisState::Settle(const std::string& request_id, Outcome outcome, Intent intent) {
   const LocalClaim* const claim = claims_.Find(request_id);
   if (claim == nullptr) return;
   AdmitCalls joined = calls_.TakeJoined(request_id);
   const AdmitResult result = ResultOfJoined(Known{claim->first, outcome});
-  claims_.Settle(request_id, std::move(outcome), intended_at);
+  claims_.Settle(request_id, std::move(outcome), intent.at);
   calls_.Tell(std::move(joined), result);
 }
 
@@ -168,9 +168,8 @@ void RedisState::Refuse(const std::string& request_id, const Failure& failure) {
   calls_.Tell(std::move(joined), failure);
 }
 
-void RedisState::Amend(const std::string& request_id, std::optional<Answered> answered,
-                       TimePoint intended_at) {
-  claims_.Amend(request_id, std::move(answered), intended_at);
+void RedisState::Amend(const std::string& request_id, std::optional<Answered> answered, Intent intent) {
+  claims_.Amend(request_id, std::move(answered), intent.at);
 }
 
 void RedisState::Abandon(const std::string& request_id) {
@@ -180,9 +179,9 @@ void RedisState::Abandon(const std::string& request_id) {
 }
 
 void RedisState::Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
-                         Target target, Failure outcome, TimePoint intended_at) {
+                         Target target, Failure outcome, Intent intent) {
   session_.NoteEarlierRequests();
-  claims_.Restore(request_id, digest, std::move(target), std::move(outcome), intended_at);
+  claims_.Restore(request_id, digest, std::move(target), std::move(outcome), intent.at);
 }
 
 }  // namespace tokend::state

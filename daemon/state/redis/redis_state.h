@@ -43,12 +43,12 @@ class RedisState final : public State {
   void GiveBack(const Charges& charges, Spent spent) override;
   void Check(Charges charges, TimePoint latest, CheckDone done) override;
   void Levels(std::vector<Charge> charges, LevelsDone done) override;
-  void Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) override;
+  void Settle(const std::string& request_id, Outcome outcome, Intent intent) override;
   void Refuse(const std::string& request_id, const Failure& failure) override;
-  void Amend(const std::string& request_id, std::optional<Answered> answered, TimePoint intended_at) override;
+  void Amend(const std::string& request_id, std::optional<Answered> answered, Intent intent) override;
   void Abandon(const std::string& request_id) override;
   void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest, Target target,
-               Failure outcome, TimePoint intended_at) override;
+               Failure outcome, Intent intent) override;
   // A replica that can do without Redis is healthy without it.
   Status health() const override { return is_local() ? absl::OkStatus() : reach(); }
 

@@ -61,6 +61,7 @@ class AuditFixture : public testing::Test {
     if (!opened.ok()) return opened.status();
     log_ = std::move(opened->log);
     past_ = std::move(opened->past);
+    ended_ = std::move(opened->ended);
     ahead_ = opened->ahead;
     gap_ = std::move(opened->gap);
     return absl::OkStatus();
@@ -93,12 +94,17 @@ class AuditFixture : public testing::Test {
   Result<std::uint64_t> Append(Record record) {
     return Wait<std::uint64_t>([&](auto done) { log_->Append(std::move(record), std::move(done)); });
   }
-  Result<IntentReceipt> Intend(const std::string& request_id) {
-    return Wait<IntentReceipt>([&](auto done) { log_->AppendIntent(IntentOf(request_id), std::move(done)); });
+  // `resolves`: the first intent of a request_id that is asked again.
+  Result<IntentReceipt> Intend(const std::string& request_id, std::uint64_t resolves = 0) {
+    Record record = IntentOf(request_id);
+    record.set_resolves(resolves);
+    return Wait<IntentReceipt>([&](auto done) { log_->AppendIntent(std::move(record), std::move(done)); });
   }
-  Result<std::uint64_t> End(IntentReceipt intent, const std::string& request_id, const char* event) {
+  Result<std::uint64_t> End(IntentReceipt intent, const std::string& request_id, const char* event,
+                            std::uint64_t resolves = 0) {
     Record record = IntentOf(request_id);
     record.set_event(event);
+    record.set_resolves(resolves);
     return Wait<std::uint64_t>(
         [&](auto done) { log_->AppendEnd(std::move(intent), std::move(record), nullptr, std::move(done)); });
   }
@@ -120,6 +126,7 @@ class AuditFixture : public testing::Test {
   OpenOptions options_;
   std::unique_ptr<QueuedAuditLog> log_;
   std::vector<PastRequest> past_;
+  std::vector<PastRequest> ended_;  // by the last start
   std::chrono::microseconds ahead_{0};
   std::optional<Gap> gap_;
 };

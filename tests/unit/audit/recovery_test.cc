@@ -127,11 +127,15 @@ TEST_F(RecoveryTest, EndsWhatACrashLeftOpen) {
 
   ASSERT_EQ(past_.size(), 1U);
   EXPECT_EQ(past_[0].request_id, "open");
+  EXPECT_EQ(past_[0].description, "for \"open\"");
   EXPECT_EQ(past_[0].ended_by, end.seq());
   EXPECT_EQ(past_[0].time, TimeOf(lines[1].record));
+  ASSERT_EQ(ended_.size(), 1U);
+  EXPECT_EQ(ended_[0].request_id, "open");
 
   Open();
   Close();
+  EXPECT_EQ(ended_.size(), 0U);
   EXPECT_EQ(Log().size(), lines.size()) << "ended twice";
 }
 
@@ -177,6 +181,91 @@ TEST_F(RecoveryTest, RemembersWhatMayHaveMadeATokenForAsLongAsItIsTold) {
   EXPECT_EQ(past_[1].application, "ios-app");
   EXPECT_THAT(past_[1].scopes, ElementsAre("sdk"));
   EXPECT_EQ(past_[1].digest, "1:of token.unknown");
+}
+
+// The log of a relay, one of whose request_ids is asked again.
+class AskedAgainTest : public RecoveryTest {
+ protected:
+  void Ask(const char* event, std::uint64_t resolves = 0) {
+    Result<IntentReceipt> intent = Intend("id", resolves);
+    ASSERT_TRUE(End(*std::move(intent), "id", event, resolves).ok());
+  }
+  void Pass(std::chrono::minutes time) { loop_.fake_clock().Advance(time); }
+  void Reopen() {
+    Close();
+    Open();
+  }
+};
+
+TEST_F(AskedAgainTest, ARequestIdIsKnownOnceAndFromItsFirstIntentOn) {
+  Open();
+  const RecordTime first = std::chrono::floor<std::chrono::microseconds>(loop_.clock().WallNow());
+  Ask(event::kTokenUnknown);
+  Pass(std::chrono::minutes(3));
+  Ask(event::kTokenRefused, 1);
+  Ask(event::kTokenUnknown, 1);
+  Pass(std::chrono::minutes(3));
+  ASSERT_TRUE(Intend("id", 1).ok());
+  Kill(random_);
+  Open();
+  Close();
+  const Record end = Log().back().record;
+  EXPECT_EQ(end.event(), "token.unknown");
+  EXPECT_EQ(end.intent(), 7U);
+  EXPECT_EQ(end.resolves(), 1U);
+  ASSERT_EQ(past_.size(), 1U);
+  EXPECT_EQ(past_[0].intent, 1U);
+  EXPECT_EQ(past_[0].time, first);
+  EXPECT_EQ(past_[0].ended_by, 8U);
+}
+
+TEST_F(AskedAgainTest, WhatWasIssuedIsKnownToo) {
+  Open();
+  Ask(event::kTokenUnknown);
+  Ask(event::kTokenIssued, 1);
+  Reopen();
+  ASSERT_EQ(past_.size(), 1U);
+  EXPECT_EQ(past_[0].intent, 1U);
+  EXPECT_EQ(past_[0].ended_by, 4U);
+}
+
+TEST_F(AskedAgainTest, IsForgottenWithItsFirstIntent) {
+  Open();
+  Ask(event::kTokenUnknown);
+  Pass(std::chrono::minutes(9));
+  Ask(event::kTokenUnknown, 1);
+  Reopen();
+  EXPECT_EQ(past_.size(), 1U);
+  Pass(std::chrono::minutes(2));
+  Reopen();
+  EXPECT_THAT(past_, IsEmpty());
+}
+
+TEST_F(AskedAgainTest, IsKnownAlsoWhereItsFirstIntentWasRefusedLate) {
+  Open();
+  Result<IntentReceipt> late = Intend("id");
+  Ask(event::kTokenUnknown, 1);
+  Ask(event::kTokenUnknown, 1);
+  ASSERT_TRUE(End(*std::move(late), "id", event::kTokenRefused).ok());
+  Reopen();
+  ASSERT_EQ(past_.size(), 1U);
+  EXPECT_EQ(past_[0].intent, 1U);
+  EXPECT_EQ(past_[0].ended_by, 5U);
+}
+
+TEST_F(AskedAgainTest, IsKnownOnceAlsoWhereItsIntentsAreInSeveralFiles) {
+  file_.max_size = 1500;
+  file_.keep = 100;
+  Open();
+  ASSERT_TRUE(Append(EventOf(event::kDaemonStarted)).ok());
+  for (int i = 0; i < 4; ++i) {
+    Ask(event::kTokenUnknown, i == 0 ? 0 : 2);
+    for (int filler = 0; filler < 10; ++filler) ASSERT_TRUE(Append(EventOf("x")).ok());
+  }
+  Reopen();
+  EXPECT_GT(disk_.Files().size(), 3U);
+  ASSERT_EQ(past_.size(), 1U);
+  EXPECT_EQ(past_[0].intent, 2U);
 }
 
 TEST_F(RecoveryTest, SkipsWhatALaterFileBeginsAgain) {

@@ -22,6 +22,7 @@ const std::set<std::string> kMayExpose = {
     "daemon/identity/jwt_authenticator.cc",   // a caller's token, while it is verified
     "daemon/identity/make_authenticator.cc",  // a file of public keys
     "daemon/identity/url_key_source.cc",      // the daemon's own token, on its way to an issuer; public keys
+    "daemon/loop/tls_identity.cc",            // a relay's own TLS key, on its way to OpenSSL
     "daemon/rpc/authenticated_call.cc",       // a caller's token, on its way to its authenticator
     "daemon/rpc/tls_context.cc",              // the listeners' own TLS keys, on their way to OpenSSL
     "daemon/rpc/token_service.cc",            // a released bearer, on its way to its caller
@@ -31,6 +32,11 @@ const std::set<std::string> kMayExpose = {
     "daemon/upstream/answer_body.cc",
     "daemon/upstream/api_key.cc",  // to tell whether it is another key
     "daemon/upstream/applivery.cc",
+    "daemon/upstream/central_answer.cc",   // a message of the central tokend, while it is parsed
+    "daemon/upstream/relayed_request.cc",  // a bearer, so that its copies are wiped
+    "daemon/upstream/central_credentials.cc",  // to tell whether a relay's credentials are others
+    "daemon/upstream/curl_central_calls.cc",   // a relay's token, on its way to the centre
+    "daemon/upstream/grpc_exchange.cc",        // the centre's answer
 };
 
 TEST(Secret, IsExposedOnlyWhereItMustBe) {

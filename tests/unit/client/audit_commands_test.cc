@@ -183,6 +183,23 @@ TEST_F(AuditCommands, UnresolvedLeavesOutWhatALaterTokenIssuedResolves) {
   EXPECT_EQ(Audit({"unresolved", "--output", "json"}, {log_.WriteOne(lines), other}).out, before.out);
 }
 
+// A relay asked again after a start had ended its intent, and after a refusal.
+TEST_F(AuditCommands, UnresolvedReadsWhatARelayWrites) {
+  std::vector<std::string> lines = {
+      Line(1, "token.intended"),
+      Line(2, "token.unknown", R"("intent":1,"reason":"daemon_stopped",)"),
+      Line(3, "token.intended", R"("resolves":1,)"),
+      Line(4, "token.unknown", R"("intent":3,"resolves":1,"reason":"daemon_stopped",)"),
+      Line(5, "token.intended", R"("resolves":1,)"),
+      Line(6, "token.refused", R"("intent":5,"resolves":1,)"),
+  };
+  EXPECT_EQ(Audit({"unresolved", "--output", "json"}, {log_.WriteOne(lines)}).out,
+            lines[1] + "\n" + lines[3] + "\n");
+  lines.push_back(Line(7, "token.intended", R"("resolves":1,)"));
+  lines.push_back(Line(8, "token.issued", R"("intent":7,"resolves":1,)"));
+  EXPECT_EQ(Audit({"unresolved"}, {log_.WriteOne(lines)}).exit, 9);
+}
+
 TEST_F(AuditCommands, UnresolvedEndsWith8WhereALineOtherThanTheLastCannotBeRead) {
   std::vector<std::string> lines(log_.lines().begin(), log_.lines().begin() + 10);
   lines[4].resize(80);

@@ -26,27 +26,27 @@ class RecordingState final : public state::State {
   }
   void Check(state::Charges, state::TimePoint, CheckDone) override {}
   void Levels(std::vector<state::Charge>, LevelsDone) override {}
-  void Settle(const std::string& request_id, state::Outcome outcome, state::TimePoint at) override {
+  void Settle(const std::string& request_id, state::Outcome outcome, state::Intent of) override {
     const bool known = std::holds_alternative<state::Answered>(outcome);
     calls.push_back((known ? "settle " : "settle as unknown ") + request_id);
-    intended_at = at;
+    intent = of;
   }
   void Refuse(const std::string& request_id, const Failure&) override {
     calls.push_back("refuse " + request_id);
   }
   void Amend(const std::string& request_id, std::optional<state::Answered> answered,
-             state::TimePoint at) override {
+             state::Intent of) override {
     calls.push_back((answered ? "amend " : "amend to none ") + request_id);
-    intended_at = at;
+    intent = of;
   }
   void Abandon(const std::string& request_id) override { calls.push_back("abandon " + request_id); }
   void Restore(const std::string&, const std::optional<state::RequestDigest>&, state::Target, Failure,
-               state::TimePoint) override {}
+               state::Intent) override {}
   Status health() const override { return absl::OkStatus(); }
   Status quarantine() const override { return absl::OkStatus(); }
 
   Calls calls;
-  state::TimePoint intended_at;
+  state::Intent intent;
 };
 
 const Failure kUnknown{.reason = Reason::kOutcomeUnknown};
@@ -105,7 +105,7 @@ TEST_F(ClaimHandleTest, SettlesOrRefusesItsClaimAndThenHoldsNone) {
   EXPECT_TRUE(issued->is_open());
   issued->Settle({});
   EXPECT_FALSE(issued->is_open());
-  EXPECT_EQ(state_.intended_at, kIntendedAt);
+  EXPECT_EQ(state_.intent.at, kIntendedAt);
   issued.reset();
   auto refused = Kept();
   refused->Refuse(kRefused);
@@ -119,21 +119,34 @@ TEST_F(ClaimHandleTest, SettlesOrRefusesItsClaimAndThenHoldsNone) {
 
 TEST_F(ClaimHandleTest, AmendsWhatItHasSettledAsUnknown) {
   auto issued = Kept();
-  issued->SettleAsUnknown(kUnknown);
+  issued->SettleAsUnknown(kUnknown, 5);
   EXPECT_TRUE(issued->is_unknown());
   issued->Settle({});
   auto refused = Kept();
-  refused->SettleAsUnknown(kUnknown);
+  refused->SettleAsUnknown(kUnknown, 5);
   refused->Refuse(kRefused);
   EXPECT_EQ(state_.calls,
             (Calls{"settle as unknown id", "amend id", "settle as unknown id", "amend to none id"}));
-  EXPECT_EQ(state_.intended_at, kIntendedAt);
+  EXPECT_EQ(state_.intent.at, kIntendedAt);
+}
+
+TEST_F(ClaimHandleTest, TellsTheFirstIntentOfARequestIdThatItAsksAgain) {
+  auto first = Kept();
+  first->SettleAsUnknown(kUnknown, 5);
+  EXPECT_EQ(state_.intent.sequence, 5U);
+  ClaimHandle again(state_, id_, state::Intent{kIntendedAt, 5});
+  again.Keep(kIntendedAt + std::chrono::minutes(1));
+  again.SettleAsUnknown(kUnknown, 9);
+  EXPECT_EQ(state_.intent.at, kIntendedAt);
+  EXPECT_EQ(state_.intent.sequence, 5U);
+  again.Settle({});
+  EXPECT_EQ(state_.intent.at, kIntendedAt);
 }
 
 TEST_F(ClaimHandleTest, SettlesAsUnknownOnce) {
   auto claim = Kept();
-  claim->SettleAsUnknown(kUnknown);
-  claim->SettleAsUnknown(kUnknown);
+  claim->SettleAsUnknown(kUnknown, 5);
+  claim->SettleAsUnknown(kUnknown, 5);
   claim.reset();
   EXPECT_EQ(state_.calls, Calls{"settle as unknown id"});
 }

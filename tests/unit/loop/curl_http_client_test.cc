@@ -1,8 +1,6 @@
 #include "daemon/loop/curl_http_client.h"
 
-#include <dlfcn.h>
 #include <gtest/gtest.h>
-#include <netdb.h>
 
 #include <algorithm>
 #include <atomic>
@@ -21,52 +19,8 @@
 
 #include "daemon/loop/curl_loop.h"
 #include "tests/unit/loop/asking_client.h"
+#include "tests/unit/loop/name_server.h"
 #include "tests/unit/loop/scripted_server.h"
-
-namespace {
-
-// A name server that does not answer until the gate opens.
-class ResolverGate {
- public:
-  void Wait() {
-    std::unique_lock lock(mutex_);
-    ++waiting_;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return open_; });
-  }
-  void AwaitWaiter() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return waiting_ > 0; });
-  }
-  void Set(bool open) {
-    const std::lock_guard lock(mutex_);
-    open_ = open;
-    waiting_ = 0;
-    changed_.notify_all();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool open_ = false;
-  int waiting_ = 0;
-};
-
-ResolverGate resolver_gate;
-
-}  // namespace
-
-// In the place of libc's for libcurl as well: no test asks a name server.
-extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo* hints, addrinfo** result) {
-  const std::string_view host = name == nullptr ? "" : name;
-  if (host == "slow.test") {
-    resolver_gate.Wait();
-    return EAI_AGAIN;
-  }
-  if (host == "absent.test") return EAI_NONAME;
-  static const auto libc = reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
-  return libc(name, service, hints, result);
-}
 
 namespace tokend::loop {
 namespace {
@@ -575,19 +529,13 @@ TEST(CurlHttpClient, HasAConnectionForEachRequestOfHttp1) {
 
 // Names and stopping.
 
-class SlowNames : public testing::Test {
- protected:
-  void SetUp() override { resolver_gate.Set(false); }
-  void TearDown() override { resolver_gate.Set(true); }
-};
-
 TEST_F(SlowNames, DoNotHoldUpTheLoop) {
   ScriptedServer server(AnswerAll);
   HttpClientOptions options = Options();
   options.timeout = milliseconds(150);
   Client client(options);
   std::future<HttpAnswer> slow = client.Begin("http://slow.test/");
-  resolver_gate.AwaitWaiter();
+  Names().AwaitWaiter();
   EXPECT_EQ(client.Ask(server.Url()).status, 200);
   ASSERT_EQ(slow.wait_for(kPatience), std::future_status::ready);
   const HttpAnswer answer = slow.get();
@@ -598,7 +546,7 @@ TEST_F(SlowNames, DoNotHoldUpTheLoop) {
 TEST_F(SlowNames, DoNotHoldUpTheStop) {
   Client client;
   std::future<HttpAnswer> slow = client.Begin("http://slow.test/");
-  resolver_gate.AwaitWaiter();
+  Names().AwaitWaiter();
   client.Run([&] { client.http().Stop(); });
   ASSERT_EQ(slow.wait_for(std::chrono::seconds(0)), std::future_status::ready);
   EXPECT_EQ(slow.get().ending, Ending::kStopped);

@@ -81,6 +81,134 @@ TEST_F(InMemory, InQuarantineARequestIdThatIsYoungerThanItsCauseIsClaimed) {
   EXPECT_EQ(Outcome(admit("other", minutes(5) - seconds(1))), "fresh");
 }
 
+// Of a relay: its upstream knows request_ids too.
+class AskedAgain : public InMemory {
+ protected:
+  AskedAgain() {
+    state_ = std::make_unique<MemoryState>(loop_, config::Requests{.remember = minutes(10), .max_entries = 4},
+                                           Observer(), MemoryState::OnUnknown::kAskAgain);
+    EXPECT_EQ(Now(*state_, "a"), "fresh");
+    state_->Settle("a", kUnknown, {first_at_, 7});
+    loop_.Advance(minutes(1));
+  }
+
+  static const Earlier* EarlierIn(const Seen& seen) {
+    const auto* fresh = std::get_if<Fresh>(&seen.value());
+    return fresh != nullptr && fresh->earlier ? &*fresh->earlier : nullptr;
+  }
+  // Spends nothing.
+  const Seen& Again(const std::string& id = "a") { return Admit(*state_, id); }
+  // The next call asks again, and is told of the first intent.
+  void ExpectAskedAgain() {
+    const Seen& again = Again();
+    ASSERT_TRUE(again.has_value());
+    const Earlier* const earlier = EarlierIn(again);
+    ASSERT_NE(earlier, nullptr) << Words(*again);
+    EXPECT_EQ(earlier->intent.at, first_at_);
+    EXPECT_EQ(earlier->intent.sequence, 7U);
+  }
+
+  const Failure kUnknown{.reason = Reason::kOutcomeUnknown};
+  const TimePoint first_at_ = Clock();
+};
+
+TEST_F(AskedAgain, AnUnknownOutcomeGivesTheNextCallTheClaim) {
+  ExpectAskedAgain();
+  const Seen& joined = Again();
+  EXPECT_EQ(joined, std::nullopt);
+  state_->Settle("a", AnswerOf("bearer-a"), {first_at_, 7});
+  EXPECT_EQ(Outcome(joined), "bearer-a");
+  EXPECT_EQ(Now(*state_, "a"), "bearer-a");
+  EXPECT_EQ(state_->entries(), 1U);
+}
+
+TEST_F(AskedAgain, ANewRequestIdIsNoOnesSecond) { EXPECT_EQ(EarlierIn(Again("b")), nullptr); }
+
+TEST_F(AskedAgain, AnyOtherEndLeavesTheOutcomeUnknown) {
+  ExpectAskedAgain();
+  const Seen& joined = Again();
+  state_->Refuse("a", {.reason = Reason::kOverloaded});
+  EXPECT_EQ(Outcome(joined), "OVERLOADED") << "as it is";
+  ExpectAskedAgain();
+  state_->Abandon("a");
+  ExpectAskedAgain();
+  state_->Settle("a", Failure{.reason = Reason::kUpstreamInvalidResponse}, {first_at_, 7});
+  ExpectAskedAgain();
+  state_->Abandon("a");
+  const Charges spent = Own(ChargeOf("spent", 1, minutes(9)));
+  ASSERT_EQ(Outcome(Admit(*state_, AdmissionOf("b", "ci", spent))), "fresh");
+  EXPECT_EQ(Outcome(Admit(*state_, AdmissionOf("a", "ci", spent))), "RATE_LIMITED");
+  ExpectAskedAgain();
+  EXPECT_EQ(state_->entries(), 2U);
+}
+
+TEST_F(AskedAgain, WhoJoinedAndTakesTheClaimOverAsksAgainToo) {
+  ExpectAskedAgain();
+  const Seen& heir = Again();
+  state_->Abandon("a");
+  ASSERT_NE(EarlierIn(heir), nullptr);
+  EXPECT_EQ(EarlierIn(heir)->intent.sequence, 7U);
+  state_->Abandon("a");
+  ExpectAskedAgain();
+}
+
+TEST_F(AskedAgain, WhoLeavesTheQueueLeavesTheOutcomeUnknown) {
+  ASSERT_EQ(Outcome(Ask("b")), "fresh");  // takes the organization's only token
+  const Seen& waits = Ask("a");
+  ASSERT_EQ(waits, std::nullopt);
+  state_->Leave("a", &waits);
+  loop_.Advance(seconds(2));
+  ExpectAskedAgain();
+}
+
+TEST_F(AskedAgain, DoesNotProlongWhatIsRemembered) {
+  loop_.Advance(minutes(8));
+  ExpectAskedAgain();
+  state_->Settle("a", kUnknown, {first_at_, 7});
+  loop_.Advance(seconds(59));
+  ExpectAskedAgain();
+  loop_.Advance(minutes(1));
+  EXPECT_EQ(state_->entries(), 1U) << "a call that runs is not forgotten";
+  state_->Refuse("a", {.reason = Reason::kOverloaded});
+  EXPECT_EQ(state_->entries(), 0U);
+  EXPECT_EQ(EarlierIn(Again()), nullptr);
+}
+
+TEST_F(AskedAgain, ALateRefusalOfTheFirstCallDoesNotMakeItForgottenButALateTokenCounts) {
+  ExpectAskedAgain();
+  state_->Amend("a", std::nullopt, first_at_);
+  state_->Settle("a", kUnknown, {first_at_, 7});
+  state_->Amend("a", std::nullopt, first_at_);
+  ExpectAskedAgain();
+  state_->Settle("a", kUnknown, {first_at_, 7});
+  state_->Amend("a", AnswerOf("bearer-a"), first_at_);
+  EXPECT_EQ(Now(*state_, "a"), "bearer-a");
+}
+
+TEST_F(AskedAgain, ALateRefusalOfTheOnlyCallIsForgotten) {
+  state_->Amend("a", std::nullopt, first_at_);
+  EXPECT_EQ(EarlierIn(Again()), nullptr);
+}
+
+TEST_F(AskedAgain, WhatAnEarlierRunIntendedIsAskedForAgain) {
+  const Target first{"acme", "ios-app", {"sdk"}, "nightly"};
+  state_->Restore("r", DigestFor("ci"), first, kUnknown, {first_at_, 3});
+  Admission again = AdmissionOf("r");
+  again.target = {"acme", "ios-app", {"beta"}, "of another template"};
+  const Seen& seen = Admit(*state_, std::move(again));
+  ASSERT_NE(EarlierIn(seen), nullptr);
+  EXPECT_EQ(EarlierIn(seen)->first, first);
+  EXPECT_EQ(EarlierIn(seen)->intent.sequence, 3U);
+  EXPECT_EQ(Now(*state_, "r", "other"), "REQUEST_ID_REUSED");
+}
+
+// As where the default organization has changed.
+TEST_F(AskedAgain, ACallForAnotherOrganizationGetsTheOutcome) {
+  Admission other = AdmissionOf("a");
+  other.target.organization = "other";
+  EXPECT_EQ(Outcome(Admit(*state_, std::move(other))), "OUTCOME_UNKNOWN");
+}
+
 TEST_F(InMemory, AQuarantineIsTold) {
   std::vector<seconds::rep> told;
   state_ =

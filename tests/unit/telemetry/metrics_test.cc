@@ -7,6 +7,8 @@
 #include <chrono>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <optional>
 #include <regex>
 #include <set>
 #include <string>
@@ -63,12 +65,13 @@ TEST(Metrics, GiveNoLabelThatTheyDoNotKnow) {
   metrics.CallEnded("canary.Service/Method", "CANARY", 1ms);
   metrics.CallEnded(kCreateToken.name(), "CANARY", 1ms);
   for (const int status : {-1, 0, 99, 600, 1'000'000}) metrics.UpstreamAnswered(status, 1ms);
+  metrics.UpstreamAnswered(std::nullopt, 1ms);
   const std::string text = metrics.Text();
   EXPECT_THAT(text, AllOf(Not(HasSubstr("canary")), Not(HasSubstr("CANARY"))));
   EXPECT_THAT(text, HasSubstr(R"(_count{grpc_method="other",grpc_status="other"} 1)"));
   EXPECT_THAT(text,
               HasSubstr(R"(_count{grpc_method="tokend.v1.TokenService/CreateToken",grpc_status="other"} 1)"));
-  EXPECT_THAT(text, HasLine("tokend_upstream_request_duration_seconds_count{http_status=\"none\"} 5"));
+  EXPECT_THAT(text, HasLine("tokend_upstream_request_duration_seconds_count{http_status=\"none\"} 6"));
 }
 
 TEST(Metrics, TimeUpstreamByHttpStatus) {
@@ -115,6 +118,7 @@ TEST(Metrics, TellWhetherRedisIsReachableWhereItIsUsed) {
   Metrics metrics;
   EXPECT_THAT(metrics.Text(), Not(HasSubstr("tokend_redis_reachable")));
   metrics.SetRedisReachable(true);
+  metrics.SetUpstreamReachable(true);
   EXPECT_THAT(metrics.Text(), HasLine("tokend_redis_reachable 1"));
   metrics.SetRedisReachable(false);
   EXPECT_THAT(metrics.Text(), HasLine("tokend_redis_reachable 0"));
@@ -142,6 +146,31 @@ TEST(Metrics, TellWhatKeepsAnOrganizationsRequestsBack) {
                     HasLine("tokend_upstream_application_breaker_open{organization=\"acme\"} 1"),
                     HasLine("tokend_upstream_retries_total 1"),
                     HasLine("tokend_upstream_retry_budget{organization=\"acme\"} 9.5")));
+}
+
+TEST(Metrics, TimeACentralTokendByGrpcStatus) {
+  Metrics metrics(UpstreamProtocol::kGrpc);
+  EXPECT_THAT(metrics.Text(),
+              HasLine("tokend_upstream_request_duration_seconds_count{grpc_status=\"OK\"} 0"));
+  for (const int status : {0, 14, 16, 17, -1}) metrics.UpstreamAnswered(status, 2s);
+  metrics.UpstreamAnswered(std::nullopt, 2s);
+  const std::string text = metrics.Text();
+  const std::map<std::string, int> expected = {
+      {"OK", 1}, {"UNAVAILABLE", 1}, {"UNAUTHENTICATED", 1}, {"other", 2}, {"none", 1}};
+  for (const auto& [status, count] : expected) {
+    EXPECT_THAT(text, HasLine("tokend_upstream_request_duration_seconds_count{grpc_status=\"" + status +
+                              "\"} " + std::to_string(count)));
+  }
+  EXPECT_THAT(text, Not(HasSubstr("http_status")));
+}
+
+TEST(Metrics, SayWhetherTheLastRequestToTheUpstreamWasAnswered) {
+  Metrics metrics;
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("tokend_upstream_reachable")));
+  metrics.SetUpstreamReachable(false);
+  EXPECT_THAT(metrics.Text(), HasLine("tokend_upstream_reachable 0"));
+  metrics.SetUpstreamReachable(true);
+  EXPECT_THAT(metrics.Text(), HasLine("tokend_upstream_reachable 1"));
 }
 
 TEST(Metrics, LoseNoCountBetweenThreads) {

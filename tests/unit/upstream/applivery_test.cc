@@ -13,18 +13,7 @@
 #include <vector>
 
 #include "tests/fakes/scripted_http_client.h"
-
-namespace tokend::audit {
-
-// Stands for the audit log, whose receipts the upstream only carries.
-class AuditLog {
- public:
-  static IntentReceipt Receipt(std::uint64_t sequence) {
-    return IntentReceipt(Passkey<AuditLog>(), sequence);
-  }
-};
-
-}  // namespace tokend::audit
+#include "tests/unit/upstream/receipts.h"
 
 namespace tokend::upstream {
 namespace {
@@ -79,10 +68,9 @@ class AppliveryTest : public testing::Test {
   std::unique_ptr<fakes::ScriptedHttpClient> made_ = std::make_unique<fakes::ScriptedHttpClient>();
   fakes::ScriptedHttpClient& client_ = *made_;
   FakeLoop loop_;
-  std::vector<std::pair<int, std::chrono::nanoseconds>> answers_;
-  AppliveryUpstream upstream_{
-      Options(), Keys(), loop_, std::move(made_),
-      [this](int status, std::chrono::nanoseconds latency) { answers_.emplace_back(status, latency); }};
+  std::vector<Upstream::Answered> answers_;
+  AppliveryUpstream upstream_{Options(), Keys(), loop_, std::move(made_),
+                              [this](const Upstream::Answered& answer) { answers_.push_back(answer); }};
   std::vector<std::uint64_t> receipts_;
   std::vector<MintOutcome> outcomes_;
 };
@@ -133,8 +121,8 @@ TEST_F(AppliveryTest, TellsOfEachAnswer) {
   Mint({.organization = "acme", .application = "ios-app", .description = "", .scopes = {"sdk"}});
   Answer(503, "");
   ASSERT_EQ(answers_.size(), 1u);
-  EXPECT_EQ(answers_[0].first, 503);
-  EXPECT_EQ(answers_[0].second, std::chrono::microseconds(250));
+  EXPECT_EQ(answers_[0].status, 503);
+  EXPECT_EQ(answers_[0].latency, std::chrono::microseconds(250));
 }
 
 TEST_F(AppliveryTest, SendsNothingThatCannotStandInAUrlOrHasNoKey) {

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace tokend::app {
+
+// Whether the last request to the upstream was answered. Any thread.
+class UpstreamReach {
+ public:
+  // Nothing: it was answered.
+  void Set(std::optional<std::string> trouble) {
+    const std::lock_guard lock(mutex_);
+    trouble_ = std::move(trouble);
+  }
+
+  // Why it was not answered, in fixed words. Nothing: it was answered, or there was none yet.
+  std::optional<std::string> trouble() const {
+    const std::lock_guard lock(mutex_);
+    return trouble_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::optional<std::string> trouble_;
+};
+
+}  // namespace tokend::app
