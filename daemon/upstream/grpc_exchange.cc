@@ -16,7 +16,7 @@ constexpr char kStatus[] = "grpc-status";
 constexpr char kDetails[] = "grpc-status-details-bin";
 
 constexpr int kHttpOk = 200;
-constexpr int kGrpcOk = 0;
+constexpr int kGrpcStatusOk = 0;
 constexpr int kLastGrpcStatus = 16;
 
 // The value of a field. Nothing: it is absent, or there are several.
@@ -81,7 +81,7 @@ std::string ReadAnswer(const loop::HttpAnswer& answer, CentralAnswer& into) {
   const auto status_text = OnlyValue(answer, kStatus, in_trailer);
   const auto status = status_text ? StatusIn(*status_text) : std::nullopt;
   if (!status) return "its answer has no valid grpc-status";
-  if (*status == kGrpcOk) {
+  if (*status == kGrpcStatusOk) {
     const auto message = OnlyMessage(answer.body.Expose());
     if (!message) return "its answer is not one message without compression";
     into.message = Secret(*message);
