@@ -46,19 +46,29 @@ bool Pass(int from, int to) {
   return true;
 }
 
+void Reset(const Pair& pair) {
+  const linger at_once{1, 0};
+  for (const int fd : {pair.client, pair.server}) {
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    close(fd);
+  }
+}
+
 }  // namespace
 
-SilentProxy::SilentProxy(std::string socket) : socket_(std::move(socket)) {
+SilentProxy::SilentProxy(std::string socket, const char* address, std::uint16_t port)
+    : socket_(std::move(socket)) {
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  if (bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(listener_, 64) != 0 ||
-      getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+  sockaddr_in own{};
+  own.sin_family = AF_INET;
+  own.sin_port = htons(port);
+  inet_pton(AF_INET, address, &own.sin_addr);
+  socklen_t size = sizeof(own);
+  if (bind(listener_, reinterpret_cast<sockaddr*>(&own), size) != 0 || listen(listener_, 64) != 0 ||
+      getsockname(listener_, reinterpret_cast<sockaddr*>(&own), &size) != 0) {
     throw std::runtime_error("the proxy cannot listen");
   }
-  port_ = ntohs(address.sin_port);
+  port_ = ntohs(own.sin_port);
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -71,6 +81,10 @@ SilentProxy::~SilentProxy() {
 void SilentProxy::Run() {
   std::vector<Pair> pairs;
   while (!stopping_) {
+    if (resetting_.exchange(false)) {
+      for (const Pair& pair : pairs) Reset(pair);
+      pairs.clear();
+    }
     std::vector<pollfd> waits = {{listener_, POLLIN, 0}};
     for (const Pair& pair : pairs) {
       waits.push_back({pair.client, POLLIN, 0});

@@ -39,20 +39,31 @@ void Account::Add(const Answered& answered) {
 }
 
 void Account::Expect(const std::vector<std::string>& records, const std::vector<fakes::MintedToken>& minted) {
-  std::map<std::string, int> open;  // the number of ends that each intent still needs, by its sequence number
-  std::set<std::string> maybe;      // request_ids that have or may have a token according to the log
+  ExpectOfAll({records}, minted);
+}
+
+void Account::ExpectOfAll(const std::vector<std::vector<std::string>>& logs,
+                          const std::vector<fakes::MintedToken>& minted) {
+  std::set<std::string> maybe;  // request_ids that have or may have a token according to the logs
+  std::vector<std::string> all;
   ends_.clear();
-  for (const std::string& record : records) {
-    const std::string event = Field(record, "event");
-    if (event == "token.intended") open[SequenceOf(record)] = 1;
-    if (std::find(std::begin(kEnds), std::end(kEnds), event) == std::end(kEnds)) continue;
-    ++ends_[event];
-    if (!open.contains(IntentOf(record))) ADD_FAILURE() << "ends what was not intended: " << record;
-    --open[IntentOf(record)];
-    if (event != "token.refused") maybe.insert(Field(record, "request_id"));
+  for (const std::vector<std::string>& records : logs) {
+    std::map<std::string, int> open;  // how many ends each intent still needs, by its sequence number
+    for (const std::string& record : records) {
+      const std::string event = Field(record, "event");
+      if (event == "token.intended") open[SequenceOf(record)] = 1;
+      if (std::find(std::begin(kEnds), std::end(kEnds), event) == std::end(kEnds)) continue;
+      ++ends_[event];
+      if (!open.contains(IntentOf(record))) ADD_FAILURE() << "ends what was not intended: " << record;
+      --open[IntentOf(record)];
+      if (event != "token.refused") maybe.insert(Field(record, "request_id"));
+    }
+    for (const auto& [intent, needs] : open) {
+      EXPECT_EQ(needs, 0) << "not ended exactly once: intent " << intent;
+    }
+    all.insert(all.end(), records.begin(), records.end());
   }
-  for (const auto& [intent, needs] : open) EXPECT_EQ(needs, 0) << "not ended exactly once: intent " << intent;
-  ExpectReleasesIn(records);
+  ExpectReleasesIn(all);
   minted_ = minted.size();
   std::set<std::string> seen;
   for (const fakes::MintedToken& token : minted) {

@@ -22,6 +22,10 @@ class Account {
   // was minted twice, and each intent has exactly one end. The grant's description must be "{request_id}".
   void Expect(const std::vector<std::string>& records, const std::vector<fakes::MintedToken>& minted);
 
+  // The same for replicas, each with a log of its own.
+  void ExpectOfAll(const std::vector<std::vector<std::string>>& logs,
+                   const std::vector<fakes::MintedToken>& minted);
+
   // Expects a record for every bearer released so far.
   void ExpectReleasesIn(const std::vector<std::string>& records) const;
 

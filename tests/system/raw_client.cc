@@ -56,12 +56,13 @@ struct RawClient::Impl {
   std::unique_ptr<v1::TokenService::Stub> stub;
 };
 
-RawClient::RawClient(const std::string& address, const std::optional<TlsFiles>& tls)
+RawClient::RawClient(const std::string& address, const std::optional<TlsFiles>& tls,
+                     const std::string& server_name)
     : impl_(std::make_unique<Impl>()) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  if (tls) arguments.SetSslTargetNameOverride("localhost");
+  if (tls) arguments.SetSslTargetNameOverride(server_name);
   const auto credentials = tls ? grpc::SslCredentials({tls->ca_pem, tls->key_pem, tls->certificate_pem})
                                : grpc::InsecureChannelCredentials();
   impl_->channel = grpc::CreateCustomChannel(address, credentials, arguments);
@@ -80,9 +81,16 @@ Answered RawClient::Create(const v1::CreateTokenRequest& request, std::chrono::m
 
 Answered RawClient::CreateWith(const std::vector<std::string>& authorization,
                                const v1::CreateTokenRequest& request) const {
+  std::vector<std::pair<std::string, std::string>> metadata;
+  for (const std::string& value : authorization) metadata.emplace_back("authorization", value);
+  return CreateAs(metadata, request);
+}
+
+Answered RawClient::CreateAs(const std::vector<std::pair<std::string, std::string>>& metadata,
+                             const v1::CreateTokenRequest& request) const {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-  for (const std::string& value : authorization) context.AddMetadata("authorization", value);
+  for (const auto& [name, value] : metadata) context.AddMetadata(name, value);
   v1::CreateTokenResponse response;
   const grpc::Status status = impl_->stub->CreateToken(&context, request, &response);
   return TakeApart(context, status, std::move(response));

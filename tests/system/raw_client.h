@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tokend/v1/token_service.pb.h"
@@ -49,7 +50,8 @@ struct TlsFiles {
 class RawClient {
  public:
   // Connects in plaintext, or with TLS if a member of `tls` is set.
-  explicit RawClient(const std::string& address, const std::optional<TlsFiles>& tls = std::nullopt);
+  explicit RawClient(const std::string& address, const std::optional<TlsFiles>& tls = std::nullopt,
+                     const std::string& server_name = "localhost");
   ~RawClient();
 
   Answered Create(const v1::CreateTokenRequest& request,
@@ -57,6 +59,10 @@ class RawClient {
   // Sends these values of the metadata "authorization" with the call.
   Answered CreateWith(const std::vector<std::string>& authorization,
                       const v1::CreateTokenRequest& request) const;
+
+  // Sends this metadata with the call.
+  Answered CreateAs(const std::vector<std::pair<std::string, std::string>>& metadata,
+                    const v1::CreateTokenRequest& request) const;
 
   // Makes `count` calls, `parallel` at a time, and waits for all.
   std::vector<Answered> CreateMany(std::size_t count, std::size_t parallel,

@@ -36,6 +36,16 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
   return text;
 }
 
+// The upstream of the configuration, with the file that holds its API key.
+std::string Upstream(const fakes::TemporaryFolder& folder, const Tokend::Options& options) {
+  if (!options.centre.empty()) return "  tokend:\n" + options.centre;
+  WriteFile(folder / "api-key", options.key + "\n");
+  return "  applivery:\n    base_url: " + options.base_url + "\n" +
+         (options.ca_file.empty() ? "" : "    ca_file: " + options.ca_file + "\n") + options.upstream +
+         "    organizations:\n      - name: acme\n        api_key: " +
+         Replaced(options.api_key, "KEYFILE", folder / "api-key") + "\n" + options.organization;
+}
+
 }  // namespace
 
 std::string ReadFile(const std::string& path) {
@@ -195,12 +205,8 @@ Tokend::Tokend(const fakes::TemporaryFolder& folder, const Options& options)
                                     ? "  - name: local\n    address: unix://" + (folder / "tokend.sock") +
                                           "\n    authentication: {none: {caller: ci}}\n"
                                     : options.listeners;
-  WriteFile(folder / "api-key", options.key + "\n");
   WriteFile(config_file_,
-            "listeners:\n" + listeners + "upstream:\n  applivery:\n    base_url: " + options.base_url + "\n" +
-                (options.ca_file.empty() ? "" : "    ca_file: " + options.ca_file + "\n") + options.upstream +
-                "    organizations:\n      - name: acme\n        api_key: " +
-                Replaced(options.api_key, "KEYFILE", folder / "api-key") + "\n" + options.organization +
+            "listeners:\n" + listeners + "upstream:\n" + Upstream(folder, options) +
                 "policy:\n  grants:\n    - name: everyone\n      callers: [\"ci\", \"ci-*\", \"unix:*\", "
                 "\"spiffe://test.example/**\"]\n      applications: [\"*\"]\n      scopes: [sdk, beta]\n"
                 "      default_scopes: [sdk]\n" +

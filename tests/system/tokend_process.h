@@ -85,6 +85,7 @@ class Tokend {
     std::string ca_file;
     std::string listeners;      // YAML; empty: one unix socket, caller "ci"
     std::string upstream = {};  // further keys of upstream.applivery, YAML at four spaces
+    std::string centre = {};    // the keys of upstream.tokend in place of upstream.applivery
     std::string api_key = "{file: KEYFILE}";
     std::string organization = {};  // further keys of the one organization, YAML at eight spaces
     std::string grant = {};         // further keys of the one grant, YAML at six spaces
