@@ -1,21 +1,73 @@
 #include "daemon/app/admin_page.h"
 
+#include <chrono>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
+#include "daemon/base/overload.h"
 #include "daemon/telemetry/log.h"
 
 namespace tokend::app {
+namespace {
+
+// The address of a relay's central tokend.
+std::string CentreOf(const config::Upstream& upstream) {
+  return std::visit(Overload{[](const config::Applivery&) { return std::string(); },
+                             [](const config::TokendUpstream& tokend) { return ToString(tokend.address); }},
+                    upstream);
+}
+
+telemetry::ConfigurationState ConfigurationOf(const std::string& digest, const LastReload& last) {
+  return {.digest = digest,
+          .reloaded = last.time,
+          .in_effect = last.errors.empty(),
+          .errors = last.errors.size(),
+          .first_error = last.errors.empty() ? "" : last.errors.front()};
+}
+
+telemetry::SystemState SystemOf(const AdminSources& sources) {
+  const auto config = sources.current.Get();
+  const auto last = sources.reloader.last();
+  const LimitLevels::Levels levels = sources.levels.GetAndRefresh();
+  telemetry::SystemState system{.configuration = ConfigurationOf(config->fingerprint, *last),
+                                .limits_read = levels.read};
+  for (const auto& [name, limits] : config->organization_limits) {
+    const auto generation = last->key_generations.find(name);
+    telemetry::OrganizationState& organization =
+        system.organizations.emplace_back(telemetry::OrganizationState{
+            name, generation == last->key_generations.end() ? 0 : generation->second});
+    for (const config::Limit& limit : limits) {
+      telemetry::LimitState& shown = organization.limits.emplace_back(
+          telemetry::LimitState{limit.name, limit.tokens, limit.per, limit.burst});
+      const auto remaining = levels.remaining.find({name, limit.name});
+      if (remaining != levels.remaining.end()) shown.remaining = remaining->second;
+    }
+  }
+  const auto fetched = sources.server.fetched_keys();
+  for (rpc::ListenerStatus& listener : sources.server.listeners()) {
+    telemetry::ListenerState& shown = system.listeners.emplace_back(
+        telemetry::ListenerState{std::move(listener.name), std::move(listener.addresses),
+                                 listener.connections, listener.certificate_not_after});
+    const auto keys = fetched.find(shown.name);
+    if (keys == fetched.end() || !keys->second.age) continue;
+    shown.keys_age = std::chrono::floor<std::chrono::seconds>(*keys->second.age);
+  }
+  return system;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<telemetry::AdminServer>> StartAdminPage(const AdminSources& sources) {
   const auto& address = sources.reloader.settings().config.admin;
   if (!address) return nullptr;
   telemetry::AdminOptions options;
   options.address = *address;
-  options.configuration = [&current = sources.current, &reloader = sources.reloader] {
-    const char* rejected = ", the last reload was rejected: what the files say now is not in effect";
-    return current.Get()->fingerprint + (reloader.rejected() ? rejected : "");
+  options.system = [sources, centre = CentreOf(sources.reloader.settings().config.upstream)] {
+    telemetry::SystemState system = SystemOf(sources);
+    system.centre = centre;
+    return system;
   };
   options.checks = {
       {"state", [&state = sources.state] { return state.health(); }, false},

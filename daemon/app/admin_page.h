@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "daemon/app/limit_levels.h"
 #include "daemon/app/readiness.h"
 #include "daemon/app/reloader.h"
 #include "daemon/app/upstream_reach.h"
@@ -26,6 +27,7 @@ struct AdminSources {
   const upstream::Availability& availability;
   const UpstreamReach& reach;
   const rpc::Server& server;
+  LimitLevels& levels;
   telemetry::Metrics& metrics;
 };
 

@@ -8,6 +8,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "daemon/app/admin_page.h"
+#include "daemon/app/limit_levels.h"
 #include "daemon/app/observers.h"
 #include "daemon/app/readiness.h"
 #include "daemon/app/reloader.h"
@@ -115,6 +116,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
       audit::OpenAuditLog(config.audit, settings.audit_keys, AuditOptions(config, metrics), loop);
   if (!opened.ok()) return opened.status();
   WarnOfClock(opened->ahead);
+  CountEndedAtStart(opened->ended, metrics);
   audit::QueuedAuditLog& audit = *opened->log;
 
   issue::CurrentConfig current(SnapshotOf(config));
@@ -124,7 +126,6 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
       MakeAvailability(config.upstream, settings.api_keys, loop, *upstream, AvailabilityObserver(metrics));
   issue::Pacing pacing{.slots = issue::UpstreamSlots(traits.max_in_flight),
                        .retries = issue::RetryPolicy(RetryObserver(traits, metrics))};
-  for (std::size_t left = opened->left_open; left > 0; --left) metrics.TokenEnded(TokenOutcome::kUnknown);
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
   home.Restore(opened->past, opened->gap, loop.clock());
 
@@ -149,8 +150,9 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
       });
   Reloader reloader(path, std::move(settings),
                     {current, audit, **server, loop, *upstream, *availability, metrics, manager});
+  LimitLevels levels(loop, current, home.state());
   auto admin = StartAdminPage(
-      {readiness, current, reloader, home.state(), audit, *availability, reach, **server, metrics});
+      {readiness, current, reloader, home.state(), audit, *availability, reach, **server, levels, metrics});
   if (!admin.ok()) return admin.status();
 
   readiness.SetServing(true);

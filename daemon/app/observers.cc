@@ -74,6 +74,7 @@ upstream::Availability::OnChange AvailabilityObserver(telemetry::Metrics& metric
     } else if (begun.erase({organization, block}) == 0) {
       return;  // at the start every organization is reported without it: nothing has changed
     }
+    metrics.recent().BlockChanged(organization, block, blocked, cause);
     const BlockFacts& facts = FactsOf(block);
     const LogLevel level = blocked ? LogLevel::kWarning : LogLevel::kInfo;
     const char* event = blocked ? facts.begin_event : facts.end_event;
@@ -93,9 +94,11 @@ upstream::RelayUpstream::Observer UpstreamObserver(const UpstreamTraits& upstrea
   const std::string name = upstream.centre ? "central tokend " + *upstream.centre : "upstream";
   return {
       .on_answer =
-          [&metrics, &reach, name](const upstream::Upstream::Answered& answer) {
+          [&metrics, &reach, name,
+           is_relay = upstream.centre.has_value()](const upstream::Upstream::Answered& answer) {
             metrics.UpstreamAnswered(answer.status, answer.latency);
             metrics.SetUpstreamReachable(answer.status.has_value());
+            if (is_relay) metrics.recent().CentreReached(answer.status.has_value(), answer.error);
             reach.Set(answer.status
                           ? std::nullopt
                           : std::optional(name + ": the last request had no answer: " + answer.error));
@@ -104,6 +107,15 @@ upstream::RelayUpstream::Observer UpstreamObserver(const UpstreamTraits& upstrea
       .on_budget = [&metrics, centre = upstream.centre.value_or("")](
                        double retries) { metrics.SetRetryBudget(centre, retries); },
   };
+}
+
+void CountEndedAtStart(const std::vector<audit::PastRequest>& ended, telemetry::Metrics& metrics) {
+  for (const audit::PastRequest& request : ended) {
+    metrics.TokenEnded(TokenOutcome::kUnknown);
+    metrics.recent().TokenUnaccounted({TokenOutcome::kUnknown, request.request_id, request.caller,
+                                       request.organization, request.application},
+                                      request.time);
+  }
 }
 
 }  // namespace tokend::app

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <vector>
+
 #include "daemon/app/upstream_factory.h"
 #include "daemon/app/upstream_reach.h"
+#include "daemon/audit/history.h"
 #include "daemon/audit/queued_audit_log.h"
 #include "daemon/issue/retry_policy.h"
 #include "daemon/state/state.h"
@@ -18,5 +21,7 @@ issue::RetryPolicy::OnBudget RetryObserver(const UpstreamTraits& upstream, telem
 // `reach` outlives the upstream too.
 upstream::RelayUpstream::Observer UpstreamObserver(const UpstreamTraits& upstream,
                                                    telemetry::Metrics& metrics, UpstreamReach& reach);
+// The requests that the last run left without an end: their tokens may exist.
+void CountEndedAtStart(const std::vector<audit::PastRequest>& ended, telemetry::Metrics& metrics);
 
 }  // namespace tokend::app

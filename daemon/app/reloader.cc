@@ -56,7 +56,16 @@ std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& co
 }
 
 Reloader::Reloader(std::string path, Settings settings, const Parts& parts)
-    : path_(std::move(path)), settings_(std::move(settings)), parts_(parts) {}
+    : path_(std::move(path)), settings_(std::move(settings)), parts_(parts), last_(ReloadedNow({})) {}
+
+std::shared_ptr<const LastReload> Reloader::ReloadedNow(std::vector<std::string> errors) const {
+  auto last = std::make_shared<LastReload>(
+      LastReload{.time = std::chrono::system_clock::now(), .errors = std::move(errors)});
+  for (const auto& [organization, in_use] : settings_.api_keys) {
+    last->key_generations[organization] = in_use.generation;
+  }
+  return last;
+}
 
 void Reloader::ReloadUntilStop() {
   const SignalReader signals;
@@ -104,7 +113,7 @@ void Reloader::Reload(FileWatch& watch) {
       Take(std::get<Settings>(std::move(read)));
     }
   }
-  parts_.manager.EndReload(why_rejected_);
+  parts_.manager.EndReload(Summary(last_.Get()->errors));
 }
 
 // Records name a configuration only where its text is kept beside the log. Where that fails, the settings
@@ -130,8 +139,7 @@ std::vector<std::string> Reloader::Files() const {
 }
 
 void Reloader::Reject(const Rejection& rejection) {
-  rejected_ = true;
-  why_rejected_ = Summary(rejection.errors);
+  last_.Set(ReloadedNow(rejection.errors));
   rejected_files_ = rejection.files;
   parts_.metrics.ConfigReloaded(telemetry::Reload::kRejected);
   const bool of_key = rejection.of == Rejection::Of::kKey;
@@ -140,10 +148,9 @@ void Reloader::Reject(const Rejection& rejection) {
 
 // Cannot fail: a reload takes effect as a whole, but for TLS files that it leaves out.
 void Reloader::Take(Settings next) {
-  rejected_ = !next.refused.empty();
-  why_rejected_ = Summary(next.refused);
+  const bool rejected = !next.refused.empty();
   rejected_files_.clear();
-  parts_.metrics.ConfigReloaded(rejected_ ? telemetry::Reload::kRejected : telemetry::Reload::kDone);
+  parts_.metrics.ConfigReloaded(rejected ? telemetry::Reload::kRejected : telemetry::Reload::kDone);
   const config::Config& config = next.config;
   // The keys first: a request that the new configuration decides finds the key of its organization.
   parts_.loop.Post([&upstream = parts_.upstream, &availability = parts_.availability, keys = next.api_keys] {
@@ -155,8 +162,9 @@ void Reloader::Take(Settings next) {
   parts_.audit.UseKeys(next.audit_keys);
   telemetry::SetLogLevel(config.log.level);
   RecordChanges(next);
-  if (rejected_) RecordRejection(audit::event::kKeyRejected, next.refused);
+  if (rejected) RecordRejection(audit::event::kKeyRejected, next.refused);
   settings_ = std::move(next);
+  last_.Set(ReloadedNow(settings_.refused));
 }
 
 void Reloader::RecordChanges(const Settings& next) {

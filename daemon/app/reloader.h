@@ -1,6 +1,8 @@
 #pragma once
 
-#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <variant>
@@ -10,6 +12,7 @@
 #include "daemon/app/service_manager.h"
 #include "daemon/app/settings.h"
 #include "daemon/audit/queued_audit_log.h"
+#include "daemon/base/current.h"
 #include "daemon/issue/config_snapshot.h"
 #include "daemon/loop/curl_loop.h"
 #include "daemon/rpc/server.h"
@@ -22,9 +25,16 @@ namespace tokend::app {
 // The part of a configuration that decides requests.
 std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& config);
 
+// What the last reload came to.
+struct LastReload {
+  std::chrono::system_clock::time_point time{};
+  std::vector<std::string> errors = {};  // whole lines; none: what the files say is in effect
+  std::map<std::string, std::uint64_t> key_generations = {};  // in effect, by organization
+};
+
 // Replaces the configuration and the keys that are in effect, all of them or none, and records either. Only
 // the TLS files of a listener may stay out of a reload (ServerSettings::refused). A request keeps those with
-// which it began. One thread, but for `rejected`.
+// which it began. One thread, but for `last`.
 class Reloader {
  public:
   // The parts that take a reload. All of them outlive this.
@@ -47,9 +57,9 @@ class Reloader {
 
   const Settings& settings() const { return settings_; }
 
-  // Whether the last reload was rejected, or files were left out of it: what the files say then differs from
+  // Where it has errors, it was rejected, or files were left out of it: what the files say then differs from
   // what is in effect. Any thread.
-  bool rejected() const { return rejected_; }
+  std::shared_ptr<const LastReload> last() const { return last_.Get(); }
 
  private:
   void Reload(FileWatch& watch);
@@ -61,14 +71,15 @@ class Reloader {
   void RecordChanges(const Settings& next);
   void RecordRejection(const char* event, const std::vector<std::string>& errors);
   void Record(const char* event, std::string detail);
+  // What the settings in effect and the errors of a reload that ends now make.
+  std::shared_ptr<const LastReload> ReloadedNow(std::vector<std::string> errors) const;
 
   const std::string path_;
   Settings settings_;
   std::vector<std::string> rejected_files_;
   bool try_again_ = false;  // what was rejected may be taken without a change of a file
   const Parts parts_;
-  std::atomic<bool> rejected_{false};
-  std::string why_rejected_;  // empty: it was not
+  Current<LastReload> last_;
 };
 
 }  // namespace tokend::app

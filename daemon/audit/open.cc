@@ -83,8 +83,10 @@ Record MakeEnd(const Record& intent) {
   return end;
 }
 
-// Ends the intents that the last process left without an end, and adds them to the past requests.
-Status EndOpenIntents(History& history, RecordTime since, Journal& journal, Chain& chain, StreamCopy* copy) {
+// Ends the intents that the last process left without an end, and adds them to the past requests and to
+// `ended`.
+Status EndOpenIntents(History& history, RecordTime since, Journal& journal, Chain& chain, StreamCopy* copy,
+                      std::vector<PastRequest>& ended) {
   std::string lines;
   std::uint64_t first = chain.head().sequence + 1;
   const auto flush = [&]() -> Status {
@@ -99,9 +101,8 @@ Status EndOpenIntents(History& history, RecordTime since, Journal& journal, Chai
     Record end = MakeEnd(intent);
     lines += chain.Add(end);
     lines += '\n';
-    if (TimeOf(intent) >= since) {
-      history.past.push_back(MakePastRequest(intent, end.seq()));
-    }
+    ended.push_back(MakePastRequest(intent, end.seq()));
+    if (TimeOf(intent) >= since) history.past.push_back(ended.back());
     if (lines.size() < QueuedAuditLog::kMaxBatchBytes) continue;
     if (Status flushed = flush(); !flushed.ok()) return flushed;
   }
@@ -139,7 +140,10 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
   Chain chain(history->head, options.config, loop.clock());
   if (Status resumed = Resume(*history, *journal, chain, copy.get()); !resumed.ok()) return resumed;
   TOKEND_FAILPOINT("recovery.taken", "");
-  if (Status ended = EndOpenIntents(*history, since, *journal, chain, copy.get()); !ended.ok()) return ended;
+  std::vector<PastRequest> ended;
+  if (Status written = EndOpenIntents(*history, since, *journal, chain, copy.get(), ended); !written.ok()) {
+    return written;
+  }
   TOKEND_FAILPOINT("recovery.ended", "");
 
   QueuedAuditLog::Parts parts{
@@ -148,7 +152,7 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
       std::move(keys),  std::min<std::uint64_t>(QueuedAuditLog::kMaxBatchBytes, file.max_size)};
   Result<std::unique_ptr<QueuedAuditLog>> log = StartLog(std::move(parts), options, loop);
   if (!log.ok()) return log.status();
-  return Opened{*std::move(log), std::move(history->past), history->open_intents.size(), *std::move(gap),
+  return Opened{*std::move(log), std::move(history->past), std::move(ended), *std::move(gap),
                 std::max(history->latest - now, std::chrono::microseconds(0))};
 }
 
@@ -161,7 +165,7 @@ Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions 
                                 Chain(Head{}, options.config, loop.clock()), std::move(keys)};
     Result<std::unique_ptr<QueuedAuditLog>> log = StartLog(std::move(parts), options, loop);
     if (!log.ok()) return log.status();
-    return Opened{*std::move(log), {}, 0, Gap{now, "standard output cannot be read back"}};
+    return Opened{*std::move(log), {}, {}, Gap{now, "standard output cannot be read back"}};
   }
   const std::size_t slash = config.file->path.rfind('/');
   const std::string folder =

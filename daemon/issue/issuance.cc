@@ -216,6 +216,9 @@ void Issuance::OnIssued(IssuedReceipt issued, std::shared_ptr<const Token> token
 void Issuance::OnUnknown(Failure failure, TokenOutcome outcome, std::uint64_t intent) {
   claim_.SettleAsUnknown(failure, intent);
   stages_.metrics.TokenEnded(outcome);
+  const TokenRequest& request = context_.request;
+  stages_.metrics.recent().TokenUnaccounted(
+      {outcome, request.request_id(), context_.caller.name(), request.organization(), request.application()});
   End(std::move(failure));
 }
 

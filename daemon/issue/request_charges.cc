@@ -18,6 +18,10 @@ std::vector<state::Charge> OwnLimitsOf(const config::Grant& grant, const std::st
   return own;
 }
 
+state::Charge ChargeOf(const config::Limit& limit, const std::string& organization) {
+  return ChargeOf(limit, organization, state::KeyOf({"organization", organization, limit.name}));
+}
+
 state::Charges ChargesFor(const ConfigSnapshot& config, const config::Grant& grant, const std::string& caller,
                           const std::string& organization) {
   state::Charges charges{OwnLimitsOf(grant, caller), {}, organization, caller, grant.name};
@@ -27,8 +31,7 @@ state::Charges ChargesFor(const ConfigSnapshot& config, const config::Grant& gra
   const auto limits = config.organization_limits.find(organization);
   if (limits == config.organization_limits.end()) return charges;
   for (const config::Limit& limit : limits->second) {
-    charges.organization.push_back(
-        ChargeOf(limit, organization, state::KeyOf({"organization", organization, limit.name})));
+    charges.organization.push_back(ChargeOf(limit, organization));
   }
   return charges;
 }

@@ -87,6 +87,8 @@ void SetVersion(CURL* handle, const HttpClientOptions& options) {
   Set(handle, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
   // A resumed session would show the certificate with which it began.
   if (options.identity) Set(handle, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+  // With a Content-Length, libcurl would not wait for the trailer.
+  if (options.only_http2) Set(handle, CURLOPT_IGNORE_CONTENT_LENGTH, 1L);
   if (!HasOwnConnections(options)) return;
   Set(handle, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE));
   Set(handle, CURLOPT_FRESH_CONNECT, 1L);
@@ -355,11 +357,11 @@ class CurlExchange final : public CurlTransfer {
     const bool has_own = HasOwnConnections(options);
     exchange.speaks_otherwise_ = options.only_http2 && !has_own && !SpeaksHttp2(exchange.handle_);
     if (exchange.speaks_otherwise_) return CURL_PREREQFUNC_ABORT;
-    exchange.local_port_ = local_port;
     exchange.tls_ = TlsOf(exchange.handle_);
-    if (has_own) return CURL_PREREQFUNC_OK;
     ConnectionPool* const pool = exchange.pool_.get();
-    exchange.turned_away_ = exchange.client_.HasFailed(pool, local_port) || !pool->Take(local_port);
+    exchange.turned_away_ =
+        !has_own && (exchange.client_.HasFailed(pool, local_port) || !pool->Take(local_port));
+    exchange.local_port_ = local_port;
     return exchange.turned_away_ ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
   }
 

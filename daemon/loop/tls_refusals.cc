@@ -1,5 +1,6 @@
 #include "daemon/loop/tls_refusals.h"
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include <algorithm>
@@ -9,14 +10,22 @@
 namespace tokend::loop {
 namespace {
 
-// Alerts by which a server refuses a certificate (RFC 8446, 6.2).
+// Alerts by which a server refuses a certificate (RFC 8446, 6.2). Decrypt_error says that its signature is
+// not the authority's.
 constexpr std::array kRefusals = {
-    SSL3_AD_HANDSHAKE_FAILURE,   SSL3_AD_BAD_CERTIFICATE,     SSL3_AD_UNSUPPORTED_CERTIFICATE,
-    SSL3_AD_CERTIFICATE_REVOKED, SSL3_AD_CERTIFICATE_EXPIRED, SSL3_AD_CERTIFICATE_UNKNOWN,
-    TLS1_AD_UNKNOWN_CA,          TLS1_AD_ACCESS_DENIED,       TLS13_AD_CERTIFICATE_REQUIRED};
+    SSL3_AD_HANDSHAKE_FAILURE,    SSL3_AD_BAD_CERTIFICATE,     SSL3_AD_UNSUPPORTED_CERTIFICATE,
+    SSL3_AD_CERTIFICATE_REVOKED,  SSL3_AD_CERTIFICATE_EXPIRED, SSL3_AD_CERTIFICATE_UNKNOWN,
+    TLS1_AD_UNKNOWN_CA,           TLS1_AD_ACCESS_DENIED,       TLS1_AD_DECRYPT_ERROR,
+    TLS13_AD_CERTIFICATE_REQUIRED};
 
 int ContextIndex() {
   static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+// Where a session keeps that it has been seen.
+int SessionIndex() {
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
   return index;
 }
 
@@ -31,7 +40,14 @@ void TlsRefusals::Observe(ssl_ctx_st* context) {
 
 void TlsRefusals::OnState(const ssl_st* session, int where, int value) {
   auto* const self = static_cast<TlsRefusals*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(session), ContextIndex()));
-  if ((where & SSL_CB_HANDSHAKE_START) != 0) self->sessions_[session] = {};
+  // Another session may have had this address. The handshake's start says nothing: OpenSSL tells of one for
+  // later messages too.
+  if (SSL_get_ex_data(session, SessionIndex()) == nullptr) {
+    SSL_set_ex_data(const_cast<SSL*>(session), SessionIndex(), self);
+    self->sessions_[session] = {};
+  }
+  // Before TLS 1.3 a client sends no request until the server has accepted its certificate.
+  if (SSL_version(session) != TLS1_3_VERSION) return;
   constexpr int kByte = 8;
   if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && (value >> kByte) == SSL3_AL_FATAL) {
     self->sessions_[session].alert = value & 0xFF;
@@ -49,7 +65,10 @@ const char* TlsRefusals::WhyRefused(const ssl_st* session) const {
   const auto found = sessions_.find(session);
   if (found == sessions_.end() || found->second.served) return nullptr;
   const int alert = found->second.alert;
-  return std::ranges::find(kRefusals, alert) != kRefusals.end() ? SSL_alert_desc_string_long(alert) : nullptr;
+  if (std::ranges::find(kRefusals, alert) == kRefusals.end()) return nullptr;
+  // SSL_alert_desc_string_long does not know the alerts of TLS 1.3.
+  const char* const words = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, SSL_AD_REASON_OFFSET + alert));
+  return words != nullptr ? words : "alert";
 }
 
 }  // namespace tokend::loop

@@ -3,9 +3,22 @@
 #include <chrono>
 #include <string_view>
 
+#include "daemon/audit/events.h"
 #include "daemon/issue/records.h"
 
 namespace tokend::rpc {
+namespace {
+
+// Without a failure, a call that was not served has been cancelled.
+telemetry::CallEnd EndOf(Code code, const Failure* failure) {
+  if (code == Code::kOk) return telemetry::CallEnd::kServed;
+  if (failure == nullptr) return telemetry::CallEnd::kCancelled;
+  return std::string_view(issue::EventOf(failure->reason)) == audit::event::kRequestFailed
+             ? telemetry::CallEnd::kFailed
+             : telemetry::CallEnd::kRefused;
+}
+
+}  // namespace
 
 // While calls wait for authentication, which may include a fetch of keys, they count as calls of this one
 // caller.
@@ -149,7 +162,8 @@ void AuthenticatedCall::Log(Code code, const Failure* failure) const {
                 .peer = peer_,
                 .trace = metadata_.trace,
                 .code = code,
-                .duration_ms = std::chrono::duration<double, std::milli>(now - arrived_).count()};
+                .duration_ms = std::chrono::duration<double, std::milli>(now - arrived_).count(),
+                .end = EndOf(code, failure)};
   if (failure != nullptr) {
     line.reason = Name(failure->reason);
     line.detail = failure->detail;

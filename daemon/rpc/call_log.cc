@@ -13,6 +13,8 @@ using config::LogLevel;
 using telemetry::Log;
 using telemetry::LogField;
 
+constexpr std::string_view kCreateTokenName = "CreateToken";  // as the line names the method
+
 // No part but the last holds a newline.
 std::string CallLine::Key() const {
   return Concat(
@@ -41,6 +43,21 @@ void CallLine::KeepCommon(const CallLine& other) {
   if (WithoutPort(peer) != WithoutPort(other.peer)) peer.clear();
 }
 
+void CallLog::Report(const CallLine& line) const {
+  if (recent_ == nullptr) return;
+  telemetry::EndedCall ended{.end = line.end,
+                             .listener = listener_,
+                             .caller = line.caller,
+                             .peer = WithoutPort(line.peer),
+                             .reason = line.reason,
+                             .detail = line.detail};
+  if (line.end == telemetry::CallEnd::kServed && line.method == kCreateTokenName) {
+    ended.duration = std::chrono::duration_cast<std::chrono::nanoseconds>(
+        std::chrono::duration<double, std::milli>(line.duration_ms));
+  }
+  recent_->CallEnded(ended);
+}
+
 std::vector<LogField> CallLine::Fields(std::string_view listener) const {
   std::vector<LogField> fields;
   if (!reduced) {
@@ -62,6 +79,7 @@ std::vector<LogField> CallLine::Fields(std::string_view listener) const {
 }
 
 void CallLog::Add(CallLine line, Time now) {
+  Report(line);
   if (line.code != Code::kOk) return refused_.Add(std::move(line), now);
   Log(LogLevel::kInfo, "call", line.Fields(listener_));
 }

@@ -9,6 +9,7 @@
 #include "daemon/base/refusal_aggregator.h"
 #include "daemon/rpc/status.h"
 #include "daemon/telemetry/log.h"
+#include "daemon/telemetry/recent_activity.h"
 
 namespace tokend::rpc {
 
@@ -24,6 +25,7 @@ struct CallLine {
   std::string_view reason = {};
   std::string detail = {};
   double duration_ms = 0;
+  telemetry::CallEnd end = telemetry::CallEnd::kServed;
   Allowance allowance = Allowance::kOwn;
   bool reduced = false;
 
@@ -37,12 +39,15 @@ struct CallLine {
 };
 
 // Writes the `call` lines of one listener to the operational log: those of served calls at once, and those of
-// refused calls gathered as the audit log's records of them are. One thread at a time.
+// refused calls gathered as the audit log's records of them are. Reports each call to `recent` at once. One
+// thread at a time.
 class CallLog {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  explicit CallLog(std::string listener) : listener_(std::move(listener)) {}
+  // `recent` outlives this. Null: nobody asks for it.
+  explicit CallLog(std::string listener, telemetry::RecentActivity* recent = nullptr)
+      : listener_(std::move(listener)), recent_(recent) {}
 
   void Add(CallLine line, Time now);
 
@@ -52,7 +57,10 @@ class CallLog {
   void WriteAll() { WriteDue(Time::max()); }
 
  private:
+  void Report(const CallLine& line) const;
+
   const std::string listener_;
+  telemetry::RecentActivity* const recent_;
   RefusalAggregator<CallLine> refused_{std::chrono::seconds(1)};
 };
 

@@ -62,7 +62,8 @@ Result<std::unique_ptr<Server>> Server::Start(const config::Config& config, cons
                                 server->in_flight_,
                                 issuer,
                                 current,
-                                std::holds_alternative<config::TokendUpstream>(config.upstream)};
+                                std::holds_alternative<config::TokendUpstream>(config.upstream),
+                                std::make_shared<CallLog>(listener.name, &metrics.recent())};
     const ListenerOptions options{MaxConnections(config.listeners.size()), listener.max_connections_per_peer,
                                   times};
     try {
@@ -129,6 +130,16 @@ std::map<std::string, identity::FetchedKeys> Server::fetched_keys() const {
     if (auto keys = listener->fetched_keys()) fetched.emplace(listener->name(), *std::move(keys));
   }
   return fetched;
+}
+
+std::vector<ListenerStatus> Server::listeners() const {
+  std::vector<ListenerStatus> listeners;
+  listeners.reserve(listeners_.size());
+  for (const auto& listener : listeners_) {
+    listeners.push_back({listener->name(), listener->addresses(), listener->connections(),
+                         listener->certificate_not_after()});
+  }
+  return listeners;
 }
 
 std::vector<std::string> Server::addresses() const {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,14 @@ namespace tokend::rpc {
 // The maximum of connections of each listener. All listeners together may use half of the process's
 // descriptors, since the audit log and the upstream need some.
 std::size_t MaxConnections(std::size_t listeners);
+
+// What one listener has now.
+struct ListenerStatus {
+  std::string name;
+  std::vector<std::string> addresses;  // with their actual ports
+  std::size_t connections = 0;
+  std::optional<std::chrono::system_clock::time_point> certificate_not_after = {};  // nothing: no TLS
+};
 
 // The daemon's gRPC server: all listeners and what they share. One thread at a time.
 class Server {
@@ -62,6 +71,9 @@ class Server {
 
   // What the listeners whose keys are fetched have, by listener. Any thread, as long as this lives.
   std::map<std::string, identity::FetchedKeys> fetched_keys() const;
+
+  // Of all listeners, in the order of the configuration. Any thread, as long as this lives.
+  std::vector<ListenerStatus> listeners() const;
 
   // The addresses of the listeners, with their actual ports, in the order of the configuration.
   std::vector<std::string> addresses() const;

@@ -7,11 +7,12 @@
 
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
-#include "absl/time/time.h"
-#include "daemon/base/json.h"
+#include "daemon/base/sha256.h"
 #include "daemon/base/tcp_listener.h"
+#include "daemon/telemetry/status_json.h"
+#include "daemon/telemetry/status_page.h"
 
 namespace tokend::telemetry {
 
@@ -37,38 +38,27 @@ constexpr std::string_view kPrometheus = "text/plain; version=0.0.4; charset=utf
 constexpr std::pair<const char*, const char*> kHeaders[] = {
     {"Connection", "close"},
     {"Cache-Control", "no-store"},
-    {"Content-Security-Policy",
-     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors "
-     "'none'"},
     {"Referrer-Policy", "no-referrer"},
     {"X-Content-Type-Options", "nosniff"},
 };
 
-constexpr std::string_view kStyle = R"(
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0; }
-h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid #8884; vertical-align: top; }
-th { font-weight: 500; width: 40%; }
-.ok { color: #1a7f37; }
-.bad { color: #cf222e; font-weight: 600; }
-code { font-family: ui-monospace, monospace; }
-)";
-
-std::string Escape(std::string_view text) {
-  return absl::StrReplaceAll(
-      std::string(text), {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}, {"'", "&#39;"}});
-}
-
-std::string Row(std::string_view name, std::string_view cell_html) {
-  return std::string("<tr><th scope=\"row\">").append(Escape(name)).append("</th><td>").append(cell_html) +
-         "</td></tr>\n";
-}
-
 std::string Words(const Status& status) {
   return status.ok() ? "ok" : std::string(status.message().data(), status.message().size());
+}
+
+std::string HashSource(std::string_view text) {
+  const Sha256Digest digest = Sha256(text);
+  return absl::StrCat("'sha256-",
+                      absl::Base64Escape({reinterpret_cast<const char*>(digest.data()), digest.size()}), "'");
+}
+
+// A browser runs and shows only what belongs to the status page, and asks only this server.
+const std::string& ContentSecurityPolicy() {
+  static const std::string policy = absl::StrCat(
+      "default-src 'none'; script-src ", HashSource(page::script), "; style-src ", HashSource(page::style),
+      "; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+      "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'");
+  return policy;
 }
 
 // Leaves escapes in paths as they are: no path of ours has one, and a decoded %00 would cut a path short.
@@ -119,6 +109,7 @@ MHD_Result Send(MHD_Connection* connection, unsigned status, std::string_view co
   if (response == nullptr) return MHD_NO;
   MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, std::string(content_type).c_str());
   for (const auto& [name, value] : kHeaders) MHD_add_response_header(response, name, value);
+  MHD_add_response_header(response, "Content-Security-Policy", ContentSecurityPolicy().c_str());
   if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
     MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
   const MHD_Result queued = MHD_queue_response(connection, status, response);
@@ -189,7 +180,7 @@ AdminServer::Response AdminServer::Answer(std::string_view path) const {
     options_.refresh_metrics();
     return {MHD_HTTP_OK, kPrometheus, metrics_.Text()};
   }
-  if (path == "/") return {MHD_HTTP_OK, kHtml, StatusPage()};
+  if (path == "/") return {MHD_HTTP_OK, kHtml, std::string(page::html)};
   if (path == "/status.json") return {MHD_HTTP_OK, kJson, StatusJson()};
   return {MHD_HTTP_NOT_FOUND, kPlain, "not found\n"};
 }
@@ -206,61 +197,25 @@ AdminServer::Response AdminServer::Readiness() const {
 }
 
 std::string AdminServer::StatusJson() const {
-  std::string checks;
-  JsonArray check_list(checks);
+  StatusReport report{.time = std::chrono::system_clock::now(),
+                      .started = started_,
+                      .up = UpTime(),
+                      .ready = true,
+                      .parts = {},
+                      .troubles = options_.troubles(),
+                      .calls_in_flight = metrics_.calls_in_flight(),
+                      .system = options_.system(),
+                      .recent = metrics_.recent().Get()};
   for (const Check& check : options_.checks) {
-    std::string one;
-    JsonObject object(one);
-    object.Member("name", check.name);
-    object.Member("state", Words(check.state()));
-    object.End();
-    check_list.RawElement(one);
+    const Status state = check.state();
+    report.parts.push_back({check.name, state.ok(), check.decides, Words(state)});
+    if (!state.ok() && check.decides) report.ready = false;
   }
-  check_list.End();
-  std::string troubles;
-  JsonArray trouble_list(troubles);
-  for (const std::string& trouble : options_.troubles()) trouble_list.Element(trouble);
-  trouble_list.End();
-
-  std::string json;
-  JsonObject object(json);
-  object.Text("version", TOKEND_VERSION);
-  object.Member("up_seconds", UpTime().count());
-  object.Member("calls_in_flight", metrics_.calls_in_flight());
-  object.Text("configuration", options_.configuration());
-  object.Raw("checks", checks);
-  object.Raw("troubles", troubles);
-  object.End();
-  return json + "\n";
+  return ToJson(report);
 }
 
 std::chrono::seconds AdminServer::UpTime() const {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
-}
-
-std::string AdminServer::StatusPage() const {
-  std::string page =
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<title>tokend</title>\n<style>";
-  page.append(kStyle).append("</style>\n</head>\n<body>\n<h1>tokend</h1>\n<table>\n");
-  page += Row("Version", Escape(TOKEND_VERSION));
-  page += Row("Up for", Escape(absl::FormatDuration(absl::FromChrono(UpTime()))));
-  page += Row("Calls in flight", std::to_string(metrics_.calls_in_flight()));
-  page += Row("Configuration", "<code>" + Escape(options_.configuration()) + "</code>");
-  page += "</table>\n<h2>Readiness</h2>\n<table>\n";
-  for (const Check& check : options_.checks) {
-    const Status state = check.state();
-    page += Row(check.name, std::string("<span class=\"").append(state.ok() ? "ok" : "bad").append("\">") +
-                                Escape(Words(state)) + "</span>");
-  }
-  for (const std::string& trouble : options_.troubles()) {
-    page += Row("trouble", "<span class=\"bad\">" + Escape(trouble) + "</span>");
-  }
-  page +=
-      "</table>\n<p><a href=\"/livez\">livez</a> · <a href=\"/readyz\">readyz</a> · "
-      "<a href=\"/metrics\">metrics</a></p>\n</body>\n</html>\n";
-  return page;
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::steady_clock::now() - up_since_);
 }
 
 }  // namespace tokend::telemetry

@@ -12,6 +12,7 @@
 #include "daemon/base/tcp_listener.h"
 #include "daemon/config/config.h"
 #include "daemon/telemetry/metrics.h"
+#include "daemon/telemetry/system_state.h"
 
 struct MHD_Connection;
 struct MHD_Daemon;
@@ -29,9 +30,8 @@ struct Check {
 };
 
 struct AdminOptions {
-  config::TcpAddress address;  // port 0: any free one
-  std::function<std::string()>
-      configuration;  // its fingerprint, for the status page. Any thread; must not block
+  config::TcpAddress address;           // port 0: any free one
+  std::function<SystemState()> system;  // for the status page. Any thread; must not block
   std::vector<Check> checks;
   // Troubles that do not make the daemon unready, each in one line. Any thread; must not block.
   std::function<std::vector<std::string>()> troubles = [] { return std::vector<std::string>(); };
@@ -67,13 +67,13 @@ class AdminServer {
   bool OnRequest(MHD_Connection* connection, std::string_view path, std::string_view method) const;
   Response Answer(std::string_view path) const;
   Response Readiness() const;
-  std::string StatusPage() const;
   std::string StatusJson() const;
   std::chrono::seconds UpTime() const;
 
   const AdminOptions options_;
   const Metrics& metrics_;
-  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  const WallTime started_ = std::chrono::system_clock::now();
+  const std::chrono::steady_clock::time_point up_since_ = std::chrono::steady_clock::now();
   std::uint16_t port_ = 0;
   std::vector<std::string> addresses_;
   std::vector<MHD_Daemon*> servers_;  // one for each address

@@ -9,6 +9,7 @@
 
 #include "daemon/base/block.h"
 #include "daemon/base/token_outcome.h"
+#include "daemon/telemetry/recent_activity.h"
 
 namespace tokend::telemetry {
 
@@ -94,12 +95,17 @@ class Metrics {
   void Retried();
   void SetRetryBudget(const std::string& organization, double retries);
 
+  // What the status page shows of the last hour.
+  RecentActivity& recent() { return recent_; }
+  const RecentActivity& recent() const { return recent_; }
+
   // Every metric in Prometheus's text format, version 0.0.4.
   std::string Text() const;
 
  private:
   struct Families;
   std::unique_ptr<Families> families_;
+  RecentActivity recent_;
 };
 
 }  // namespace tokend::telemetry

@@ -444,16 +444,20 @@ class RandomRelay {
         } else {
           ASSERT_EQ(id.first, record.resolves()) << record.seq();
         }
-        id.maybe.insert(record.seq());
         const auto told = upstream_.first_intended_at().find(record.seq());
-        if (told == upstream_.first_intended_at().end()) continue;
+        if (told == upstream_.first_intended_at().end()) continue;  // it was durable too late, or at a crash
+        id.maybe.insert(record.seq());
         ASSERT_LE(told->second, intended_at_.at(id.first)) << "too young: " << record.seq();
         ASSERT_GE(told->second, intended_at_.at(id.first) - kLongestToRecord) << "too old: " << record.seq();
       } else if (record.intent() != 0 && record.event() != "token.replayed") {
         ASSERT_TRUE(open.contains(record.intent())) << record.seq();
         ASSERT_EQ(record.resolves(), open[record.intent()]) << record.seq();
         open.erase(record.intent());
-        if (record.event() == "token.refused") id.maybe.erase(record.intent());
+        if (record.event() == "token.refused") {
+          id.maybe.erase(record.intent());
+        } else {
+          id.maybe.insert(record.intent());
+        }
       }
     }
     ASSERT_TRUE(open.empty());

@@ -40,6 +40,14 @@ TEST_F(Crash, IntentLeftOpenIsEndedAsUnknownBeforeTheNextStartServes) {
   EXPECT_EQ(Field(unknown, "reason"), "daemon_stopped");
   EXPECT_EQ(Field(unknown, "request_id"), kRequestId);
   EXPECT_THAT(unknown, HasSubstr("\"intent\":2,"));
+  EXPECT_THAT(tokend_->Get("/metrics"), HasSubstr("tokend_tokens_total{outcome=\"unknown\"} 1\n"));
+  EXPECT_THAT(tokend_->Get("/status.json"), HasSubstr("\"unaccounted\":{\"count\":1,"));
+  EXPECT_THAT(tokend_->Get("/status.json"), HasSubstr("\"request_id\":\"" + std::string(kRequestId) + "\""));
+
+  tokend_->process().Signal(SIGTERM);
+  ASSERT_EQ(tokend_->process().Wait(), 0);
+  tokend_->Restart();
+  EXPECT_THAT(tokend_->Get("/metrics"), HasSubstr("tokend_tokens_total{outcome=\"unknown\"} 0\n")) << "twice";
 }
 
 TEST_F(Crash, RequestIdThatWasIntendedBeforeIsNeverSentAgain) {

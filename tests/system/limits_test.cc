@@ -79,7 +79,8 @@ TEST_F(Limits, AKeyThatUpstreamRejectsIsSeenAndItsChangeEndsTheCoolingAtOnce) {
               AllOf(HasSubstr("UPSTREAM_KEY_REJECTED"), HasSubstr("\"key_generation\":1")));
   constexpr char kTrouble[] = "organization acme: upstream rejects the API key: replace it";
   EXPECT_THAT(tokend_->Get("/readyz"), AllOf(HasSubstr("200 OK"), HasSubstr(kTrouble)));
-  EXPECT_THAT(tokend_->Get("/"), HasSubstr(kTrouble));
+  EXPECT_THAT(tokend_->Get("/status.json"),
+              AllOf(HasSubstr(kTrouble), HasSubstr("\"block\":\"key_rejected\"")));
   EXPECT_EQ(Metric("tokend_upstream_key_rejected{organization=\"acme\"}"), 1);
 
   // The pause for the rejected key still lasts, so only the new key can end it.
@@ -92,6 +93,8 @@ TEST_F(Limits, AKeyThatUpstreamRejectsIsSeenAndItsChangeEndsTheCoolingAtOnce) {
   ASSERT_TRUE(Eventually([&] { return !LastRecord("key.reloaded").empty(); }));
   EXPECT_EQ(Create("ios-app").code, kOk);
   EXPECT_THAT(tokend_->Get("/readyz"), Not(HasSubstr(kTrouble)));
+  EXPECT_THAT(tokend_->Get("/status.json"), AllOf(Not(HasSubstr(kTrouble)), HasSubstr("\"key_generation\":2"),
+                                                  Not(HasSubstr("second-key"))));
   EXPECT_EQ(Metric("tokend_upstream_key_rejected{organization=\"acme\"}"), 0);
 }
 

@@ -54,7 +54,8 @@ TEST_F(Reachability, WhyNoConnectionCanBeMadeStandsInTheLogOnReadyzAndOnThePage)
   EXPECT_EQ(Field(LineWith(tokend_->log(), {"upstream.breaker_opened"}), "detail"), why);
   const std::string trouble = "organization acme: upstream fails: the circuit breaker is open: " + why;
   EXPECT_THAT(tokend_->Get("/readyz"), AllOf(HasSubstr("200 OK"), HasSubstr(trouble)));
-  EXPECT_THAT(tokend_->Get("/"), HasSubstr(trouble));
+  EXPECT_THAT(tokend_->Get("/status.json"),
+              AllOf(HasSubstr(trouble), HasSubstr("\"cause\":\"" + why + "\"")));
   EXPECT_EQ(applivery_->counts().posts, 0U);
 }
 

@@ -331,7 +331,7 @@ TEST_F(Replicas, ThatDifferSayInWhat) {
   ASSERT_TRUE(Eventually([&] { return says(0) || says(1); }));
   const std::size_t differs = says(0) ? 0 : 1;
   EXPECT_FALSE(LineWith(tokend(differs).log(), {"redis.replicas_differ", "requests"}).empty());
-  EXPECT_THAT(tokend(differs).Get("/"), HasSubstr("have another value of requests"));
+  EXPECT_THAT(tokend(differs).Get("/status.json"), HasSubstr("have another value of requests"));
 }
 
 TEST_F(Replicas, ARedisThatComesBackEmptyIsInQuarantineAndKnowsWhatTheReplicasKnow) {

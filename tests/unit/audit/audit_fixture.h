@@ -61,9 +61,9 @@ class AuditFixture : public testing::Test {
     if (!opened.ok()) return opened.status();
     log_ = std::move(opened->log);
     past_ = std::move(opened->past);
+    ended_ = std::move(opened->ended);
     ahead_ = opened->ahead;
     gap_ = std::move(opened->gap);
-    left_open_ = opened->left_open;
     return absl::OkStatus();
   }
   void Open() {
@@ -126,9 +126,9 @@ class AuditFixture : public testing::Test {
   OpenOptions options_;
   std::unique_ptr<QueuedAuditLog> log_;
   std::vector<PastRequest> past_;
+  std::vector<PastRequest> ended_;  // by the last start
   std::chrono::microseconds ahead_{0};
   std::optional<Gap> gap_;
-  std::size_t left_open_ = 0;
 };
 
 }  // namespace tokend::audit

@@ -125,17 +125,18 @@ TEST_F(RecoveryTest, EndsWhatACrashLeftOpen) {
   EXPECT_EQ(end.caller().SerializeAsString(), IntentOf("open").caller().SerializeAsString());
   EXPECT_EQ(end.target().SerializeAsString(), IntentOf("open").target().SerializeAsString());
 
-  EXPECT_EQ(left_open_, 1U);
   ASSERT_EQ(past_.size(), 1U);
   EXPECT_EQ(past_[0].request_id, "open");
   EXPECT_EQ(past_[0].description, "for \"open\"");
   EXPECT_EQ(past_[0].ended_by, end.seq());
   EXPECT_EQ(past_[0].time, TimeOf(lines[1].record));
+  ASSERT_EQ(ended_.size(), 1U);
+  EXPECT_EQ(ended_[0].request_id, "open");
 
   Open();
   Close();
+  EXPECT_EQ(ended_.size(), 0U);
   EXPECT_EQ(Log().size(), lines.size()) << "ended twice";
-  EXPECT_EQ(left_open_, 0U);
 }
 
 TEST_F(RecoveryTest, FindsOpenIntentsInClosedFiles) {

@@ -153,6 +153,32 @@ TEST_F(CallLogTest, InTheLongRunACallerHasTwoDistinctLinesASecondAndOneOfTheRest
   EXPECT_GE(lines.size(), 2U * 100);
 }
 
+TEST_F(CallLogTest, ReportsEachCallToTheStatusPageAtOnce) {
+  telemetry::RecentActivity recent;
+  CallLog log("pod", &recent);
+  CallLine served = Served();
+  served.duration_ms = 20;
+  log.Add(served, kLogStart);
+  CallLine checked = Served();
+  checked.method = "GetCaller";
+  log.Add(checked, kLogStart);
+  for (int i = 0; i < 3; ++i) {
+    CallLine denied = Denied("a", "x");
+    denied.end = telemetry::CallEnd::kRefused;
+    log.Add(denied, kLogStart);
+  }
+  const auto report = recent.Get();
+  ASSERT_EQ(report.refusals.size(), 1U);
+  EXPECT_EQ(report.refusals[0].count, 3U);
+  EXPECT_EQ(report.refusals[0].listener, "pod");
+  EXPECT_EQ(report.refusals[0].peer, "ipv4:10.0.0.1");
+  EXPECT_EQ(report.refusals[0].reason, "NOT_PERMITTED");
+  ASSERT_EQ(report.callers.size(), 1U);
+  EXPECT_EQ(report.callers[0].counts.calls, 5U);
+  ASSERT_TRUE(report.minutes.back().latency);
+  EXPECT_EQ(report.minutes.back().latency->longest, milliseconds(20));
+}
+
 TEST_F(CallLogTest, AllCallersThatNoGrantNamesAndAllUnknownOnesHaveOneAllowanceEach) {
   for (int i = 0; i < 1000; ++i) {
     CallLine unnamed = Denied("nobody" + std::to_string(i), "x");
