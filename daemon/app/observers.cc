@@ -94,9 +94,11 @@ upstream::RelayUpstream::Observer UpstreamObserver(const UpstreamTraits& upstrea
   const std::string name = upstream.centre ? "central tokend " + *upstream.centre : "upstream";
   return {
       .on_answer =
-          [&metrics, &reach, name](const upstream::Upstream::Answered& answer) {
+          [&metrics, &reach, name,
+           is_relay = upstream.centre.has_value()](const upstream::Upstream::Answered& answer) {
             metrics.UpstreamAnswered(answer.status, answer.latency);
             metrics.SetUpstreamReachable(answer.status.has_value());
+            if (is_relay) metrics.recent().CentreReached(answer.status.has_value(), answer.error);
             reach.Set(answer.status
                           ? std::nullopt
                           : std::optional(name + ": the last request had no answer: " + answer.error));

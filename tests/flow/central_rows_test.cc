@@ -22,7 +22,7 @@ using std::chrono::milliseconds;
 
 constexpr int kAnyError = 2;
 // The caller has no time for a second call, so that each row is one call.
-constexpr milliseconds kTooShortToRetry{140};
+constexpr milliseconds kTooShortToAskAgain{140};
 
 struct CentralRow {
   const char* name;
@@ -67,7 +67,7 @@ class CentralRowsTest : public testing::Test {
 TEST_F(CentralRowsTest, EachEndsItsIntentAndTellsItsCallerOnce) {
   for (const CentralRow& row : CentralRows()) {
     SCOPED_TRACE(row.name);
-    const CallSeen& call = world.Ask({}, "ci", kTooShortToRetry);
+    const CallSeen& call = world.Ask({}, "ci", kTooShortToAskAgain);
     loop.RunPending();
     const std::uint64_t intent = world.audit.durable().back().seq();
     ASSERT_EQ(centre.running.size(), 1U);

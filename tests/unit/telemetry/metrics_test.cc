@@ -216,6 +216,7 @@ TEST(Metrics, AreThoseThatTheirPageLists) {
   metrics.SetBlocked("acme", Block::kApplicationBreakerOpen, true);
   metrics.SetJwksAge("cluster", std::chrono::seconds(1));
   metrics.SetRetryBudget("acme", 1);
+  metrics.SetUpstreamReachable(true);
   metrics.SetRedisReachable(true);
   metrics.SetConnections("local", 1);
   metrics.ConnectionClosed("local", "client");

@@ -490,9 +490,9 @@ TEST_F(RelayTest, TakesARetryOfTheBudgetForEachOtherTryAndGivesUpWithoutOne) {
 
 TEST_F(RelayTest, RefusesWhereNothingWasSentByAnyCall) {
   Mint(Request(milliseconds(500)));
-  for (int i = 0; i < 100 && !ended(); ++i) {
-    if (!centre_.running.empty()) Answer(NoConnection());
-    loop_.Advance(milliseconds(5));
+  for (int i = 0; i < 500 && !ended(); ++i) {
+    if (!centre_.running.empty()) Answer(NoConnection());  // at the moment of the call
+    loop_.Advance(milliseconds(1));
   }
   EXPECT_EQ(RefusedWith().reason, Reason::kUpstreamUnavailable);
   EXPECT_STREQ(RefusedWith().message,
