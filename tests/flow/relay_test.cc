@@ -317,7 +317,7 @@ class RandomRelay {
   explicit RandomRelay(unsigned seed) : random_(seed) { Start(); }
 
   void Run() {
-    for (int step = 0; step < 1500; ++step) {
+    for (int step = 0; step < 1000; ++step) {
       Step();
       Turn();
       if (testing::Test::HasFatalFailure()) return;
@@ -492,7 +492,7 @@ TEST(RandomRelayFlow, EachRequestIdIsOneTokenAndItsCallerGetsIt) {
   const char* chosen = std::getenv("TOKEND_SEED");
   const unsigned seed = chosen != nullptr ? static_cast<unsigned>(std::atoi(chosen)) : std::random_device()();
   std::cout << "TOKEND_SEED=" << seed << "\n";
-  const unsigned relays = std::getenv("TOKEND_LONG_TESTS") != nullptr ? 200 : 4;
+  const unsigned relays = std::getenv("TOKEND_LONG_TESTS") != nullptr ? 200 : 2;
   for (unsigned i = 0; i < relays; ++i) {
     RandomRelay(seed + i).Run();
     if (testing::Test::HasFatalFailure()) FAIL() << "relay " << i << " of TOKEND_SEED=" << seed;
