@@ -185,21 +185,6 @@ std::string WhyItFailed(CURL* handle, CURLcode code, const std::string& proxy) {
                           : absl::StrCat(curl_easy_strerror(code), " (", words, ")");
 }
 
-// The named fields of the last answer's header and trailer.
-std::vector<AnswerField> FieldsOf(CURL* handle, const std::vector<std::string>& names) {
-  std::vector<AnswerField> fields;
-  for (const std::string& name : names) {
-    for (const unsigned int origin : {CURLH_HEADER, CURLH_TRAILER}) {
-      curl_header* header = nullptr;
-      for (std::size_t i = 0; curl_easy_header(handle, name.c_str(), i, origin, -1, &header) == CURLHE_OK;
-           ++i) {
-        fields.push_back({name, header->value, origin == CURLH_TRAILER});
-      }
-    }
-  }
-  return fields;
-}
-
 bool HasEncodedBody(CURL* handle) {
   curl_header* header = nullptr;
   for (std::size_t i = 0;
@@ -246,7 +231,8 @@ class CurlExchange final : public CurlTransfer {
     done_ = std::move(done);
     started_ = client_.loop_.clock().Now();
     body_sent_ = header_bytes_ = header_lines_ = 0;
-    header_too_large_ = body_too_large_ = false;
+    header_too_large_ = body_too_large_ = in_trailer_ = false;
+    fields_.clear();
     Set(handle_, CURLOPT_URL, request_.url.c_str());
     Set(handle_, CURLOPT_HTTPHEADER, request_.headers ? request_.headers->get() : nullptr);
     Set(handle_, request_.body.empty() ? CURLOPT_HTTPGET : CURLOPT_POST, 1L);
@@ -380,14 +366,34 @@ class CurlExchange final : public CurlTransfer {
     return piece;
   }
 
-  static std::size_t OnHeader(char*, std::size_t size, std::size_t count, void* self) {
+  static std::size_t OnHeader(char* bytes, std::size_t size, std::size_t count, void* self) {
     auto& exchange = *static_cast<CurlExchange*>(self);
     TOKEND_FAILPOINT("post.answering", "");
     exchange.header_bytes_ += size * count;
     exchange.header_lines_ += 1;
     exchange.header_too_large_ = exchange.header_bytes_ > exchange.client_.options_.max_header_size ||
                                  exchange.header_lines_ > kMaxHeaderLines;
-    return exchange.header_too_large_ ? 0 : size * count;
+    if (exchange.header_too_large_) return 0;
+    exchange.Read({bytes, size * count});
+    return size * count;
+  }
+
+  // Keeps the line if it is a field that the options name. Libcurl 7.88 calls the trailer of HTTP/2 a header,
+  // so the place decides.
+  void Read(std::string_view line) {
+    if (line.starts_with("HTTP/")) {
+      in_trailer_ = false;
+      fields_.clear();
+    }
+    if (line == "\r\n") in_trailer_ = true;
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos) return;
+    for (const std::string& name : client_.options_.answer_fields) {
+      if (!absl::EqualsIgnoreCase({line.data(), colon}, name)) continue;
+      const std::string_view value = line.substr(colon + 1);
+      fields_.push_back(
+          {name, std::string(absl::StripAsciiWhitespace({value.data(), value.size()})), in_trailer_});
+    }
   }
 
   static std::size_t OnWrite(char* bytes, std::size_t size, std::size_t count, void* self) {
@@ -414,7 +420,7 @@ class CurlExchange final : public CurlTransfer {
     if (!interim && retry_after > 0) answer.retry_after = std::chrono::seconds(retry_after);
     answer.body = std::move(body_);
     answer.encoded = HasEncodedBody(handle_);
-    if (ending == Ending::kComplete) answer.fields = FieldsOf(handle_, client_.options_.answer_fields);
+    if (ending == Ending::kComplete) answer.fields = std::move(fields_);
     answer.error = std::move(error);
     answer.latency =
         std::chrono::duration_cast<std::chrono::microseconds>(client_.loop_.clock().Now() - started_);
@@ -443,6 +449,8 @@ class CurlExchange final : public CurlTransfer {
   std::size_t header_lines_ = 0;
   bool header_too_large_ = false;
   bool body_too_large_ = false;
+  bool in_trailer_ = false;  // the header is over
+  std::vector<AnswerField> fields_;
   Secret body_;
 };
 
