@@ -75,9 +75,9 @@ std::string ReadAnswer(const loop::HttpAnswer& answer, CentralAnswer& into) {
   if (answer.status != kHttpOk) return "it answered with HTTP status " + std::to_string(answer.status);
   const auto type = OnlyValue(answer, kContentType, false);
   if (!type || !IsGrpc(*type) || answer.encoded) return "its answer is not gRPC";
-  // An answer without a body may hold the status in its header, and libcurl 7.88 counts the trailer of
-  // HTTP/2 among the fields of the header.
-  const bool in_trailer = std::ranges::any_of(answer.fields, &loop::AnswerField::in_trailer);
+  const bool has_trailer = std::ranges::any_of(answer.fields, &loop::AnswerField::in_trailer);
+  // An answer without a body may hold the status in its header.
+  const bool in_trailer = has_trailer || !answer.body.empty();
   const auto status_text = OnlyValue(answer, kStatus, in_trailer);
   const auto status = status_text ? StatusIn(*status_text) : std::nullopt;
   if (!status) return "its answer has no valid grpc-status";
