@@ -42,8 +42,9 @@ std::string Advice(Outcome outcome) {
     case Outcome::kAskAgain:
       return "a token may exist: to get it, ask again with this --request-id, not with a new one";
     case Outcome::kLookForToken:
-      return "a token may exist, and asking again cannot tell: look for its description in the Applivery "
-             "dashboard before you use a new --request-id";
+      return "a token may exist: a relay can tell if you ask it again with this --request-id; elsewhere look "
+             "for "
+             "its description in the Applivery dashboard before you use a new one";
   }
   return {};
 }

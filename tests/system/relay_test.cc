@@ -273,7 +273,8 @@ TEST_F(RelayPath, ARelayThatEndsInAnyStateGetsItsCallerTheOneTokenOnceItRunsAgai
     WithBothReplicas([&] { relay_->TryRestart("tokend-failpoints", {{"TOKEND_FAILPOINT", failpoint}}); });
     const std::string id = NumberedId(++number);
     answers.push_back(RawClient(relay_->address()).Create(RequestFor("ios-app", id)));
-    EXPECT_NE(answers.back().code, kOk);
+    // Once the answer is on its way, it may arrive.
+    if (std::string_view(failpoint) != "released:1") EXPECT_NE(answers.back().code, kOk);
     ASSERT_EQ(relay_->process().Wait(), -SIGKILL) << "not reached";
     RestartRelay();
     answers.push_back(Ask(id));
