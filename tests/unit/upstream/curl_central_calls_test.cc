@@ -349,6 +349,7 @@ TEST_F(TwoReplicas, ComeAndGoWithTheName) {
   lost.action = Action::kDrop;
   first_.Answer(lost);
   EXPECT_EQ(relay.Ask().sent, Sent::kYes);
+  first_.Answer(GrpcOk());
   const auto deadline = std::chrono::steady_clock::now() + kAnswerPatience;
   while (second_.requests().empty()) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
@@ -359,6 +360,7 @@ TEST_F(TwoReplicas, ComeAndGoWithTheName) {
   both_.Set({});
   second_.Answer(lost);
   EXPECT_EQ(relay.Ask().sent, Sent::kYes);
+  second_.Answer(GrpcOk());
   const std::size_t before = both_.look_ups();
   while (both_.look_ups() == before) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
