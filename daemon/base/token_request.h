@@ -19,7 +19,7 @@ enum class RequestIdOrigin { kCaller, kDaemon };
 // request_ids alone.
 struct Relayed {
   std::string on_behalf_of;  // the name of the relay's caller
-  std::string digest;        // of what that caller sent, as the audit log holds it; empty: not given
+  std::string digest = {};   // of what that caller sent, as the audit log holds it; empty: not given
   // Since the relay first recorded an intent for the request_id; 0 the first time. Nothing: not given.
   std::optional<std::chrono::seconds> age = {};
   // How long that caller still waits. Nothing: not given.

@@ -53,7 +53,7 @@ struct Reply {
   int status = 200;
   Headers headers;
   std::string body;
-  Headers trailers;          // HTTP/2 alone
+  Headers trailers = {};     // HTTP/2 alone
   bool header_only = false;  // HTTP/2 alone: the header ends the answer
   std::chrono::milliseconds delay{0};
   std::uint32_t http2_error = 0;
