@@ -289,7 +289,12 @@ void Issuance::ValidateUpstream() {
   stages_.upstream.Validate(
       context_.ToMint(stages_.loop.clock().Now()), [self = Self()](upstream::Upstream::Validation answer) {
         if (self->stage_ != Stage::kChecking) return;
-        if (const auto* failure = std::get_if<Failure>(&answer)) return self->Fail(*failure);
+        if (auto* failure = std::get_if<Failure>(&answer)) {
+          Failure noted = *failure;
+          noted.quotas.clear();  // limits of the central tokend have no series in this tokend's metrics
+          self->Note(noted);
+          return self->End(*std::move(failure));
+        }
         self->RecordValidated(std::get<std::shared_ptr<const Token>>(std::move(answer)));
       });
 }

@@ -35,6 +35,12 @@ class ConnectionPool {
 
   bool TooOld(TimePoint now) const;
 
+  // Whether the pool is younger than this and no request has had a connection of it: one that is made in it
+  // is as new as one of another pool.
+  bool IsNew(TimePoint now, std::chrono::milliseconds age) const {
+    return requests_.empty() && now - born_ < age;
+  }
+
   // Whether one more request may go on the connection with this local port; counts it. Where a later
   // connection of the pool has the same port, the requests of both count together.
   bool Take(int local_port);

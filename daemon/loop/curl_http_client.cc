@@ -267,6 +267,7 @@ class CurlExchange final : public CurlTransfer {
     if (header_too_large_) return Answer(Ending::kBroken, kHeaderTooLarge);
     std::string why = WhyItFailed(handle_, code, client_.options_.proxy);
     if (speaks_otherwise_) why = "it does not speak HTTP/2";
+    if (is_late_) why = "there was no connection in time";
     if (refused_ != nullptr) why = absl::StrCat("it refuses the client's certificate: ", refused_);
     Answer(Ending::kBroken, absl::StrCat(Where(), ": ", why));
   }
@@ -306,11 +307,12 @@ class CurlExchange final : public CurlTransfer {
     speaks_otherwise_ = false;
     tls_ = nullptr;
     refused_ = nullptr;
-    turned_away_ = false;
+    turned_away_ = is_late_ = false;
     pool_ = client_.pool_;
     Set(handle_, CURLOPT_SHARE, pool_->share());
     const auto spent = std::chrono::floor<milliseconds>(client_.loop_.clock().Now() - started_);
-    Set(handle_, CURLOPT_TIMEOUT_MS, AtLeastOneMs(client_.options_.timeout - spent));
+    const milliseconds longest = request_.timeout.count() > 0 ? request_.timeout : client_.options_.timeout;
+    Set(handle_, CURLOPT_TIMEOUT_MS, AtLeastOneMs(longest - spent));
     Expect(client_.protocol_);
     client_.loop_.Add(handle_);
   }
@@ -344,6 +346,8 @@ class CurlExchange final : public CurlTransfer {
     exchange.speaks_otherwise_ = options.only_http2 && !has_own && !SpeaksHttp2(exchange.handle_);
     if (exchange.speaks_otherwise_) return CURL_PREREQFUNC_ABORT;
     exchange.tls_ = TlsOf(exchange.handle_);
+    exchange.is_late_ = exchange.client_.loop_.clock().Now() >= exchange.request_.send_by;
+    if (exchange.is_late_) return CURL_PREREQFUNC_ABORT;
     ConnectionPool* const pool = exchange.pool_.get();
     exchange.turned_away_ =
         !has_own && (exchange.client_.HasFailed(pool, local_port) || !pool->Take(local_port));
@@ -359,6 +363,7 @@ class CurlExchange final : public CurlTransfer {
     if (exchange.body_sent_ == 0) {
       using Protocol = CurlHttpClient::Protocol;
       exchange.client_.SetProtocol(SpeaksHttp2(exchange.handle_) ? Protocol::kHttp2 : Protocol::kHttp1);
+      if (exchange.request_.sent != nullptr) *exchange.request_.sent = Sent::kYes;
     }
     TOKEND_FAILPOINT("post.body", "");
     const std::size_t piece = body.copy(to, size * count, exchange.body_sent_);
@@ -409,7 +414,7 @@ class CurlExchange final : public CurlTransfer {
   void Answer(Ending ending, std::string error) {
     HttpAnswer answer;
     answer.sent = body_sent_ > 0 && refused_ == nullptr ? Sent::kYes : Sent::kNo;
-    answer.connected = local_port_.has_value() && refused_ == nullptr;
+    answer.connected = (local_port_.has_value() || is_late_) && refused_ == nullptr;
     answer.ending = ending;
     long status = 0;
     curl_easy_getinfo(handle_, CURLINFO_RESPONSE_CODE, &status);
@@ -442,6 +447,7 @@ class CurlExchange final : public CurlTransfer {
   std::optional<int> local_port_;  // of its connection, once it has one
   const SSL* tls_ = nullptr;       // of its connection, to compare: the session may have ended
   const char* refused_ = nullptr;  // why the server refuses the client's certificate
+  bool is_late_ = false;           // there was no connection before request_.send_by
   bool turned_away_ = false;       // from a connection that carries no further request
   bool speaks_otherwise_ = false;  // the connection agreed to another protocol than HTTP/2 alone
   std::size_t body_sent_ = 0;
@@ -483,9 +489,7 @@ void CurlHttpClient::Get(HttpGet request, Done done) {
 void CurlHttpClient::Begin(HttpPost request, Done done) {
   if (stopped_) return Decline(std::move(done), Ending::kStopped, "Stopped");
   if (request.url.starts_with("http:")) SetProtocol(Protocol::kHttp1);
-  const bool wants_new = request.connection == HttpPost::Connection::kNew && !HasOwnConnections(options_);
-  const bool renew = wants_new || pool_ == nullptr;
-  if (renew || pool_->TooOld(loop_.clock().Now())) RenewPool();
+  if (pool_ == nullptr || NeedsNewPool(request.connection)) RenewPool();
   std::unique_ptr<CurlExchange> exchange;
   if (idle_.empty()) {
     exchange = std::make_unique<CurlExchange>(*this);
@@ -496,6 +500,15 @@ void CurlHttpClient::Begin(HttpPost request, Done done) {
   CurlExchange& started = *exchange;
   running_.emplace(&started, std::move(exchange));
   started.Start(std::move(request), std::move(done));
+}
+
+bool CurlHttpClient::NeedsNewPool(HttpPost::Connection connection) const {
+  using Connection = HttpPost::Connection;
+  const auto now = loop_.clock().Now();
+  if (pool_->TooOld(now)) return true;
+  if (connection == Connection::kAny || HasOwnConnections(options_)) return false;
+  // Requests that each wanted a pool of their own would end each other's handshakes.
+  return connection == Connection::kRenewed || !pool_->IsNew(now, options_.connect_timeout / 2);
 }
 
 void CurlHttpClient::RenewPool() {

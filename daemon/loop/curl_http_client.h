@@ -40,6 +40,8 @@ class CurlHttpClient final : public HttpClient {
 
   // A GET where `request.body` is empty.
   void Begin(HttpPost request, Done done);
+  // Whether a request that wants such a connection cannot have one of the pool.
+  bool NeedsNewPool(HttpPost::Connection connection) const;
   // Makes another pool, for later requests and for those that have no connection yet. Not from within
   // libcurl's callbacks.
   void RenewPool();

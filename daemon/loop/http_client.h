@@ -33,25 +33,30 @@ class HeaderList {
   std::unique_ptr<curl_slist, Wiper> list_;
 };
 
+// Whether the server can have seen the body of a POST: kYes once libcurl has asked for its first byte,
+// however the transfer ends; but kNo where the server's own TLS handshake failed, because it refuses the
+// client's certificate.
+enum class Sent { kNo, kYes };
+
 struct HttpPost {
-  enum class Connection { kAny, kNew };
+  enum class Connection { kAny, kNew, kRenewed };
 
   std::string url;
   std::shared_ptr<const HeaderList> headers;  // shared between requests with the same key
   std::string body;                           // not empty
-  // kNew: one that is opened for this request. Earlier connections are then retired.
+  // kNew: one that has carried no request yet. Earlier connections are then retired. kRenewed: one that is
+  // opened from now on.
   Connection connection = Connection::kAny;
+  // Nothing of the request is sent later than this, by the loop's clock.
+  std::chrono::steady_clock::time_point send_by = std::chrono::steady_clock::time_point::max();
+  std::chrono::milliseconds timeout{0};  // of the whole exchange; 0: that of the client's options
+  std::shared_ptr<Sent> sent = nullptr;  // set to kYes before the first byte of the body is sent; may be null
 };
 
 struct HttpGet {
   std::string url;
   std::shared_ptr<const HeaderList> headers;
 };
-
-// Whether the server can have seen the body of a POST: kYes once libcurl has asked for its first byte,
-// however the transfer ends; but kNo where the server's own TLS handshake failed, because it refuses the
-// client's certificate.
-enum class Sent { kNo, kYes };
 
 enum class Ending {
   kComplete,  // the whole answer has come

@@ -89,7 +89,10 @@ void RequestHead::Add(std::string_view name, std::string_view value) {
   } else if (name == "authorization") {
     authorization.emplace_back(value);
   } else if (name == "traceparent") {
-    const bool is_kept = !traceparent && value.size() <= kMaxTraceparentBytes && !TraceIdOf(value).empty();
+    // A relay passes it on, as metadata of gRPC.
+    const bool is_printable = std::ranges::all_of(value, [](char c) { return c >= ' ' && c <= '~'; });
+    const bool is_kept =
+        !traceparent && is_printable && value.size() <= kMaxTraceparentBytes && !TraceIdOf(value).empty();
     traceparent = is_kept ? std::string(value) : std::string();
   } else if (name.starts_with("tokend-")) {
     AddRelayed(name, value);

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,10 @@ struct CentralCall {
   // kNew: on a connection that is opened for this call.
   loop::HttpPost::Connection connection = loop::HttpPost::Connection::kAny;
   std::optional<Replica> avoid = {};  // where there is another one
+  // Nothing of the call is sent later than this. Its answer is not awaited for longer either, but for 5 s
+  // from when it is sent on a connection.
+  std::chrono::steady_clock::time_point send_by = std::chrono::steady_clock::time_point::max();
+  std::shared_ptr<loop::Sent> sent = nullptr;  // as that of HttpPost
 };
 
 // What came of a call.

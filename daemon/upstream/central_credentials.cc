@@ -90,16 +90,18 @@ CentralCredentialFiles::CentralCredentialFiles(config::TokendUpstream options, C
 void CentralCredentialFiles::RereadIfChanged(TimePoint now) {
   if (options_.plaintext || now - looked_ < kLookApart) return;
   looked_ = now;
-  // The first time, the files may have changed since the credentials were read.
-  if (StatesOfFiles() != states_) Reread();
+  Reread();
 }
 
 void CentralCredentialFiles::Reread() {
   if (options_.plaintext) return;
   // Before the files are read: a change in between is then seen the next time.
-  states_ = StatesOfFiles();
+  std::vector<State> states = StatesOfFiles();
+  if (states == states_) return;
   Result<CentralCredentials> read = ReadCentralCredentials(options_);
-  if (!read.ok() || read->digest == current_.digest) return;
+  if (!read.ok()) return;
+  states_ = std::move(states);
+  if (read->digest == current_.digest) return;
   current_ = *std::move(read);
   ++generation_;
 }

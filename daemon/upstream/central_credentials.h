@@ -27,8 +27,7 @@ struct CentralCredentials {
 Result<CentralCredentials> ReadCentralCredentials(const config::TokendUpstream& options);
 
 // The credentials in use. They are read again when a file has changed, which is looked for at most once a
-// second. Files that cannot be used leave the credentials as they are, and are tried again at their next
-// change. Loop thread only.
+// second. Files that cannot be used leave the credentials as they are, and are tried again. Loop thread only.
 class CentralCredentialFiles {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;

@@ -22,6 +22,8 @@ constexpr std::chrono::milliseconds kMaxAge = 50min;  // a tokend ends a connect
 constexpr std::chrono::seconds kSystemCaMaxAge = 60s;
 constexpr std::size_t kMaxHeader = std::size_t{16} * 1024;
 constexpr std::size_t kMaxWaiting = 4096;
+// Of a call whose caller waits less long: a connection that is only slow is not taken for dead.
+constexpr std::chrono::milliseconds kLeastTimeout = 5s;
 
 std::string HostAndPort(const std::string& host, std::uint16_t port) {
   return config::ToString(config::TcpAddress{host, port});
@@ -107,7 +109,9 @@ void CurlCentralCalls::OnAddresses(const std::vector<std::string>& addresses) {
     retired_.insert(retired_.end(), before.begin(), before.end());
   }
   for (std::shared_ptr<Attempt>& attempt : std::exchange(waiting_, {})) {
-    if (const std::shared_ptr<Endpoint> endpoint = Choose(*attempt)) {
+    if (attempt->call.send_by <= loop_.clock().Now()) {
+      Decline(std::move(attempt->done), "its addresses were not known in time");
+    } else if (const std::shared_ptr<Endpoint> endpoint = Choose(*attempt)) {
       Send(std::move(attempt), endpoint);
     } else {
       Decline(std::move(attempt->done), "its addresses are not known");
@@ -174,6 +178,11 @@ std::shared_ptr<CurlCentralCalls::Endpoint> CurlCentralCalls::Choose(const Attem
   return best;
 }
 
+std::chrono::milliseconds CurlCentralCalls::TimeoutOf(const Attempt& attempt) const {
+  const auto left = std::max<TimePoint::duration>(attempt.call.send_by - loop_.clock().Now(), kLeastTimeout);
+  return std::min(options_.timeout, std::chrono::floor<std::chrono::milliseconds>(left));
+}
+
 void CurlCentralCalls::Send(std::shared_ptr<Attempt> attempt, const std::shared_ptr<Endpoint>& endpoint) {
   using Connection = loop::HttpPost::Connection;
   attempt->tried.push_back(endpoint->replica);
@@ -182,9 +191,12 @@ void CurlCentralCalls::Send(std::shared_ptr<Attempt> attempt, const std::shared_
   post.headers = Headers(attempt->call);
   post.body = FrameMessage(attempt->call.message);
   post.connection = attempt->call.connection;
+  post.send_by = attempt->call.send_by;
+  post.timeout = TimeoutOf(*attempt);
+  post.sent = attempt->call.sent;
   // Connections with other credentials carry no further call.
   if (std::exchange(endpoint->credentials, files_.generation()) != files_.generation()) {
-    post.connection = Connection::kNew;
+    post.connection = Connection::kRenewed;
   }
   ++endpoint->running;
   endpoint->client->Post(std::move(post), [this, attempt, endpoint](loop::HttpAnswer answer) mutable {

@@ -54,6 +54,7 @@ class CurlCentralCalls final : public CentralCalls {
   loop::HttpClientOptions HttpOptions(const std::string& address);
   // Null: all have been tried.
   std::shared_ptr<Endpoint> Choose(const Attempt& attempt);
+  std::chrono::milliseconds TimeoutOf(const Attempt& attempt) const;
   void Send(std::shared_ptr<Attempt> attempt, const std::shared_ptr<Endpoint>& endpoint);
   void OnAnswer(std::shared_ptr<Attempt> attempt, const std::shared_ptr<Endpoint>& endpoint,
                 loop::HttpAnswer answer);

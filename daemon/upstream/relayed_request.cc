@@ -105,7 +105,12 @@ void RelayedRequest::Call(Connection connection) {
   if (running_ == 0) {
     next_ = loop::Timer(relay_.loop, kSlow, [self = shared_from_this()] { self->OnSlow(); });
   }
-  CentralCall call{message_, Metadata(), connection, last_replica_};
+  CentralCall call{.message = message_,
+                   .metadata = Metadata(),
+                   .connection = connection,
+                   .avoid = last_replica_,
+                   .send_by = latest_,
+                   .sent = sent_};
   if (calls_ > 0 && relay_.on_retry) relay_.on_retry();
   ++calls_;
   ++running_;
@@ -137,7 +142,11 @@ void RelayedRequest::OnSlow() {
 }
 
 void RelayedRequest::OnAnswer(CentralAnswer answer) {
-  if (relay_.on_answer && !relay_.stopping) relay_.on_answer({answer.status, answer.latency, answer.error});
+  // That a call has had no answer is no news once another call has had one.
+  const bool is_news = stage_ != Stage::kEnded || answer.status.has_value();
+  if (relay_.on_answer && !relay_.stopping && is_news) {
+    relay_.on_answer({answer.status, answer.latency, answer.error});
+  }
   assert(running_ > 0);
   --running_;
   CentralVerdict verdict = Judge(answer, request_, purpose_);
@@ -193,8 +202,7 @@ std::optional<milliseconds> RelayedRequest::NextDelay() {
   milliseconds delay(std::uniform_int_distribution(longest.count() / 2, longest.count())(relay_.jitter));
   if (failure.reason == Reason::kRateLimited) delay += *failure.retry_after;
   if (relay_.loop.clock().Now() + delay >= latest_) return std::nullopt;
-  const bool lost = unanswered_ || last_.kind == Kind::kLost;
-  const bool is_free = lost || failure.reason == Reason::kShuttingDown;
+  const bool is_free = last_.kind == Kind::kLost || failure.reason == Reason::kShuttingDown;
   return is_free || relay_.budget.Take() ? std::optional(delay) : std::nullopt;
 }
 
@@ -210,8 +218,12 @@ void RelayedRequest::EndUnanswered(const char* before) {
   const std::string detail = std::string("no answer of the central tokend before ") + before +
                              (heard ? "; before that: " + FailureOf(last_)->detail : "");
   const bool worked = heard && last_.kind == Kind::kRefused;
-  const Centre centre = worked ? Centre::kWorks : (heard ? Centre::kByOutcome : Centre::kUnheard);
-  if (purpose_ == Purpose::kValidate) return End(Refused{CentreUnreachable(detail)}, centre);
+  // After that time the second call had no answer either.
+  const bool had_time = relay_.loop.clock().Now() - began_ >= 2 * kSlow;
+  const Centre centre = worked ? Centre::kWorks : (heard || had_time ? Centre::kByOutcome : Centre::kUnheard);
+  if (purpose_ == Purpose::kValidate || (*sent_ == loop::Sent::kNo && !unanswered_)) {
+    return End(Refused{CentreUnreachable(detail)}, centre);
+  }
   End(Indeterminate{{.reason = Reason::kOutcomeUnknown, .detail = detail}, nullptr}, centre);
 }
 

@@ -87,6 +87,8 @@ class RelayedRequest final : public std::enable_shared_from_this<RelayedRequest>
   std::string message_;                                 // the same in every call
 
   Stage stage_ = Stage::kWaiting;
+  // Whether the centre can have seen one of the calls.
+  const std::shared_ptr<loop::Sent> sent_ = std::make_shared<loop::Sent>(loop::Sent::kNo);
   std::size_t running_ = 0;  // calls without an answer
   std::size_t calls_ = 0;    // so far
   std::size_t pauses_ = 0;   // so far

@@ -91,21 +91,29 @@ void RedisState::DecideWithoutRedis(AdmitCall call, const Status& why) {
   Admission& admission = call.admission;
   const bool may_claim = admission.age && admission.age->count() == 0;
   if (!is_local() || (call.claims() && !may_claim)) return call.done(LimitsUnavailable(why));
+  // Another relay of the same name may have used it already.
+  if (call.claims() && claims_.IsRemembered(admission.request_id)) return call.done(LimitsUnavailable(why));
   if (call.claims() && claims_.size() >= requests_.max_entries) return call.done(LedgerFull(std::nullopt));
-  limiter_.Spend(std::move(admission.charges), admission.latest, call.waiter,
-                 [this, request_id = std::move(admission.request_id), digest = admission.digest,
-                  target = std::move(admission.target), caller = std::move(admission.caller),
-                  done = std::move(call.done)](SpendResult result) mutable {
-                   const Spent* spent = std::get_if<Spent>(&result);
-                   if (spent == nullptr) return done(std::get<Failure>(std::move(result)));
-                   if (!request_id.empty()) {
-                     claims_.Begin(request_id, {.digest = digest,
-                                                .first = std::move(target),
-                                                .caller = std::move(caller),
-                                                .nonce = MakeUuid()});
-                   }
-                   done(Fresh{*spent});
-                 });
+  Charges charges = admission.charges;
+  limiter_.Spend(
+      std::move(charges), admission.latest, call.waiter,
+      [this, why, charges = std::move(admission.charges), request_id = std::move(admission.request_id),
+       digest = admission.digest, target = std::move(admission.target), caller = std::move(admission.caller),
+       done = std::move(call.done)](SpendResult result) mutable {
+        const Spent* spent = std::get_if<Spent>(&result);
+        if (spent == nullptr) return done(std::get<Failure>(std::move(result)));
+        if (!request_id.empty() && claims_.IsRemembered(request_id)) {  // claimed meanwhile
+          limiter_.GiveBack(charges, std::get<SpentHere>(*spent));
+          return done(LimitsUnavailable(why));
+        }
+        if (!request_id.empty()) {
+          claims_.Begin(request_id, {.digest = digest,
+                                     .first = std::move(target),
+                                     .caller = std::move(caller),
+                                     .nonce = MakeUuid()});
+        }
+        done(Fresh{*spent});
+      });
 }
 
 void RedisState::Leave(const std::string& request_id, const void* waiter) {
