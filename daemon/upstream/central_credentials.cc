@@ -29,7 +29,7 @@ Status Of(const std::string& file, const Status& status) {
   return {status.code(), file + " " + std::string(status.message())};
 }
 
-// Also text that is no secret, such as a CA file, ends up here: digests alone are kept.
+// Keeps a digest alone, because some of the texts are secret.
 void AddDigest(std::string& digests, std::string_view bytes) { digests += Sha256Hex(bytes); }
 
 Status ReadIdentity(const config::ClientTls& tls, CentralCredentials& into, std::string& digests) {
@@ -90,13 +90,13 @@ CentralCredentialFiles::CentralCredentialFiles(config::TokendUpstream options, C
 void CentralCredentialFiles::RereadIfChanged(TimePoint now) {
   if (options_.plaintext || now - looked_ < kLookApart) return;
   looked_ = now;
-  // The first time, the files may have changed since the credentials were read.
+  // At the first call `states_` is empty, so the files are read: they may have changed since the start.
   if (StatesOfFiles() != states_) Reread();
 }
 
 void CentralCredentialFiles::Reread() {
   if (options_.plaintext) return;
-  // Before the files are read: a change in between is then seen the next time.
+  // This comes before the files are read, so that the next call sees a change in between.
   states_ = StatesOfFiles();
   Result<CentralCredentials> read = ReadCentralCredentials(options_);
   if (!read.ok() || read->digest == current_.digest) return;
