@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kRowsAtATime = 1000;
 
-// "the relay for its caller" where a relay has called.
+// The name of the caller or, if a relay called, "RELAY for ITS-CALLER".
 std::string CallerText(const audit::v1::Caller& caller) {
   return caller.on_behalf_of().empty() ? caller.name() : caller.name() + " for " + caller.on_behalf_of();
 }

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAX_LINES = 70
 # The folders of daemon/ that the client may include.
 FOR_CLIENT = {"base", "audit", "config", "policy"}
-# The folders whose documents are not ours.
+# Folders whose documents belong to other projects, or are generated.
 NOT_OURS = {"build", "node_modules", ".git"}
 
 

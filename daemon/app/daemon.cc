@@ -37,7 +37,7 @@ constexpr seconds kLongestStart{10};
 constexpr seconds kLastRecords{5};
 // How long connections whose calls are all answered may take to close.
 constexpr seconds kConnectionGrace{1};
-// What a stop may take beside drain_delay and drain.
+// How long a stop may take besides drain_delay and drain.
 constexpr seconds kLongestEnd{30};
 
 audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics& metrics) {

@@ -25,10 +25,10 @@ namespace tokend::app {
 // The part of a configuration that decides requests.
 std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& config);
 
-// What the last reload came to.
+// How the last reload ended.
 struct LastReload {
   std::chrono::system_clock::time_point time{};
-  std::vector<std::string> errors = {};  // whole lines; none: what the files say is in effect
+  std::vector<std::string> errors = {};  // one line each; empty: what the files say is in effect
   std::map<std::string, std::uint64_t> key_generations = {};  // in effect, by organization
 };
 
@@ -57,8 +57,8 @@ class Reloader {
 
   const Settings& settings() const { return settings_; }
 
-  // Where it has errors, it was rejected, or files were left out of it: what the files say then differs from
-  // what is in effect. Any thread.
+  // The last reload. If it has errors, it was rejected or files were left out, so what is in effect differs
+  // from what the files say. Any thread.
   std::shared_ptr<const LastReload> last() const { return last_.Get(); }
 
  private:
@@ -71,7 +71,7 @@ class Reloader {
   void RecordChanges(const Settings& next);
   void RecordRejection(const char* event, const std::vector<std::string>& errors);
   void Record(const char* event, std::string detail);
-  // What the settings in effect and the errors of a reload that ends now make.
+  // A LastReload of the settings in effect and the errors of a reload that ends now.
   std::shared_ptr<const LastReload> ReloadedNow(std::vector<std::string> errors) const;
 
   const std::string path_;

@@ -18,7 +18,7 @@ namespace {
 using std::chrono::duration_cast;
 using std::chrono::microseconds;
 
-// How often unsent state is sent again where the manager does not watch the loop.
+// How often unsent state is sent again if no watchdog is set.
 constexpr microseconds kBeat = std::chrono::seconds(10);
 constexpr std::size_t kMaxRejectionBytes = 512;
 

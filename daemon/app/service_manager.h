@@ -12,9 +12,9 @@
 
 namespace tokend::app {
 
-// Tells the service manager that started the daemon, such as systemd with Type=notify, how the daemon is: one
-// datagram to $NOTIFY_SOCKET for each change (sd_notify(3)). Without $NOTIFY_SOCKET nothing happens. Nothing
-// here waits: a datagram that the manager has no room for is sent again later, with the state of then.
+// Tells the service manager that started the daemon, such as systemd with Type=notify, the daemon's state:
+// one datagram to $NOTIFY_SOCKET for each change (sd_notify(3)). Without $NOTIFY_SOCKET nothing is sent. No
+// function waits: if the socket has no room for a datagram, the state of a later moment is sent later.
 class ServiceManager {
  public:
   // Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID from the environment.
@@ -23,15 +23,15 @@ class ServiceManager {
   ServiceManager(const ServiceManager&) = delete;
   ServiceManager& operator=(const ServiceManager&) = delete;
 
-  // Shows the manager from now on that the loop runs: WATCHDOG=1 at half of $WATCHDOG_USEC. Only the loop
-  // does this: a disk or a name server that hangs must not end the daemon. `loop` outlives this and, before
-  // this ends, has stopped.
+  // From now on the loop sends WATCHDOG=1 at half of $WATCHDOG_USEC. The loop alone does this, because a disk
+  // or a name server that hangs must not end the daemon. `loop` outlives this, and stops before this is
+  // destroyed.
   void WatchLoop(loop::EventLoop& loop);
 
   // Whether calls are served. The first `true` ends the start (READY=1). Any thread.
   void SetServing(bool serving);
 
-  // A reload begins, and ends. `rejection`: why the files are not in effect; empty: they are.
+  // A reload begins, and ends. `rejection`: why the files are not in effect. Empty: the files are in effect.
   void BeginReload();
   void EndReload(std::string rejection);
 
@@ -56,7 +56,7 @@ class ServiceManager {
   Phase phase_ = Phase::kStarting;
   bool serving_ = false;
   std::string rejection_;
-  std::string announcement_;  // of the phase, until it has been sent
+  std::string announcement_;  // of the phase; empty once it has been sent
   std::string status_sent_;
 };
 

@@ -10,13 +10,13 @@ namespace tokend::app {
 // Whether the last request to the upstream was answered. Any thread.
 class UpstreamReach {
  public:
-  // Nothing: it was answered.
+  // `trouble`: why the request was not answered, in fixed words. Nothing: it was answered.
   void Set(std::optional<std::string> trouble) {
     const std::lock_guard lock(mutex_);
     trouble_ = std::move(trouble);
   }
 
-  // Why it was not answered, in fixed words. Nothing: it was answered, or there was none yet.
+  // Nothing: the last request was answered, or there was none yet.
   std::optional<std::string> trouble() const {
     const std::lock_guard lock(mutex_);
     return trouble_;

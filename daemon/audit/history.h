@@ -26,15 +26,15 @@ struct PastRequest {
   RecordTime time;             // of its first intent
   std::uint64_t intent = 0;    // sequence number of that intent
   std::uint64_t ended_by = 0;  // sequence number of the record that ended its last intent
-  std::uint64_t resolves = 0;  // as recorded, until JoinIntents
+  std::uint64_t resolves = 0;  // as in the record; 0 after JoinIntents
 };
 
 PastRequest MakePastRequest(const v1::Record& intent, std::uint64_t ended_by);
 
-// Sorts the requests of single intents by their intents, and leaves one of each request_id that a relay asked
-// again: with the time of its first intent, from which it is remembered. Where no request has the first
-// intent, that intent is too old, or was refused late. `recent`: the lowest sequence number of the records
-// that are young enough.
+// Sorts requests by their intents, and joins the requests of one request_id that a relay asked again: the
+// joined request has the time of the first intent, from which the request_id is remembered. A first
+// intent that is not among the requests was refused late, or is older than `recent`. In the second case the
+// request_id is left out. `recent`: the lowest sequence number of the records that are young enough.
 void JoinIntents(std::vector<PastRequest>& past, std::uint64_t recent);
 
 // A place in a log where records may be missing.

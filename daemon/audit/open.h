@@ -33,7 +33,7 @@ struct Opened {
   // The requests of the last `remember` whose token was or may have been created, oldest first: the request
   // ledger must know them again. Empty for standard output alone.
   std::vector<PastRequest> past;
-  // The requests whose intent no record had ended: this start has ended them as token.unknown.
+  // The requests whose intent had no end in the log. This start has ended them as token.unknown.
   std::vector<PastRequest> ended;
   // The log's last gap: a request that was made before it ends may be missing in `past`. It ends at the
   // latest now; standard output alone is a gap that ends now. Nothing: the log knows every request there ever

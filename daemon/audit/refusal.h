@@ -9,7 +9,7 @@
 namespace tokend::audit {
 
 // The record of a refused call, as a report of a RefusalAggregator. Records are alike that have the same
-// event, caller (also on whose behalf a relay calls), listener, reason, detail and target, and the same peer
+// event, caller (with `on_behalf_of`), listener, reason, detail and target, and the same peer
 // but for its port: one record with a count then keeps the peer and the request_id of the first.
 class Refusal {
  public:

@@ -22,12 +22,12 @@ struct Token {
   Bearer bearer;
 };
 
-// What is known of the central tokend to which a relay has passed a request on, however the request ends.
+// What a relay has learned about the central tokend (the centre) by one request.
 enum class Centre {
-  kByOutcome,  // the outcome says it, as it does where the upstream is Applivery
-  kWorks,      // it has answered, be it with an error
-  kRejects,    // it does not accept the relay's credentials
-  kUnheard,    // it had no time to answer
+  kByOutcome,  // only what the outcome says, as with Applivery
+  kWorks,      // the centre has answered, if only with an error
+  kRejects,    // the centre does not accept the relay's credentials
+  kUnheard,    // the centre had no time to answer
 };
 
 // The last request to the upstream and its answer, for the audit record.
@@ -35,7 +35,7 @@ struct UpstreamExchange {
   int http_status = 0;  // 0: there was no answer
   std::optional<std::int64_t> error_code = std::nullopt;
   std::chrono::microseconds latency{0};
-  std::uint64_t key_generation = 0;  // of a relay: of its own credentials
+  std::uint64_t key_generation = 0;  // at a relay: of its credentials for the central tokend
   Centre centre = Centre::kByOutcome;
 };
 

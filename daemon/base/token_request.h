@@ -15,12 +15,13 @@ class RequestParser;
 
 enum class RequestIdOrigin { kCaller, kDaemon };
 
-// What a relay says of the call that it passes on. It is recorded, and decides about the relay's own
-// request_ids alone.
+// What a relay says of its own caller's call. tokend records it. It decides only about request_ids of this
+// relay.
 struct Relayed {
   std::string on_behalf_of;  // the name of the relay's caller
-  std::string digest = {};   // of what that caller sent, as the audit log holds it; empty: not given
-  // Since the relay first recorded an intent for the request_id; 0 the first time. Nothing: not given.
+  std::string digest = {};   // the digest of that caller's request; empty: not given
+  // The time since the relay first recorded an intent for the request_id; 0 the first time. Nothing: not
+  // given.
   std::optional<std::chrono::seconds> age = {};
   // How long that caller still waits. Nothing: not given.
   std::optional<std::chrono::milliseconds> caller_timeout = {};
@@ -40,7 +41,7 @@ class TokenRequest {
     RequestIdOrigin request_id_origin = RequestIdOrigin::kDaemon;
     bool validate_only = false;
     std::string trace;        // 32 hex digits, or empty
-    std::string traceparent;  // as it came, if it is valid; else empty
+    std::string traceparent;  // the header as the caller sent it; empty: none, or not valid
     std::optional<Relayed> relayed = {};
   };
 
@@ -56,7 +57,7 @@ class TokenRequest {
   bool validate_only() const { return fields_.validate_only; }
   // The trace to which the caller's call belongs. It decides nothing.
   const std::string& trace() const { return fields_.trace; }
-  // The whole header, for the call to another tokend.
+  // The whole header. A relay sends it on to the central tokend.
   const std::string& traceparent() const { return fields_.traceparent; }
   // Nothing: the caller is no relay.
   const std::optional<Relayed>& relayed() const { return fields_.relayed; }

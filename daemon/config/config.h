@@ -140,19 +140,19 @@ struct Applivery {
   std::size_t max_response_size = 0;
 };
 
-// This side of a TLS connection to a server.
+// The client's side of a TLS connection.
 struct ClientTls {
   std::string ca_file = {};           // empty: the system's CAs
   std::string certificate_file = {};  // empty: none, and then no key
   std::string private_key_file = {};
 };
 
-// A central tokend. This one is then a relay, and has no API key.
+// A central tokend. With this upstream tokend is a relay, and has no API key.
 struct TokendUpstream {
   Address address;                       // host and port, or a unix socket
   ClientTls tls;                         // not used on a unix socket
   bool plaintext = false;                // a unix socket, or a loopback address without `tls`
-  std::string server_name;               // that the centre's certificate must bear
+  std::string server_name;               // the name that the centre's certificate must have
   std::string token_file;                // empty: no token is sent
   std::chrono::milliseconds timeout{0};  // of one call to the centre
   std::size_t max_in_flight = 0;

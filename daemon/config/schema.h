@@ -14,7 +14,7 @@ const v1::KeyOptions& OptionsOf(const google::protobuf::FieldDescriptor& field);
 
 std::vector<const google::protobuf::FieldDescriptor*> FieldsOf(const google::protobuf::Descriptor& type);
 
-// The organizations that the upstream lists; empty for another tokend, which has its own.
+// The organizations that the upstream lists. A central tokend lists none: the result is empty.
 const google::protobuf::RepeatedPtrField<v1::Organization>& OrganizationsOf(const v1::Upstream& upstream);
 
 // Whether the form is of a file that must exist.

@@ -173,7 +173,7 @@ void Attempt::OnOutcomeLost() {
   request_.OnOver(std::nullopt);
 }
 
-// Of an intent, or of its end.
+// A record of an intent, or of an intent's end.
 audit::Record Attempt::NewRecord() const {
   audit::Record record = RecordOf(context_);
   if (context_.first_intent) record.set_resolves(context_.first_intent->sequence);

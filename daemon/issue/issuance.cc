@@ -141,8 +141,8 @@ void Issuance::OnAdmitted(state::AdmitResult admitted) {
   BeginUnlessBlocked();
 }
 
-// The central tokend may have created a token for the first call: this one asks for the same, if it may have
-// that now.
+// The central tokend may have created a token for the first call with this request_id. This call asks for
+// what the first one asked for, if the policy permits that now.
 void Issuance::AskAgain(const state::Earlier& earlier, std::optional<SpentCharges> spent) {
   const state::Target& first = earlier.first;
   Decision decision = context_.config->policy.DecideAgain(
@@ -194,7 +194,7 @@ void Issuance::Try(SpentCharges spent) {
     spent.GiveBack();
     return Fail(Stopping());
   }
-  // Else its caller, or the caller's deadline, ends the request.
+  // Where the two times are the same, the caller's deadline ends the request elsewhere.
   if (context_.intend_by < context_.deadline && context_.intend_by <= stages_.loop.clock().Now()) {
     spent.GiveBack();
     return Fail({Reason::kOverloaded, "the relay's caller waits no longer"});
@@ -299,7 +299,7 @@ void Issuance::ValidateUpstream() {
       });
 }
 
-// `token`: what the upstream would create; null: it does not say.
+// `token`: the token that the upstream would create. Null: the upstream does not say.
 void Issuance::RecordValidated(std::shared_ptr<const Token> token) {
   Become(Stage::kRecording);
   audit::Record record = RecordOf(context_);

@@ -20,19 +20,19 @@ struct RequestContext {
   const std::shared_ptr<const ConfigSnapshot> config;
   const Caller caller;
   const TokenRequest request;
-  const state::TimePoint deadline;                 // when the caller stops waiting
-  const state::TimePoint intend_by;                // the same, or earlier when a relay's own caller does
+  const state::TimePoint deadline;   // when the call ends at the latest
+  const state::TimePoint intend_by;  // the same; earlier where a relay's own caller stops waiting earlier
   std::optional<Permitted> permitted = {};         // once a grant has been found
   state::Charges charges = {};                     // of each attempt
   bool caller_left = false;                        // it cancelled, or its deadline has passed
-  std::optional<state::Intent> first_intent = {};  // of its request_id, where this request asks again
+  std::optional<state::Intent> first_intent = {};  // of a request_id that this request asks again
 
   // The name of a relay's own caller; empty: the caller is no relay.
   std::string_view on_behalf_of() const {
     return request.relayed() ? std::string_view(request.relayed()->on_behalf_of) : std::string_view();
   }
 
-  // By which a retry of the request is known: a relay tells that of its own caller's.
+  // Retries of one request have the same digest. A relay sends the digest of its own caller's request.
   state::RequestDigest Digest() const {
     if (request.relayed()) {
       if (const auto told = state::ParseDigest(request.relayed()->digest)) return *told;
@@ -41,13 +41,13 @@ struct RequestContext {
                            request.scopes(), request.description());
   }
 
-  // How long ago the request_id was used first, at most; nothing: nobody knows.
+  // The request_id was used for the first time at most this long ago. Nothing: nobody knows.
   std::optional<std::chrono::seconds> RequestIdAge() const {
     if (request.request_id_origin() == RequestIdOrigin::kDaemon) return std::chrono::seconds(0);
     return request.relayed() ? request.relayed()->age : std::nullopt;
   }
 
-  // What the upstream is asked for. `now`: when this request records its intent.
+  // The request to the upstream. `now`: when this request records its intent.
   upstream::MintRequest ToMint(state::TimePoint now) const {
     return {.organization = request.organization(),
             .application = request.application(),

@@ -37,7 +37,7 @@ class RetryPolicy {
   upstream::RetryBudget& BudgetOf(const std::string& organization);
 
   const OnBudget on_budget_;
-  std::map<std::string, upstream::RetryBudget> budgets_;  // by organization; those that a reload removed stay
+  std::map<std::string, upstream::RetryBudget> budgets_;  // by organization, also removed ones
   std::minstd_rand jitter_{std::random_device{}()};
 };
 

@@ -60,10 +60,10 @@ class SpentCharges {
   std::unique_ptr<state::State, Giver> state_;
 };
 
-// A request_id that this request has claimed, for the first time or, at a relay, to ask again. Nothing is
-// sent for it at first: dropping the handle abandons the claim, so that a call that joined takes it over.
-// Between Keep and MayAbandon something may have been sent: then the claim stays until it is settled or
-// refused, and dropping the handle leaves it as it is.
+// The claim of this request on its request_id: the first claim or, at a relay, one to ask again. Before Keep
+// and after MayAbandon this request has sent nothing: dropping the handle abandons the claim, and a call that
+// joined takes it over. Between Keep and MayAbandon something may have been sent: the claim stays until it is
+// settled or refused, and dropping the handle leaves it as it is.
 class ClaimHandle {
  public:
   ClaimHandle() = default;
@@ -102,7 +102,8 @@ class ClaimHandle {
     }
   }
 
-  // A token may have been created. Only the first call counts. `intent`: the sequence number of the record.
+  // A token may have been created. Only the first call counts. `intent`: the sequence number of this
+  // request's token.intended.
   void SettleAsUnknown(const Failure& failure, std::uint64_t intent) {
     assert(stage_ == Stage::kKept || stage_ == Stage::kUnknown);
     if (std::exchange(stage_, Stage::kUnknown) == Stage::kKept) {

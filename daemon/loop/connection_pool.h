@@ -30,7 +30,7 @@ class ConnectionPool {
   // For CURLOPT_SHARE. A handle must leave it before the pool is destroyed.
   CURLSH* share() const { return share_; }
 
-  // Of its connections that show a certificate.
+  // The refusals on those of its connections that show a client certificate.
   TlsRefusals& tls_refusals() { return tls_refusals_; }
 
   bool TooOld(TimePoint now) const;

@@ -33,7 +33,7 @@ constexpr std::size_t kStreamsPerConnection = 100;  // libcurl's CURLMOPT_MAX_CO
 constexpr std::size_t kMinHttp2Connections = 2;     // one may be draining after a GOAWAY
 
 constexpr char kHeaderTooLarge[] = "Answer header too large";
-constexpr unsigned char kOnlyHttp2[] = {2, 'h', '2'};  // as ALPN writes it
+constexpr unsigned char kOnlyHttp2[] = {2, 'h', '2'};  // in the form of ALPN: a length and the name
 
 template <class Value>
 void Set(CURL* handle, CURLoption option, Value value) {
@@ -383,8 +383,8 @@ class CurlExchange final : public CurlTransfer {
     return size * count;
   }
 
-  // Keeps the line if it is a field that the options name. Libcurl 7.88 calls the trailer of HTTP/2 a header,
-  // so the place decides.
+  // Keeps the line if it is a field that the options name. libcurl 7.88 reports a trailer of HTTP/2 as a
+  // header, so a field belongs to the trailer if it comes after the end of the header.
   void Read(std::string_view line) {
     if (line.starts_with("HTTP/")) {
       in_trailer_ = false;
@@ -445,7 +445,7 @@ class CurlExchange final : public CurlTransfer {
   HttpClient::Done done_;
   std::chrono::steady_clock::time_point started_;
   std::optional<int> local_port_;  // of its connection, once it has one
-  const SSL* tls_ = nullptr;       // of its connection, to compare: the session may have ended
+  const SSL* tls_ = nullptr;       // the connection's session, only to compare: it may have ended
   const char* refused_ = nullptr;  // why the server refuses the client's certificate
   bool is_late_ = false;           // there was no connection before request_.send_by
   bool turned_away_ = false;       // from a connection that carries no further request
@@ -455,7 +455,7 @@ class CurlExchange final : public CurlTransfer {
   std::size_t header_lines_ = 0;
   bool header_too_large_ = false;
   bool body_too_large_ = false;
-  bool in_trailer_ = false;  // the header is over
+  bool in_trailer_ = false;  // the header has ended
   std::vector<AnswerField> fields_;
   Secret body_;
 };

@@ -34,8 +34,8 @@ class HeaderList {
 };
 
 // Whether the server can have seen the body of a POST: kYes once libcurl has asked for its first byte,
-// however the transfer ends; but kNo where the server's own TLS handshake failed, because it refuses the
-// client's certificate.
+// however the transfer ends. The one exception is kNo after the server has refused the client's certificate:
+// its TLS handshake failed, so it has read nothing.
 enum class Sent { kNo, kYes };
 
 struct HttpPost {
@@ -74,13 +74,13 @@ struct AnswerField {
 
 struct HttpAnswer {
   Sent sent = Sent::kNo;
-  bool connected = false;  // there was a connection for the request
+  bool connected = false;  // the request had a connection
   Ending ending = Ending::kBroken;
   int status = 0;  // of the final answer's header; 0: no header came
   std::optional<std::chrono::seconds> retry_after;
   Secret body;
   bool encoded = false;             // the body has a Content-Encoding other than identity
-  std::vector<AnswerField> fields;  // those that the options name, of a complete answer
+  std::vector<AnswerField> fields;  // those in answer_fields, if the answer is complete
   std::string error;                // which server and why, in fixed words, for logs; empty when complete
   std::chrono::microseconds latency{0};
 };
@@ -90,17 +90,17 @@ struct HttpClientOptions {
   std::chrono::seconds ca_max_age{60};  // how long CAs that the file no longer holds still count
   bool allow_http = false;
   std::string proxy = {};  // http://host:port: each connection goes through it, by CONNECT; empty: none
-  // Where requests go in place of the URL's host and port: an IP address and port, "10.0.0.7:8443" or
-  // "[::1]:8443", or the path of a unix socket. Empty: not set.
+  // Requests go to one of these in place of the URL's host and port: an IP address and port ("10.0.0.7:8443",
+  // "[::1]:8443"), or the path of a unix socket. Empty: not set.
   std::string connect_to = {};
   std::string unix_socket = {};
   std::string server = {};  // what `error` of an answer calls the server; empty: the URL's host and port
-  // HTTP/2 alone. A server that agrees to another protocol gets no request. Without TLS each request has a
-  // connection of its own, because libcurl fails the second request on such a connection.
+  // The client speaks HTTP/2 alone: a server that agrees to another protocol gets no request. Without TLS
+  // each request has a connection of its own, because libcurl fails the second request on such a connection.
   bool only_http2 = false;
-  // Asked at each TLS handshake for the certificate that the client shows. Null, or a null result: none.
+  // Called at each TLS handshake; returns what the client shows. Null, or a null result: no certificate.
   std::function<std::shared_ptr<const TlsIdentity>()> identity = {};
-  std::vector<std::string> answer_fields = {};       // names of fields that answers bring
+  std::vector<std::string> answer_fields = {};       // the names of the fields that HttpAnswer::fields holds
   std::size_t max_header_size = 65536;               // bytes of one answer, 1xx and trailers included
   std::chrono::milliseconds connect_timeout{0};      // TLS included
   std::chrono::milliseconds timeout{0};              // of the whole exchange

@@ -44,7 +44,7 @@ struct SystemNameLookup::Request {
   Done done;  // loop thread only
 
   std::mutex mutex;
-  EventLoop* loop = nullptr;  // null: nobody waits any more
+  EventLoop* loop = nullptr;  // null: nobody waits for the answer any more
 };
 
 void SystemNameLookup::Answer(const std::shared_ptr<Request>& request, std::vector<std::string> addresses) {
@@ -70,7 +70,7 @@ void SystemNameLookup::LookUp(const std::string& host, Done done) {
   request_->loop = &loop_;
   try {
     StartThread("resolve", [host, request = request_] { Answer(request, AddressesOf(host)); }).detach();
-  } catch (const std::system_error&) {  // the system allows no further thread
+  } catch (const std::system_error&) {  // the system starts no further thread
     Answer(request_, {});
   }
 }

@@ -12,7 +12,7 @@ namespace tokend::loop {
 // Finds the addresses of a host. Loop thread only.
 class NameLookup {
  public:
-  // IP addresses as texts, sorted, each once, at most kMaxAddresses; IPv6 without brackets. Empty: the
+  // The IP addresses as texts: sorted, each once, at most kMaxAddresses, IPv6 without brackets. Empty: the
   // look-up failed.
   using Done = absl::AnyInvocable<void(std::vector<std::string> addresses)>;
 
@@ -20,14 +20,14 @@ class NameLookup {
 
   virtual ~NameLookup() = default;
 
-  // Calls `done` on the loop thread and never from within LookUp, unless this is destroyed first. One look-up
-  // at a time.
+  // Calls `done` on the loop thread, and never from within LookUp. A NameLookup that is destroyed calls
+  // nobody. At most one look-up may run.
   virtual void LookUp(const std::string& host, Done done) = 0;
 };
 
-// Asks the system (getaddrinfo(3)), on a thread that each look-up starts. The thread of a look-up that the
-// name server holds up ends by itself, later: neither the loop nor the destructor waits for it. May be
-// destroyed before or after the loop's thread has stopped, and must be destroyed before the loop.
+// Asks the system by getaddrinfo(3). Each look-up starts a thread for that, because a name server may take
+// long. Neither the loop nor the destructor waits for the thread: it ends when the name server has answered.
+// The destructor may run before or after the loop's thread has stopped. The loop outlives this.
 class SystemNameLookup final : public NameLookup {
  public:
   explicit SystemNameLookup(EventLoop& loop) : loop_(loop) {}
@@ -44,7 +44,7 @@ class SystemNameLookup final : public NameLookup {
   static void Answer(const std::shared_ptr<Request>& request, std::vector<std::string> addresses);
 
   EventLoop& loop_;
-  std::shared_ptr<Request> request_;  // the latest
+  std::shared_ptr<Request> request_;  // of the latest look-up
 };
 
 // Whether the text is an IP address, without brackets.

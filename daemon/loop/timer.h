@@ -8,7 +8,7 @@
 
 namespace tokend::loop {
 
-// A timer of the loop, which is cancelled when this is dropped. Loop thread only.
+// A timer of the loop. The destructor cancels it. Loop thread only.
 class Timer {
  public:
   Timer() = default;

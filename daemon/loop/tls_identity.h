@@ -13,15 +13,15 @@ struct x509_st;
 
 namespace tokend::loop {
 
-// What a TLS client shows to servers: a certificate with its chain, and the private key. Set the chain first.
-// Const functions are thread-safe.
+// The certificate that a TLS client shows to servers, with its chain and its private key. Set the chain
+// first. Const functions are thread-safe.
 class TlsIdentity {
  public:
-  // Take PEM texts. An error is worded to follow the name of the text's file.
+  // Both take PEM texts. The words of an error follow the name of the text's file.
   Status SetChain(std::string_view certificates);
   Status SetPrivateKey(const Secret& key);
 
-  // Has handshakes of the context show it. False: OpenSSL rejects it.
+  // Handshakes of the context show this certificate from now on. False: OpenSSL rejects it.
   bool Use(ssl_ctx_st* context) const;
 
  private:

@@ -10,8 +10,8 @@
 namespace tokend::loop {
 namespace {
 
-// Alerts by which a server refuses a certificate (RFC 8446, 6.2). Decrypt_error says that its signature is
-// not the authority's.
+// The alerts by which a server refuses a certificate (RFC 8446, 6.2). By decrypt_error a server says that the
+// signature of the certificate is wrong.
 constexpr std::array kRefusals = {
     SSL3_AD_HANDSHAKE_FAILURE,    SSL3_AD_BAD_CERTIFICATE,     SSL3_AD_UNSUPPORTED_CERTIFICATE,
     SSL3_AD_CERTIFICATE_REVOKED,  SSL3_AD_CERTIFICATE_EXPIRED, SSL3_AD_CERTIFICATE_UNKNOWN,
@@ -23,7 +23,7 @@ int ContextIndex() {
   return index;
 }
 
-// Where a session keeps that it has been seen.
+// The place in a session where this class notes that it has seen the session.
 int SessionIndex() {
   static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
   return index;
@@ -40,8 +40,8 @@ void TlsRefusals::Observe(ssl_ctx_st* context) {
 
 void TlsRefusals::OnState(const ssl_st* session, int where, int value) {
   auto* const self = static_cast<TlsRefusals*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(session), ContextIndex()));
-  // Another session may have had this address. The handshake's start says nothing: OpenSSL tells of one for
-  // later messages too.
+  // An earlier session may have had this address. SSL_CB_HANDSHAKE_START does not show a new session: OpenSSL
+  // reports it for messages after the handshake too.
   if (SSL_get_ex_data(session, SessionIndex()) == nullptr) {
     SSL_set_ex_data(const_cast<SSL*>(session), SessionIndex(), self);
     self->sessions_[session] = {};

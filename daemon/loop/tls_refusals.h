@@ -8,22 +8,22 @@ struct ssl_st;
 
 namespace tokend::loop {
 
-// Which TLS sessions the server ended because it refuses the client's certificate. With TLS 1.3 it may say so
-// after the client has sent a request; it has then read nothing of that request, as its own handshake has
-// failed. One thread.
+// Knows which TLS sessions the server ended because it refuses the client's certificate. With TLS 1.3 the
+// server may say so after the client has sent a request. It has read nothing of that request, because its own
+// handshake has failed. One thread.
 class TlsRefusals {
  public:
-  // Observes the sessions of the context. They end before this is destroyed.
+  // Observes the sessions of the context. This outlives the sessions.
   void Observe(ssl_ctx_st* context);
 
-  // The server's reason, in fixed words of OpenSSL. Null: it has not refused the session, or has sent data
-  // first. The session may have ended.
+  // The server's reason, in fixed words of OpenSSL. Null: the server has not refused the client's
+  // certificate. The session may have ended.
   const char* WhyRefused(const ssl_st* session) const;
 
  private:
   struct Session {
-    bool served = false;  // data of the server has come
-    int alert = 0;        // the fatal one that has come; 0: none
+    bool served = false;  // the server has sent data, so it has accepted the certificate
+    int alert = 0;        // the number of the fatal alert that has come; 0: none
   };
 
   static void OnState(const ssl_st* session, int where, int value);

@@ -9,7 +9,7 @@
 namespace tokend::rpc {
 namespace {
 
-// Without a failure, a call that was not served has been cancelled.
+// A call that was not served and has no failure was cancelled.
 telemetry::CallEnd EndOf(Code code, const Failure* failure) {
   if (code == Code::kOk) return telemetry::CallEnd::kServed;
   if (failure == nullptr) return telemetry::CallEnd::kCancelled;

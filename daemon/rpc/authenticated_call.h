@@ -89,7 +89,7 @@ class AuthenticatedCall : public CallHandler, public std::enable_shared_from_thi
 
  private:
   void OnIdentified(Result<Caller> caller);
-  // Empty, unless a relay calls.
+  // The name of a relay's own caller. Empty: the caller is no relay.
   std::string_view on_behalf_of() const;
   void FinishCall(CallStatus status, const Failure* failure);
   void Log(Code code, const Failure* failure) const;

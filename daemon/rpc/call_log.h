@@ -18,7 +18,7 @@ struct CallLine {
   std::string_view method;
   std::string request_id;
   std::string caller;             // empty: unknown
-  std::string on_behalf_of = {};  // of a relay's call: its own caller
+  std::string on_behalf_of = {};  // if a relay calls: the name of its own caller
   std::string peer;
   std::string trace = {};  // 32 hex digits, or empty
   Code code = Code::kOk;
@@ -33,7 +33,7 @@ struct CallLine {
   std::string Account() const;
   std::string Cause() const;
   void Reduce();
-  // What is written of it. The result refers to this line and to `listener`.
+  // The fields of the log line. The result refers to this object and to `listener`.
   std::vector<telemetry::LogField> Fields(std::string_view listener) const;
   void KeepCommon(const CallLine& other);
 };
@@ -45,7 +45,7 @@ class CallLog {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  // `recent` outlives this. Null: nobody asks for it.
+  // `recent` outlives this. Null: calls are not reported.
   explicit CallLog(std::string listener, telemetry::RecentActivity* recent = nullptr)
       : listener_(std::move(listener)), recent_(recent) {}
 

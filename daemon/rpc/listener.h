@@ -72,7 +72,7 @@ class Listener {
   // With their actual ports.
   const std::vector<std::string>& addresses() const { return addresses_; }
   const std::string& name() const { return services_.listener; }
-  // Of its certificate; nothing without TLS. Any thread.
+  // When its certificate expires. Nothing: the listener has no TLS. Any thread.
   std::optional<std::chrono::system_clock::time_point> certificate_not_after() const {
     return is_tls_ ? std::optional(tls_.Get()->validity().not_after) : std::nullopt;
   }

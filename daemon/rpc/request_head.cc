@@ -13,13 +13,13 @@
 namespace tokend::rpc {
 namespace {
 
-// The longest "traceparent" that is passed on. One of version 00 has 55 bytes.
+// The most bytes of a "traceparent" that is passed on. Version 00 has 55 bytes.
 constexpr std::size_t kMaxTraceparentBytes = 256;
 
 // Metadata of a relay.
 struct RelayedKey {
   std::string_view name;
-  bool (*read)(std::string_view value, Relayed& relayed);  // false: the value has another form
+  bool (*read)(std::string_view value, Relayed& relayed);  // returns false if the value has another form
   const char* form;
 };
 
@@ -30,7 +30,7 @@ bool IsDigest(std::string_view text) {
          std::ranges::all_of(text.substr(kVersion.size()), IsHexDigit);
 }
 
-// Few enough digits for every unit of std::chrono.
+// With this many digits a number fits every unit of std::chrono.
 std::optional<std::int64_t> ParseCount(std::string_view text) {
   constexpr std::size_t kMaxDigits = 9;
   if (text.empty() || text.size() > kMaxDigits || !std::ranges::all_of(text, IsDigit)) return std::nullopt;

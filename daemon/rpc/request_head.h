@@ -22,7 +22,7 @@ struct RequestHead {
   bool has_bad_timeout = false;
   std::vector<Secret> authorization;       // all values, as sent
   std::optional<std::string> traceparent;  // empty if it is not valid, too long or given twice
-  std::optional<Relayed> relayed;          // what a relay says; nothing if the call has none of its metadata
+  std::optional<Relayed> relayed;          // what a relay says; nothing: the call has no metadata of a relay
   bool has_bad_binary = false;             // a "-bin" header is not valid base64
   std::size_t bytes = 0;  // the block's size by the rule of SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113, 6.5.2)
 
@@ -49,7 +49,7 @@ struct RequestHead {
  private:
   void AddRelayed(std::string_view name, std::string_view value);
 
-  // A bit for each key of a relay's metadata.
+  // One bit for each key of a relay's metadata.
   unsigned relayed_given_ = 0;
   unsigned relayed_repeated_ = 0;
   unsigned relayed_malformed_ = 0;

@@ -15,10 +15,10 @@ struct RequestId {
   RequestIdOrigin origin = RequestIdOrigin::kDaemon;
 };
 
-// What of a call's metadata belongs to its request.
+// The part of a call's metadata that belongs to its request.
 struct RequestMetadata {
   std::string trace = {};        // 32 hex digits, or empty
-  std::string traceparent = {};  // the header that `trace` is from, or empty
+  std::string traceparent = {};  // the header with `trace` in it, or empty
   std::optional<Relayed> relayed = {};
 };
 

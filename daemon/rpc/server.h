@@ -24,7 +24,7 @@ namespace tokend::rpc {
 // descriptors, since the audit log and the upstream need some.
 std::size_t MaxConnections(std::size_t listeners);
 
-// What one listener has now.
+// The state of one listener.
 struct ListenerStatus {
   std::string name;
   std::vector<std::string> addresses;  // with their actual ports
@@ -72,7 +72,7 @@ class Server {
   // What the listeners whose keys are fetched have, by listener. Any thread, as long as this lives.
   std::map<std::string, identity::FetchedKeys> fetched_keys() const;
 
-  // Of all listeners, in the order of the configuration. Any thread, as long as this lives.
+  // The states of all listeners, in the order of the configuration. Any thread, as long as this lives.
   std::vector<ListenerStatus> listeners() const;
 
   // The addresses of the listeners, with their actual ports, in the order of the configuration.

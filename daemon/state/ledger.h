@@ -56,7 +56,7 @@ class Ledger {
     Arm();
   }
 
-  // A call of an entry of this ledger that has an outcome runs again.
+  // An entry of this ledger had an outcome, and a call with its request_id runs again.
   void Reopen(const std::string& request_id, Entry& entry) {
     intents_.erase({entry.intended_at, request_id});
     entry.outcome.reset();

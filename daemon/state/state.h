@@ -45,21 +45,21 @@ struct Target {
   std::string organization;
   std::string application;
   std::vector<std::string> scopes;
-  std::string description = {};  // known in memory alone
+  std::string description = {};  // only MemoryState keeps it
 
   bool operator==(const Target&) const = default;
 };
 
-// A token.intended: when it was recorded, and its sequence number in the audit log.
+// The record token.intended: its time, and its sequence number in the audit log.
 struct Intent {
-  // A time alone will do where nobody asks again. 0: not known.
+  // Only a relay needs the sequence number. 0: not known.
   Intent(TimePoint its_time = {}, std::uint64_t its_sequence = 0)  // NOLINT(google-explicit-constructor)
       : at(its_time), sequence(its_sequence) {}
   TimePoint at;
   std::uint64_t sequence;
 };
 
-// The first call with a request_id that the claimant asks again.
+// What is known of the first call, when a later call asks again with its request_id.
 struct Earlier {
   Target first;
   Intent intent;
@@ -68,7 +68,7 @@ struct Earlier {
 // The call has claimed the request_id and spent its charges. It ends the claim by Settle, Refuse or Abandon.
 struct Fresh {
   Spent spent = {};
-  std::optional<Earlier> earlier = {};  // at a relay alone
+  std::optional<Earlier> earlier = {};  // only at a relay
 };
 
 // The request_id has had its token, and this is it.
@@ -99,7 +99,7 @@ AdmitResult ResultOfJoined(AdmitResult result);
 Failure RequestIdReused();
 Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after);
 Failure Quarantined(std::chrono::milliseconds retry_after);
-// The request_id may have been used so long ago that the ledger would have forgotten it.
+// For a request_id that may have been used so long ago that the ledger would have forgotten it.
 Failure TooOld(std::chrono::milliseconds remember);
 
 // What a call brings to be admitted.
@@ -108,9 +108,9 @@ struct Admission {
   RequestDigest digest = {};
   Target target = {};
   std::string caller = {};
-  // How long ago the request_id was used first, at most; 0: never before. Nothing: nobody knows.
+  // The request_id was used for the first time at most this long ago. 0: never before. Nothing: nobody knows.
   std::optional<std::chrono::nanoseconds> age = {};
-  bool one_caller = false;  // there is no other: it may have all of requests.max_entries
+  bool one_caller = false;  // this is the only caller: it may have all of requests.max_entries
   Charges charges = {};     // empty: nothing is spent
   TimePoint latest{};       // until when it can wait for its turn at the organization's limits
 };
@@ -119,9 +119,9 @@ struct Admission {
 // was or may have been created, until `requests.remember` has passed since its intent: then the outcome is
 // forgotten and its bearer wiped. Loop thread only.
 //
-// At a relay, whose upstream knows request_ids too, a request_id whose outcome is unknown is claimed again by
-// the next call with it. A token ends that; after any other end the outcome is unknown as before. It is
-// remembered from its first intent on, however often it is asked again.
+// The upstream of a relay knows request_ids too. So at a relay the next call with a request_id whose outcome
+// is unknown claims it again. If that call brings a token, the token is the outcome; after any other end the
+// outcome is unknown as before. `requests.remember` counts from the first intent.
 class State {
  public:
   using AdmitDone = absl::AnyInvocable<void(AdmitResult)>;
@@ -164,8 +164,8 @@ class State {
   virtual void Refuse(const std::string& request_id, const Failure& failure) = 0;
 
   // Replaces an unknown outcome by a token or, without one, forgets it, so that the request_id may be used
-  // again. Does nothing if the outcome of this intent is forgotten already; or, without a token, if another
-  // call has asked again.
+  // again. Does nothing if the outcome of this intent is forgotten already, or if there is no token and
+  // another call has asked again.
   virtual void Amend(const std::string& request_id, std::optional<Answered> answered, Intent intent) = 0;
 
   // Ends the claim of a call that left before anything was sent: a call that joined takes its place.

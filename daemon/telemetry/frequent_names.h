@@ -12,12 +12,12 @@ namespace tokend::telemetry {
 
 struct CallCounts {
   std::uint64_t calls = 0;
-  std::uint64_t refused = 0;  // of these
+  std::uint64_t refused = 0;  // how many of the calls were refused
 };
 
-// Counts calls by caller in bounded memory (the algorithm of Misra and Gries). Up to `max_names` names are
-// counted exactly. With more, each count may be too low, by at most missed(), and a name with more calls than
-// that is never left out. One thread at a time.
+// Counts calls by caller in bounded memory, by the algorithm of Misra and Gries. The counts of up to
+// `max_names` names are exact. With more names a count may be too low by at most missed(), and every name
+// with more calls than missed() is counted. One thread at a time.
 class FrequentNames {
  public:
   explicit FrequentNames(std::size_t max_names) : max_names_(max_names) {}
@@ -41,7 +41,7 @@ class FrequentNames {
   }
 
  private:
-  // It takes away as many calls as there are names, so that it is rare: a call costs one step on average.
+  // This takes away as many calls as there are names, so it runs seldom: a call costs one step on average.
   void TakeOneOfEach() {
     ++missed_;
     for (auto& [name, counts] : counts_) {

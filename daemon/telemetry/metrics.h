@@ -15,7 +15,7 @@ namespace tokend::telemetry {
 
 enum class Reload { kDone, kRejected };
 
-// How the daemon speaks with its upstream.
+// The protocol between the daemon and its upstream.
 enum class UpstreamProtocol { kHttp, kGrpc };
 
 // Every metric that the daemon exports. Thread-safe. Callers cannot choose a label's value: labels have names

@@ -15,7 +15,7 @@ using std::chrono::nanoseconds;
 constexpr double kShortestMs = 0.1;
 constexpr double kBucketsOfTen = 10;
 
-// The end of a bucket.
+// The longest latency that a bucket counts.
 microseconds EndOf(std::size_t bucket) {
   const double ms = kShortestMs * std::pow(10, static_cast<double>(bucket) / kBucketsOfTen);
   return std::chrono::round<microseconds>(std::chrono::duration<double, std::milli>(ms));
@@ -34,7 +34,7 @@ std::optional<Minute::Latency> RecentActivity::LatencyOf(const Slot& slot) {
   std::uint64_t count = 0;
   for (const std::uint32_t calls : slot.latencies) count += calls;
   if (count == 0) return std::nullopt;
-  // So many hundredths of the calls took at most this long.
+  // The latency that this many percent of the calls did not exceed.
   const auto within = [&slot, count](std::uint64_t hundredths) {
     std::uint64_t left = (count * hundredths + 99) / 100;
     for (std::size_t bucket = 0; bucket < kLatencyBuckets; ++bucket) {
@@ -71,8 +71,8 @@ void RecentActivity::CallEnded(const EndedCall& call, WallTime now) {
   if (call.end == CallEnd::kRefused || call.end == CallEnd::kFailed) AddRefusal(call, now);
 }
 
-// The slot of this minute. It is emptied where it still has another minute, also one that is ahead of a clock
-// that was set back.
+// The slot of this minute. If the slot still holds another minute, it is emptied first. That minute may also
+// be a later one, if the clock was set back.
 RecentActivity::Slot& RecentActivity::SlotAt(WallTime now) {
   const auto begin = std::chrono::floor<minutes>(now);
   const auto number = static_cast<std::size_t>(begin.time_since_epoch().count());

@@ -22,8 +22,8 @@ using WallTime = std::chrono::system_clock::time_point;
 
 enum class CallEnd {
   kServed,
-  kRefused,    // by the daemon, before it asked the upstream
-  kFailed,     // later, or because the daemon or the upstream could not serve it
+  kRefused,    // the daemon refused the call before it asked the upstream
+  kFailed,     // any other error: the daemon or the upstream could not serve the call
   kCancelled,  // the caller did not wait for the answer
 };
 
@@ -35,7 +35,7 @@ struct EndedCall {
   std::string_view peer = {};    // without its port
   std::string_view reason = {};
   std::string_view detail = {};
-  // Of a served call that asked for a token; nothing for others, which say nothing of the upstream.
+  // How long a served CreateToken call took. Nothing for other calls.
   std::optional<std::chrono::nanoseconds> duration = {};
 };
 
@@ -56,11 +56,11 @@ struct Minute {
   std::optional<Latency> latency = {};
 };
 
-// Alike calls that got an error.
+// Calls that got the same error.
 struct RefusedCalls {
   std::string listener;
   std::string caller;
-  std::string peer;  // empty: the calls of a known caller came from several
+  std::string peer;  // the address; empty: the calls of a known caller came from several
   std::string reason;
   std::string detail;
   WallTime first{};
@@ -87,7 +87,7 @@ struct BusyCaller {
   CallCounts counts;
 };
 
-// The last time that an organization was blocked for one cause.
+// The last block of one kind that an organization had.
 struct PastBlock {
   Block block{};
   WallTime began{};
@@ -112,10 +112,10 @@ class RecentActivity {
   static constexpr std::size_t kMaxBusyCallers = 20;
   static constexpr std::size_t kMaxCountedCallers = 500;  // in each of two periods
   static constexpr std::chrono::minutes kCallerPeriod{30};
-  static constexpr std::size_t kMaxOrganizations = 1000;  // that have been blocked
+  static constexpr std::size_t kMaxOrganizations = 1000;  // only those that have been blocked
 
   struct Report {
-    std::vector<Minute> minutes;  // with calls, oldest first; the last one may still run
+    std::vector<Minute> minutes;  // those with calls, oldest first; the last one may still run
     WallTime callers_since{};
     std::vector<BusyCaller> callers;     // the busiest first
     std::uint64_t callers_missed = 0;    // by how much their counts may be too low
@@ -137,7 +137,7 @@ class RecentActivity {
   void TokenUnaccounted(UnaccountedToken token, WallTime now = std::chrono::system_clock::now());
   void BlockChanged(const std::string& organization, Block block, bool blocked, const std::string& cause,
                     WallTime now = std::chrono::system_clock::now());
-  // Without a cause the last one stays.
+  // An empty `cause` leaves the last cause as it is.
   void CentreReached(bool reachable, std::string_view cause = {},
                      WallTime now = std::chrono::system_clock::now());
 
@@ -160,12 +160,12 @@ class RecentActivity {
   void AddRefusal(const EndedCall& call, WallTime now);
   void AddBusyCallers(Report& report) const;
 
-  mutable std::mutex mutex_;  // of all below
+  mutable std::mutex mutex_;  // guards all members below
   std::array<Slot, kMinutes> slots_ = {};
   std::array<FrequentNames, 2> callers_ = {FrequentNames(kMaxCountedCallers),
                                            FrequentNames(kMaxCountedCallers)};
-  std::size_t period_ = 0;                       // of callers_, the one that runs
-  WallTime period_since_;                        // when it began
+  std::size_t period_ = 0;                       // the index in callers_ that counts now
+  WallTime period_since_;                        // when that one began
   WallTime callers_since_;                       // when the other one began
   std::deque<RefusedCalls> refusals_;            // the latest first
   std::deque<Report::Unaccounted> unaccounted_;  // the latest first

@@ -126,7 +126,7 @@ std::vector<PastBlock> BlocksOf(const std::string& name, const RecentActivity::R
   return found == recent.blocks.end() ? std::vector<PastBlock>() : found->second;
 }
 
-// Those that are blocked come first: they must not be cut off.
+// Blocked organizations come first, so that the bound leaves out others.
 std::string OrganizationsJson(std::vector<OrganizationState> organizations,
                               const RecentActivity::Report& recent) {
   const auto blocks_of = [&recent](const OrganizationState& organization) {
@@ -145,7 +145,7 @@ std::string OrganizationsJson(std::vector<OrganizationState> organizations,
   });
 }
 
-// The circuit breaker of a relay is that of the centre, under its address.
+// A relay has one circuit breaker, whose name is the centre's address.
 std::string CentreJson(const std::string& address, const RecentActivity::Report& recent) {
   if (address.empty()) return "null";
   return ObjectOf([&address, &recent, &reach = recent.centre](JsonObject& object) {

@@ -10,13 +10,13 @@
 
 namespace tokend::telemetry {
 
-// What /status.json says. Its keys are documented in deploy/README.md and stay.
+// What /status.json says. deploy/README.md documents its keys, which stay compatible.
 struct StatusReport {
   struct Part {
     std::string name;
     bool ok = true;
-    bool decides = true;  // about readiness
-    std::string state;    // "ok", or the reason
+    bool decides = true;  // the replica is not ready while this part does not work
+    std::string state;    // "ok", or why the part does not work
   };
 
   WallTime time{};

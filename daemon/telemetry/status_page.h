@@ -2,12 +2,12 @@
 
 #include <string_view>
 
-// The status page, which page/embed.cmake makes of the files in page/: one page without a request to
-// elsewhere.
+// The status page. page/embed.cmake makes one page of the files in page/. The page asks no other server for
+// anything.
 namespace tokend::telemetry::page {
 
 extern const std::string_view html;
-extern const std::string_view style;   // within it
-extern const std::string_view script;  // likewise
+extern const std::string_view style;   // the text of the page's <style>
+extern const std::string_view script;  // the text of the page's <script>
 
 }  // namespace tokend::telemetry::page

@@ -30,8 +30,8 @@ struct ListenerState {
   std::string name;
   std::vector<std::string> addresses;
   std::size_t connections = 0;
-  std::optional<WallTime> certificate_not_after = {};  // nothing: no TLS
-  std::optional<std::chrono::seconds> keys_age = {};   // of keys from a jwks_url
+  std::optional<WallTime> certificate_not_after = {};  // nothing: the listener has no TLS
+  std::optional<std::chrono::seconds> keys_age = {};   // of the keys from its jwks_url; nothing: it has none
 };
 
 struct ConfigurationState {
@@ -45,7 +45,7 @@ struct ConfigurationState {
 struct SystemState {
   ConfigurationState configuration = {};
   std::vector<OrganizationState> organizations = {};
-  std::optional<WallTime> limits_read = {};  // when what is left of the limits was read
+  std::optional<WallTime> limits_read = {};  // when `remaining` of the limits was read
   std::string centre = {};                   // the address of a relay's central tokend; empty: no relay
   std::vector<ListenerState> listeners = {};
 };

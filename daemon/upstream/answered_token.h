@@ -12,7 +12,7 @@
 
 namespace tokend::upstream {
 
-// The token in an answer that says success, as any kind of upstream gives it, before it is checked.
+// The token in an answer that reports success, before it is checked. Every kind of upstream fills this in.
 struct AnsweredToken {
   enum class Scopes { kAbsent, kAsked, kOther };
 
@@ -31,13 +31,13 @@ bool IsBearer(std::string_view text);
 // What makes this another token than the one that was asked for: a clause in fixed words. Empty: nothing.
 std::string_view FaultOfTarget(const AnsweredToken& token, const MintRequest& request);
 
-// The same, and whether the token has a valid id and a valid bearer.
+// The same. A token without a valid id or a valid bearer has a fault too.
 std::string_view FaultOf(const AnsweredToken& token, const MintRequest& request);
 
-// The token with what the answer says of it, and otherwise with what the request asked for.
+// A token with the answer's values and, where the answer has none, with the request's.
 std::shared_ptr<const Token> MakeToken(AnsweredToken token, const MintRequest& request);
 
-// The token that the upstream has sent, be it handed out or withheld; null: none.
+// The token that the upstream has sent, whether it is returned or withheld. Null: none.
 const Token* TokenOf(const MintResult& result);
 
 }  // namespace tokend::upstream

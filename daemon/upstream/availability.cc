@@ -20,7 +20,7 @@ constexpr CircuitBreaker::Options kOrganizationBreaker{1, seconds(1), seconds(30
 constexpr CircuitBreaker::Options kApplicationBreaker{kFailures, seconds(1), seconds(30)};
 // Of a rejected key, and of a forbidden application.
 constexpr CircuitBreaker::Options kCooling{1, seconds(1), seconds(60)};
-// Of a relay's credentials that the central tokend does not accept.
+// For a relay's credentials, when the central tokend does not accept them.
 constexpr CircuitBreaker::Options kCoolingOfRelay{1, seconds(1), seconds(5)};
 constexpr char kRelayRejected[] = "it does not accept this relay's credentials";
 
@@ -58,7 +58,7 @@ Failure BreakerOpen(const char* whose, const std::string& cause, milliseconds wa
           .retry_after = wait};
 }
 
-// Why the relay itself sends nothing to the central tokend.
+// The failure of a request that the relay does not send, in words about the central tokend.
 Failure AtCentre(Failure failure) {
   const bool rejected = failure.reason == Reason::kUpstreamKeyRejected;
   failure.message = rejected ? CentreRejectsRelay().message : CentreUnreachable("").message;
@@ -69,7 +69,7 @@ Failure AtCentre(Failure failure) {
   return failure;
 }
 
-// The outcome that would say the same of an organization at Applivery.
+// An outcome from which the breakers of an organization learn what `outcome` says of the central tokend.
 MintOutcome AsOfOrganization(const MintOutcome& outcome) {
   UpstreamExchange exchange = outcome.exchange;
   switch (exchange.centre) {

@@ -129,7 +129,7 @@ class Availability {
 
   void Add(const std::string& name, std::uint64_t key_generation, CircuitBreaker key_breaker);
   void UseGeneration(const std::string& name, Organization& organization, std::uint64_t key_generation);
-  // Looks whether the relay has other credentials.
+  // Closes the breaker of rejected credentials if the relay has other ones now.
   void UpdateCredentials();
   std::optional<Failure> CheckOne(const Request& request);
   Permit EnterOne(const Request& request);

@@ -12,11 +12,11 @@
 
 namespace tokend::upstream {
 
-// Looks the addresses of a name up: at the start, every 30 s, when asked to, and sooner again after a
-// failure. Loop thread only.
+// Looks up the addresses of a host name at the start, every 30 s and on Refresh. After a failed look-up the
+// next one comes sooner. Loop thread only.
 class CentralAddresses {
  public:
-  // Told how each look-up ended. Empty: it failed, or takes longer than kPatience.
+  // Called with the addresses when a look-up ends. Empty: the look-up failed, or takes longer than kPatience.
   using OnAnswer = absl::AnyInvocable<void(const std::vector<std::string>&)>;
 
   static constexpr std::chrono::seconds kPeriod{30};
@@ -30,10 +30,10 @@ class CentralAddresses {
   CentralAddresses(const CentralAddresses&) = delete;
   CentralAddresses& operator=(const CentralAddresses&) = delete;
 
-  // Begins a look-up, now or as soon as one may begin again.
+  // Begins a look-up: at once, or kLeastApart after the last one began. Does nothing while one runs.
   void Refresh();
 
-  // Whether an answer is to be expected within kPatience.
+  // Whether the first look-up is still to begin, or one runs that has not yet taken kPatience.
   bool pending() const { return begun_at_ == std::nullopt || (looking_ && !overdue_); }
 
  private:

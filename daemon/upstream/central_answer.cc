@@ -30,7 +30,7 @@ using Kind = CentralVerdict::Kind;
 constexpr int kGrpcOk = 0;
 constexpr std::string_view kErrorDomain = "tokend";
 constexpr milliseconds kLongestRetryInfo{3600 * 1000};
-// Of an error's details. Longer texts and further entries are left out.
+// Bounds for an error's details. Longer texts and further entries are left out.
 constexpr std::size_t kMaxDetails = 64 * 1024;
 constexpr int kMaxViolations = 16;
 constexpr std::size_t kMaxText = 256;
@@ -38,7 +38,7 @@ constexpr std::size_t kMaxText = 256;
 constexpr char kInvalidAnswer[] =
     "the central tokend's answer is invalid, and a token may exist; do not retry with a new request_id";
 
-// The message to the caller where that of the reason would not be true of an answer of the centre.
+// The message to the caller. Null: the usual message of the reason is true of a central tokend's answer too.
 const char* MessageOf(Reason reason) {
   switch (reason) {
     case Reason::kNotPermitted:
@@ -142,7 +142,7 @@ std::optional<std::string> ObjectId(const std::string& text) {
   return IsObjectId(text) ? text : std::string();
 }
 
-// The answer's scopes are among those that were asked for, in their order.
+// Takes those scopes of the answer that were asked for, in the order in which they were asked for.
 void TakeScopes(const v1::Token& from, const std::vector<std::string>& asked, AnsweredToken& token) {
   if (from.scopes().empty()) return;
   const auto named = [&from](const std::string& scope) {
@@ -161,7 +161,7 @@ struct Success {
   AnsweredToken token;
 };
 
-// Leaves no copy of the bearer but the result's.
+// The result holds the only copy of the bearer that is left.
 Success ReadSuccess(const Secret& message, const MintRequest& request) {
   Success success;
   const std::string_view bytes = message.Expose();

@@ -9,7 +9,7 @@ namespace tokend::upstream {
 // What a call to a central tokend asks for.
 enum class Purpose { kMint, kValidate };
 
-// What one call to a central tokend came to.
+// How one call to a central tokend ended.
 struct CentralVerdict {
   enum class Kind {
     kSettled,  // a token, or the centre itself does not know whether there is one, or its answer is invalid
@@ -18,12 +18,12 @@ struct CentralVerdict {
     kLost,     // anything else: the centre may have seen the call
   };
   Kind kind = Kind::kUnsent;
-  // Of the request, if this call were its only one.
+  // The request's result, if this call is its only one.
   MintResult result;
 };
 
-// Judges an answer by its status, and an error by its details. Of the centre's texts only the subjects of its
-// limits and the names of fields are kept, where they are short and printable. Pure.
+// Judges an answer by its status, and an error by its details. It keeps only short printable texts of the
+// centre: the subjects and descriptions of its limits, and the names and descriptions of fields. Pure.
 CentralVerdict Judge(const CentralAnswer& answer, const MintRequest& request, Purpose purpose);
 
 }  // namespace tokend::upstream

@@ -15,30 +15,31 @@
 
 namespace tokend::upstream {
 
-// Identifies one of the central tokend's addresses for as long as it is in use. No two have the same one.
+// Identifies one address of the central tokend for as long as the address is in use. No two addresses have
+// the same value.
 enum class Replica : std::size_t {};
 
 // One gRPC call of tokend.v1.TokenService/CreateToken.
 struct CentralCall {
   std::string message;                                        // the request, serialized
-  std::vector<std::pair<std::string, std::string>> metadata;  // beyond what gRPC itself and the token need
-  // kNew: on a connection that is opened for this call.
+  std::vector<std::pair<std::string, std::string>> metadata;  // besides that of gRPC itself and the token
+  // kNew: the call gets a connection of its own.
   loop::HttpPost::Connection connection = loop::HttpPost::Connection::kAny;
-  std::optional<Replica> avoid = {};  // where there is another one
+  std::optional<Replica> avoid = {};  // used only if there is no other replica
   // Nothing of the call is sent later than this. Its answer is not awaited for longer either, but for 5 s
   // from when it is sent on a connection.
   std::chrono::steady_clock::time_point send_by = std::chrono::steady_clock::time_point::max();
   std::shared_ptr<loop::Sent> sent = nullptr;  // as that of HttpPost
 };
 
-// What came of a call.
+// The answer to a call, or why there is none.
 struct CentralAnswer {
   loop::Sent sent = loop::Sent::kNo;  // whether the centre can have seen the call
-  std::optional<Replica> replica;     // that got it; nothing: no address is known
+  std::optional<Replica> replica;     // the replica that got the call; nothing: no address is known
   std::optional<int> status;          // grpc-status of a whole answer; nothing: there was none
   std::string details;                // the google.rpc.Status of grpc-status-details-bin, serialized
   Secret message;                     // the response, serialized, where the status is OK
-  std::string error;                  // where and why there is no status, in fixed words
+  std::string error;                  // the address, and why there is no status, in fixed words
   bool connected = false;             // false: no connection could be made
   std::chrono::microseconds latency{0};
 };

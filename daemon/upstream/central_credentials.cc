@@ -29,7 +29,7 @@ Status Of(const std::string& file, const Status& status) {
   return {status.code(), file + " " + std::string(status.message())};
 }
 
-// Also text that is no secret, such as a CA file, ends up here: digests alone are kept.
+// Keeps a digest alone, because some of the texts are secret.
 void AddDigest(std::string& digests, std::string_view bytes) { digests += Sha256Hex(bytes); }
 
 Status ReadIdentity(const config::ClientTls& tls, CentralCredentials& into, std::string& digests) {
@@ -95,7 +95,7 @@ void CentralCredentialFiles::RereadIfChanged(TimePoint now) {
 
 void CentralCredentialFiles::Reread() {
   if (options_.plaintext) return;
-  // Before the files are read: a change in between is then seen the next time.
+  // This comes before the files are read, so that the next call sees a change in between.
   std::vector<State> states = StatesOfFiles();
   if (states == states_) return;
   Result<CentralCredentials> read = ReadCentralCredentials(options_);

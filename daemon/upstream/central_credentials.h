@@ -15,19 +15,19 @@
 
 namespace tokend::upstream {
 
-// What a relay shows to the central tokend. Nothing of it is used in plaintext.
+// How a relay authenticates itself to the central tokend. A connection without TLS uses none of this.
 struct CentralCredentials {
   std::shared_ptr<const loop::TlsIdentity> identity;  // null: no certificate
   std::shared_ptr<const Secret> token;                // null: none
   Sha256Digest digest{};                              // of all files that were read, the CA file included
 };
 
-// Reads the files that the configuration names. An error stands at its key of the configuration, names the
-// file and says what to do. The key of a certificate must be a file that others may not read.
+// Reads the files that the configuration names. An error has the place of its key in the configuration, names
+// the file and says what to do. It is an error if others may read the file of the private key.
 Result<CentralCredentials> ReadCentralCredentials(const config::TokendUpstream& options);
 
-// The credentials in use. They are read again when a file has changed, which is looked for at most once a
-// second. Files that cannot be used leave the credentials as they are, and are tried again. Loop thread only.
+// The credentials in use. RereadIfChanged looks for changed files at most once a second. Files that cannot be
+// used leave the credentials as they are, and are read again the next time. Loop thread only.
 class CentralCredentialFiles {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -42,7 +42,7 @@ class CentralCredentialFiles {
   void Reread();
 
  private:
-  // Device, inode, size and time of change of a file. Zeros: there is no file.
+  // Device, inode, size, and time of change (s and ns) of a file. Zeros: there is no file.
   using State = std::tuple<std::uint64_t, std::uint64_t, std::int64_t, std::int64_t, std::int64_t>;
 
   std::vector<State> StatesOfFiles() const;
@@ -50,7 +50,7 @@ class CentralCredentialFiles {
   const config::TokendUpstream options_;
   CentralCredentials current_;
   std::size_t generation_ = 0;
-  std::vector<State> states_;  // of the files, before they were last read
+  std::vector<State> states_;  // of each file, just before it was last read
   TimePoint looked_{};
 };
 

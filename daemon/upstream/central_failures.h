@@ -6,7 +6,7 @@
 
 #include "daemon/base/failure.h"
 
-// How requests fail at a relay by its way to the central tokend alone. Nothing was created.
+// The failures of requests that the central tokend did not judge. Nothing was created.
 namespace tokend::upstream {
 
 inline Failure CentreUnreachable(std::string detail) {

@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds kConnectTimeout = 5s;  // TLS included
-constexpr std::chrono::milliseconds kPassOver = 5s;        // after a connection could not be made
+constexpr std::chrono::milliseconds kPassOver = 5s;        // since a connection could not be made
 // A tokend pings an idle connection after 60 s, and libcurl answers only while a call runs.
 constexpr std::chrono::milliseconds kMaxIdle = 50s;
 constexpr std::chrono::milliseconds kMaxAge = 50min;  // a tokend ends a connection after an hour
@@ -42,15 +42,15 @@ std::string UrlOf(const config::TokendUpstream& options) {
 // One address of the centre.
 struct CurlCentralCalls::Endpoint {
   Replica replica{};
-  std::string address;          // empty: that of a unix socket
-  std::string name;             // in errors
-  std::size_t running = 0;      // calls
-  std::size_t credentials = 0;  // the generation with which its connections were made
+  std::string address;          // an IP address; empty: the centre has a unix socket
+  std::string name;             // what errors call the endpoint
+  std::size_t running = 0;      // calls that run here
+  std::size_t credentials = 0;  // the generation that its last call carried
   std::optional<TimePoint> passed_over_until;
   std::unique_ptr<loop::HttpClient> client;
 };
 
-// One call on its way, over as many addresses as it takes to find a connection.
+// One call. It goes from address to address until a connection is found.
 struct CurlCentralCalls::Attempt {
   CentralCall call;
   Done done;
@@ -133,7 +133,7 @@ std::shared_ptr<CurlCentralCalls::Endpoint> CurlCentralCalls::MakeEndpoint(const
 loop::HttpClientOptions CurlCentralCalls::HttpOptions(const std::string& address) {
   loop::HttpClientOptions http;
   http.ca_file = options_.tls.ca_file;
-  // A CA that has left the file counts no longer.
+  // A CA is trusted only while the file holds it.
   http.ca_max_age = http.ca_file.empty() ? kSystemCaMaxAge : 0s;
   http.allow_http = options_.plaintext;
   http.server = name_;
@@ -153,7 +153,7 @@ loop::HttpClientOptions CurlCentralCalls::HttpOptions(const std::string& address
   http.connection_max_idle = kMaxIdle;
   http.connection_max_age = kMaxAge;
   http.max_response_size = kGrpcPrefixBytes + kMaxCentralMessage;
-  // In plaintext each call has a connection, and a request of the relay may have two calls.
+  // In plaintext each call has a connection of its own, and a request may make two calls at a time.
   http.max_connections = options_.plaintext ? 2 * options_.max_in_flight : options_.max_in_flight;
   return http;
 }
@@ -194,7 +194,7 @@ void CurlCentralCalls::Send(std::shared_ptr<Attempt> attempt, const std::shared_
   post.send_by = attempt->call.send_by;
   post.timeout = TimeoutOf(*attempt);
   post.sent = attempt->call.sent;
-  // Connections with other credentials carry no further call.
+  // A connection that was made with earlier credentials carries no further call.
   if (std::exchange(endpoint->credentials, files_.generation()) != files_.generation()) {
     post.connection = Connection::kRenewed;
   }
@@ -209,7 +209,7 @@ void CurlCentralCalls::OnAnswer(std::shared_ptr<Attempt> attempt, const std::sha
   const TimePoint now = loop_.clock().Now();
   --endpoint->running;
   if (endpoint->running == 0 && std::erase(retired_, endpoint) > 0) {
-    // It is destroyed once its client no longer runs this function.
+    // The loop destroys the endpoint later, because its client still runs this function.
     loop_.Post([endpoint] {});
   }
   if (answer.connected) endpoint->passed_over_until.reset();

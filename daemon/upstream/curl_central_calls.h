@@ -18,17 +18,16 @@
 
 namespace tokend::upstream {
 
-// Calls over the loop's libcurl: to the addresses of the configured host in turn, each with connections of
-// its own. An address to which no connection could be made is passed over for a while where there is another
-// one, and the call that found out goes on to the next. The files of the credentials are watched here, once a
-// second while calls are made; a reload may call RereadCredentials, after ReadCentralCredentials has judged
-// the files.
+// Calls by the loop's libcurl. The addresses of the configured host take turns, and each has connections of
+// its own. If no connection to an address can be made, the call goes on to the next address, and later calls
+// prefer the other addresses for 5 s. While calls are made, changed files of the credentials are looked
+// for once a second. A reload may call RereadCredentials, after ReadCentralCredentials has judged the files.
 //
-// Made on the loop thread or before the loop starts. Destroyed on the loop thread or after the loop has
-// stopped, and before the loop. Stop must be called before it is destroyed.
+// The constructor may run on the loop thread or before the loop starts, the destructor on the loop thread or
+// after the loop has stopped. The loop outlives this. Stop must be called before the destructor.
 class CurlCentralCalls final : public CentralCalls {
  public:
-  // `names`: null for the system's.
+  // `names`: null: the system looks names up.
   CurlCentralCalls(const config::TokendUpstream& options, CentralCredentials credentials,
                    loop::CurlLoop& loop, std::unique_ptr<loop::NameLookup> names = nullptr);
   ~CurlCentralCalls() override;
@@ -52,7 +51,7 @@ class CurlCentralCalls final : public CentralCalls {
   void OnAddresses(const std::vector<std::string>& addresses);
   std::shared_ptr<Endpoint> MakeEndpoint(const std::string& address);
   loop::HttpClientOptions HttpOptions(const std::string& address);
-  // Null: all have been tried.
+  // The next address for a call. Null: the call has tried all of them.
   std::shared_ptr<Endpoint> Choose(const Attempt& attempt);
   std::chrono::milliseconds TimeoutOf(const Attempt& attempt) const;
   void Send(std::shared_ptr<Attempt> attempt, const std::shared_ptr<Endpoint>& endpoint);
@@ -62,17 +61,17 @@ class CurlCentralCalls final : public CentralCalls {
   void Decline(Done done, std::string why);
 
   const config::TokendUpstream options_;
-  const std::string name_;  // of the centre, in errors: its host and port
+  const std::string name_;  // what errors call the centre: its host and port
   const std::string url_;
   loop::CurlLoop& loop_;
   CentralCredentialFiles files_;
-  std::optional<CentralAddresses> addresses_;     // none: the address is no name
-  std::deque<std::shared_ptr<Attempt>> waiting_;  // for the first addresses
+  std::optional<CentralAddresses> addresses_;     // nothing: the address is no host name
+  std::deque<std::shared_ptr<Attempt>> waiting_;  // calls that wait for the first addresses
   std::size_t last_replica_ = 0;
-  std::size_t next_ = 0;  // whose turn it is
+  std::size_t next_ = 0;  // the endpoint whose turn it is
   bool stopped_ = false;
   Endpoints endpoints_;
-  Endpoints retired_;  // calls run at them, and the name no longer has their addresses
+  Endpoints retired_;  // the name no longer has their addresses, but calls still run there
 };
 
 }  // namespace tokend::upstream

@@ -19,7 +19,7 @@ constexpr int kHttpOk = 200;
 constexpr int kGrpcStatusOk = 0;
 constexpr int kLastGrpcStatus = 16;
 
-// The value of a field. Nothing: it is absent, or there are several.
+// The value of a field. Nothing: the answer has no such field, or several.
 std::optional<std::string_view> OnlyValue(const loop::HttpAnswer& answer, std::string_view name,
                                           bool in_trailer) {
   std::optional<std::string_view> value;
@@ -60,7 +60,7 @@ std::optional<std::string> Decode(std::string_view text) {
   return decoded;
 }
 
-// The message in a body. Nothing: it does not hold exactly one message that is not compressed.
+// The message in a body. Nothing: the body is anything else than one message without compression.
 std::optional<std::string_view> OnlyMessage(std::string_view body) {
   if (body.size() < kGrpcPrefixBytes || body.front() != '\0') return std::nullopt;
   std::size_t size = 0;

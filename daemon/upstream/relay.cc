@@ -40,7 +40,7 @@ void RelayUpstream::Validate(const MintRequest& request, ValidateDone done) {
 void RelayUpstream::Stop() {
   parts_.stopping = true;
   calls_->Stop();
-  const auto waiting = parts_.requests;  // each leaves the set as it ends
+  const auto waiting = parts_.requests;  // a copy: each request leaves the set when it ends
   for (const auto& request : waiting) request->Stop();
 }
 

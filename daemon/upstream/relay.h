@@ -13,12 +13,12 @@
 
 namespace tokend::upstream {
 
-// A central tokend, which holds the API keys: each Mint is one request that the centre is asked to fulfil, by
-// as many calls as it takes. Any thread may construct it; all else is for the loop thread only. Stop must be
-// called before it is destroyed.
+// A central tokend, which holds the API keys. Each Mint is one RelayedRequest, which calls the centre as
+// often as it takes. Any thread may call the constructor; everything else is for the loop thread only. Stop
+// must be called before the destructor.
 class RelayUpstream final : public Upstream {
  public:
-  // What it tells of itself, on the loop thread. Each may be empty.
+  // Callbacks, on the loop thread. Each may be empty.
   struct Observer {
     OnAnswer on_answer = {};
     std::function<void()> on_retry = {};
@@ -30,9 +30,9 @@ class RelayUpstream final : public Upstream {
   void Mint(IntentReceipt receipt, const MintRequest& request, Done done) override;
   void Validate(const MintRequest& request, ValidateDone done) override;
   bool retries() const override { return true; }
-  // Null: all requests are sent to the same place.
+  // Null: all requests go to one central tokend, whatever their organization.
   std::shared_ptr<const void> Hold(const std::string& /*organization*/) override { return nullptr; }
-  // There are none. The credentials may have changed with them.
+  // A relay has no API keys. The files of its credentials may have changed too.
   void UseKeys(const KeyRing& /*keys*/) override { calls_->RereadCredentials(); }
   std::uint64_t credentials_generation() const override { return calls_->credentials_generation(); }
   void Stop() override;

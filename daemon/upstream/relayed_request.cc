@@ -17,12 +17,13 @@ using Kind = CentralVerdict::Kind;
 
 constexpr int kHttpStatusOfGrpc = 200;  // of each answer that has a gRPC status
 
-// At most, between two calls of a request: doubles from the first to the longest.
+// The longest pause between two calls of a request. It doubles with each pause, up to the longest one.
 constexpr milliseconds kFirstRetryDelay{100};
 constexpr milliseconds kLongestRetryDelay{2000};
-// A request waits out a delay that the centre asks for if it is no longer than this.
+// A request waits as long as the centre asks for, unless that is longer than this.
 constexpr milliseconds kLongestAskedDelay{2000};
-// A request is no longer sent round once this many answers for each address do not know the relay.
+// A request goes to no further address once the centre has answered CALLER_UNKNOWN this many times for each
+// address.
 constexpr std::size_t kMaxRounds = 3;
 
 std::string MessageFor(const MintRequest& request, Purpose purpose) {
@@ -116,7 +117,7 @@ void RelayedRequest::Call(Connection connection) {
   ++running_;
   relay_.calls.Call(std::move(call),
                     [self = shared_from_this()](CentralAnswer answer) { self->OnAnswer(std::move(answer)); });
-  credentials_ = relay_.calls.credentials_generation();  // Call may have read them again
+  credentials_ = relay_.calls.credentials_generation();  // Call may have read the files again
 }
 
 std::vector<std::pair<std::string, std::string>> RelayedRequest::Metadata() const {
@@ -134,8 +135,8 @@ std::vector<std::pair<std::string, std::string>> RelayedRequest::Metadata() cons
   return metadata;
 }
 
-// The connection may be dead: asked once more, the centre joins the two calls. That takes no retry of the
-// budget, as it happens at most once in kSlow.
+// The connection may be dead, so the request is sent again on a new one. The centre joins the two calls. The
+// second call takes no retry of the budget, because a request makes at most one such call in kSlow.
 void RelayedRequest::OnSlow() {
   next_.Cancel();
   if (!relay_.stopping) Call(Connection::kNew);
@@ -163,10 +164,10 @@ void RelayedRequest::OnAnswer(CentralAnswer answer) {
     ++rejections_;
     if (answer.replica) rejected_by_.insert(*answer.replica);
   }
-  if (running_ == 0) GoOn();  // else the other call may still bring the token
+  if (running_ == 0) GoOn();  // otherwise the call that runs may still bring the token
 }
 
-// The last call has ended without a token, and none runs.
+// Decides what follows when a call has ended without a token and no other call runs.
 void RelayedRequest::GoOn() {
   next_.Cancel();
   const bool rejected = IsCallerUnknown(last_);
@@ -192,7 +193,7 @@ bool RelayedRequest::IsRejectedEverywhere() const {
   return rejections_ > 1 && (rejected_by_.size() >= replicas || rejections_ >= kMaxRounds * replicas);
 }
 
-// How long to wait before the next call; nothing: there is none.
+// The pause before the next call. Nothing: no call follows.
 std::optional<milliseconds> RelayedRequest::NextDelay() {
   const Failure& failure = *FailureOf(last_);
   if (relay_.stopping) return std::nullopt;
@@ -212,7 +213,7 @@ void RelayedRequest::OnDeadline() {
   EndUnanswered("the caller's deadline");
 }
 
-// A call runs, and its answer is no longer awaited.
+// Ends the request while a call runs. `before`: what comes before that call's answer.
 void RelayedRequest::EndUnanswered(const char* before) {
   const bool heard = calls_ > running_;
   const std::string detail = std::string("no answer of the central tokend before ") + before +
@@ -227,7 +228,7 @@ void RelayedRequest::EndUnanswered(const char* before) {
   End(Indeterminate{{.reason = Reason::kOutcomeUnknown, .detail = detail}, nullptr}, centre);
 }
 
-// There are no further calls.
+// Ends the request as its last call ended.
 void RelayedRequest::EndWithLast() {
   const Failure failure = *FailureOf(last_);
   const bool rejected = IsCallerUnknown(last_);
@@ -241,7 +242,7 @@ void RelayedRequest::EndWithLast() {
     return End(Indeterminate{{.reason = Reason::kOutcomeUnknown, .detail = others + failure.detail}, nullptr},
                centre);
   }
-  // A check that has had no answer has created nothing either.
+  // A validation creates nothing, even if its answer was lost.
   if (last_.kind == Kind::kLost) return End(Refused{CentreUnreachable(failure.detail)}, centre);
   End(Refused{rejected ? CentreRejectsRelay() : failure}, centre);
 }

@@ -26,14 +26,14 @@ namespace tokend::upstream {
 
 class RelayedRequest;
 
-// What the requests of one relay share. Outlives each of them.
+// What the requests of one relay share. It outlives each of them.
 struct RelayParts {
   loop::EventLoop& loop;
   CentralCalls& calls;
   RetryBudget& budget;
-  Upstream::OnAnswer on_answer;                             // may be empty, like the next one
-  std::function<void()> on_retry;                           // a request calls the centre again
-  std::set<std::shared_ptr<RelayedRequest>> requests = {};  // that have not ended
+  Upstream::OnAnswer on_answer;                             // may be empty, and so may on_retry
+  std::function<void()> on_retry;                           // called when a request calls the centre again
+  std::set<std::shared_ptr<RelayedRequest>> requests = {};  // those that have not ended
   bool stopping = false;                                    // no further call begins
   std::minstd_rand jitter{std::random_device{}()};
 };
@@ -46,17 +46,17 @@ class RelayedRequest final : public std::enable_shared_from_this<RelayedRequest>
  public:
   using Done = absl::AnyInvocable<void(MintOutcome)>;
 
-  // An answer takes this long to reach the caller at most: the request ends so long before its deadline.
+  // The request ends this long before the caller's deadline, so that the answer reaches the caller in time.
   static constexpr std::chrono::milliseconds kLastMoment{100};
-  // After this long without an answer, the same is asked on another connection too.
+  // A call that has had no answer for this long is made again on a new connection, while the first one runs.
   static constexpr std::chrono::seconds kSlow{5};
 
   RelayedRequest(RelayParts& relay, MintRequest request, Purpose purpose, Done done);
 
-  // Makes the first call. Calls `done` once, later.
+  // Makes the first call. Calls `done` exactly once, and never from within Start.
   void Start();
 
-  // Ends it, once the parts are stopping.
+  // Ends the request. RelayParts::stopping must be true.
   void Stop();
 
  private:
@@ -83,25 +83,25 @@ class RelayedRequest final : public std::enable_shared_from_this<RelayedRequest>
   const Purpose purpose_;
   Done done_;
   const std::chrono::steady_clock::time_point began_;
-  const std::chrono::steady_clock::time_point latest_;  // when it ends at the latest
-  std::string message_;                                 // the same in every call
+  const std::chrono::steady_clock::time_point latest_;  // when the request ends at the latest
+  std::string message_;                                 // the CreateTokenRequest, the same in every call
 
   Stage stage_ = Stage::kWaiting;
   // Whether the centre can have seen one of the calls.
   const std::shared_ptr<loop::Sent> sent_ = std::make_shared<loop::Sent>(loop::Sent::kNo);
   std::size_t running_ = 0;  // calls without an answer
-  std::size_t calls_ = 0;    // so far
-  std::size_t pauses_ = 0;   // so far
+  std::size_t calls_ = 0;    // calls that have been made
+  std::size_t pauses_ = 0;   // pauses that have begun
   bool unanswered_;          // a call that the centre may have seen has ended, or will end, without an answer
   loop::Timer deadline_;
   loop::Timer next_;  // the next call, or the second one beside a slow one
 
-  CentralVerdict last_;                  // of the last call that ended
-  bool last_answered_ = false;           // it had a status
-  std::optional<Replica> last_replica_;  // that had it
-  std::set<Replica> rejected_by_;        // that do not know the relay
+  CentralVerdict last_;                  // on the last call that ended
+  bool last_answered_ = false;           // that call had a gRPC status
+  std::optional<Replica> last_replica_;  // the replica that got that call
+  std::set<Replica> rejected_by_;        // the replicas that do not know the relay
   std::size_t rejections_ = 0;
-  std::uint64_t credentials_ = 0;  // the generation that the last call carried
+  std::uint64_t credentials_ = 0;  // the generation of the credentials in the last call
 };
 
 }  // namespace tokend::upstream

@@ -6,11 +6,11 @@
 
 namespace tokend::upstream {
 
-// How many retries the requests to one place may make: at most a tenth of the requests, plus 10, so that
-// retries do not multiply the load during an outage. One thread.
+// How many retries the requests to one organization, or to one central tokend, may make: at most a tenth of
+// the requests, plus 10, so that retries do not multiply the load during an outage. One thread.
 class RetryBudget {
  public:
-  // Called with the retries that are left, at the first request and whenever their number changes.
+  // Called with the number of retries that are left, at the first request and when the number changes.
   using OnChange = std::function<void(double retries)>;
 
   explicit RetryBudget(OnChange on_change = {}) : on_change_(std::move(on_change)) {}
@@ -18,7 +18,7 @@ class RetryBudget {
   // A request begins.
   void Began() { Set(std::min(retries_ + kPerRequest, kMost)); }
 
-  // Takes a retry. False, and nothing is taken, where there is none.
+  // Takes one retry. False: none is left.
   bool Take() {
     if (retries_ < 1) return false;
     Set(retries_ - 1);

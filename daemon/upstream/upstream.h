@@ -17,8 +17,8 @@
 
 namespace tokend::upstream {
 
-// What one token is asked for with, all defaults resolved. Applivery gets the first four alone; a central
-// tokend gets the rest too.
+// The request for one token, with all defaults filled in. Applivery gets only the first four fields. A
+// central tokend gets the others too.
 struct MintRequest {
   std::string organization;
   std::string application;
@@ -27,16 +27,16 @@ struct MintRequest {
   std::string request_id = {};                          // the same for each attempt of one request
   std::chrono::steady_clock::time_point deadline = {};  // when the caller stops waiting
   bool is_probe = false;                                // of a circuit breaker: needs a new connection
-  std::string caller = {};                              // its name
+  std::string caller = {};                              // the caller's name
   std::string digest = {};                              // of what the caller sent, as in the audit log
   // When the first intent of this request_id was recorded.
   std::chrono::steady_clock::time_point first_intended_at = {};
-  std::string traceparent = {};  // of the caller's call; empty: none
+  std::string traceparent = {};  // the header of the caller's call; empty: none
   // An earlier intent of this request_id may have led to a token, and it is not known whether it did.
   bool asked_before = false;
 };
 
-// The service that creates tokens: Applivery, or another tokend. Loop thread only.
+// The service that creates tokens: Applivery, or a central tokend. Loop thread only.
 class Upstream {
  public:
   // Gets the receipt back, which the outcome's record needs.
@@ -48,11 +48,11 @@ class Upstream {
     std::chrono::nanoseconds latency{0};
     std::string error = {};  // why no answer came, in fixed words
   };
-  // Told of each answer that came, or did not come. Loop thread.
+  // Called for each request to the upstream when its answer has come or is no longer expected. Loop thread.
   using OnAnswer = std::function<void(const Answered& answer)>;
 
-  // The token that would be made, without id and bearer; null where the upstream cannot say. Or why none
-  // would be made.
+  // The token that would be created, without id and bearer; null: the upstream cannot say. Or the failure
+  // that the request would get.
   using Validation = std::variant<std::shared_ptr<const Token>, Failure>;
   using ValidateDone = absl::AnyInvocable<void(Validation)>;
 
@@ -66,7 +66,7 @@ class Upstream {
   // thread, maybe before it returns.
   virtual void Validate(const MintRequest& /*request*/, ValidateDone done) { done(Validation()); }
 
-  // Whether Mint itself tries again where that is worth it. Otherwise its user may.
+  // True: Mint itself asks again where that can help. False: issue/ makes further attempts.
   virtual bool retries() const { return false; }
 
   // As long as the result is held, requests for the organization can be sent, even if a reload removes the
@@ -77,7 +77,7 @@ class Upstream {
   // is not among them, as long as it is held.
   virtual void UseKeys(const KeyRing& keys) = 0;
 
-  // Counts the changes of what all requests authenticate with, where organizations have no keys of their own.
+  // Counts the changes of the credentials that all requests carry. 0: each organization has its own key.
   virtual std::uint64_t credentials_generation() const { return 0; }
 
   // Ends the requests that still run: calls the `done` of each before it returns.

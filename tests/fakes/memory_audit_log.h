@@ -26,7 +26,7 @@ class MemoryAuditLog final : public audit::AuditLog {
     for (Pending& pending : std::exchange(held_, {})) Write(std::move(pending));
   }
 
-  // Goes on after the records of an earlier life. Before the first record.
+  // Goes on after the records of an earlier run. Call it before the first record.
   void Continue(std::vector<audit::Record> durable) { durable_ = std::move(durable); }
 
   const std::vector<audit::Record>& durable() const { return durable_; }

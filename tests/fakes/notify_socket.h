@@ -15,7 +15,7 @@
 
 namespace tokend::fakes {
 
-// A service manager's end of $NOTIFY_SOCKET. A name that begins with "@" is that of an abstract socket.
+// The service manager's end of $NOTIFY_SOCKET. A name that begins with "@" stands for an abstract socket.
 class NotifySocket {
  public:
   explicit NotifySocket(std::string name) : name_(std::move(name)) {

@@ -72,8 +72,8 @@ class ScriptedCentralCalls final : public upstream::CentralCalls {
     });
   }
 
-  std::deque<Running> running;  // without an answer, in the order of the calls
-  std::size_t made = 0;         // so far
+  std::deque<Running> running;  // the calls without an answer, oldest first
+  std::size_t made = 0;         // how many calls have been made
   std::size_t addresses = 1;
   std::size_t generation = 1;
   std::size_t rereads = 0;

@@ -1,5 +1,5 @@
-// Every kind of answer of a central tokend, from the gRPC status to what the caller and the audit log are
-// told. The daemon's own upstream/ judges the answers and asks again.
+// For every kind of answer of a central tokend: what the caller gets and what the audit log records. The
+// daemon's own upstream/ judges the answers and asks again.
 #include <gtest/gtest.h>
 
 #include <chrono>

@@ -17,7 +17,7 @@
 #include "tests/fakes/scripted_upstream.h"
 #include "tests/flow/world.h"
 
-// The issuance of a relay, whose upstream is a central tokend.
+// Issuances at a relay, whose upstream is a central tokend.
 namespace tokend::flow {
 namespace {
 
@@ -71,7 +71,7 @@ TEST_F(RelayIssuance, TellsTheCentreWhoAsksAndForWhatAndSinceWhen) {
   EXPECT_EQ(sent().traceparent, traceparent);
 }
 
-// The upstream tries again itself.
+// The upstream of a relay asks again itself, so a request makes one attempt.
 TEST_F(RelayIssuance, OneCallIsOneIntent) {
   CallSeen& call = Ask();
   Refuse(Reason::kUpstreamUnavailable);
@@ -167,7 +167,8 @@ TEST_F(RelayIssuance, AnIntentThatIsLostLeavesTheOutcomeUnknown) {
   EXPECT_EQ(last().resolves(), 1U);
 }
 
-// What the relay's policy made of the first call may have made the token.
+// The central tokend may have made the token for the description and the scopes that the policy gave to the
+// first call.
 TEST_F(RelayIssuance, AsksAgainForWhatTheFirstCallAskedFor) {
   Ask({.description = "nightly", .request_id = kRequestId});
   LeaveUnknown();
@@ -283,7 +284,7 @@ class RandomCentre final : public upstream::Upstream {
   void Stop() override {}
 
   bool has_token(const std::string& request_id) const { return tokens_.contains(request_id); }
-  // What each call said, by its intent.
+  // What each call said in first_intended_at, by the sequence number of its intent.
   const std::map<std::uint64_t, state::TimePoint>& first_intended_at() const { return first_intended_at_; }
 
  private:
@@ -310,8 +311,8 @@ class RandomCentre final : public upstream::Upstream {
   std::map<std::uint64_t, state::TimePoint> first_intended_at_;
 };
 
-// A relay that is asked again and again for some request_ids, is killed and starts again at random, and whose
-// disk fails at random.
+// A relay that gets many calls for a few request_ids. At random moments it is killed and starts again, and
+// its disk fails.
 class RandomRelay {
  public:
   explicit RandomRelay(unsigned seed) : random_(seed) { Start(); }
@@ -379,7 +380,7 @@ class RandomRelay {
     }
   }
 
-  // What recovery does with the log of the last life.
+  // Starts the relay with what recovery finds in the log of the last run.
   void Start() {
     world_ = std::make_unique<World>(
         upstream_, loop_,
@@ -415,7 +416,7 @@ class RandomRelay {
     taken_ = log_.size();
   }
 
-  // kill -9, and another start.
+  // Kills the relay and starts it again.
   void Restart() {
     Turn();
     log_ = world_->audit.durable();
@@ -425,8 +426,8 @@ class RandomRelay {
     Start();
   }
 
-  // A request_id is asked for the first time again only if no token can have come of it before; any later
-  // call names the first one, and tells the centre its age.
+  // A second intent without `resolves` is right only if no token can have come of the intents before it. Any
+  // other later intent names the first one, and tells the centre its age.
   void CheckLog() const {
     struct Id {
       std::uint64_t first = 0;          // its first intent
@@ -445,7 +446,7 @@ class RandomRelay {
           ASSERT_EQ(id.first, record.resolves()) << record.seq();
         }
         const auto told = upstream_.first_intended_at().find(record.seq());
-        if (told == upstream_.first_intended_at().end()) continue;  // it was durable too late, or at a crash
+        if (told == upstream_.first_intended_at().end()) continue;  // nothing was sent: durable too late
         id.maybe.insert(record.seq());
         ASSERT_LE(told->second, intended_at_.at(id.first)) << "too young: " << record.seq();
         ASSERT_GE(told->second, intended_at_.at(id.first) - kLongestToRecord) << "too old: " << record.seq();
@@ -480,10 +481,10 @@ class RandomRelay {
   fakes::HandCrankedLoop loop_;
   RandomCentre upstream_{loop_, random_};
   std::unique_ptr<World> world_;
-  std::vector<CallSeen*> calls_;  // of this life
+  std::vector<CallSeen*> calls_;  // those of this run
   std::vector<std::string> asked_;
   int calls_made_ = 0;
-  std::vector<audit::Record> log_;  // of the lives before
+  std::vector<audit::Record> log_;  // the records of earlier runs
   std::size_t taken_ = 0;
   std::map<std::uint64_t, state::TimePoint> intended_at_;  // when the record was seen to be durable
 };

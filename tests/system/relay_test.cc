@@ -1,6 +1,6 @@
-// A relay, which holds no API key, in front of a central tokend of two replicas that share one Redis. However
-// the path is broken, a request_id has at most one token, and every released bearer has its record at both
-// ends.
+// A relay, which holds no API key, and a central tokend of two replicas that share one Redis. Whichever part
+// is killed, a request_id has at most one token, and both the relay and the centre have a record of every
+// bearer that a caller got.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -161,7 +161,7 @@ class RelayPath : public testing::Test {
     WriteFile(folder / (name + ".key"), identity.private_key);
   }
 
-  // Whether it helps to ask again, for a moment's lack of something.
+  // Whether a later call may get the token.
   static bool IsPassing(const Answered& answered) {
     return answered.code == kUnavailable || answered.reason == "RATE_LIMITED";
   }
@@ -185,7 +185,7 @@ class RelayPath : public testing::Test {
     return all;
   }
 
-  // Stops everything and expects that the books of relay, centre and Applivery agree on all answers.
+  // Stops everything. Expects that the logs of relay and centre, Applivery's tokens and all answers agree.
   void ExpectBooksBalance(const std::vector<Answered>& answers) {
     client_.reset();
     relay_->process().Signal(SIGTERM);
@@ -279,7 +279,7 @@ TEST_F(RelayPath, ARelayThatEndsInAnyStateGetsItsCallerTheOneTokenOnceItRunsAgai
     WithBothReplicas([&] { relay_->TryRestart("tokend-failpoints", {{"TOKEND_FAILPOINT", failpoint}}); });
     const std::string id = NumberedId(++number);
     answers.push_back(RawClient(relay_->address()).Create(RequestFor("ios-app", id)));
-    // Once the answer is on its way, it may arrive.
+    // At "released" the answer has left the relay, so it may arrive.
     if (std::string_view(failpoint) != "released:1") EXPECT_NE(answers.back().code, kOk);
     ASSERT_EQ(relay_->process().Wait(), -SIGKILL) << "not reached";
     RestartRelay();

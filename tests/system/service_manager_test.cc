@@ -28,7 +28,7 @@ class ServiceManager : public SystemTest {
     Start(options);
   }
 
-  // Waits for a message with this text that comes after those that an earlier call has found. Returns it.
+  // Waits for the next message with this text and returns it. Searches after the last message that was found.
   std::string Await(const std::string& text) {
     std::string found;
     Eventually([&] {

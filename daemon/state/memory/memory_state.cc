@@ -138,11 +138,11 @@ void MemoryState::BeginQuarantine(TimePoint ends, std::string why) {
   quarantine_.SetEnd(ends);
 }
 
-// Why a request_id of this age that is not known may yet have had its token.
+// Why a request_id of this age may have had its token, although the ledger does not know it.
 std::optional<Failure> MemoryState::MayBeForgotten(std::optional<std::chrono::nanoseconds> age) const {
   if (age && age->count() == 0) return std::nullopt;
   const auto left = quarantine_.left();
-  // The ledger lacks what was intended before the quarantine's cause.
+  // The ledger knows every intent since the cause of the quarantine.
   if (age && *age < remember_ - left) return std::nullopt;
   if (left.count() > 0) return Quarantined(left);
   return age ? std::optional(TooOld(remember_)) : std::nullopt;
@@ -154,14 +154,15 @@ bool MemoryState::HasPlaceFor(const Admission& admission) {
   return shares_.HasPlaceFor(OwnerOf(admission.request_id));
 }
 
-// Whether a call for this target claims a request_id that has an outcome. Its organization may be another
-// one's by now where the call names none.
+// Whether a call for this target may claim a request_id that has an outcome. A call without an organization
+// may be for another organization than the first one, because the default can change.
 bool MemoryState::MayAskAgain(const Entry& known, const Target& target) const {
   return on_unknown_ == OnUnknown::kAskAgain && std::holds_alternative<Failure>(*known.outcome) &&
          known.first.organization == target.organization && known.first.application == target.application;
 }
 
-// Ends a claim for which no token was created: nothing is known of the request_id, or what was before.
+// Ends a claim for which no token was created. A request_id that was unknown before is unknown again; any
+// other is forgotten.
 void MemoryState::EndWithoutOutcome(const std::string& request_id, Entry& known) {
   if (!known.unknown) return Remove(request_id);
   ledger_.Settle(request_id, known, *std::exchange(known.unknown, std::nullopt), known.intended_at);

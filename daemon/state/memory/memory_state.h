@@ -25,7 +25,7 @@ namespace tokend::state {
 // start.
 class MemoryState final : public State {
  public:
-  // What a call gets whose request_id's outcome is unknown: that outcome or, at a relay, the claim.
+  // What a call gets if the outcome of its request_id is unknown: that outcome or, at a relay, the claim.
   enum class OnUnknown { kAnswer, kAskAgain };
 
   // `loop` outlives this.
@@ -60,10 +60,10 @@ class MemoryState final : public State {
     std::optional<RequestDigest> digest;  // absent: of an earlier run that recorded none
     Target first;
     std::optional<Outcome> outcome = std::nullopt;
-    TimePoint intended_at{};                        // of the first intent
-    std::uint64_t intent = 0;                       // its sequence number
+    TimePoint intended_at{};                        // when the first intent was recorded
+    std::uint64_t intent = 0;                       // the first intent's sequence number
     std::optional<Failure> unknown = std::nullopt;  // the outcome before, while a call asks again
-    bool asked_again = false;                       // ever
+    bool asked_again = false;                       // a call has asked again
     AdmitCalls joined = {};  // calls that wait for the outcome, in the order of arrival
   };
 

@@ -21,7 +21,7 @@ std::string KeyOfGroup(const std::string& request_id, const RequestDigest& diges
   return request_id + std::string(BytesOf(digest));
 }
 
-// How a request_id's age counts in the script.
+// The script's word for the age of a request_id.
 const char* WordOf(std::optional<std::chrono::nanoseconds> age, milliseconds remember) {
   if (age && *age >= remember) return "old";
   return age && age->count() == 0 ? "new" : "recent";

@@ -119,7 +119,7 @@ TEST_F(ServiceManagerTest, WatchdogOfAnotherProcessIsLeftAlone) {
 TEST_F(ServiceManagerTest, MessageThatFindsNoRoomIsSentAgainWithTheStateOfThen) {
   ServiceManager manager;
   manager.WatchLoop(loop_);
-  // More messages than a socket has room for.
+  // These are more messages than a socket has room for.
   constexpr int kChanges = 10'000;
   for (int i = 0; i < kChanges; ++i) manager.SetServing(i % 2 == 0);
   manager.BeginReload();

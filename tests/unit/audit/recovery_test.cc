@@ -183,7 +183,7 @@ TEST_F(RecoveryTest, RemembersWhatMayHaveMadeATokenForAsLongAsItIsTold) {
   EXPECT_EQ(past_[1].digest, "1:of token.unknown");
 }
 
-// The log of a relay, one of whose request_ids is asked again.
+// The log of a relay. One request_id in it was asked again.
 class AskedAgainTest : public RecoveryTest {
  protected:
   void Ask(const char* event, std::uint64_t resolves = 0) {

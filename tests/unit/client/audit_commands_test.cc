@@ -183,7 +183,7 @@ TEST_F(AuditCommands, UnresolvedLeavesOutWhatALaterTokenIssuedResolves) {
   EXPECT_EQ(Audit({"unresolved", "--output", "json"}, {log_.WriteOne(lines), other}).out, before.out);
 }
 
-// A relay asked again after a start had ended its intent, and after a refusal.
+// A relay asked again for a request_id: once after a start had ended its intent, and once after a refusal.
 TEST_F(AuditCommands, UnresolvedReadsWhatARelayWrites) {
   std::vector<std::string> lines = {
       Line(1, "token.intended"),

@@ -6,7 +6,7 @@
 
 #include "tests/unit/config/fixture.h"
 
-// The configuration of a relay: kRelay (fixture.h), or that with one edit.
+// The configuration of a relay: kRelay of fixture.h, in most tests with one edit.
 namespace tokend::config {
 namespace {
 

@@ -67,7 +67,7 @@ TEST_F(SystemNames, ThatHangHoldUpNeitherTheLoopNorTheEnd) {
   RunOnLoop([this] { names_.reset(); });
   loop_.Stop();
   Names().Open();
-  // Whoever asked has gone.
+  // The answer had no receiver any more: the NameLookup and its callback were destroyed.
   EXPECT_THROW(slow.get(), std::future_error);
 }
 

@@ -18,7 +18,7 @@ namespace {
 
 using GetAddresses = decltype(&getaddrinfo);
 
-// Two IPv4 addresses, one of them twice, and one IPv6 address.
+// Finds two IPv4 addresses, one of them twice, and one IPv6 address.
 int FindSeveral(GetAddresses libc, const char* service, const addrinfo* hints, addrinfo** result) {
   constexpr std::array kAddresses = {"10.0.0.2", "10.0.0.1", "10.0.0.2", "fd00::1"};
   addrinfo** end = result;
@@ -32,7 +32,7 @@ int FindSeveral(GetAddresses libc, const char* service, const addrinfo* hints, a
 }  // namespace
 }  // namespace tokend::loop
 
-// In the place of libc's for libcurl as well: no test asks a name server.
+// Replaces libc's getaddrinfo, also for libcurl, so that no test asks a name server.
 extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo* hints, addrinfo** result) {
   const std::string_view host = name == nullptr ? "" : name;
   if (host == "slow.test") {

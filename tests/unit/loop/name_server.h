@@ -23,7 +23,7 @@ class ResolverGate {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return waiting_ > 0; });
   }
-  // Opens the gate, and waits until all who waited have passed.
+  // Opens the gate, and waits until all look-ups that waited have passed.
   void Open() {
     std::unique_lock lock(mutex_);
     open_ = true;

@@ -202,7 +202,7 @@ TEST_F(AskedAgain, WhatAnEarlierRunIntendedIsAskedForAgain) {
   EXPECT_EQ(Now(*state_, "r", "other"), "REQUEST_ID_REUSED");
 }
 
-// As where the default organization has changed.
+// The default organization may have changed between two calls.
 TEST_F(AskedAgain, ACallForAnotherOrganizationGetsTheOutcome) {
   Admission other = AdmissionOf("a");
   other.target.organization = "other";

@@ -24,7 +24,7 @@ using ::testing::Not;
 const WallTime kNow = std::chrono::sys_days(std::chrono::year(2026) / 11 / 30) + 12h;
 const std::string kHostile = "<script>alert(1)</script>\"'&\n\xff";
 
-// A report in which nothing is empty, with these texts in it.
+// A report in which every field has a value, and every text is `text`.
 StatusReport Full(const std::string& text = "x") {
   StatusReport report{.time = kNow, .started = kNow - 1h, .up = 1h, .ready = true};
   report.parts = {{text, false, false, text}};
@@ -58,7 +58,7 @@ google::protobuf::Value Parse(const std::string& json) {
   return value;
 }
 
-// "a", "a.b" and "a[].b" for each key, also of the first element of an array.
+// Adds the path of each key, such as "a", "a.b" or "a[].b". Of an array only the first element counts.
 void AddKeys(const google::protobuf::Value& value, const std::string& at, std::set<std::string>& keys) {
   if (value.has_list_value()) {
     if (value.list_value().values_size() > 0) AddKeys(value.list_value().values(0), at + "[]", keys);

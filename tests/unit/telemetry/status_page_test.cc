@@ -22,7 +22,7 @@ const std::set<std::string> kVoidElements = {"meta", "link", "br", "hr", "img", 
 
 std::string Html() { return std::string(page::html); }
 
-// The page without what stands in <style> and <script>.
+// The page without the texts of <style> and <script>.
 std::string Markup() {
   std::string html = Html();
   for (const std::string_view text : {page::style, page::script}) {
@@ -73,7 +73,7 @@ TEST(StatusPage, NeedsNothingFromElsewhere) {
     EXPECT_THAT(target, Not(StartsWith("//")));
   }
   EXPECT_THAT(std::string(page::style), Not(testing::AnyOf(HasSubstr("url("), HasSubstr("@import"))));
-  // The one name with "http" is that of SVG, which is not asked for.
+  // The only URL is the name space of SVG, which a browser does not fetch.
   EXPECT_EQ(AllMatches(Html(), "(https?:)").size(), 1U);
   EXPECT_THAT(AllMatches(std::string(page::script), "fetch\\('([^']*)'"),
               testing::ElementsAre("/status.json"));

@@ -16,7 +16,7 @@
 #include "daemon/upstream/central_failures.h"
 #include "tests/fakes/hand_cranked_loop.h"
 
-// How organizations at Applivery are judged: tests/flow/pacing_test.cc.
+// tests/flow/pacing_test.cc tests how organizations at Applivery are judged.
 namespace tokend::upstream {
 namespace {
 

@@ -39,7 +39,7 @@ class CentralAddressesTest : public testing::Test {
   using Done = loop::NameLookup::Done;
 
   fakes::HandCrankedLoop loop_;
-  std::vector<Done> asked_;  // look-ups that run
+  std::vector<Done> asked_;  // the look-ups that run
   std::vector<Addresses> told_;
   CentralAddresses addresses_{"centre.test", std::make_unique<ScriptedLookup>(asked_), loop_,
                               [this](const Addresses& found) { told_.push_back(found); }};

@@ -89,7 +89,7 @@ TEST_F(CentralCredentialsTest, AFileThatCannotBeUsedLeavesThemAsTheyAre) {
   CentralCredentialFiles files(options_, *ReadCentralCredentials(options_));
   files.RereadIfChanged(start);
   EXPECT_EQ(files.generation(), 0u);
-  // A certificate comes before its key.
+  // The certificate is replaced before its key.
   const fakes::Identity next = authority_.Issue("DNS:next");
   const auto before = files.current().identity;
   Write("certificate", next.certificate);

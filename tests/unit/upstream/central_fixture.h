@@ -34,7 +34,7 @@ inline fakes::Reply GrpcOk(const std::string& message = "token") {
   return reply;
 }
 
-// An answer that is all header.
+// An answer that consists of a header alone.
 inline fakes::Reply GrpcError(const std::string& status, const std::string& details = "") {
   fakes::Reply reply;
   reply.headers = {{"content-type", "application/grpc"}, {"grpc-status", status}};
@@ -95,7 +95,7 @@ inline std::string HeaderOf(const fakes::Request& request, const std::string& na
   return found;
 }
 
-// What every look-up finds. Any thread.
+// The addresses that every look-up finds. Any thread.
 class KnownNames {
  public:
   explicit KnownNames(std::vector<std::string> addresses) : addresses_(std::move(addresses)) {}
@@ -104,7 +104,7 @@ class KnownNames {
     const std::lock_guard lock(mutex_);
     addresses_ = std::move(addresses);
   }
-  // Look-ups end no more.
+  // From now on no look-up ends.
   void Hang() {
     const std::lock_guard lock(mutex_);
     hangs_ = true;
@@ -124,7 +124,7 @@ class KnownNames {
       const std::lock_guard lock(names_.mutex_);
       ++names_.look_ups_;
       if (names_.hangs_) return;
-      // Without the port there is nobody to tell.
+      // A NameLookup that is destroyed calls nobody.
       loop_.Post(
           [alive = std::weak_ptr(alive_), done = std::move(done), addresses = names_.addresses_]() mutable {
             if (!alive.expired()) done(std::move(addresses));
@@ -194,7 +194,7 @@ class CallingRelay {
     return {};
   }
 
-  // Of so many calls at once.
+  // Makes `count` calls at once, and returns their answers.
   std::vector<CentralAnswer> AskMany(std::size_t count) {
     std::vector<std::future<CentralAnswer>> begun;
     for (std::size_t i = 0; i < count; ++i) begun.push_back(Begin(ACall()));

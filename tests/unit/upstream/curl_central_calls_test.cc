@@ -46,7 +46,7 @@ class CurlCentralCallsTls : public testing::Test {
             .max_in_flight = 64};
   }
 
-  // With a certificate for this name.
+  // Options with a client certificate for this name.
   config::TokendUpstream OptionsAs(const std::string& client, std::uint16_t port) {
     UseCertificate(client);
     config::TokendUpstream options = Options(port);

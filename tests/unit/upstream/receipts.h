@@ -6,7 +6,7 @@
 
 namespace tokend::audit {
 
-// Stands for the audit log, whose receipts the upstream only carries.
+// Makes receipts in place of the audit log. The upstream only hands them back.
 class AuditLog {
  public:
   static IntentReceipt Receipt(std::uint64_t sequence) {

@@ -36,7 +36,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using Connection = loop::HttpPost::Connection;
 
-// Of the statuses of gRPC.
+// Statuses of gRPC.
 constexpr int kUnknown = 2;
 constexpr int kPermissionDenied = 7;
 constexpr int kResourceExhausted = 8;
@@ -106,7 +106,7 @@ class RelayTest : public testing::Test {
     ASSERT_LT(index, centre_.running.size());
     Answer(AnswerOk(ResponseTo(centre_.running[index].request(), bearer)), index);
   }
-  // The time passes that a call is put off at most after this many others.
+  // Advances the clock by the longest pause before the next call.
   void AwaitNextCall(milliseconds at_most = seconds(2)) { loop_.Advance(at_most); }
 
   const MintOutcome& Outcome() {
@@ -468,7 +468,7 @@ TEST_F(RelayTest, TakesNoRetryOfTheBudgetAfterShuttingDownOrALostConnection) {
   AwaitNextCall();
   Answer(LostConnection());
   AwaitNextCall();
-  Answer(AnswerError(kUnavailable, "OVERLOADED"));  // after the lost connection it is all about that one
+  Answer(AnswerError(kUnavailable, "OVERLOADED"));  // the lost connection still decides
   AwaitNextCall();
   EXPECT_EQ(centre_.running.size(), 1U);
   EXPECT_EQ(budget_, kFullRetryBudget);
@@ -512,7 +512,7 @@ TEST_F(RelayTest, MakesNoCallInTheLastMomentBeforeTheDeadline) {
   EXPECT_EQ(Outcome().exchange.centre, Centre::kUnheard);
 }
 
-// Anything else.
+// Other answers, and calls without an answer.
 
 TEST_F(RelayTest, AsksAgainAfterAnAnswerThatIsNoTokendsAndAfterALostConnection) {
   CentralAnswer foreign = AnswerError(kUnavailable, "NOT_PERMITTED");
@@ -756,7 +756,7 @@ TEST_F(RelayCheckTest, DoesNotTakeATokenForACheck) {
   EXPECT_EQ(RefusedFor(), Reason::kUpstreamInvalidResponse);
 }
 
-// What it tells of itself.
+// Callbacks.
 
 TEST_F(RelayTest, TellsOfEachAnswerAndOfEachCallWithoutOne) {
   Mint();
@@ -786,7 +786,7 @@ class RandomRelayTest : public RelayTest, public testing::WithParamInterface<uns
     return Delayed(kUnknown, std::string(Name(Reason{number})), 1'000'000, 0, replica);
   }
 
-  // Whatever becomes of one running call.
+  // One random event: time passes, or one running call ends.
   void Step() {
     if (centre_.running.empty() || Chance(20)) return loop_.Advance(milliseconds(random_() % 3000));
     const std::size_t index = random_() % centre_.running.size();
