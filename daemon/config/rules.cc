@@ -46,7 +46,7 @@ void ApplyTokendRules(v1::TokendUpstream& tokend, Report& report) {
   }
   if (!has_tls) {
     for (const char* key : {".server_name", ".token_file"}) {
-      if (report.Has(path + key)) report.Error(path + key, "is used over TLS alone: it needs tls");
+      if (report.Has(path + key)) report.Error(path + key, "is used only with TLS: add tls");
     }
     return;
   }
@@ -72,7 +72,7 @@ void ApplyUpstreamRules(v1::Config& schema, Report& report) {
 void ApplyStateRules(const v1::Config& schema, Report& report) {
   if (!schema.state().has_redis()) return;
   if (schema.upstream().has_tokend()) {
-    report.Error("state.redis", "a relay's state lives in its own pod: give state.memory");
+    report.Error("state.redis", "a relay keeps its state in memory: use state.memory");
   }
   const v1::RedisState& redis = schema.state().redis();
   if (redis.has_username() && !report.Has("state.redis.password_file")) {

@@ -45,7 +45,7 @@ std::vector<CentralRow> CentralRows() {
        "token.refused"},
       {"lost", [](const Running&) { return fakes::LostConnection(); }, Reason::kOutcomeUnknown,
        "token.unknown"},
-      {"another application's token",
+      {"a token with another scope",
        [](const Running& running) {
          v1::CreateTokenResponse response = fakes::ResponseTo(running.request(), "bearer-1");
          response.mutable_token()->add_scopes("admin");

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/fakes/notify_socket.h"
@@ -16,6 +17,7 @@ namespace {
 
 using std::chrono::microseconds;
 using std::chrono::seconds;
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -88,7 +90,7 @@ TEST_F(ServiceManagerTest, ReloadBeforeTheDaemonServesDoesNotEndTheStart) {
   ServiceManager manager;
   manager.BeginReload();
   manager.EndReload("");
-  for (const std::string& message : socket_.Take()) EXPECT_EQ(message, "STATUS=starting\n");
+  EXPECT_THAT(socket_.Take(), ElementsAre("STATUS=starting\n"));
 }
 
 TEST_F(ServiceManagerTest, LoopKeepsTheWatchdogQuietAtHalfOfItsTime) {
@@ -124,7 +126,9 @@ TEST_F(ServiceManagerTest, MessageThatFindsNoRoomIsSentAgainWithTheStateOfThen) 
   for (int i = 0; i < kChanges; ++i) manager.SetServing(i % 2 == 0);
   manager.BeginReload();
   manager.EndReload("");
-  for (const std::string& message : socket_.Take()) EXPECT_THAT(message, Not(HasSubstr("RELOADING")));
+  const std::vector<std::string> early = socket_.Take();
+  EXPECT_THAT(early, Not(IsEmpty()));
+  EXPECT_THAT(early, Each(Not(HasSubstr("RELOADING"))));
   loop_.RunPending();
   EXPECT_THAT(socket_.Take(), ElementsAre("READY=1\nSTATUS=not serving: the audit log cannot be written\n"));
 }

@@ -145,12 +145,12 @@ std::vector<Fault> FaultsOfTheUpstream() {
        {"7:14: error: upstream.tokend.address: needs tls: it is neither a unix socket nor a loopback "
         "address"}},
       {{{kRemote, "127.0.0.1:8443"}, {kTls, ""}},
-       {"8:18: error: upstream.tokend.server_name: is used over TLS alone: it needs tls",
-        "9:17: error: upstream.tokend.token_file: is used over TLS alone: it needs tls"}},
+       {"8:18: error: upstream.tokend.server_name: is used only with TLS: add tls",
+        "9:17: error: upstream.tokend.token_file: is used only with TLS: add tls"}},
       {{{kRemote, "unix:///run/c.sock"}},
        {"8:5: error: upstream.tokend.tls: a unix socket has no TLS: give an address with host and port"}},
       {{{kRemote, "unix:///run/c.sock"}, {kTls, ""}, {"    server_name: tokend.example\n", ""}},
-       {"8:17: error: upstream.tokend.token_file: is used over TLS alone: it needs tls"}},
+       {"8:17: error: upstream.tokend.token_file: is used only with TLS: add tls"}},
       {{{", private_key_file: $DIR/key.pem", ""}},
        {"8:5: error: upstream.tokend.tls: certificate_file and private_key_file are given together, or "
         "neither"}},
@@ -169,17 +169,14 @@ std::vector<Fault> FaultsOfThePolicyAndTheState() {
   return {
       {{{"      organizations: [acme]\n", ""}},
        {"20:7: error: policy.grants[1].organizations: is required with upstream.tokend: name each "
-        "organization "
-        "of the grant"}},
+        "organization of the grant"}},
       {{{"[acme, other]", "[acme, \"oth*\", \"*\"]"}},
-       {"17:29: error: policy.grants[0].organizations[1]: must be a name with upstream.tokend: a relay knows "
-        "no "
-        "names to compare with",
-        "17:37: error: policy.grants[0].organizations[2]: must be a name with upstream.tokend: a relay knows "
-        "no "
-        "names to compare with"}},
+       {"17:29: error: policy.grants[0].organizations[1]: must be a name with upstream.tokend: a relay has "
+        "no list of organizations for a pattern",
+        "17:37: error: policy.grants[0].organizations[2]: must be a name with upstream.tokend: a relay has "
+        "no list of organizations for a pattern"}},
       {{{"audit:", "state: {redis: {address: \"unix:///r\", encryption_key_file: $DIR/redis_key}}\naudit:"}},
-       {"25:9: error: state.redis: a relay's state lives in its own pod: give state.memory"}},
+       {"25:9: error: state.redis: a relay keeps its state in memory: use state.memory"}},
   };
 }
 

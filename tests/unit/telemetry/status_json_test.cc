@@ -101,7 +101,9 @@ TEST(StatusJson, HasTheKeysThatTheStatusPageReads) {
   std::set<std::string> last;
   for (const std::string& key : KeysOf(Full())) last.insert(key.substr(key.rfind('.') + 1));
   last.insert({"breaker_open", "key_rejected", "application_breaker_open"});  // values of a block
-  for (const std::string& key : FirstGroups(std::string(page::script), "\\b([a-z0-9]+(?:_[a-z0-9]+)+)\\b")) {
+  const auto read = FirstGroups(std::string(page::script), "\\b([a-z0-9]+(?:_[a-z0-9]+)+)\\b");
+  EXPECT_FALSE(read.empty());
+  for (const std::string& key : read) {
     EXPECT_TRUE(last.contains(key)) << key;
   }
 }

@@ -61,7 +61,9 @@ TEST(StatusPage, HasEachIdOnceAndTheScriptAsksForNoOther) {
   const std::vector<std::string> ids = AllMatches(Markup(), "\\bid=\"([a-z-]+)\"");
   const std::set<std::string> known(ids.begin(), ids.end());
   EXPECT_EQ(known.size(), ids.size());
-  for (const std::string& id : AllMatches(std::string(page::script), "byId\\('([a-z-]+)'\\)")) {
+  const std::vector<std::string> asked = AllMatches(std::string(page::script), "byId\\('([a-z-]+)'\\)");
+  EXPECT_THAT(asked, Not(IsEmpty()));
+  for (const std::string& id : asked) {
     EXPECT_TRUE(known.contains(id)) << id;
   }
 }
