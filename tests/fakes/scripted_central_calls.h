@@ -45,6 +45,7 @@ class ScriptedCentralCalls final : public upstream::CentralCalls {
 
   void Call(upstream::CentralCall call, Done done) override {
     ++made;
+    if (sends && call.sent != nullptr) *call.sent = loop::Sent::kYes;
     running.push_back({std::move(call), std::move(done)});
   }
   std::size_t replicas() const override { return addresses; }
@@ -74,6 +75,7 @@ class ScriptedCentralCalls final : public upstream::CentralCalls {
 
   std::deque<Running> running;  // the calls without an answer, oldest first
   std::size_t made = 0;         // how many calls have been made
+  bool sends = true;            // whether the centre can have seen a call that runs
   std::size_t addresses = 1;
   std::size_t generation = 1;
   std::size_t rereads = 0;

@@ -238,7 +238,8 @@ TEST_F(CurlCentralCallsTls, SeesByItselfThatAFileHasChanged) {
   const auto deadline = std::chrono::steady_clock::now() + kAnswerPatience;
   while (centre.requests().back().authorization != "Bearer second-token") {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-    EXPECT_EQ(relay.Ask().status, 0);
+    const CentralAnswer answer = relay.Ask();
+    EXPECT_EQ(answer.status, 0) << answer.error;
   }
   // A file that cannot be used changes nothing.
   fakes::WriteSecret(folder_ / "token", "");
@@ -353,7 +354,8 @@ TEST_F(TwoReplicas, ComeAndGoWithTheName) {
   const auto deadline = std::chrono::steady_clock::now() + kAnswerPatience;
   while (second_.requests().empty()) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-    EXPECT_EQ(relay.Ask().status, 0);
+    const CentralAnswer answer = relay.Ask();
+    EXPECT_EQ(answer.status, 0) << answer.error;
   }
   relay.Run([](CurlCentralCalls& calls) { EXPECT_EQ(calls.replicas(), 1u); });
   // A look-up that fails keeps them.
@@ -364,7 +366,8 @@ TEST_F(TwoReplicas, ComeAndGoWithTheName) {
   const std::size_t before = both_.look_ups();
   while (both_.look_ups() == before) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-    EXPECT_EQ(relay.Ask().status, 0);
+    const CentralAnswer answer = relay.Ask();
+    EXPECT_EQ(answer.status, 0) << answer.error;
   }
   EXPECT_EQ(relay.Ask().status, 0);
 }

@@ -468,10 +468,11 @@ TEST_F(RelayTest, TakesNoRetryOfTheBudgetAfterShuttingDownOrALostConnection) {
   AwaitNextCall();
   Answer(LostConnection());
   AwaitNextCall();
-  Answer(AnswerError(kUnavailable, "OVERLOADED"));  // the lost connection still decides
-  AwaitNextCall();
   EXPECT_EQ(centre_.running.size(), 1U);
   EXPECT_EQ(budget_, kFullRetryBudget);
+  Answer(AnswerError(kUnavailable, "OVERLOADED"));
+  AwaitNextCall();
+  EXPECT_EQ(budget_, kFullRetryBudget - 1);
 }
 
 TEST_F(RelayTest, TakesARetryOfTheBudgetForEachOtherTryAndGivesUpWithoutOne) {
@@ -600,6 +601,21 @@ TEST_F(RelayTest, IsUnknown100MillisecondsBeforeTheDeadline) {
   loop_.Advance(milliseconds(1));
   EXPECT_EQ(UnknownBy().reason, Reason::kOutcomeUnknown);
   EXPECT_EQ(Outcome().exchange.centre, Centre::kUnheard) << "it says nothing of the centre";
+}
+
+TEST_F(RelayTest, IsRefusedAtTheDeadlineWhereNothingOfItsCallsWasSent) {
+  centre_.sends = false;
+  Mint(Request(seconds(2)));
+  EXPECT_EQ(centre_.running.at(0).call.send_by, loop_.clock().Now() + milliseconds(1900));
+  loop_.Advance(milliseconds(1900));
+  EXPECT_EQ(RefusedWith().reason, Reason::kUpstreamUnavailable);
+}
+
+TEST_F(RelayTest, CountsAgainstACentreThatIsSilentForTenSeconds) {
+  Mint(Request(seconds(20)));
+  loop_.Advance(seconds(20));
+  EXPECT_EQ(UnknownBy().reason, Reason::kOutcomeUnknown);
+  EXPECT_EQ(Outcome().exchange.centre, Centre::kByOutcome);
 }
 
 TEST_F(RelayTest, TakesNoAnswerAfterItsEnd) {
