@@ -400,23 +400,23 @@ TEST_F(Pacing, ACallerWithoutADeadlineWaitsAMinuteForAnUpstreamSlot) {
 }
 
 TEST_F(Pacing, WhatWasSpentComesBackWhereNoIntentCameOfIt) {
-  using Disk = fakes::MemoryAuditLog::Disk;
+  using AuditDisk = fakes::MemoryAuditLog::Disk;
   config::Grant grant = EveryonesGrant();
   grant.limits = {LimitOf("minute", 1, minutes(10), 1)};
   Build({.grant = grant});
-  world().audit.SetDisk(Disk::kFails);
+  world().audit.SetDisk(AuditDisk::kFails);
   EXPECT_EQ(ReasonOf(Ask()), Reason::kAuditUnavailable);
-  world().audit.SetDisk(Disk::kHangs);
+  world().audit.SetDisk(AuditDisk::kHangs);
   EXPECT_FALSE(Ask().reply);
   loop_.Advance(seconds(2));
-  world().audit.SetDisk(Disk::kFails);
-  world().audit.SetDisk(Disk::kHangs);
+  world().audit.SetDisk(AuditDisk::kFails);
+  world().audit.SetDisk(AuditDisk::kHangs);
   loop_.Advance(seconds(4));  // the limit may grow back as long as the charges were spent
   CallSeen& late = Ask();
   EXPECT_FALSE(late.reply);
   loop_.Advance(seconds(2));
   EXPECT_EQ(ReasonOf(late), Reason::kAuditUnavailable);
-  world().audit.SetDisk(Disk::kWorks);
+  world().audit.SetDisk(AuditDisk::kWorks);
   EXPECT_EQ(ReasonOf(Ask()), Reason::kRateLimited) << "an intent came of it, late as it was";
   EXPECT_EQ(upstream_.posts(), 0);
 }

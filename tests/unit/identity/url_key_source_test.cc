@@ -239,12 +239,12 @@ TEST(UrlKeySource, AsksNoProxy) {
 }
 
 TEST(UrlKeySource, TakesNothingButAKeySetFromTheRightServer) {
-  struct Case {
+  struct BadAnswer {
     fakes::Reply reply;
     std::string error;
   };
   const std::string good = SetOf(EcKey(), "a");
-  for (const Case& bad : std::vector<Case>{
+  for (const BadAnswer& bad : std::vector<BadAnswer>{
            {{.status = 404, .headers = {}, .body = good}, "the answer has status 404"},
            {{.status = 204, .headers = {}, .body = ""}, "the answer has status 204"},
            {{.status = 302, .headers = {{"location", kPath}}, .body = good}, "the answer has status 302"},

@@ -284,7 +284,9 @@ TEST_F(ServerTest, ARefusedCallOfARelayIsRecordedWithItsCaller) {
 }
 
 TEST_F(ServerTest, ARelayTakesNoCallOfARelay) {
-  config_.upstream = config::TokendUpstream{.address = config::UnixAddress{"/central"}};
+  config::TokendUpstream centre;
+  centre.address = config::UnixAddress{"/central"};
+  config_.upstream = centre;
   Start({UnixListener()});
   grpc::ClientContext context;
   SetDeadline(context);

@@ -158,7 +158,9 @@ TEST_F(CurlCentralCallsTls, SendsNothingToAServerWithoutHttp2) {
     EXPECT_EQ(answer.sent, Sent::kNo);
     EXPECT_FALSE(answer.connected);
     EXPECT_EQ(answer.status, std::nullopt);
-    if (!has_alpn) EXPECT_TRUE(answer.error.ends_with("it does not speak HTTP/2")) << answer.error;
+    if (!has_alpn) {
+      EXPECT_TRUE(answer.error.ends_with("it does not speak HTTP/2")) << answer.error;
+    }
     EXPECT_TRUE(centre.requests().empty());
   }
 }
@@ -350,24 +352,20 @@ TEST_F(TwoReplicas, ComeAndGoWithTheName) {
   lost.action = Action::kDrop;
   first_.Answer(lost);
   EXPECT_EQ(relay.Ask().sent, Sent::kYes);
-  first_.Answer(GrpcOk());
   const auto deadline = std::chrono::steady_clock::now() + kAnswerPatience;
   while (second_.requests().empty()) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-    const CentralAnswer answer = relay.Ask();
-    EXPECT_EQ(answer.status, 0) << answer.error;
+    relay.Ask();
   }
   relay.Run([](CurlCentralCalls& calls) { EXPECT_EQ(calls.replicas(), 1u); });
   // A look-up that fails keeps them.
   both_.Set({});
   second_.Answer(lost);
   EXPECT_EQ(relay.Ask().sent, Sent::kYes);
-  second_.Answer(GrpcOk());
   const std::size_t before = both_.look_ups();
   while (both_.look_ups() == before) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-    const CentralAnswer answer = relay.Ask();
-    EXPECT_EQ(answer.status, 0) << answer.error;
+    relay.Ask();
   }
   EXPECT_EQ(relay.Ask().status, 0);
 }
