@@ -32,8 +32,8 @@ const std::set<std::string> kMayExpose = {
     "daemon/upstream/answer_body.cc",
     "daemon/upstream/api_key.cc",  // to tell whether it is another key
     "daemon/upstream/applivery.cc",
-    "daemon/upstream/central_answer.cc",   // a message of the central tokend, while it is parsed
-    "daemon/upstream/relayed_request.cc",  // a bearer, so that its copies are wiped
+    "daemon/upstream/central_answer.cc",       // a message of the central tokend, while it is parsed
+    "daemon/upstream/relayed_request.cc",      // a bearer, so that its copies are wiped
     "daemon/upstream/central_credentials.cc",  // to tell whether a relay's credentials are others
     "daemon/upstream/curl_central_calls.cc",   // a relay's token, on its way to the centre
     "daemon/upstream/grpc_exchange.cc",        // the centre's answer
