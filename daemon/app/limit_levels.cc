@@ -35,6 +35,7 @@ void LimitLevels::Read(const std::shared_ptr<Shared>& shared) {
     return;
   }
   std::vector<state::Rate> rates;
+  rates.reserve(charges.size());
   for (const state::Charge& charge : charges) rates.push_back(charge.rate);
   shared->state.Levels(std::move(charges), [shared, names = std::move(names), rates = std::move(rates)](
                                                const Result<std::vector<state::TimePoint>>& full_at) {

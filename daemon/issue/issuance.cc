@@ -293,7 +293,7 @@ void Issuance::ValidateUpstream() {
           Failure noted = *failure;
           noted.quotas.clear();  // limits of the central tokend have no series in this tokend's metrics
           self->Note(noted);
-          return self->End(*std::move(failure));
+          return self->End(std::move(*failure));
         }
         self->RecordValidated(std::get<std::shared_ptr<const Token>>(std::move(answer)));
       });

@@ -31,7 +31,7 @@ constexpr int kGrpcOk = 0;
 constexpr std::string_view kErrorDomain = "tokend";
 constexpr milliseconds kLongestRetryInfo{3600 * 1000};
 // Bounds for an error's details. Longer texts and further entries are left out.
-constexpr std::size_t kMaxDetails = 64 * 1024;
+constexpr std::size_t kMaxDetails = std::size_t{64} * 1024;
 constexpr int kMaxViolations = 16;
 constexpr std::size_t kMaxText = 256;
 

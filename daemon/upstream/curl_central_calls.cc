@@ -250,7 +250,7 @@ std::shared_ptr<const loop::HeaderList> CurlCentralCalls::Headers(const CentralC
   return headers;
 }
 
-void CurlCentralCalls::Decline(Done done, std::string why) {
+void CurlCentralCalls::Decline(Done done, std::string_view why) {
   CentralAnswer answer;
   answer.error = Concat({name_, ": ", why});
   loop_.Post([done = std::move(done), answer = std::move(answer)]() mutable { done(std::move(answer)); });

@@ -58,7 +58,7 @@ class CurlCentralCalls final : public CentralCalls {
   void OnAnswer(std::shared_ptr<Attempt> attempt, const std::shared_ptr<Endpoint>& endpoint,
                 loop::HttpAnswer answer);
   std::shared_ptr<const loop::HeaderList> Headers(const CentralCall& call) const;
-  void Decline(Done done, std::string why);
+  void Decline(Done done, std::string_view why);
 
   const config::TokendUpstream options_;
   const std::string name_;  // what errors call the centre: its host and port

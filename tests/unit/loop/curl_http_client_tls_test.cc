@@ -300,7 +300,10 @@ TEST(CurlHttpClientTls, APostThatWaitedForAStreamGoesElsewhereOnceTheConnectionH
   ASSERT_TRUE(server.WaitForPosts(1, kPatience));
   std::vector<std::future<HttpAnswer>> waiting = client.BeginMany(3, Url(server));
   EXPECT_EQ(failing.get().ending, Ending::kBroken);
-  for (auto& answer : waiting) EXPECT_EQ(answer.get().status, 200);
+  for (auto& waited : waiting) {
+    const HttpAnswer answer = waited.get();
+    EXPECT_EQ(answer.status, 200) << answer.error << (answer.sent == Sent::kYes ? ", sent" : ", not sent");
+  }
   EXPECT_EQ(ConnectionsOf(server), (std::vector<std::uint64_t>{1, 2, 2, 2}));
 }
 
