@@ -132,9 +132,10 @@ std::string OrganizationsJson(std::vector<OrganizationState> organizations,
   const auto blocks_of = [&recent](const OrganizationState& organization) {
     return BlocksOf(organization.name, recent);
   };
-  std::ranges::stable_partition(organizations, [&blocks_of](const OrganizationState& organization) {
+  const auto is_blocked = [&blocks_of](const OrganizationState& organization) {
     return std::ranges::any_of(blocks_of(organization), [](const PastBlock& block) { return !block.ended; });
-  });
+  };
+  std::stable_partition(organizations.begin(), organizations.end(), is_blocked);
   organizations.resize(std::min(organizations.size(), kMaxListedOrganizations));
   return ListOf(organizations, [&blocks_of](JsonObject& object, const OrganizationState& organization) {
     object.Member("name", organization.name);
