@@ -60,7 +60,8 @@ void CheckRelayOrganizations(const v1::Grant& grant, const std::string& path, Re
   }
   for (int i = 0; i < grant.organizations_size(); ++i) {
     if (!Contains(grant.organizations(i), '*')) continue;
-    report.Error(Item(key, i), "must be a name with upstream.tokend: a relay has no list of organizations for a pattern");
+    report.Error(Item(key, i),
+                 "must be a name with upstream.tokend: a relay has no list of organizations for a pattern");
   }
 }
 
