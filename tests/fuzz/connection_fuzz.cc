@@ -103,8 +103,9 @@ class FuzzedIssuer final : public issue::Issuer {
     shown(issue::Entitlement{});
   }
 
-  void Refuse(const Caller* /*caller*/, std::string_view /*listener*/, std::string_view /*peer*/,
-              std::string_view /*request_id*/, std::string_view /*trace*/, const Failure& failure) override {
+  void Refuse(const Caller* /*caller*/, std::string_view /*on_behalf_of*/, std::string_view /*listener*/,
+              std::string_view /*peer*/, std::string_view /*request_id*/, std::string_view /*trace*/,
+              const Failure& failure) override {
     fuzz::Check(!Name(failure.reason).empty());
   }
 
