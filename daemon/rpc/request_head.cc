@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "daemon/base/caller_name.h"
+#include "daemon/base/relay_metadata.h"
 #include "daemon/base/text.h"
 #include "daemon/rpc/bounds.h"
 #include "daemon/rpc/wire_text.h"
@@ -40,28 +41,28 @@ std::optional<std::int64_t> ParseCount(std::string_view text) {
 }
 
 constexpr RelayedKey kRelayedKeys[] = {
-    {"tokend-on-behalf-of",
+    {relay_metadata::kOnBehalfOf,
      [](std::string_view value, Relayed& relayed) {
        const bool is_name = IsCallerName(value);
        if (is_name) relayed.on_behalf_of = value;
        return is_name;
      },
      "must be 1 to 512 printable ASCII characters without spaces"},
-    {"tokend-request-digest",
+    {relay_metadata::kRequestDigest,
      [](std::string_view value, Relayed& relayed) {
        const bool is_digest = IsDigest(value);
        if (is_digest) relayed.digest = Lower(value);
        return is_digest;
      },
      "must be \"1:\" and 64 hex digits"},
-    {"tokend-request-age",
+    {relay_metadata::kRequestAge,
      [](std::string_view value, Relayed& relayed) {
        const auto count = ParseCount(value);
        if (count) relayed.age = std::chrono::seconds(*count);
        return count.has_value();
      },
      "must be 1 to 9 digits: whole seconds"},
-    {"tokend-caller-timeout",
+    {relay_metadata::kCallerTimeout,
      [](std::string_view value, Relayed& relayed) {
        const auto count = ParseCount(value);
        if (count) relayed.caller_timeout = std::chrono::milliseconds(*count);

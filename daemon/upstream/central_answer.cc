@@ -27,7 +27,6 @@ namespace {
 using std::chrono::milliseconds;
 using Kind = CentralVerdict::Kind;
 
-constexpr int kGrpcOk = 0;
 constexpr std::string_view kErrorDomain = "tokend";
 constexpr milliseconds kLongestRetryInfo{3600 * 1000};
 // Bounds for an error's details. Longer texts and further entries are left out.

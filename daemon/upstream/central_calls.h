@@ -32,7 +32,10 @@ struct CentralCall {
   std::shared_ptr<loop::Sent> sent = nullptr;  // as that of HttpPost
 };
 
-// The answer to a call, or why there is none.
+// The grpc-status of a call that has succeeded.
+inline constexpr int kGrpcOk = 0;
+
+// What came back for one call: the answer of the centre, or the reason why it sent none.
 struct CentralAnswer {
   loop::Sent sent = loop::Sent::kNo;  // whether the centre can have seen the call
   std::optional<Replica> replica;     // the replica that got the call; nothing: no address is known

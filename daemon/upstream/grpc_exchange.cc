@@ -16,7 +16,6 @@ constexpr char kStatus[] = "grpc-status";
 constexpr char kDetails[] = "grpc-status-details-bin";
 
 constexpr int kHttpOk = 200;
-constexpr int kGrpcStatusOk = 0;
 constexpr int kLastGrpcStatus = 16;
 
 // The value of a field. Nothing: the answer has no such field, or several.
@@ -70,7 +69,7 @@ std::optional<std::string_view> OnlyMessage(std::string_view body) {
   return body.size() == size ? std::optional(body) : std::nullopt;
 }
 
-// What is wrong with the answer; empty: nothing.
+// Returns what is wrong with the answer, or an empty text for a valid answer.
 std::string ReadAnswer(const loop::HttpAnswer& answer, CentralAnswer& into) {
   if (answer.status != kHttpOk) return "it answered with HTTP status " + std::to_string(answer.status);
   const auto type = OnlyValue(answer, kContentType, false);
@@ -81,7 +80,7 @@ std::string ReadAnswer(const loop::HttpAnswer& answer, CentralAnswer& into) {
   const auto status_text = OnlyValue(answer, kStatus, in_trailer);
   const auto status = status_text ? StatusIn(*status_text) : std::nullopt;
   if (!status) return "its answer has no valid grpc-status";
-  if (*status == kGrpcStatusOk) {
+  if (*status == kGrpcOk) {
     const auto message = OnlyMessage(answer.body.Expose());
     if (!message) return "its answer is not one message without compression";
     into.message = Secret(*message);

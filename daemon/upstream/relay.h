@@ -30,7 +30,7 @@ class RelayUpstream final : public Upstream {
   void Mint(IntentReceipt receipt, const MintRequest& request, Done done) override;
   void Validate(const MintRequest& request, ValidateDone done) override;
   bool retries() const override { return true; }
-  // Null: all requests go to one central tokend, whatever their organization.
+  // Returns null: a relay sends the requests of every organization to the same central tokend.
   std::shared_ptr<const void> Hold(const std::string& /*organization*/) override { return nullptr; }
   // A relay has no API keys. The files of its credentials may have changed too.
   void UseKeys(const KeyRing& /*keys*/) override { calls_->RereadCredentials(); }

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <variant>
 
+#include "daemon/base/relay_metadata.h"
 #include "daemon/upstream/answered_token.h"
 #include "daemon/upstream/central_failures.h"
 #include "tokend/v1/token_service.pb.h"
@@ -126,11 +127,12 @@ std::vector<std::pair<std::string, std::string>> RelayedRequest::Metadata() cons
   const auto age = std::max(std::chrono::ceil<seconds>(now - request_.first_intended_at), seconds(1));
   const auto left = std::chrono::floor<milliseconds>(request_.deadline - now);
   std::vector<std::pair<std::string, std::string>> metadata = {
-      {"tokend-on-behalf-of", request_.caller},
-      {"tokend-request-age", std::to_string(first || purpose_ == Purpose::kValidate ? 0 : age.count())},
-      {"tokend-caller-timeout", std::to_string(left.count())},
+      {relay_metadata::kOnBehalfOf, request_.caller},
+      {relay_metadata::kRequestAge,
+       std::to_string(first || purpose_ == Purpose::kValidate ? 0 : age.count())},
+      {relay_metadata::kCallerTimeout, std::to_string(left.count())},
   };
-  if (!request_.digest.empty()) metadata.emplace_back("tokend-request-digest", request_.digest);
+  if (!request_.digest.empty()) metadata.emplace_back(relay_metadata::kRequestDigest, request_.digest);
   if (!request_.traceparent.empty()) metadata.emplace_back("traceparent", request_.traceparent);
   return metadata;
 }

@@ -201,28 +201,36 @@ TEST_F(CurlCentralCallsTls, ShowsItsCertificateAndTheNextOneOnceTheFilesChange) 
   EXPECT_EQ(centre.connections(), 2u);
 }
 
+// A server may close the connection before its alert is read. Such a call counts as sent, and another one is
+// made.
+CentralAnswer AskUntilRefused(CallingRelay& relay) {
+  CentralAnswer answer = relay.Ask();
+  for (int i = 0; i < 100 && answer.sent == Sent::kYes; ++i) {
+    EXPECT_EQ(answer.status, std::nullopt);
+    answer = relay.Ask();
+  }
+  EXPECT_EQ(answer.sent, Sent::kNo);
+  return answer;
+}
+
 TEST_F(CurlCentralCallsTls, HasSentNothingWhereTheServerRefusesItsCertificate) {
   fakes::HttpServerOptions server = ServerOptions();
   server.client_ca_pem = clients_.certificate();
   FakeCentre centre(server);
   {
     CallingRelay relay(Options(centre.port()), &names_);
-    for (const CentralAnswer& answer : relay.AskMany(10)) {
-      EXPECT_EQ(answer.sent, Sent::kNo);
-      EXPECT_FALSE(answer.connected);
-      EXPECT_TRUE(
-          answer.error.ends_with("it refuses the client's certificate: tlsv13 alert certificate required"))
-          << answer.error;
-    }
+    const CentralAnswer answer = AskUntilRefused(relay);
+    EXPECT_FALSE(answer.connected);
+    EXPECT_TRUE(
+        answer.error.ends_with("it refuses the client's certificate: tlsv13 alert certificate required"))
+        << answer.error;
   }
   const fakes::Identity foreign = fakes::TestAuthority().Issue("DNS:relay");
   const config::TokendUpstream options = OptionsAs("relay", centre.port());
   fakes::WriteSecret(folder_ / "relay.key", foreign.private_key);
   fakes::WriteSecret(folder_ / "relay.pem", foreign.certificate);
   CallingRelay relay(options, &names_);
-  const CentralAnswer answer = relay.Ask();
-  EXPECT_EQ(answer.sent, Sent::kNo);
-  EXPECT_FALSE(answer.connected);
+  EXPECT_FALSE(AskUntilRefused(relay).connected);
   EXPECT_TRUE(centre.requests().empty());
   // A certificate that the server accepts is used at once.
   UseCertificate("relay-1");

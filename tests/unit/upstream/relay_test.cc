@@ -790,7 +790,7 @@ TEST_F(RelayTest, TellsOfEachAnswerAndOfEachCallWithoutOne) {
   EXPECT_EQ(answered_[2].latency, milliseconds(3));
 }
 
-// A centre that remembers what it has created, and a network that loses calls and answers at random. Whatever
+// The centre remembers what it has created, and the network loses calls and answers at random. Whatever
 // happens, the relay never says that nothing was created where a call was left without an answer, and never
 // hands out another token than the centre's.
 class RandomRelayTest : public RelayTest, public testing::WithParamInterface<unsigned> {
