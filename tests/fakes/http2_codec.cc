@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kProduceAtOnce = std::size_t{256} << 10;
 constexpr std::int32_t kConnectionWindow = 1 << 24;
+constexpr std::uint64_t kNoLimit = std::uint64_t{1} << 32;
 
 nghttp2_nv Field(const std::string& name, const std::string& value) {
   // nghttp2 takes non-const pointers, but only copies from them.
@@ -34,6 +35,9 @@ class Http2Codec : public Codec {
     nghttp2_option* option = nullptr;
     nghttp2_option_new(&option);
     nghttp2_option_set_no_closed_streams(option, 1);
+    // libcurl 7.88 resets each stream after its answer. nghttp2 counts these resets as an attack by default,
+    // and ends the connection after about a thousand calls in a second.
+    nghttp2_option_set_stream_reset_rate_limit(option, kNoLimit, kNoLimit);
     nghttp2_session_server_new2(&session_, callbacks, this, option);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
