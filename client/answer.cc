@@ -12,13 +12,6 @@
 namespace tokend::client {
 namespace {
 
-constexpr std::size_t kMaxBearer = 128;
-
-bool IsBearer(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxBearer &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
-}
-
 // A slug says nothing about an id.
 bool AreOtherIds(const std::string& asked, const std::string& answered) {
   return IsObjectId(asked) && IsObjectId(answered) && !absl::EqualsIgnoreCase(asked, answered);

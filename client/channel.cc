@@ -207,8 +207,7 @@ Result<Secret> ReadTokenFile(const std::string& path) {
   if (!file.ok()) return file.status();
   std::string_view token = file->Expose();
   while (token.ends_with('\n') || token.ends_with('\r')) token.remove_suffix(1);
-  const bool plain = std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < 0x7F; });
-  if (token.empty() || token.size() > kMaxTokenSize || !plain) {
+  if (token.empty() || token.size() > kMaxTokenSize || !IsVisibleAscii(token)) {
     return absl::InvalidArgumentError(
         "token-file: must hold a token of 1 to 16384 printable ASCII characters without blanks");
   }

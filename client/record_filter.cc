@@ -15,8 +15,6 @@
 namespace tokend::client {
 namespace {
 
-constexpr std::size_t kMaxBearerBytes = 128;
-
 // The bearer on standard input.
 Result<Bearer> ReadBearer() {
   std::array<char, kMaxBearerBytes + 3> buffer{};

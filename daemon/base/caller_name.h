@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <string_view>
@@ -15,8 +14,7 @@ inline constexpr std::size_t kMaxCallerNameBytes = 512;
 
 // 1 to 512 printable ASCII characters without spaces.
 inline bool IsCallerName(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxCallerNameBytes &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7F; });
+  return !text.empty() && text.size() <= kMaxCallerNameBytes && IsVisibleAscii(text);
 }
 
 // Prefixes of names that only one kind of authentication may give to a caller.

@@ -43,6 +43,10 @@ bool IsResourceName(std::string_view text) { return text.size() >= 3 && Consists
 
 bool IsScope(std::string_view text) { return ConsistsOf(text, 64, "._:-"); }
 
+bool IsBearer(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxBearerBytes && IsPrintableAscii(text);
+}
+
 std::optional<std::string> ParseUuid(std::string_view text) {
   if (text.size() != kUuidShape.size()) return std::nullopt;
   for (std::size_t i = 0; i < text.size(); ++i) {

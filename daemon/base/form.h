@@ -18,6 +18,11 @@ bool IsResourceName(std::string_view text);
 // A scope: 1 to 64 characters of [A-Za-z0-9._:-].
 bool IsScope(std::string_view text);
 
+inline constexpr std::size_t kMaxBearerBytes = 128;
+
+// A bearer of the upstream: 1 to 128 printable ASCII characters.
+bool IsBearer(std::string_view text);
+
 // The UUID in lower case, or nothing if the text is not 8-4-4-4-12 hex digits (RFC 9562, section 4).
 std::optional<std::string> ParseUuid(std::string_view text);
 

@@ -1,8 +1,7 @@
 #include "daemon/base/key_file.h"
 
-#include <algorithm>
-
 #include "daemon/base/read_file.h"
+#include "daemon/base/text.h"
 
 namespace tokend {
 namespace {
@@ -33,7 +32,7 @@ Result<Secret> ReadKeyFile(const std::string& path) {
 Result<Secret> MakeKey(std::string_view source, std::string_view text) {
   if (text.empty()) return Unusable(source, "is empty");
   if (text.size() > kMaxKeyBytes) return Unusable(source, "is longer than 4 KiB");
-  if (!std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; })) {
+  if (!IsVisibleAscii(text)) {
     return Unusable(source, "must hold the key alone: one line of printable ASCII without spaces");
   }
   return Secret(text);

@@ -91,9 +91,8 @@ void RequestHead::Add(std::string_view name, std::string_view value) {
     authorization.emplace_back(value);
   } else if (name == "traceparent") {
     // A relay passes it on, as metadata of gRPC.
-    const bool is_printable = std::ranges::all_of(value, [](char c) { return c >= ' ' && c <= '~'; });
-    const bool is_kept =
-        !traceparent && is_printable && value.size() <= kMaxTraceparentBytes && !TraceIdOf(value).empty();
+    const bool is_kept = !traceparent && IsPrintableAscii(value) && value.size() <= kMaxTraceparentBytes &&
+                         !TraceIdOf(value).empty();
     traceparent = is_kept ? std::string(value) : std::string();
   } else if (name.starts_with("tokend-")) {
     AddRelayed(name, value);

@@ -1,7 +1,5 @@
 #include "daemon/upstream/answered_token.h"
 
-#include <algorithm>
-#include <cstddef>
 #include <utility>
 #include <variant>
 
@@ -11,8 +9,6 @@
 namespace tokend::upstream {
 namespace {
 
-constexpr std::size_t kMaxBearer = 128;
-
 // Whether an answer is about another resource. If the request named it by its id, the answer must have the
 // same id; if by a slug, the answer's id may be any.
 bool Contradicts(const std::optional<std::string>& answered, const std::string& asked) {
@@ -20,11 +16,6 @@ bool Contradicts(const std::optional<std::string>& answered, const std::string& 
 }
 
 }  // namespace
-
-bool IsBearer(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxBearer &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
-}
 
 std::string_view FaultOfTarget(const AnsweredToken& token, const MintRequest& request) {
   if (Contradicts(token.organization, request.organization)) return "for another organization";

@@ -25,9 +25,6 @@ struct AnsweredToken {
   std::vector<std::string> scopes;  // the answer's, in the order in which they were asked for
 };
 
-// 1 to 128 printable ASCII characters.
-bool IsBearer(std::string_view text);
-
 // What makes this another token than the one that was asked for: a clause in fixed words. Empty: nothing.
 std::string_view FaultOfTarget(const AnsweredToken& token, const MintRequest& request);
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "daemon/base/form.h"
+#include "daemon/base/text.h"
 #include "daemon/upstream/answered_token.h"
 #include "daemon/upstream/central_failures.h"
 #include "google/rpc/error_details.pb.h"
@@ -56,10 +57,7 @@ const char* MessageOf(Reason reason) {
   }
 }
 
-bool IsPassable(std::string_view text) {
-  return text.size() <= kMaxText &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
-}
+bool IsPassable(std::string_view text) { return text.size() <= kMaxText && IsPrintableAscii(text); }
 
 std::optional<Reason> ReasonNamed(std::string_view name) {
   const auto found = std::find(kReasonNames.begin() + 1, kReasonNames.end(), name);

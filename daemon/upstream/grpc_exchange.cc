@@ -116,7 +116,7 @@ bool IsMetadata(std::string_view name, std::string_view value) {
   const bool reserved = name.starts_with("grpc-") || name == "te" || name == kContentType ||
                         name == "user-agent" || name == "authorization" || name == "accept";
   return !name.empty() && !reserved && std::ranges::all_of(name, in_name) && !value.empty() &&
-         std::ranges::all_of(value, [](char c) { return c >= ' ' && c <= '~'; });
+         IsPrintableAscii(value);
 }
 
 void JudgeGrpcAnswer(const loop::HttpAnswer& answer, std::string_view server, CentralAnswer& into) {
