@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -133,10 +134,13 @@ TEST_F(ServiceManagerTest, MessageThatFindsNoRoomIsSentAgainWithTheStateOfThen) 
   EXPECT_THAT(socket_.Take(), ElementsAre("READY=1\nSTATUS=not serving: the audit log cannot be written\n"));
 }
 
-TEST_F(ServiceManagerTest, NothingIsSentWithoutASocketThatCanBe) {
-  const std::string too_long(200, '/');
-  for (const char* address : {"", "relative", too_long.c_str()}) {
-    setenv("NOTIFY_SOCKET", address, 1);
+TEST_F(ServiceManagerTest, SendsNothingToAnEmptyRelativeOrTooLongAddress) {
+  std::filesystem::current_path(folder_.path());
+  const fakes::NotifySocket relative("relative");
+  // The longest name that a socket can have, and an address of which it is the beginning.
+  const fakes::NotifySocket longest("@tokend-test-" + std::string(sizeof(sockaddr_un::sun_path) - 13, 'x'));
+  for (const std::string& address : {std::string(), relative.name(), longest.name() + 'x'}) {
+    setenv("NOTIFY_SOCKET", address.c_str(), 1);
     ServiceManager manager;
     manager.WatchLoop(loop_);
     loop_.RunPending();
@@ -144,6 +148,8 @@ TEST_F(ServiceManagerTest, NothingIsSentWithoutASocketThatCanBe) {
     manager.Stop(seconds(1));
   }
   EXPECT_THAT(socket_.Take(), IsEmpty());
+  EXPECT_THAT(relative.Take(), IsEmpty());
+  EXPECT_THAT(longest.Take(), IsEmpty());
 }
 
 }  // namespace

@@ -212,7 +212,7 @@ TEST(Relay, NoKeyOfItsUpstreamChangesWhileItRuns) {
   EXPECT_THAT(Parse(other_grants, "t.yaml", &*started.config).errors, IsEmpty());
 }
 
-TEST(Relay, ARunningDaemonDoesNotBecomeARelayNorARelayAnother) {
+TEST(Relay, AReloadNeitherMakesARelayNorUnmakesOne) {
   const Folder folder;
   const LoadResult plain = folder.Parse(kMinimal);
   const LoadResult relay = folder.Parse(kRelay);

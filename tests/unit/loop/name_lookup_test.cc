@@ -60,7 +60,7 @@ TEST_F(SystemNames, AreFoundSortedAndOnce) {
   EXPECT_EQ(Find("absent.test"), Addresses{});
 }
 
-TEST_F(SystemNames, ThatHangHoldUpNeitherTheLoopNorTheEnd) {
+TEST_F(SystemNames, ASlowLookupDelaysNeitherTheLoopNorTheShutdown) {
   std::future<Addresses> slow = Begin("slow.test");
   Names().AwaitWaiter();
   RunOnLoop([] {});

@@ -325,7 +325,7 @@ TEST_F(TwoReplicas, GetCallsInTurnOverOneConnectionEach) {
   EXPECT_EQ(second_.connections(), 1u);
 }
 
-TEST_F(TwoReplicas, AreAvoidedOrNotAsTheCallAsks) {
+TEST_F(TwoReplicas, ACallAvoidsTheReplicaThatItNames) {
   CallingRelay relay(Options(first_.port()), &both_);
   const std::optional<Replica> avoided = relay.Ask().replica;
   for (int i = 0; i < 3; ++i) {

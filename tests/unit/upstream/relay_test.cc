@@ -334,7 +334,7 @@ TEST_F(RelayTest, PassesNoTextOnThatIsLongOrNotPrintable) {
   EXPECT_THAT(RefusedWith().detail, testing::Not(HasSubstr("a text of the centre")));
 }
 
-TEST_F(RelayTest, PassesOnThatTheCentreDoesNotKnow) {
+TEST_F(RelayTest, EndsAsTheCentreEndedARequestWhoseOutcomeItDoesNotKnow) {
   for (const auto& [code, name, reason] :
        {std::tuple(kUnknown, "OUTCOME_UNKNOWN", Reason::kOutcomeUnknown),
         std::tuple(kInternal, "UPSTREAM_INVALID_RESPONSE", Reason::kUpstreamInvalidResponse)}) {
@@ -674,7 +674,7 @@ TEST_F(RelayTest, TakesWhatSettlesItAfterACallWithoutAnAnswer) {
   }
 }
 
-TEST_F(RelayTest, RefusesNothingOfARequestWhoseEarlierIntentMayHaveLedToAToken) {
+TEST_F(RelayTest, ARequestAskedBeforeEndsAsUnknownWhenTheCentreRefusesIt) {
   MintRequest request = Request(milliseconds(300));
   request.asked_before = true;
   Mint(request);
