@@ -219,9 +219,8 @@ bool FinishLog(const LogFiles::Log& log, UnresolvedTokens& tokens, RecordPrinter
   for (UnresolvedTokens::Entry& entry : tokens.Finish()) {
     const std::string line = entry.line;
     entry.line.resize(line.size() + simdjson::SIMDJSON_PADDING);
-    const std::optional<audit::v1::Record> record =
-        parser.Parse(std::string_view(entry.line).substr(0, line.size()));
-    if (record && !printer.Add(line, *record, entry.file)) return false;
+    const audit::RecordView* const record = parser.Parse(std::string_view(entry.line).substr(0, line.size()));
+    if (record != nullptr && !printer.Add(line, *record, entry.file)) return false;
   }
   if (tokens.first() > 1 && !log.branch) {
     PrintError(Printable(log.files.front()) + " begins at seq " + std::to_string(tokens.first()) +

@@ -28,18 +28,18 @@ class Walk {
   Walk(Anchors& anchors, const audit::Verifier* key) : anchors_(anchors), key_(key) {}
 
   void Take(const LogFiles::Line& line) {
-    const audit::v1::Record& record = *line.record;
+    const audit::RecordView& record = *line.record;
     CheckAnchor(record);
-    if (found_.broken) return TakeAfterBreak(record.seq());
+    if (found_.broken) return TakeAfterBreak(record.seq);
     std::string hash = Sha256Hex(line.text);
     if (unlinked_) return BreakAtUnlinked(&record);
-    if (found_.records > 0 && BeginsAgain(record)) Rewind(record.seq());
+    if (found_.records > 0 && BeginsAgain(record)) Rewind(record.seq);
     CheckPlace(line, hash);
     if (found_.broken || unlinked_) return;
-    if (!record.token().fingerprint().empty()) found_.fingerprints = true;
-    if (found_.records++ == 0) found_.first = record.seq();
-    found_.last = record.seq();
-    hashes_[record.seq() % kRememberedHashes] = hash;
+    if (!record.token.fingerprint.empty()) found_.fingerprints = true;
+    if (found_.records++ == 0) found_.first = record.seq;
+    found_.last = record.seq;
+    hashes_[record.seq % kRememberedHashes] = hash;
     found_.head = std::move(hash);
     CheckSignature(record);
   }
@@ -78,14 +78,14 @@ class Walk {
   }
 
   void CheckPlace(const LogFiles::Line& line, const std::string& hash) {
-    const audit::v1::Record& record = *line.record;
-    const std::uint64_t seq = record.seq();
+    const audit::RecordView& record = *line.record;
+    const std::uint64_t seq = record.seq;
     const std::uint64_t expected = found_.last + 1;
     const bool first = found_.records == 0;
     if ((first ? line.damaged : line.skipped) > 0 && seq != expected) {
       SetBreak(first ? seq - 1 : expected, "changed", "a line in " + *line.file + " is not a record");
     } else if (first) {
-      if (seq == 1 && record.prev() != NoHash()) {
+      if (seq == 1 && record.prev != NoHash()) {
         SetBreak(1, "changed", "the prev of a log's first line must be 64 zeros");
       }
     } else if (seq < expected) {
@@ -94,19 +94,19 @@ class Walk {
       SetBreak(expected, "missing",
                seq == expected + 1 ? "the line is missing"
                                    : "the lines up to " + Number(seq - 1) + " are missing");
-    } else if (record.prev() != found_.head) {
+    } else if (record.prev != found_.head) {
       unlinked_ = {seq, hash};
     }
   }
 
   // Either the line that does not fit or the line before it was changed. If the next line holds the hash of
   // the first, that one is intact.
-  void BreakAtUnlinked(const audit::v1::Record* next) {
+  void BreakAtUnlinked(const audit::RecordView* next) {
     const auto [seq, hash] = *std::exchange(unlinked_, std::nullopt);
     if (next == nullptr) {
       SetBreak(seq - 1, "changed",
                "the next line, the last one, holds another hash of it; or that next line was changed");
-    } else if (next->prev() == hash) {
+    } else if (next->prev == hash) {
       SetBreak(seq - 1, "changed", "the next line holds another hash of it");
     } else {
       SetBreak(seq, "changed", "the line does not hold the hash of the line before it");
@@ -115,11 +115,10 @@ class Walk {
 
   // Standard output cannot take back lines. An audit.recovered with an earlier number replaces those from
   // that number on.
-  bool BeginsAgain(const audit::v1::Record& record) const {
-    const std::uint64_t seq = record.seq();
-    return record.event() == audit::event::kAuditRecovered && seq > found_.first && seq <= found_.last &&
-           found_.last - seq + 1 < kRememberedHashes &&
-           hashes_[(seq - 1) % kRememberedHashes] == record.prev();
+  bool BeginsAgain(const audit::RecordView& record) const {
+    const std::uint64_t seq = record.seq;
+    return record.event == audit::event::kAuditRecovered && seq > found_.first && seq <= found_.last &&
+           found_.last - seq + 1 < kRememberedHashes && hashes_[(seq - 1) % kRememberedHashes] == record.prev;
   }
 
   void Rewind(std::uint64_t seq) {
@@ -128,28 +127,28 @@ class Walk {
     found_.head = hashes_[found_.last % kRememberedHashes];
   }
 
-  void CheckSignature(const audit::v1::Record& record) {
+  void CheckSignature(const audit::RecordView& record) {
     if (key_ == nullptr) return;
     ++found_.unsigned_records;
-    if (record.event() != audit::event::kCheckpoint) return;
-    if (record.signature().empty()) {
-      if (found_.checkpoints > 0) SetBreak(record.seq(), "bad signature", "the checkpoint has no signature");
+    if (record.event != audit::event::kCheckpoint) return;
+    if (record.signature.empty()) {
+      if (found_.checkpoints > 0) SetBreak(record.seq, "bad signature", "the checkpoint has no signature");
       return;
     }
-    if (!key_->Verifies(record.seq(), record.prev(), record.signature())) {
-      return SetBreak(record.seq(), "bad signature",
+    if (!key_->Verifies(record.seq, record.prev, record.signature)) {
+      return SetBreak(record.seq, "bad signature",
                       "the checkpoint was not signed by this key, or was changed");
     }
     ++found_.checkpoints;
-    found_.last_checkpoint = record.seq();
+    found_.last_checkpoint = record.seq;
     found_.unsigned_records = 0;
   }
 
-  void CheckAnchor(const audit::v1::Record& record) {
-    end_ = record.seq();
-    if (!anchors_.Find(record.seq(), record.prev())) return;
+  void CheckAnchor(const audit::RecordView& record) {
+    end_ = record.seq;
+    if (!anchors_.Find(record.seq, record.prev)) return;
     ++found_.anchors;
-    found_.last_anchor = std::max(found_.last_anchor, record.seq());
+    found_.last_anchor = std::max(found_.last_anchor, record.seq);
   }
 
   Anchors& anchors_;

@@ -27,9 +27,9 @@ Result<std::unique_ptr<LogFile>> LogFile::Begin(std::unique_ptr<InputFile> input
     file->reading_.reset();
     return file;
   }
-  const audit::v1::Record& record = file->record();
-  file->first_ = First{record.seq(), record.prev(), Sha256Hex(file->text()),
-                       record.event() == audit::event::kAuditRecovered, record.detail()};
+  const audit::RecordView& record = file->record();
+  file->first_ = First{record.seq, std::string(record.prev), Sha256Hex(file->text()),
+                       record.event == audit::event::kAuditRecovered, std::string(record.detail)};
   // Many files may be open: their buffers are made when they are read.
   file->Restart();
   return file;
@@ -39,7 +39,7 @@ void LogFile::Restart() {
   held_ = !input_->Rewind();
   if (held_) return;
   reading_.reset();
-  record_.reset();
+  record_ = nullptr;
   line_ = skipped_ = damaged_ = unreadable_ = first_unreadable_line_ = 0;
 }
 
@@ -64,8 +64,8 @@ Result<bool> LogFile::Advance() {
     if (!line->has_value()) return false;
     ++line_;
     text_ = (*line)->text;
-    record_ = (*line)->whole ? reading_->parser.Parse(text_) : std::nullopt;
-    if (record_) return true;
+    record_ = (*line)->whole ? reading_->parser.Parse(text_) : nullptr;
+    if (record_ != nullptr) return true;
     half_line_ = reading_->lines.cut_off();
     if (half_line_) continue;
     ++skipped_;

@@ -38,8 +38,7 @@ class LogFile {
 
   // The current record, and its line without the newline: valid until the next call of Advance.
   std::string_view text() const { return text_; }
-  audit::v1::Record& record() { return *record_; }
-  const audit::v1::Record& record() const { return *record_; }
+  const audit::RecordView& record() const { return *record_; }
 
   // The number of whole lines before the current record (or the end) that are no records, since the record
   // before it.
@@ -80,7 +79,7 @@ class LogFile {
   std::optional<First> first_;
   bool held_ = false;  // a pipe: the current record is the first, and no call of Advance has returned it
   std::string_view text_;
-  std::optional<audit::v1::Record> record_;
+  const audit::RecordView* record_ = nullptr;  // held by the parser
   std::uint64_t line_ = 0;
   std::uint64_t skipped_ = 0;
   std::uint64_t damaged_ = 0;

@@ -121,7 +121,7 @@ Result<std::optional<LogFiles::Line>> LogFiles::Next() {
   LogFile& file = *group_.front();
   const std::uint64_t skipped = file.skipped() + std::exchange(carried_, 0);
   if (Status found = FindNeighbours(file.record(), file.text()); !found.ok()) return found;
-  last_ = file.record().seq();
+  last_ = file.record().seq;
   return Line{file.text(), &file.record(), &file.path(), logs_.size() - 1, skipped, file.damaged()};
 }
 
@@ -129,7 +129,7 @@ Result<std::optional<LogFiles::Line>> LogFiles::Next() {
 Status LogFiles::Move() {
   if (!group_.empty()) {
     if (Status advanced = AdvanceGroup(); !advanced.ok()) return advanced;
-    if (!group_.empty() && group_.front()->record().seq() == 1) {
+    if (!group_.empty() && group_.front()->record().seq == 1) {
       // One line may have been cut off, by the crash after which the other log begins.
       if (group_.front()->damaged() > 1) TakeEnd(*group_.front());
       parked_.push_back({std::exchange(group_, {}), std::nullopt});
@@ -144,6 +144,12 @@ Status LogFiles::Move() {
 
 // Advances all files of the group. A file that ends while another goes on is a copy of a part.
 Status LogFiles::AdvanceGroup() {
+  if (group_.size() == 1) {
+    const Result<bool> more = group_.front()->Advance();
+    if (!more.ok()) return more.status();
+    if (!*more) ended_ = std::exchange(group_, {}).front();
+    return absl::OkStatus();
+  }
   std::vector<LogFile*> going;
   std::vector<LogFile*> ended;
   for (LogFile* file : group_) {
@@ -196,7 +202,7 @@ Status LogFiles::FollowLinks() {
   const auto recovered =
       std::find_if(links.begin(), links.end(), [](const LogFile* link) { return link->first()->recovered; });
   LogFile* heir = group_.empty() ? links.front() : nullptr;
-  bool replaces = !group_.empty() && group_.front()->record().event() == audit::event::kAuditRecovered;
+  bool replaces = !group_.empty() && group_.front()->record().event == audit::event::kAuditRecovered;
   if (!replaces && recovered != links.end()) {
     heir = *recovered;
     replaces = true;
@@ -273,9 +279,9 @@ std::vector<LogFile*> LogFiles::SiblingsOf(LogFile& file) {
 }
 
 // Finds the files that begin with this record, and those that continue it.
-Status LogFiles::FindNeighbours(const audit::v1::Record& record, std::string_view text) {
-  const auto same = pending_.equal_range(record.seq());
-  const auto next = pending_.equal_range(record.seq() + 1);
+Status LogFiles::FindNeighbours(const audit::RecordView& record, std::string_view text) {
+  const auto same = pending_.equal_range(record.seq);
+  const auto next = pending_.equal_range(record.seq + 1);
   if (same.first == same.second && next.first == next.second) return absl::OkStatus();
   const std::string hash = Sha256Hex(text);
   for (auto entry = next.first; entry != next.second; ++entry) {

@@ -34,10 +34,11 @@ class LogFiles {
   // a record is passed over only if an audit.recovered names it as set aside.
   static Result<LogFiles> Open(const std::vector<std::string>& paths, Progress progress = nullptr);
 
-  // A record. The views and pointers are valid until the next call of Next.
+  // A record. The views and pointers are valid until the next call of Next; `file` is valid for as long as
+  // the LogFiles.
   struct Line {
     std::string_view text;  // without the newline
-    const audit::v1::Record* record = nullptr;
+    const audit::RecordView* record = nullptr;
     const std::string* file = nullptr;
     std::size_t log = 0;        // index in logs()
     std::uint64_t skipped = 0;  // lines that are no records, since the record before it
@@ -90,7 +91,7 @@ class LogFiles {
   void EndFile();
   Status BeginLog();
   std::vector<LogFile*> SiblingsOf(LogFile& file);
-  Status FindNeighbours(const audit::v1::Record& record, std::string_view text);
+  Status FindNeighbours(const audit::RecordView& record, std::string_view text);
   Fork ForkTo(const LogFile& other);
   void Replace(LogFile& file, const LogFile& by);
   void NoteCopy(LogFile& file);

@@ -90,14 +90,15 @@ struct Recorded {
 // The policy's decision that a record holds. Nothing where a record holds none: without a caller or an
 // application, without a grant where it is not a denial, or where it ends an intent, since the intent's
 // record holds the decision.
-std::optional<Recorded> DecisionIn(const audit::v1::Record& record) {
+std::optional<Recorded> DecisionIn(const audit::RecordView& record) {
   using Role = audit::Event::Role;
-  if (record.caller().name().empty() || record.target().application().empty()) return std::nullopt;
-  if (record.event() == audit::event::kRequestDenied) return Recorded{};
-  if (record.grant().empty()) return std::nullopt;
-  const std::optional<Role> role = audit::RoleOf(record);
-  const bool decided = role == Role::kRequest || role == Role::kIntent || role == Role::kReplay;
-  return decided ? std::optional(Recorded{record.grant()}) : std::nullopt;
+  if (record.caller.name.empty() || record.target.application.empty()) return std::nullopt;
+  if (record.event == audit::event::kRequestDenied) return Recorded{};
+  if (record.grant.empty()) return std::nullopt;
+  const audit::Event* const event = audit::FindEvent(record.event);
+  const bool decided = event != nullptr && (event->role == Role::kRequest || event->role == Role::kIntent ||
+                                            event->role == Role::kReplay);
+  return decided ? std::optional(Recorded{std::string(record.grant)}) : std::nullopt;
 }
 
 struct Change {
@@ -118,22 +119,20 @@ struct Replayed {
   std::map<Change, std::uint64_t> changes;
 };
 
-void Replay(const policy::Policy& policy, const audit::v1::Record& record, Replayed& replayed) {
+void Replay(const policy::Policy& policy, const audit::RecordView& record, Replayed& replayed) {
   const std::optional<Recorded> recorded = DecisionIn(record);
   if (!recorded) return;
-  const std::uint64_t count = std::max<std::uint64_t>(record.count(), 1);
+  const std::uint64_t count = std::max<std::uint64_t>(record.count, 1);
   replayed.requests += count;
-  const std::vector<std::string> scopes =
-      Sorted({record.target().scopes().begin(), record.target().scopes().end()});
-  const config::Grant* decides = policy
-                                     .Ask({record.caller().name(), record.target().organization(),
-                                           record.target().application(), scopes})
-                                     .grant.get();
+  const std::vector<std::string> scopes = Sorted({record.target.scopes.begin(), record.target.scopes.end()});
+  const config::Grant* decides =
+      policy.Ask({record.caller.name, record.target.organization, record.target.application, scopes})
+          .grant.get();
   const std::string after = decides != nullptr ? decides->name : "";
   if (after == recorded->grant) return;
   replayed.changed += count;
-  const Change change{record.caller().name(), record.target().organization(), record.target().application(),
-                      recorded->grant, after};
+  const Change change{std::string(record.caller.name), std::string(record.target.organization),
+                      std::string(record.target.application), recorded->grant, after};
   const auto known = replayed.changes.find(change);
   if (known != replayed.changes.end()) {
     known->second += count;

@@ -144,29 +144,28 @@ Status RecordFilter::SetToken(const FindArguments& asked) {
   return absl::OkStatus();
 }
 
-bool RecordFilter::Matches(const audit::v1::Record& record) {
+bool RecordFilter::Matches(const audit::RecordView& record) {
   if (!MatchesRest(record)) return false;
-  const audit::v1::Token& token = record.token();
-  if (fingerprint_.empty() || token.fingerprint() == fingerprint_) return true;
-  if (token.fingerprint().empty()) return false;
-  if (token.fingerprint_key().empty()) {
+  const audit::RecordView::Token& token = record.token;
+  if (fingerprint_.empty() || token.fingerprint == fingerprint_) return true;
+  if (token.fingerprint.empty()) return false;
+  if (token.fingerprint_key.empty()) {
     ++unnamed_key_;
-  } else if (token.fingerprint_key() != fingerprint_key_) {
+  } else if (token.fingerprint_key != fingerprint_key_) {
     ++other_key_;
   }
   return false;
 }
 
-bool RecordFilter::MatchesRest(const audit::v1::Record& record) const {
-  const auto time = audit::TimeOf(record);
-  const bool token_id = token_ids_.empty() || std::find(token_ids_.begin(), token_ids_.end(),
-                                                        record.token().id()) != token_ids_.end();
-  return token_id && (request_id_.empty() || record.request_id() == request_id_) &&
-         (event_.empty() || record.event() == event_) && (!since_ || time >= *since_) &&
-         (!until_ || time < *until_) && Fits(caller_, record.caller().name()) &&
-         Fits(grant_, record.grant()) &&
-         FitsEither(application_, record.target().application(), record.token().application()) &&
-         FitsEither(organization_, record.target().organization(), record.token().organization());
+bool RecordFilter::MatchesRest(const audit::RecordView& record) const {
+  const bool token_id = token_ids_.empty() ||
+                        std::find(token_ids_.begin(), token_ids_.end(), record.token.id) != token_ids_.end();
+  return token_id && (request_id_.empty() || record.request_id == request_id_) &&
+         (event_.empty() || record.event == event_) && (!since_ || record.time >= *since_) &&
+         (!until_ || record.time < *until_) && Fits(caller_, record.caller.name) &&
+         Fits(grant_, record.grant) &&
+         FitsEither(application_, record.target.application, record.token.application) &&
+         FitsEither(organization_, record.target.organization, record.token.organization);
 }
 
 }  // namespace tokend::client

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "daemon/audit/fingerprint.h"
-#include "daemon/audit/record_line.h"
+#include "daemon/audit/record_view.h"
 #include "daemon/base/pattern.h"
 #include "daemon/base/result.h"
 
@@ -39,7 +39,7 @@ class RecordFilter {
   // must be.
   static Result<RecordFilter> Make(const FindArguments& asked);
 
-  bool Matches(const audit::v1::Record& record);
+  bool Matches(const audit::RecordView& record);
 
   // Records that would match, if not for a fingerprint that was made with another key.
   std::uint64_t other_key() const { return other_key_; }
@@ -47,7 +47,7 @@ class RecordFilter {
   std::uint64_t unnamed_key() const { return unnamed_key_; }
 
  private:
-  bool MatchesRest(const audit::v1::Record& record) const;
+  bool MatchesRest(const audit::RecordView& record) const;
   Status SetTimes(const FindArguments& asked);
   Status SetPatterns(const FindArguments& asked);
   Status SetToken(const FindArguments& asked);

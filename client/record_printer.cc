@@ -4,16 +4,16 @@
 
 #include <utility>
 
-#include "daemon/audit/record_line.h"
-
 namespace tokend::client {
 namespace {
 
 constexpr std::size_t kRowsAtATime = 1000;
 
 // The name of the caller or, if a relay called, "RELAY for ITS-CALLER".
-std::string CallerText(const audit::v1::Caller& caller) {
-  return caller.on_behalf_of().empty() ? caller.name() : caller.name() + " for " + caller.on_behalf_of();
+std::string CallerText(const audit::RecordView::Caller& caller) {
+  std::string text(caller.name);
+  if (!caller.on_behalf_of.empty()) text.append(" for ").append(caller.on_behalf_of);
+  return text;
 }
 
 }  // namespace
@@ -27,24 +27,26 @@ Row RecordPrinter::Head() const {
   return head;
 }
 
-Row RecordPrinter::RowOf(const audit::v1::Record& record, const std::string& file) const {
+Row RecordPrinter::RowOf(const audit::RecordView& record, const std::string& file) const {
   const std::string time =
-      absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromChrono(audit::TimeOf(record)), absl::UTCTimeZone());
-  std::string detail = record.reason();
-  if (!record.detail().empty()) detail += (detail.empty() ? "" : ": ") + record.detail();
+      absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromChrono(record.time), absl::UTCTimeZone());
+  std::string detail(record.reason);
+  if (!record.detail.empty()) detail.append(detail.empty() ? "" : ": ").append(record.detail);
   Row row;
   if (files_ || form_ == OutputForm::kCsv) row.push_back(file);
-  row.insert(row.end(), {std::to_string(record.seq()), time, record.event(),
-                         form_ == OutputForm::kCsv ? record.caller().name() : CallerText(record.caller()),
-                         record.target().organization(), record.target().application(),
-                         record.target().description(), record.request_id(), record.token().id(), detail});
+  const auto text = [](std::string_view field) { return std::string(field); };
+  row.insert(row.end(),
+             {std::to_string(record.seq), time, text(record.event),
+              form_ == OutputForm::kCsv ? text(record.caller.name) : CallerText(record.caller),
+              text(record.target.organization), text(record.target.application),
+              text(record.target.description), text(record.request_id), text(record.token.id), detail});
   if (form_ == OutputForm::kCsv) {
-    row.insert(row.end(), {record.grant(), record.count() > 0 ? std::to_string(record.count()) : ""});
+    row.insert(row.end(), {text(record.grant), record.count > 0 ? std::to_string(record.count) : ""});
   }
   return row;
 }
 
-bool RecordPrinter::Add(std::string_view line, const audit::v1::Record& record, const std::string& file) {
+bool RecordPrinter::Add(std::string_view line, const audit::RecordView& record, const std::string& file) {
   ++count_;
   switch (form_) {
     case OutputForm::kJson:

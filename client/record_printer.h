@@ -8,7 +8,7 @@
 #include "client/commands.h"
 #include "client/log_files.h"
 #include "client/table.h"
-#include "tokend/audit/v1/record.pb.h"
+#include "daemon/audit/record_view.h"
 
 namespace tokend::client {
 
@@ -20,14 +20,14 @@ class RecordPrinter {
   RecordPrinter(OutputForm form, bool files) : form_(form), files_(files) {}
 
   // Returns false where standard output fails.
-  bool Add(std::string_view line, const audit::v1::Record& record, const std::string& file);
+  bool Add(std::string_view line, const audit::RecordView& record, const std::string& file);
   bool Flush();
 
   std::uint64_t count() const { return count_; }
 
  private:
   Row Head() const;
-  Row RowOf(const audit::v1::Record& record, const std::string& file) const;
+  Row RowOf(const audit::RecordView& record, const std::string& file) const;
 
   OutputForm form_;
   bool files_;

@@ -33,13 +33,13 @@ struct FileReport {
   bool started = false;  // holds a daemon.started
 };
 
-bool Continues(const Head& head, std::uint64_t sequence, const std::string& prev) {
+bool Continues(const Head& head, std::uint64_t sequence, std::string_view prev) {
   return sequence == head.sequence + 1 && prev == head.hash;
 }
 
-void CheckLink(const v1::Record& record, FileReport& report) {
+void CheckLink(const RecordView& record, FileReport& report) {
   if (report.first == 0 || !report.damage.empty()) return;
-  if (Continues(report.last, record.seq(), record.prev())) return;
+  if (Continues(report.last, record.seq, record.prev)) return;
   report.damage = "breaks the chain after seq " + std::to_string(report.last.sequence);
 }
 
@@ -56,11 +56,11 @@ class GapFinder {
   void OnUnreadable() { unreadable_ = true; }
 
   // Of a record that is part of the log. `before`: the file's record before it.
-  void OnRecord(const v1::Record& record, const Head& before) {
-    if (missing_.empty() && before.sequence != 0 && !Continues(before, record.seq(), record.prev())) {
+  void OnRecord(const RecordView& record, const Head& before) {
+    if (missing_.empty() && before.sequence != 0 && !Continues(before, record.seq, record.prev)) {
       missing_ = name_ + " breaks the chain after seq " + std::to_string(before.sequence);
     }
-    if (!missing_.empty()) within_ = Gap{TimeOf(record), std::exchange(missing_, {})};
+    if (!missing_.empty()) within_ = Gap{record.time, std::exchange(missing_, {})};
   }
 
   void EndFile(const FileReport& report) {
@@ -120,27 +120,27 @@ class HistoryReader {
       const auto& [text, whole] = **line;
       report.size += text.size() + (whole ? 1 : 0);
       gaps_.OnLine();
-      std::optional<v1::Record> record = whole ? parser_.Parse(text) : std::nullopt;
-      if (!record) {
+      const RecordView* const record = whole ? parser_.Parse(text) : nullptr;
+      if (record == nullptr) {
         gaps_.OnUnreadable();
         if (report.damage.empty()) {
           report.damage = "has an unreadable line after seq " + std::to_string(report.last.sequence);
         }
         continue;
       }
-      if (record->seq() >= limit_) continue;
+      if (record->seq >= limit_) continue;
       CheckLink(*record, report);
-      if (record->seq() <= report.last.sequence) continue;
+      if (record->seq <= report.last.sequence) continue;
       gaps_.OnRecord(*record, report.last);
       if (report.first == 0) {
-        report.first = record->seq();
-        report.first_time = TimeOf(*record);
-        report.first_prev = record->prev();
+        report.first = record->seq;
+        report.first_time = record->time;
+        report.first_prev = record->prev;
       }
-      report.latest = std::max(report.latest, TimeOf(*record));
-      report.last = Head{record->seq(), Sha256Hex(text)};
-      report.started = report.started || record->event() == event::kDaemonStarted;
-      Take(*std::move(record));
+      report.latest = std::max(report.latest, record->time);
+      report.last = Head{record->seq, Sha256Hex(text)};
+      report.started = report.started || record->event == event::kDaemonStarted;
+      Take(*record);
     }
     gaps_.EndFile(report);
     CloseFile(report);
@@ -157,18 +157,17 @@ class HistoryReader {
   }
 
  private:
-  void Take(v1::Record record) {
-    if (TimeOf(record) >= since_) recent_ = std::min(recent_, record.seq());
-    const Event* const event = FindEvent(record.event());
+  void Take(const RecordView& record) {
+    if (record.time >= since_) recent_ = std::min(recent_, record.seq);
+    const Event* const event = FindEvent(record.event);
     if (event == nullptr) return;
     if (event->role == Event::Role::kIntent) {
-      const std::uint64_t sequence = record.seq();
-      running_.emplace(sequence, std::move(record));
+      running_.emplace(record.seq, ToRecord(record));
     } else if (event->role == Event::Role::kEnd) {
-      const Ending ending{event->token, record.seq()};
-      const auto intent = running_.find(record.intent());
+      const Ending ending{event->token, record.seq};
+      const auto intent = running_.find(record.intent);
       if (intent == running_.end()) {
-        endings_.emplace(record.intent(), ending);
+        endings_.emplace(record.intent, ending);
       } else {
         End(intent->second, ending);
         running_.erase(intent);

@@ -198,8 +198,8 @@ void FileJournal::PruneConfigs(const std::string& oldest) {
   const Result<std::optional<LineReader::Line>> line = lines.Next();
   if (!line.ok() || !line->has_value() || !(*line)->whole) return;
   LineParser parser;
-  const std::optional<v1::Record> record = parser.Parse((*line)->text);
-  if (record) configs_.Prune(TimeOf(*record));
+  const RecordView* const record = parser.Parse((*line)->text);
+  if (record != nullptr) configs_.Prune(record->time);
 }
 
 Status StreamJournal::Append(std::string_view lines, std::uint64_t, GiveUp give_up) {

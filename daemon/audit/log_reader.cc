@@ -1,11 +1,12 @@
 #include "daemon/audit/log_reader.h"
 
+#include <array>
 #include <cstdint>
 #include <cstring>
-#include <string>
+#include <utility>
+#include <variant>
 
-#include "absl/functional/function_ref.h"
-#include "daemon/audit/record_line.h"
+#include "daemon/base/overload.h"
 
 namespace tokend::audit {
 namespace {
@@ -16,65 +17,135 @@ constexpr std::uint64_t kMaxSequence = std::uint64_t{1} << 53U;
 
 constexpr std::uint64_t kMaxHttpStatus = 999;
 
+// The time of a record that has none. ParseTime returns no such time.
+constexpr RecordTime kNoTime = RecordTime::max();
+
 using simdjson::dom::element;
 using simdjson::dom::object;
 
-// Reads the members of one object. A member that is absent is left as it is; `fits` becomes false where one
-// has the wrong type.
-struct Members {
-  object from;
-  bool& fits;
+// A member of an object, and where its value goes in T. `fits` becomes false where the value has the wrong
+// type.
+template <class T>
+struct Member {
+  using Read = void (*)(const element& value, T& to, bool& fits);
 
-  void Text(std::string_view key, std::string* to) const {
-    element value;
-    if (from.at_key(key).get(value) != simdjson::SUCCESS) return;
-    std::string_view text;
-    fits = value.get(text) == simdjson::SUCCESS && fits;
-    to->assign(text);
-  }
+  std::string_view key;
+  std::variant<std::string_view T::*, std::uint64_t T::*, std::int64_t T::*, Read> place;
 
-  template <class T = std::uint64_t>
-  T Number(std::string_view key) const {
-    element value;
-    T number = 0;
-    if (from.at_key(key).get(value) == simdjson::SUCCESS) {
-      fits = value.get(number) == simdjson::SUCCESS && fits;
-    }
-    return number;
-  }
-
-  // Passes the members of an object within this one to `read`.
-  void Object(std::string_view key, absl::FunctionRef<void(const Members&)> read) const {
-    object inner;
-    if (from.at_key(key).get(inner) == simdjson::SUCCESS) read({inner, fits});
+  void Take(const element& value, T& to, bool& fits) const {
+    const auto get = [&](auto member) { fits = value.get(to.*member) == simdjson::SUCCESS && fits; };
+    std::visit(
+        Overload{[&](std::string_view T::*text) { get(text); },
+                 [&](std::uint64_t T::*number) { get(number); },
+                 [&](std::int64_t T::*number) { get(number); }, [&](Read read) { read(value, to, fits); }},
+        place);
   }
 };
 
-void ReadTarget(const Members& target, v1::Target& to) {
-  simdjson::dom::array scopes;
-  if (target.from.at_key("scopes").get(scopes) == simdjson::SUCCESS) {
-    for (const element scope : scopes) {
-      std::string_view text;
-      target.fits = scope.get(text) == simdjson::SUCCESS && target.fits;
-      to.add_scopes(std::string(text));
+// Reads the known members of an object. A line has them in the order of the table, so the search for each key
+// begins behind the one before. Where a key is repeated, its first value counts.
+template <class T, std::size_t N>
+void ReadMembers(const object& from, const std::array<Member<T>, N>& members, T& to, bool& fits) {
+  std::array<bool, N> seen{};
+  std::size_t next = 0;
+  for (const auto& [key, value] : from) {
+    for (std::size_t tried = 0; tried < N; ++tried) {
+      const std::size_t at = next;
+      next = next + 1 == N ? 0 : next + 1;
+      if (members[at].key != key) continue;
+      if (!std::exchange(seen[at], true)) members[at].Take(value, to, fits);
+      break;
     }
   }
-  target.Text("organization", to.mutable_organization());
-  target.Text("application", to.mutable_application());
-  target.Text("description", to.mutable_description());
 }
 
-void ReadUpstream(const Members& upstream, v1::Upstream& to) {
-  const std::uint64_t http_status = upstream.Number("http_status");
-  upstream.fits = upstream.fits && http_status <= kMaxHttpStatus;
-  to.set_http_status(static_cast<std::int32_t>(http_status));
-  to.set_error_code(upstream.Number<std::int64_t>("error_code"));
-  to.set_latency_us(static_cast<std::int64_t>(upstream.Number("latency_us")));
-  to.set_key_generation(upstream.Number("key_generation"));
+using View = RecordView;
+
+constexpr std::array kCaller = {
+    Member<View::Caller>{"name", &View::Caller::name},
+    Member<View::Caller>{"authentication", &View::Caller::authentication},
+    Member<View::Caller>{"listener", &View::Caller::listener},
+    Member<View::Caller>{"peer", &View::Caller::peer},
+    Member<View::Caller>{"on_behalf_of", &View::Caller::on_behalf_of},
+};
+
+void ReadScopes(const element& value, View::Target& to, bool& fits) {
+  simdjson::dom::array scopes;
+  if (value.get(scopes) != simdjson::SUCCESS) return;
+  for (const element scope : scopes) {
+    std::string_view text;
+    fits = scope.get(text) == simdjson::SUCCESS && fits;
+    to.scopes.push_back(text);
+  }
 }
+
+constexpr std::array kTarget = {
+    Member<View::Target>{"organization", &View::Target::organization},
+    Member<View::Target>{"application", &View::Target::application},
+    Member<View::Target>{"scopes", ReadScopes},
+    Member<View::Target>{"description", &View::Target::description},
+};
+
+constexpr std::array kUpstream = {
+    Member<View::Upstream>{"http_status", &View::Upstream::http_status},
+    Member<View::Upstream>{"error_code", &View::Upstream::error_code},
+    Member<View::Upstream>{"latency_us", &View::Upstream::latency_us},
+    Member<View::Upstream>{"key_generation", &View::Upstream::key_generation},
+};
+
+constexpr std::array kToken = {
+    Member<View::Token>{"id", &View::Token::id},
+    Member<View::Token>{"organization", &View::Token::organization},
+    Member<View::Token>{"application", &View::Token::application},
+    Member<View::Token>{"fingerprint", &View::Token::fingerprint},
+    Member<View::Token>{"fingerprint_key", &View::Token::fingerprint_key},
+};
+
+// Reads the object within the record. A value of another type is passed over.
+template <auto& kMembers, auto kPlace>
+void ReadObject(const element& value, View& to, bool& fits) {
+  object inner;
+  if (value.get(inner) == simdjson::SUCCESS) ReadMembers(inner, kMembers, to.*kPlace, fits);
+}
+
+void ReadTime(const element& value, View& to, bool& fits) {
+  std::string_view text;
+  if (value.get(text) != simdjson::SUCCESS) {
+    fits = false;
+  } else if (const std::optional<RecordTime> time = ParseTime(text)) {
+    to.time = *time;
+  } else {
+    fits = false;
+  }
+}
+
+constexpr std::array kRecord = {
+    Member<View>{"seq", &View::seq},
+    Member<View>{"time", ReadTime},
+    Member<View>{"event", &View::event},
+    Member<View>{"request_id", &View::request_id},
+    Member<View>{"intent", &View::intent},
+    Member<View>{"caller", ReadObject<kCaller, &View::caller>},
+    Member<View>{"digest", &View::digest},
+    Member<View>{"resolves", &View::resolves},
+    Member<View>{"trace", &View::trace},
+    Member<View>{"target", ReadObject<kTarget, &View::target>},
+    Member<View>{"grant", &View::grant},
+    Member<View>{"config", &View::config},
+    Member<View>{"upstream", ReadObject<kUpstream, &View::upstream>},
+    Member<View>{"token", ReadObject<kToken, &View::token>},
+    Member<View>{"reason", &View::reason},
+    Member<View>{"detail", &View::detail},
+    Member<View>{"count", &View::count},
+    Member<View>{"signature", &View::signature},
+    Member<View>{"prev", &View::prev},
+};
 
 bool IsHash(std::string_view text) {
-  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  if (text.size() != 64) return false;
+  bool fits = true;
+  for (const char c : text) fits = ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')) && fits;
+  return fits;
 }
 
 }  // namespace
@@ -115,58 +186,22 @@ Result<std::optional<LineReader::Line>> LineReader::Next() {
   }
 }
 
-std::optional<v1::Record> LineParser::Parse(std::string_view line) {
+const RecordView* LineParser::Parse(std::string_view line) {
   element root;
   object from;
-  if (parser_.parse(line.data(), line.size(), false).get(root) != simdjson::SUCCESS) return std::nullopt;
-  if (root.get_object().get(from) != simdjson::SUCCESS) return std::nullopt;
+  if (parser_.parse(line.data(), line.size(), false).get(root) != simdjson::SUCCESS) return nullptr;
+  if (root.get(from) != simdjson::SUCCESS) return nullptr;
 
+  std::vector<std::string_view> scopes = std::move(view_.target.scopes);
+  scopes.clear();
+  view_ = {};
+  view_.target.scopes = std::move(scopes);
+  view_.time = kNoTime;
   bool fits = true;
-  const Members members{from, fits};
-  v1::Record record;
-  const std::uint64_t sequence = members.Number("seq");
-  std::string time;
-  members.Text("time", &time);
-  members.Text("event", record.mutable_event());
-  members.Text("request_id", record.mutable_request_id());
-  record.set_intent(members.Number("intent"));
-  record.set_resolves(members.Number("resolves"));
-  members.Object("caller", [&](const Members& caller) {
-    v1::Caller& to = *record.mutable_caller();
-    caller.Text("name", to.mutable_name());
-    caller.Text("authentication", to.mutable_authentication());
-    caller.Text("listener", to.mutable_listener());
-    caller.Text("peer", to.mutable_peer());
-    caller.Text("on_behalf_of", to.mutable_on_behalf_of());
-  });
-  members.Text("digest", record.mutable_digest());
-  members.Text("trace", record.mutable_trace());
-  members.Object("target", [&](const Members& target) { ReadTarget(target, *record.mutable_target()); });
-  members.Text("grant", record.mutable_grant());
-  members.Text("config", record.mutable_config());
-  members.Object("upstream",
-                 [&](const Members& upstream) { ReadUpstream(upstream, *record.mutable_upstream()); });
-  members.Object("token", [&](const Members& token) {
-    v1::Token& to = *record.mutable_token();
-    token.Text("id", to.mutable_id());
-    token.Text("organization", to.mutable_organization());
-    token.Text("application", to.mutable_application());
-    token.Text("fingerprint", to.mutable_fingerprint());
-    token.Text("fingerprint_key", to.mutable_fingerprint_key());
-  });
-  members.Text("reason", record.mutable_reason());
-  members.Text("detail", record.mutable_detail());
-  record.set_count(members.Number("count"));
-  members.Text("signature", record.mutable_signature());
-  members.Text("prev", record.mutable_prev());
-  const std::optional<RecordTime> parsed_time = ParseTime(time);
-  if (!fits || sequence == 0 || sequence > kMaxSequence || !parsed_time || record.event().empty() ||
-      !IsHash(record.prev())) {
-    return std::nullopt;
-  }
-  record.set_seq(sequence);
-  SetTime(*parsed_time, record);
-  return record;
+  ReadMembers(from, kRecord, view_, fits);
+  fits = fits && view_.seq > 0 && view_.seq <= kMaxSequence && view_.time != kNoTime &&
+         !view_.event.empty() && view_.upstream.http_status <= kMaxHttpStatus && IsHash(view_.prev);
+  return fits ? &view_ : nullptr;
 }
 
 }  // namespace tokend::audit

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "daemon/audit/log_store.h"
+#include "daemon/audit/record_view.h"
 #include "simdjson.h"
-#include "tokend/audit/v1/record.pb.h"
 
 namespace tokend::audit {
 
@@ -37,15 +37,16 @@ class LineReader {
   bool cut_off_ = false;
 };
 
-// Parses lines that ToLine wrote, strictly. One thread at a time.
+// Parses lines that ToLine wrote, strictly. The line must be followed by simdjson's padding, as the lines of
+// LineReader are. One thread at a time.
 class LineParser {
  public:
-  // Returns the record, or nothing where the line is not a record. The line must be followed by simdjson's
-  // padding, as the lines of LineReader are.
-  std::optional<v1::Record> Parse(std::string_view line);
+  // Returns the record, valid until the next call, or null where the line is not a record.
+  const RecordView* Parse(std::string_view line);
 
  private:
   simdjson::dom::parser parser_;
+  RecordView view_;
 };
 
 }  // namespace tokend::audit

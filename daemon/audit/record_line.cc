@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
@@ -142,7 +141,7 @@ std::optional<RecordTime> ParseTime(std::string_view text) {
   }
   const auto number = [text](std::size_t from, std::size_t length) {
     int value = 0;
-    std::from_chars(text.data() + from, text.data() + from + length, value);
+    for (const char digit : text.substr(from, length)) value = value * 10 + (digit - '0');
     return value;
   };
   const std::chrono::year_month_day date(std::chrono::year(number(0, 4)),

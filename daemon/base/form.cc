@@ -104,12 +104,12 @@ std::string_view CutUtf8(std::string_view utf8, std::size_t bytes) {
 
 std::string Hex(std::string_view bytes) {
   constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string hex;
-  hex.reserve(bytes.size() * 2);
+  std::string hex(bytes.size() * 2, '0');
+  char* next = hex.data();
   for (const char c : bytes) {
     const auto byte = static_cast<unsigned char>(c);
-    hex += kDigits[byte >> 4U];
-    hex += kDigits[byte & 0x0FU];
+    *next++ = kDigits[byte >> 4U];
+    *next++ = kDigits[byte & 0x0FU];
   }
   return hex;
 }

@@ -6,9 +6,11 @@
 #include <utility>
 
 #include "daemon/identity/jwt_authenticator.h"
+#include "daemon/identity/mtls_authenticator.h"
 #include "tests/fakes/test_tokens.h"
 
-// Measures what it costs to identify a caller by its token.
+// Measures what it costs to identify a caller by its certificate, which the TLS stack has verified, or by its
+// token.
 namespace tokend::identity {
 namespace {
 
@@ -91,6 +93,23 @@ void TellsByARs256Token(benchmark::State& state) { Tell(state, Rs256(), Cached::
 void TellsByAKnownRs256Token(benchmark::State& state) { Tell(state, Rs256(), Cached::kYes); }
 void TellsByAnEs256Token(benchmark::State& state) { Tell(state, Es256(), Cached::kNo); }
 void TellsByAKnownEs256Token(benchmark::State& state) { Tell(state, Es256(), Cached::kYes); }
+
+void TellsByACertificate(benchmark::State& state) {
+  const MtlsAuthenticator authenticator("bench", {});
+  const Evidence evidence{.peer = "ipv4:10.0.0.7:4711",
+                          .uri_sans = {"spiffe://prod.example/ns/shop/sa/checkout"},
+                          .certificate_not_after = std::chrono::system_clock::time_point::max()};
+  for (auto _ : state) {
+    Evidence given{.peer = evidence.peer,
+                   .uri_sans = evidence.uri_sans,
+                   .certificate_not_after = evidence.certificate_not_after};
+    authenticator.Authenticate(std::move(given), [&state](Result<Caller> caller) {
+      if (!caller.ok()) state.SkipWithError("refused");
+      benchmark::DoNotOptimize(caller);
+    });
+  }
+}
+BENCHMARK(TellsByACertificate);
 BENCHMARK(TellsByARs256Token);
 BENCHMARK(TellsByAKnownRs256Token);
 BENCHMARK(TellsByAnEs256Token);

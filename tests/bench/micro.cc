@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "daemon/audit/chain.h"
+#include "daemon/audit/log_reader.h"
+#include "daemon/base/sha256.h"
 #include "daemon/policy/policy.h"
 #include "daemon/state/memory/memory_state.h"
 #include "daemon/upstream/answer.h"
@@ -67,7 +69,7 @@ void LedgerClaimsSettlesAndForgets(benchmark::State& state) {
 }
 BENCHMARK(LedgerClaimsSettlesAndForgets);
 
-void AuditChainsARecord(benchmark::State& state) {
+audit::v1::Record IssuedRecord() {
   audit::v1::Record record;
   record.set_event("token.issued");
   record.set_request_id(kRequestId);
@@ -86,12 +88,39 @@ void AuditChainsARecord(benchmark::State& state) {
   record.mutable_upstream()->set_key_generation(1);
   record.mutable_token()->set_id("5f0c1a2b3c4d5e6f7a8b9c0d");
   record.mutable_token()->set_fingerprint("hmac-sha256:" + std::string(64, '0'));
+  return record;
+}
+
+void AuditChainsARecord(benchmark::State& state) {
+  audit::v1::Record record = IssuedRecord();
   audit::Chain chain({}, "0123456789abcdef", loop::SystemClock());
   std::size_t bytes = 0;
   for (auto _ : state) bytes += chain.Add(record).size();
   state.SetBytesProcessed(static_cast<std::int64_t>(bytes));
 }
 BENCHMARK(AuditChainsARecord);
+
+// What tokenctl and a start of the daemon do with each line of the log.
+void AuditReadsARecord(benchmark::State& state) {
+  audit::v1::Record record = IssuedRecord();
+  std::string line = audit::Chain({}, "0123456789abcdef", loop::SystemClock()).Add(record);
+  const std::size_t size = line.size();
+  line.resize(size + simdjson::SIMDJSON_PADDING);
+  audit::LineParser parser;
+  for (auto _ : state) {
+    if (parser.Parse(std::string_view(line).substr(0, size)) == nullptr) state.SkipWithError("no record");
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * size));
+}
+BENCHMARK(AuditReadsARecord);
+
+void AuditHashesALine(benchmark::State& state) {
+  audit::v1::Record record = IssuedRecord();
+  const std::string line = audit::Chain({}, "0123456789abcdef", loop::SystemClock()).Add(record);
+  for (auto _ : state) benchmark::DoNotOptimize(Sha256Hex(line));
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * line.size()));
+}
+BENCHMARK(AuditHashesALine);
 
 void UpstreamJudgesAnAnswer(benchmark::State& state) {
   const upstream::MintRequest request{"acme", "ios-app", "nightly build", {"sdk"}};
