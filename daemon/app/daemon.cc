@@ -119,7 +119,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   CountEndedAtStart(opened->ended, metrics);
   audit::QueuedAuditLog& audit = *opened->log;
 
-  issue::CurrentConfig current(SnapshotOf(config));
+  issue::CurrentConfig current(TakeSnapshot(settings.config));
   const auto upstream = MakeUpstream(config.upstream, settings.api_keys, settings.central, loop,
                                      UpstreamObserver(traits, metrics, reach));
   const auto availability =
