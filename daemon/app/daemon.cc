@@ -127,7 +127,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   issue::Pacing pacing{.slots = issue::UpstreamSlots(traits.max_in_flight),
                        .retries = issue::RetryPolicy(RetryObserver(traits, metrics))};
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
-  home.Restore(opened->past, opened->gap, loop.clock());
+  home.Restore(std::exchange(opened->past, {}), opened->gap, loop.clock());
 
   issue::LoopIssuer issuer(
       {loop, current, home.state(), pacing, audit, *availability, *upstream, metrics, live});

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "daemon/app/signals.h"
+#include "daemon/base/release_memory.h"
 #include "daemon/telemetry/log.h"
 
 namespace tokend::app {
@@ -115,6 +116,8 @@ void Reloader::Reload(FileWatch& watch) {
       Take(std::get<Settings>(std::move(read)));
     }
   }
+  ReturnFreeMemory();
+  ReleaseCodePages();
   parts_.manager.EndReload(Summary(last_.Get()->errors));
 }
 
