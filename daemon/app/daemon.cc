@@ -119,7 +119,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   CountEndedAtStart(opened->ended, metrics);
   audit::QueuedAuditLog& audit = *opened->log;
 
-  issue::CurrentConfig current(SnapshotOf(config));
+  issue::CurrentConfig current(TakeSnapshot(settings.config));
   const auto upstream = MakeUpstream(config.upstream, settings.api_keys, settings.central, loop,
                                      UpstreamObserver(traits, metrics, reach));
   const auto availability =
@@ -127,7 +127,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   issue::Pacing pacing{.slots = issue::UpstreamSlots(traits.max_in_flight),
                        .retries = issue::RetryPolicy(RetryObserver(traits, metrics))};
   StateHome home(config, std::exchange(settings.redis, std::nullopt), loop, StateObserver(metrics));
-  home.Restore(opened->past, opened->gap, loop.clock());
+  home.Restore(std::exchange(opened->past, {}), opened->gap, loop.clock());
 
   issue::LoopIssuer issuer(
       {loop, current, home.state(), pacing, audit, *availability, *upstream, metrics, live});

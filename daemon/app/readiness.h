@@ -15,7 +15,7 @@ namespace tokend::app {
 // from time to time, on the loop, because a device that hangs tells nobody.
 class Readiness {
  public:
-  static constexpr std::chrono::milliseconds kLook{250};
+  static constexpr std::chrono::milliseconds kLook{500};
 
   // `loop` outlives this. `tell` hears of each change; it is not ready at first. Both functions may be called
   // on the loop's thread, one at a time, until this ends.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "daemon/app/signals.h"
+#include "daemon/base/release_memory.h"
 #include "daemon/telemetry/log.h"
 
 namespace tokend::app {
@@ -44,19 +45,21 @@ Shares::Policy PolicyOf(bool one_holder) {
 
 }  // namespace
 
-std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& config) {
+std::shared_ptr<const issue::ConfigSnapshot> TakeSnapshot(config::Config& config) {
   issue::ConfigSnapshot snapshot{
-      config.fingerprint, {config.grants, config.organizations}, config.audit.deadline};
+      config.fingerprint, {std::exchange(config.grants, {}), config.organizations}, config.audit.deadline};
   for (const config::Organization& organization : config.organizations) {
     snapshot.organization_limits[organization.name] = organization.limits;
   }
   snapshot.slots = {.organizations = PolicyOf(config.organizations.size() == 1),
-                    .callers = PolicyOf(config::NamesOneCaller(config.grants))};
+                    .callers = PolicyOf(snapshot.policy.names_one_caller())};
   return std::make_shared<issue::ConfigSnapshot>(std::move(snapshot));
 }
 
 Reloader::Reloader(std::string path, Settings settings, const Parts& parts)
-    : path_(std::move(path)), settings_(std::move(settings)), parts_(parts), last_(ReloadedNow({})) {}
+    : path_(std::move(path)), settings_(std::move(settings)), parts_(parts), last_(ReloadedNow({})) {
+  settings_.config.effective = std::string();  // the audit log has it
+}
 
 std::shared_ptr<const LastReload> Reloader::ReloadedNow(std::vector<std::string> errors) const {
   auto last = std::make_shared<LastReload>(
@@ -113,6 +116,8 @@ void Reloader::Reload(FileWatch& watch) {
       Take(std::get<Settings>(std::move(read)));
     }
   }
+  ReturnFreeMemory();
+  ReleaseCodePages();
   parts_.manager.EndReload(Summary(last_.Get()->errors));
 }
 
@@ -157,13 +162,14 @@ void Reloader::Take(Settings next) {
     upstream.UseKeys(keys);
     availability.UseKeys(keys);
   });
-  parts_.current.Set(SnapshotOf(config));
+  parts_.current.Set(TakeSnapshot(next.config));
   parts_.server.Apply(next.edge);
   parts_.audit.UseKeys(next.audit_keys);
   telemetry::SetLogLevel(config.log.level);
   RecordChanges(next);
   if (rejected) RecordRejection(audit::event::kKeyRejected, next.refused);
   settings_ = std::move(next);
+  settings_.config.effective = std::string();  // the audit log has it
   last_.Set(ReloadedNow(settings_.refused));
 }
 

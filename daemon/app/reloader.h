@@ -22,8 +22,8 @@
 
 namespace tokend::app {
 
-// The part of a configuration that decides requests.
-std::shared_ptr<const issue::ConfigSnapshot> SnapshotOf(const config::Config& config);
+// The part of a configuration that decides requests. Takes the grants out of the configuration.
+std::shared_ptr<const issue::ConfigSnapshot> TakeSnapshot(config::Config& config);
 
 // How the last reload ended.
 struct LastReload {

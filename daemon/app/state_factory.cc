@@ -46,7 +46,7 @@ StateHome::StateHome(const config::Config& config, std::optional<state::RedisSec
   state_ = std::move(shared);
 }
 
-void StateHome::Restore(const std::vector<audit::PastRequest>& past, const std::optional<audit::Gap>& gap,
+void StateHome::Restore(std::vector<audit::PastRequest> past, const std::optional<audit::Gap>& gap,
                         const loop::Clock& clock) {
   // Where the clock was set back, a record's time may lie ahead: the record then counts as made now.
   const auto made_at = [&clock](audit::RecordTime time) {
@@ -55,10 +55,11 @@ void StateHome::Restore(const std::vector<audit::PastRequest>& past, const std::
   };
   if (gap && own_ != nullptr && !is_relay_)
     own_->BeginQuarantine(made_at(gap->ends) + remember_, gap->detail);
-  for (const audit::PastRequest& request : past) {
+  for (audit::PastRequest& request : past) {
     state_->Restore(state::LedgerId(request.caller, request.on_behalf_of, request.request_id),
                     state::ParseDigest(request.digest),
-                    {request.organization, request.application, request.scopes, request.description},
+                    {std::move(request.organization), std::move(request.application),
+                     std::move(request.scopes), std::move(request.description)},
                     {.reason = Reason::kOutcomeUnknown,
                      .detail = "its token may have been created before a restart that lost the bearer",
                      .audit_sequence = request.ended_by},

@@ -234,7 +234,7 @@ struct Config {
   // Every file that the keys name, without the configuration's own.
   std::vector<std::string> files;
 
-  // All keys, for a reload to compare with.
+  // For a reload to compare with: all keys but the policy, which may change.
   std::shared_ptr<const v1::Config> schema;
 
   // "FILE:LINE:COLUMN: warning: …", for the operator. A warning stops nothing.

@@ -1,5 +1,8 @@
 #include "daemon/config/load.h"
 
+#include <google/protobuf/arena.h>
+
+#include <memory>
 #include <utility>
 
 #include "daemon/base/read_file.h"
@@ -20,11 +23,13 @@ LoadResult Load(const std::string& path, const Config* running, NamedFiles files
 
 LoadResult Parse(std::string_view text, std::string_view filename, const Config* running, NamedFiles files) {
   Report report{std::string(filename)};
-  v1::Config schema;
+  google::protobuf::Arena arena;
+  auto& schema = *google::protobuf::Arena::CreateMessage<v1::Config>(&arena);
   if (text.size() > kMaxFileSize) {
     report.ErrorAt({}, "is larger than 16 MiB");
   } else if (const auto document = ParseYaml(text, report)) {
-    Read(*document, files, report, schema);
+    report.SetDocument(document);
+    Read(document->root(), files, report, schema);
     ApplyRules(schema, files, report);
     if (running != nullptr) CheckUnchanged(*running->schema, schema, report);
   }
@@ -33,14 +38,16 @@ LoadResult Parse(std::string_view text, std::string_view filename, const Config*
                     .warnings = report.Warnings(),
                     .files = FilesOf(schema),
                     .text_fingerprint = Fingerprint(text),
-                    .report = report};
+                    .report = std::move(report)};
   if (!result.errors.empty()) return result;
   result.config = Build(schema);
   result.config->effective = Effective(schema);
   result.config->fingerprint = Fingerprint(result.config->effective);
   result.config->files = result.files;
-  result.config->schema = std::make_shared<v1::Config>(std::move(schema));
   result.config->warnings = result.warnings;
+  // The policy is by far the largest part, and none of its keys is fixed at the start.
+  schema.clear_policy();
+  result.config->schema = std::make_shared<v1::Config>(schema);
   return result;
 }
 

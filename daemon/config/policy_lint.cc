@@ -1,8 +1,11 @@
 #include <algorithm>
+#include <cstddef>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "daemon/base/caller_name.h"
@@ -34,29 +37,39 @@ bool CrossesTrustDomains(std::string_view pattern) {
   return kSpiffePrefix.starts_with(fixed) && pattern.substr(fixed.size()).starts_with("**");
 }
 
-void CheckBreadth(std::string_view pattern, const std::string& path, Report& report) {
+// The place of a pattern in a grant. Its text is made only for a warning.
+struct PatternPlace {
+  int grant;
+  std::string_view list;
+  int item;
+
+  std::string Text() const { return Item(Under(Item("policy.grants", grant), list), item); }
+};
+
+void CheckBreadth(std::string_view pattern, const PatternPlace& place, Report& report) {
   if (!Contains(pattern, '*')) return;
   if (CrossesTrustDomains(pattern)) {
     report.Warning(
-        path, "can match callers of every trust domain: name one, as in spiffe://example.org/ns/ci/sa/*");
+        place.Text(),
+        "can match callers of every trust domain: name one, as in spiffe://example.org/ns/ci/sa/*");
   }
   const std::string_view kind = ReservedPrefixOf(pattern);
   if (kind == kUnixPrefix) return;  // its names are a list in the same file
   const std::string_view own = pattern.substr(kind.size());
   const auto literal = static_cast<std::ptrdiff_t>(own.size()) - std::count(own.begin(), own.end(), '*');
   if (literal < kLeastLiteral) {
-    report.Warning(path, Concat({"matches nearly every caller of its kind: it has fewer than ",
-                                 std::to_string(kLeastLiteral), " characters beside wildcards"}));
+    report.Warning(place.Text(), Concat({"matches nearly every caller of its kind: it has fewer than ",
+                                         std::to_string(kLeastLiteral), " characters beside wildcards"}));
   }
 }
 
 // Names of applications and their ids, 24 hex digits, are matched by the same patterns.
-void CheckIds(std::string_view pattern, const std::string& path, Report& report) {
+void CheckIds(std::string_view pattern, const PatternPlace& place, Report& report) {
   constexpr std::size_t kIdDigits = 24;
   if (pattern == "*" || !Contains(pattern, '*') || pattern.size() > kIdDigits) return;
   if (!std::all_of(pattern.begin(), pattern.end(), [](char c) { return c == '*' || IsHexDigit(c); })) return;
   report.Warning(
-      path,
+      place.Text(),
       "also matches ids, which are 24 hex digits, and so applications of any name: add a character "
       "that no id has, such as \"-\"");
 }
@@ -127,15 +140,12 @@ class MakeableCallers {
 class ShadowSearch {
  public:
   ShadowSearch(const v1::Policy& policy, const std::set<std::string>& organizations, Report& report)
-      : report_(report), organizations_(organizations.begin(), organizations.end()) {
-    grants_.reserve(static_cast<std::size_t>(policy.grants_size()));
-    for (const v1::Grant& grant : policy.grants()) grants_.push_back(Compile(grant));
-  }
+      : policy_(policy), report_(report), organizations_(organizations.begin(), organizations.end()) {}
 
   void Run() {
-    for (std::size_t i = 0; i < grants_.size(); ++i) {
+    for (std::size_t i = 0; i < static_cast<std::size_t>(policy_.grants_size()); ++i) {
       Judge(i);
-      for (const std::string& caller : grants_[i].callers) {
+      for (const std::string& caller : GrantAt(i).callers()) {
         index_.Add(caller, static_cast<PatternIndex::Item>(i));
       }
     }
@@ -148,20 +158,26 @@ class ShadowSearch {
 
  private:
   struct Compiled {
-    std::vector<std::string> callers;
     std::vector<bool> organizations;
     PatternSet applications;
     std::size_t application_count;
     std::set<std::string> scopes;
   };
 
+  const v1::Grant& GrantAt(std::size_t i) const { return policy_.grants(static_cast<int>(i)); }
+
+  // Most grants share no caller with an earlier one, and are never compiled.
+  const Compiled& CompiledAt(std::size_t i) {
+    const auto found = compiled_.find(i);
+    return found != compiled_.end() ? found->second : compiled_.emplace(i, Compile(GrantAt(i))).first->second;
+  }
+
   Compiled Compile(const v1::Grant& grant) const {
     const PatternSet covered(Texts(grant.organizations()));
     std::vector<bool> covers;
     covers.reserve(organizations_.size());
     for (const std::string& name : organizations_) covers.push_back(covered.Matches(name));
-    return {Texts(grant.callers()),
-            std::move(covers),
+    return {std::move(covers),
             PatternSet(Texts(grant.applications())),
             static_cast<std::size_t>(grant.applications_size()),
             {grant.scopes().begin(), grant.scopes().end()}};
@@ -186,13 +202,13 @@ class ShadowSearch {
   std::optional<std::size_t> TakerOf(const std::string& caller, std::size_t i) {
     for (const std::size_t earlier : index_.Covering(caller, static_cast<PatternIndex::Item>(i), budget_)) {
       if (budget_ == 0) return std::nullopt;
-      if (TakesAllOf(grants_[earlier], grants_[i])) return earlier;
+      if (TakesAllOf(CompiledAt(earlier), CompiledAt(i))) return earlier;
     }
     return std::nullopt;
   }
 
   void Judge(std::size_t i) {
-    const std::vector<std::string>& callers = grants_[i].callers;
+    const auto& callers = GrantAt(i).callers();
     std::vector<std::optional<std::size_t>> takers;
     std::vector<std::string> named;
     for (const std::string& caller : callers) {
@@ -211,7 +227,7 @@ class ShadowSearch {
                              Concat({"can never decide: everything that it could permit is permitted by ",
                                      Enumerate(named), " before it"}));
     }
-    for (std::size_t j = 0; j < callers.size(); ++j) {
+    for (std::size_t j = 0; j < takers.size(); ++j) {
       if (!takers[j]) continue;
       report_.Warning(Item(Under(Item("policy.grants", i), "callers"), j),
                       Concat({"has no effect: everything that it could permit these callers is permitted by ",
@@ -219,10 +235,11 @@ class ShadowSearch {
     }
   }
 
+  const v1::Policy& policy_;
   Report& report_;
   const std::vector<std::string> organizations_;
-  std::vector<Compiled> grants_;
-  PatternIndex index_;  // callers of the grants so far
+  std::unordered_map<std::size_t, Compiled> compiled_;  // by the index of the grant
+  PatternIndex index_;                                  // callers of the grants so far
   std::size_t budget_ = kMostComparisons;
 };
 
@@ -244,17 +261,15 @@ void LintPolicy(const v1::Config& schema, const std::set<std::string>& organizat
   const v1::Policy& policy = schema.policy();
   MakeableCallers makeable(schema);
   for (int i = 0; i < policy.grants_size(); ++i) {
-    const std::string callers = Under(Item("policy.grants", i), "callers");
     for (int j = 0; j < policy.grants(i).callers_size(); ++j) {
       const std::string& caller = policy.grants(i).callers(j);
       if (caller.empty()) continue;
-      const std::string path = Item(callers, j);
-      CheckBreadth(caller, path, report);
-      if (!makeable.CanMake(caller)) report.Warning(path, "no listener can name a caller so");
+      const PatternPlace place{i, "callers", j};
+      CheckBreadth(caller, place, report);
+      if (!makeable.CanMake(caller)) report.Warning(place.Text(), "no listener can name a caller so");
     }
-    const std::string applications = Under(Item("policy.grants", i), "applications");
     for (int j = 0; j < policy.grants(i).applications_size(); ++j) {
-      CheckIds(policy.grants(i).applications(j), Item(applications, j), report);
+      CheckIds(policy.grants(i).applications(j), {i, "applications", j}, report);
     }
   }
   const std::set<std::string> known = KnownOrganizations(policy, organizations);

@@ -2,12 +2,18 @@
 
 #include <compare>
 #include <concepts>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace tokend::config {
+
+class YamlDocument;
 
 // Counted from 1, columns in bytes.
 struct Position {
@@ -24,15 +30,18 @@ std::string Item(std::string_view path, Index index) {
   return std::string(path) + "[" + std::to_string(index) + "]";
 }
 
-// Collects the errors and warnings of one file, and the position of each of its keys. Paths look like
-// "listeners[0].tls.certificate_file". Owned by one thread.
+// Collects the errors and warnings of one file. Paths look like "listeners[0].tls.certificate_file". Owned by
+// one thread.
 class Report {
  public:
   explicit Report(std::string filename) : filename_(std::move(filename)) {}
 
-  void Locate(std::string path, Position position) { places_.insert_or_assign(std::move(path), position); }
+  // The file's content, in which the report finds the position of a key.
+  void SetDocument(std::shared_ptr<const YamlDocument> document) { document_ = std::move(document); }
+  // The position of a key that the file has under another name, by mistake.
+  void Locate(std::string path, Position position) { misnamed_.insert_or_assign(std::move(path), position); }
   // Whether the file contains this key; a default does not count.
-  bool Has(const std::string& path) const { return places_.count(path) != 0; }
+  bool Has(std::string_view path) const { return Find(path).has_value(); }
 
   // "PATH: text" at the key's position, or at that of the nearest key around it.
   void Error(const std::string& path, std::string_view text);
@@ -51,11 +60,13 @@ class Report {
     std::string text;
   };
 
+  std::optional<Position> Find(std::string_view path) const;
   Position PlaceOf(std::string_view path) const;
   std::vector<std::string> Lines(std::vector<Finding> findings, std::string_view severity) const;
 
   std::string filename_;
-  std::unordered_map<std::string, Position> places_;
+  std::shared_ptr<const YamlDocument> document_;
+  std::map<std::string, Position, std::less<>> misnamed_;
   std::vector<Finding> errors_;
   std::vector<Finding> warnings_;
 };

@@ -16,7 +16,7 @@ namespace tokend::config {
 
 // Fills the schema from a document, by reflection. Judges each key by itself: unknown, repeated and missing
 // keys, types, forms, bounds and files. Absent keys get their defaults, and keys with an error
-// stay unset. The report then knows the position of each key of the document.
+// stay unset. The report has the document.
 void Read(const YamlNode& document, NamedFiles files, Report& report, v1::Config& schema);
 
 // A part of Read. Judges the file that the key at `key` names, by the key's options: it must exist, be

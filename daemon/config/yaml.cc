@@ -6,11 +6,16 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
+#include <optional>
 #include <sstream>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "daemon/base/form.h"
 #include "daemon/base/text.h"
+#include "daemon/config/simple_yaml.h"
 
 namespace tokend::config {
 namespace {
@@ -25,74 +30,6 @@ Position PositionOf(const YAML::Mark& mark) {
   if (mark.is_null()) return {};
   return {mark.line + 1, mark.column + 1};
 }
-
-// yaml-cpp's tree keeps the first of two equal keys silently and expands aliases; its events do neither.
-class TreeBuilder : public YAML::EventHandler {
- public:
-  YamlNode Take() { return std::move(root_); }
-
-  void OnDocumentStart(const YAML::Mark& mark) override {
-    if (std::exchange(started_, true)) throw Stop{PositionOf(mark), "only one YAML document is accepted"};
-  }
-  void OnDocumentEnd() override {}
-
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    Place({.kind = YamlNode::Kind::kNull, .position = PositionOf(mark)}, anchor, "");
-  }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    throw Stop{PositionOf(mark), "aliases are not accepted: write the value out"};
-  }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                const std::string& value) override {
-    Place({.kind = YamlNode::Kind::kScalar,
-           .position = PositionOf(mark),
-           .quoted = tag == kQuoted,
-           .text = value},
-          anchor, tag);
-  }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value) override {
-    Open({.kind = YamlNode::Kind::kSequence, .position = PositionOf(mark)}, anchor, tag);
-  }
-  void OnSequenceEnd() override { open_.pop_back(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value style) override {
-    Open({.kind = YamlNode::Kind::kMapping,
-          .position = PositionOf(mark),
-          .flow = style == YAML::EmitterStyle::Flow},
-         anchor, tag);
-  }
-  void OnMapEnd() override { open_.pop_back(); }
-
- private:
-  static constexpr std::string_view kPlain = "?";
-  static constexpr std::string_view kQuoted = "!";
-
-  void Open(YamlNode node, YAML::anchor_t anchor, const std::string& tag) {
-    const Position position = node.position;
-    YamlNode* placed = Place(std::move(node), anchor, tag);
-    if (open_.size() == kMaxDepth) throw Stop{position, "is nested too deeply"};
-    open_.push_back(placed);
-  }
-
-  YamlNode* Place(YamlNode node, YAML::anchor_t anchor, std::string_view tag) {
-    if (anchor != 0)
-      throw Stop{node.position, "anchors are not accepted: write the value out where it is needed"};
-    if (!tag.empty() && tag != kPlain && tag != kQuoted) {
-      throw Stop{node.position, "tags are not accepted: each key has its own type"};
-    }
-    if (open_.empty()) return &(root_ = std::move(node));
-    YamlNode& container = *open_.back();
-    const bool is_key =
-        container.kind == YamlNode::Kind::kMapping && container.keys.size() == container.items.size();
-    if (is_key && node.kind != YamlNode::Kind::kScalar) throw Stop{node.position, "a key must be a word"};
-    return &(is_key ? container.keys : container.items).emplace_back(std::move(node));
-  }
-
-  YamlNode root_;
-  std::vector<YamlNode*> open_;  // only the innermost grows, so these stay good
-  bool started_ = false;
-};
 
 constexpr std::string_view kTab = "is not valid YAML: a tab indents; use spaces";
 constexpr std::string_view kNeedsQuotes =
@@ -144,20 +81,136 @@ bool IsForbidden(char c) {
 
 }  // namespace
 
-std::optional<YamlNode> ParseYaml(std::string_view text, Report& report) {
+// yaml-cpp's tree keeps the first of two equal keys silently and expands aliases; its events do neither.
+class YamlBuilder : public YAML::EventHandler {
+ public:
+  std::shared_ptr<const YamlDocument> Take() { return std::move(document_); }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (std::exchange(started_, true)) throw Stop{PositionOf(mark), "only one YAML document is accepted"};
+  }
+  void OnDocumentEnd() override {}
+
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    const YamlNode node(YamlNode::Kind::kNull, PositionOf(mark));
+    Check(node, anchor, "");
+    Place(node);
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    throw Stop{PositionOf(mark), "aliases are not accepted: write the value out"};
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    YamlNode node(YamlNode::Kind::kScalar, PositionOf(mark));
+    Check(node, anchor, tag);
+    node.quoted = tag == kQuoted;
+    node.size_ = static_cast<std::uint32_t>(value.size());
+    node.text_ = std::copy(value.begin(), value.end(), Allocate<char>(value.size())) - value.size();
+    Place(node);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    Open(YamlNode(YamlNode::Kind::kSequence, PositionOf(mark)), anchor, tag);
+  }
+  void OnSequenceEnd() override { Close(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value style) override {
+    YamlNode node(YamlNode::Kind::kMapping, PositionOf(mark));
+    node.flow = style == YAML::EmitterStyle::Flow;
+    Open(node, anchor, tag);
+  }
+  void OnMapEnd() override { Close(); }
+
+ private:
+  static constexpr std::string_view kPlain = "?";
+  static constexpr std::string_view kQuoted = "!";
+
+  struct Container {
+    YamlNode node;
+    std::vector<YamlNode> keys = {};
+    std::vector<YamlNode> items = {};
+
+    bool ExpectsKey() const { return node.kind == YamlNode::Kind::kMapping && keys.size() == items.size(); }
+  };
+
+  template <class T>
+  T* Allocate(std::size_t count) {
+    return std::pmr::polymorphic_allocator<T>(&document_->memory_).allocate(count);
+  }
+
+  void Check(const YamlNode& node, YAML::anchor_t anchor, std::string_view tag) const {
+    if (anchor != 0)
+      throw Stop{node.position, "anchors are not accepted: write the value out where it is needed"};
+    if (!tag.empty() && tag != kPlain && tag != kQuoted) {
+      throw Stop{node.position, "tags are not accepted: each key has its own type"};
+    }
+    const bool is_key = depth_ > 0 && open_[depth_ - 1].ExpectsKey();
+    if (is_key && node.kind != YamlNode::Kind::kScalar) throw Stop{node.position, "a key must be a word"};
+  }
+
+  void Open(const YamlNode& node, YAML::anchor_t anchor, std::string_view tag) {
+    Check(node, anchor, tag);
+    if (depth_ == kMaxDepth) throw Stop{node.position, "is nested too deeply"};
+    Container& container = open_[depth_++];
+    container.node = node;
+    container.keys.clear();
+    container.items.clear();
+  }
+
+  void Close() {
+    Container& container = open_[--depth_];
+    auto* const nodes = Allocate<YamlNode>(container.keys.size() + container.items.size());
+    std::uninitialized_copy(container.items.begin(), container.items.end(),
+                            std::uninitialized_copy(container.keys.begin(), container.keys.end(), nodes));
+    container.node.size_ = static_cast<std::uint32_t>(container.items.size());
+    container.node.nodes_ = nodes;
+    Place(container.node);
+  }
+
+  void Place(const YamlNode& node) {
+    if (depth_ == 0) {
+      document_->root_ = node;
+      return;
+    }
+    Container& container = open_[depth_ - 1];
+    (container.ExpectsKey() ? container.keys : container.items).push_back(node);
+  }
+
+  std::shared_ptr<YamlDocument> document_ = std::make_shared<YamlDocument>();
+  std::array<Container, kMaxDepth> open_;  // the first `depth_` are open, each in the one before it
+  std::size_t depth_ = 0;
+  bool started_ = false;
+};
+
+namespace {
+
+// Null where yaml-cpp must read the text, or tell what is wrong with it.
+std::shared_ptr<const YamlDocument> ParseSimple(std::string_view text) {
+  YamlBuilder builder;
+  try {
+    return ReadSimpleYaml(text, builder) ? builder.Take() : nullptr;
+  } catch (const Stop&) {
+    return nullptr;
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const YamlDocument> ParseYaml(std::string_view text, Report& report) {
   Position here;
   for (const char c : text) {
     if (IsForbidden(c)) {
       report.ErrorAt(here, "holds a control character, which YAML does not allow");
-      return std::nullopt;
+      return nullptr;
     }
     here = c == '\n' ? Position{here.line + 1, 1} : Position{here.line, here.column + 1};
   }
   if (!Utf16Length(text)) {
     report.ErrorAt({}, "is not UTF-8");
-    return std::nullopt;
+    return nullptr;
   }
-  TreeBuilder builder;
+  if (auto simple = ParseSimple(text)) return simple;
+  YamlBuilder builder;
   try {
     // yaml-cpp accepts a quote that never closes if the file ends with a newline. With a comment at the end
     // it reports the quote; a comment has no other effect.
@@ -167,17 +220,17 @@ std::optional<YamlNode> ParseYaml(std::string_view text, Report& report) {
     }
   } catch (const Stop& stop) {
     report.ErrorAt(stop.position, stop.why);
-    return std::nullopt;
+    return nullptr;
   } catch (const YAML::Exception& error) {
     const Position place = std::min(PositionOf(error.mark), here);
     const std::optional<Position> tab = TabIn(text, place.line);
     report.ErrorAt(tab.value_or(place), tab ? kTab : Explain(error.msg));
-    return std::nullopt;
+    return nullptr;
   }
-  YamlNode document = builder.Take();
-  if (document.kind == YamlNode::Kind::kNull) {
+  auto document = builder.Take();
+  if (document->root().kind == YamlNode::Kind::kNull) {
     report.ErrorAt({}, "is empty");
-    return std::nullopt;
+    return nullptr;
   }
   return document;
 }

@@ -1,29 +1,69 @@
 #pragma once
 
-#include <optional>
-#include <string>
+#include <cstdint>
+#include <memory>
+#include <memory_resource>
+#include <span>
 #include <string_view>
-#include <vector>
 
 #include "daemon/config/report.h"
 
 namespace tokend::config {
 
-// A YAML document as it was written, with repeated keys, order and positions.
-struct YamlNode {
-  enum class Kind { kNull, kScalar, kSequence, kMapping };
+// A part of a YAML document as it was written, with repeated keys, order and positions. It is small and
+// refers to its document: a configuration of 10,000 grants has 200,000 of them.
+class YamlNode {
+ public:
+  enum class Kind : std::uint8_t { kNull, kScalar, kSequence, kMapping };
+
+  YamlNode() = default;
+  YamlNode(Kind its_kind, Position its_position) : kind(its_kind), position(its_position) {}
+
   Kind kind = Kind::kNull;
+  bool quoted = false;  // of a scalar
+  bool flow = false;    // of a mapping: {a: b}
   Position position = {};
-  bool quoted = false;               // of a scalar
-  std::string text = {};             // of a scalar
-  bool flow = false;                 // of a mapping: {a: b}
-  std::vector<YamlNode> keys = {};   // of a mapping: scalars, one for each item
-  std::vector<YamlNode> items = {};  // of a sequence or a mapping
+
+  // Of a scalar.
+  std::string_view text() const {
+    return kind == Kind::kScalar ? std::string_view(text_, size_) : std::string_view();
+  }
+  // Of a mapping: scalars, one for each item.
+  std::span<const YamlNode> keys() const {
+    return kind == Kind::kMapping ? std::span(nodes_, size_) : std::span<const YamlNode>();
+  }
+  // Of a sequence or a mapping.
+  std::span<const YamlNode> items() const {
+    if (kind == Kind::kMapping) return {nodes_ + size_, size_};
+    return kind == Kind::kSequence ? std::span(nodes_, size_) : std::span<const YamlNode>();
+  }
+
+ private:
+  friend class YamlBuilder;
+
+  std::uint32_t size_ = 0;  // of the text in bytes, or how many items there are
+  union {
+    const char* text_ = nullptr;
+    const YamlNode* nodes_;  // the keys, and after them the items
+  };
+};
+static_assert(sizeof(YamlNode) == 24);
+
+// One document and all its nodes. It is freed as a whole.
+class YamlDocument {
+ public:
+  const YamlNode& root() const { return root_; }
+
+ private:
+  friend class YamlBuilder;
+
+  std::pmr::monotonic_buffer_resource memory_;
+  YamlNode root_;
 };
 
-// Reads one document. Nothing, and one error in the report, where the text is not UTF-8 YAML, is empty, holds
+// Reads one document. Null, and one error in the report, where the text is not UTF-8 YAML, is empty, holds
 // more than one document, nests deeper than kMaxDepth, or uses anchors, aliases or tags.
-std::optional<YamlNode> ParseYaml(std::string_view text, Report& report);
+std::shared_ptr<const YamlDocument> ParseYaml(std::string_view text, Report& report);
 
 inline constexpr std::size_t kMaxDepth = 16;
 

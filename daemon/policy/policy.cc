@@ -44,18 +44,14 @@ const ConditionWords& WordsOf(Condition condition) { return kWords[static_cast<s
 
 std::string_view Name(Condition condition) { return WordsOf(condition).name; }
 
-Policy::Policy(const std::vector<config::Grant>& grants,
-               const std::vector<config::Organization>& organizations)
+Policy::Policy(std::vector<config::Grant> grants, const std::vector<config::Organization>& organizations)
     : names_one_caller_(config::NamesOneCaller(grants)) {
   if (organizations.size() == 1) default_organization_ = organizations.front().name;
   for (const config::Organization& organization : organizations) organizations_.push_back(organization.name);
   organizations_ = Sorted(std::move(organizations_));
 
   grants_.reserve(grants.size());
-  for (const config::Grant& grant : grants) {
-    auto sorted = std::make_shared<config::Grant>(grant);
-    sorted->scopes = Sorted(std::move(sorted->scopes));
-    sorted->default_scopes = Sorted(std::move(sorted->default_scopes));
+  for (config::Grant& grant : grants) {
     const PatternSet covered(grant.organizations);
     std::vector<bool> covers;
     covers.reserve(organizations_.size());
@@ -63,7 +59,11 @@ Policy::Policy(const std::vector<config::Grant>& grants,
     for (const std::string& pattern : grant.callers) {
       callers_.Add(pattern, static_cast<PatternIndex::Item>(grants_.size()));
     }
-    grants_.push_back({std::move(sorted), PatternSet(grant.applications), std::move(covers)});
+    PatternSet applications(grant.applications);
+    grant.scopes = Sorted(std::move(grant.scopes));
+    grant.default_scopes = Sorted(std::move(grant.default_scopes));
+    grants_.push_back({std::make_shared<const config::Grant>(std::move(grant)), std::move(applications),
+                       std::move(covers)});
   }
 }
 

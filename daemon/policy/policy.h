@@ -60,7 +60,7 @@ struct CallerGrants {
 class Policy {
  public:
   // `organizations` are the configured ones.
-  Policy(const std::vector<config::Grant>& grants, const std::vector<config::Organization>& organizations);
+  Policy(std::vector<config::Grant> grants, const std::vector<config::Organization>& organizations);
 
   Decision Decide(const Caller& caller, const TokenRequest& request) const;
 

@@ -1,10 +1,13 @@
 #include "daemon/rpc/session.h"
 
 #include <openssl/crypto.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <cstdint>
 #include <new>
 #include <utility>
 
@@ -46,11 +49,25 @@ Option MakeOption() {
   return Option(option);
 }
 
+// Each session begins with a buffer for frames of 16 KiB, and most use its first page at most. Pages that an
+// earlier owner of the memory has written are returned to the system, until they are written again.
+void* AllocateWithoutPages(std::size_t size) {
+  constexpr std::size_t kFrame = 16 * 1024;
+  static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  void* const memory = WipingMalloc(size);
+  if (memory == nullptr || size < kFrame) return memory;
+  const auto address = reinterpret_cast<std::uintptr_t>(memory);
+  const std::uintptr_t begin = (address + page - 1) / page * page;
+  const std::uintptr_t end = (address + size) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // NOLINT: an address
+  return memory;
+}
+
 // nghttp2's memory is wiped because header blocks contain callers' tokens.
 nghttp2_mem* WipingMemory() {
   static nghttp2_mem memory = {
       nullptr,
-      [](std::size_t size, void*) { return WipingMalloc(size); },
+      [](std::size_t size, void*) { return AllocateWithoutPages(size); },
       [](void* freed, void*) { WipingFree(freed); },
       [](std::size_t count, std::size_t size, void*) { return WipingCalloc(count, size); },
       [](void* held, std::size_t size, void*) { return WipingRealloc(held, size); },

@@ -26,18 +26,17 @@ void MemoryState::Admit(Admission admission, const void* waiter, AdmitDone done)
   if (Entry* const known = ledger_.Find(admission.request_id)) {
     if (known->digest.value_or(admission.digest) != admission.digest) return done(RequestIdReused());
     if (known->outcome && MayAskAgain(*known, admission.target)) {
-      known->unknown = std::get<Failure>(*known->outcome);
+      known->unknown = ledger_.Reopen(*known).TakeFailure();
       known->asked_again = true;
-      ledger_.Reopen(admission.request_id, *known);
       return SpendFor({waiter, std::move(admission), std::move(done)});
     }
-    if (known->outcome) return done(Known{known->first, *known->outcome});
+    if (known->outcome) return done(Known{known->first.Unpack(), known->outcome.Get()});
     known->joined.push_back({waiter, std::move(admission), std::move(done)});
     return;
   }
   if (const auto unsure = MayBeForgotten(admission.age)) return done(*unsure);
   if (!HasPlaceFor(admission)) return done(LedgerFull(ledger_.UntilFirst()));
-  ledger_.Put(admission.request_id, {.digest = admission.digest, .first = admission.target});
+  ledger_.Put(admission.request_id, {.digest = admission.digest, .first = PackedTarget(admission.target)});
   shares_.TakeAnyway(OwnerOf(admission.request_id));
   ReportEntries();
   SpendFor({waiter, std::move(admission), std::move(done)});
@@ -51,7 +50,9 @@ void MemoryState::SpendFor(AdmitCall claimed) {
                    if (const Spent* spent = std::get_if<Spent>(&result)) {
                      const Entry& entry = *ledger_.Find(request_id);
                      Fresh fresh{*spent};
-                     if (entry.unknown) fresh.earlier = {entry.first, {entry.intended_at, entry.intent}};
+                     if (entry.unknown) {
+                       fresh.earlier = Earlier{entry.first.Unpack(), {entry.intended_at, entry.intent}};
+                     }
                      return done(std::move(fresh));
                    }
                    const Failure& refusal = std::get<Failure>(result);
@@ -88,8 +89,9 @@ void MemoryState::Settle(const std::string& request_id, Outcome outcome, Intent 
   known->unknown.reset();
   known->intent = intent.sequence;
   AdmitCalls joined = std::move(known->joined);
-  const AdmitResult result = ResultOfJoined(Known{known->first, outcome});
-  ledger_.Settle(request_id, *known, std::move(outcome), intent.at);
+  const AdmitResult result =
+      ResultOfJoined(Known{joined.empty() ? Target() : known->first.Unpack(), outcome});
+  ledger_.Settle(*known, std::move(outcome), intent.at);
   ledger_.ForgetDue();
   notifier_.Tell(std::move(joined), result);
 }
@@ -119,7 +121,7 @@ void MemoryState::Abandon(const std::string& request_id) {
   if (known->joined.empty()) return EndWithoutOutcome(request_id, *known);
   AdmitCall heir = std::move(known->joined.front());
   known->joined.pop_front();
-  if (!known->unknown) known->first = heir.admission.target;
+  if (!known->unknown) known->first = PackedTarget(heir.admission.target);
   SpendFor(std::move(heir));
 }
 
@@ -128,8 +130,8 @@ void MemoryState::Restore(const std::string& request_id, const std::optional<Req
   // Also beyond max_entries: a request_id that is forgotten could be minted twice.
   if (ledger_.Find(request_id) == nullptr) shares_.TakeAnyway(OwnerOf(request_id));
   Entry& entry =
-      ledger_.Put(request_id, {.digest = digest, .first = std::move(target), .intent = intent.sequence});
-  ledger_.Settle(request_id, entry, std::move(outcome), intent.at);
+      ledger_.Put(request_id, {.digest = digest, .first = PackedTarget(target), .intent = intent.sequence});
+  ledger_.Settle(entry, std::move(outcome), intent.at);
   ReportEntries();
 }
 
@@ -157,15 +159,17 @@ bool MemoryState::HasPlaceFor(const Admission& admission) {
 // Whether a call for this target may claim a request_id that has an outcome. A call without an organization
 // may be for another organization than the first one, because the default can change.
 bool MemoryState::MayAskAgain(const Entry& known, const Target& target) const {
-  return on_unknown_ == OnUnknown::kAskAgain && std::holds_alternative<Failure>(*known.outcome) &&
-         known.first.organization == target.organization && known.first.application == target.application;
+  if (on_unknown_ != OnUnknown::kAskAgain || !known.outcome.is_failure()) return false;
+  const Target first = known.first.Unpack();
+  return first.organization == target.organization && first.application == target.application;
 }
 
 // Ends a claim for which no token was created. A request_id that was unknown before is unknown again; any
 // other is forgotten.
 void MemoryState::EndWithoutOutcome(const std::string& request_id, Entry& known) {
   if (!known.unknown) return Remove(request_id);
-  ledger_.Settle(request_id, known, *std::exchange(known.unknown, std::nullopt), known.intended_at);
+  Failure unknown = *std::exchange(known.unknown, nullptr);
+  ledger_.Settle(known, std::move(unknown), known.intended_at);
   ledger_.ForgetDue();
 }
 

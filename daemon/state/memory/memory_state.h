@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include "daemon/config/config.h"
 #include "daemon/loop/event_loop.h"
 #include "daemon/state/ledger.h"
+#include "daemon/state/memory/kept.h"
 #include "daemon/state/notifier.h"
 #include "daemon/state/quarantine.h"
 #include "daemon/state/rate_limiter.h"
@@ -58,12 +60,12 @@ class MemoryState final : public State {
  private:
   struct Entry {
     std::optional<RequestDigest> digest;  // absent: of an earlier run that recorded none
-    Target first;
-    std::optional<Outcome> outcome = std::nullopt;
-    TimePoint intended_at{};                        // when the first intent was recorded
-    std::uint64_t intent = 0;                       // the first intent's sequence number
-    std::optional<Failure> unknown = std::nullopt;  // the outcome before, while a call asks again
-    bool asked_again = false;                       // a call has asked again
+    bool asked_again = false;             // a call has asked again
+    PackedTarget first;
+    KeptOutcome outcome = {};
+    TimePoint intended_at{};                           // when the first intent was recorded
+    std::uint64_t intent = 0;                          // the first intent's sequence number
+    std::unique_ptr<const Failure> unknown = nullptr;  // the outcome before, while a call asks again
     AdmitCalls joined = {};  // calls that wait for the outcome, in the order of arrival
   };
 

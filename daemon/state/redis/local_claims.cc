@@ -31,7 +31,7 @@ LocalClaims::LocalClaims(loop::EventLoop& loop, RedisSession& session, const Sea
 void LocalClaims::Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at) {
   LocalClaim* const claim = claims_.Find(request_id);
   if (claim == nullptr) return;
-  claims_.Settle(request_id, *claim, std::move(outcome), intended_at);
+  claims_.Settle(*claim, std::move(outcome), intended_at);
   Change(request_id, *claim);
 }
 

@@ -63,6 +63,13 @@ TEST(Schema, TellsPresenceOfEveryKey) {
   });
 }
 
+// A configuration in use keeps no policy for a reload to compare with.
+TEST(Schema, FixesNoKeyOfThePolicyAtTheStart) {
+  Walk([](const std::string& path, const FieldDescriptor& field) {
+    EXPECT_FALSE(path.starts_with("policy") && OptionsOf(field).at_start()) << path;
+  });
+}
+
 TEST(Schema, RequiresNoKeyThatHasADefault) {
   Walk([](const std::string& path, const FieldDescriptor& field) {
     EXPECT_FALSE(OptionsOf(field).required() && !OptionsOf(field).default_value().empty()) << path;

@@ -16,7 +16,7 @@ using testing::StartsWith;
 std::vector<std::string> ErrorsOf(std::string_view text) {
   Report report("t");
   const auto document = ParseYaml(text, report);
-  EXPECT_EQ(document.has_value(), report.Errors().empty()) << text;
+  EXPECT_EQ(document != nullptr, report.Errors().empty()) << text;
   return report.Errors();
 }
 
@@ -24,17 +24,17 @@ TEST(ParseYaml, KeepsRepeatedKeysOrderAndPlaces) {
   Report report("t");
   const auto document = ParseYaml("a: 1\nb: [x,\n  \"y\"]\na: ~\n", report);
   ASSERT_TRUE(document);
-  ASSERT_EQ(document->keys.size(), 3U);
-  EXPECT_EQ(document->keys[0].text, "a");
-  EXPECT_EQ(document->items[0].text, "1");
-  EXPECT_FALSE(document->items[0].quoted);
-  EXPECT_EQ(document->items[1].items[1].text, "y");
-  EXPECT_TRUE(document->items[1].items[1].quoted);
-  EXPECT_EQ(document->items[1].items[1].position.line, 3);
-  EXPECT_EQ(document->items[1].items[1].position.column, 3);
-  EXPECT_EQ(document->keys[2].text, "a");
-  EXPECT_EQ(document->keys[2].position.line, 4);
-  EXPECT_EQ(document->items[2].kind, YamlNode::Kind::kNull);
+  ASSERT_EQ(document->root().keys().size(), 3U);
+  EXPECT_EQ(document->root().keys()[0].text(), "a");
+  EXPECT_EQ(document->root().items()[0].text(), "1");
+  EXPECT_FALSE(document->root().items()[0].quoted);
+  EXPECT_EQ(document->root().items()[1].items()[1].text(), "y");
+  EXPECT_TRUE(document->root().items()[1].items()[1].quoted);
+  EXPECT_EQ(document->root().items()[1].items()[1].position.line, 3);
+  EXPECT_EQ(document->root().items()[1].items()[1].position.column, 3);
+  EXPECT_EQ(document->root().keys()[2].text(), "a");
+  EXPECT_EQ(document->root().keys()[2].position.line, 4);
+  EXPECT_EQ(document->root().items()[2].kind, YamlNode::Kind::kNull);
 }
 
 TEST(ParseYaml, TakesAByteOrderMarkAndWindowsLineEnds) {
@@ -44,9 +44,9 @@ TEST(ParseYaml, TakesAByteOrderMarkAndWindowsLineEnds) {
       "a: 1\r\nb: 2\r\n",
       report);
   ASSERT_TRUE(document);
-  ASSERT_EQ(document->keys.size(), 2U);
-  EXPECT_EQ(document->keys[0].text, "a");
-  EXPECT_EQ(document->items[1].text, "2");
+  ASSERT_EQ(document->root().keys().size(), 2U);
+  EXPECT_EQ(document->root().keys()[0].text(), "a");
+  EXPECT_EQ(document->root().items()[1].text(), "2");
 }
 
 TEST(ParseYaml, RefusesAnEmptyDocument) {

@@ -4,10 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "tests/fakes/counted_memory.h"
 #include "tests/fakes/hand_cranked_loop.h"
 #include "tests/unit/state/state_test.h"
 
@@ -45,6 +49,24 @@ TEST_F(InMemory, ClaimsAndSpends) {
   state_->Levels({charges_.own[0], charges_.organization[0]},
                  [&levels](const Result<std::vector<TimePoint>>& full_at) { levels = *full_at; });
   EXPECT_EQ(levels, (std::vector<TimePoint>{Clock() + seconds(6), Clock() + seconds(1)}));
+}
+
+// Beside the token itself. deploy/sizing.md has what this comes to.
+TEST_F(InMemory, ARequestIdWithItsTokenTakesAFewHundredBytes) {
+  constexpr std::int64_t kIds = 1000;
+  state_ = std::make_unique<MemoryState>(
+      loop_, config::Requests{.remember = std::chrono::minutes(10), .max_entries = 2 * kIds});
+  const auto token = std::make_shared<const Token>();
+  const std::int64_t before = fakes::CountedBytes();
+  for (std::int64_t i = 0; i < kIds; ++i) {
+    const std::string id =
+        LedgerId("ci", "", "00000000-0000-4000-8000-" + std::to_string(100'000'000'000 + i));
+    state_->Admit({.request_id = id, .target = {"acme", "ios-app", {"sdk"}, "nightly build"}}, &id,
+                  [](const AdmitResult& result) { EXPECT_TRUE(std::holds_alternative<Fresh>(result)); });
+    state_->Settle(id, Answered{token, 1}, Clock());
+  }
+  EXPECT_EQ(state_->entries(), static_cast<std::size_t>(kIds));
+  EXPECT_LT((fakes::CountedBytes() - before) / kIds, 450);
 }
 
 TEST_F(InMemory, InQuarantineOnlyKnownRequestIdsOfCallersAreAnswered) {
