@@ -263,6 +263,7 @@ void QueuedAuditLog::WriteBatch() {
   if (parts_.copy) parts_.copy->Offer(batch.lines);
 
   std::vector<Answer> answers;
+  answers.reserve(batch.records);
   for (std::size_t i = 0; i < batch.records; ++i) {
     Entry& entry = taken_[i];
     if (entry.kind != Kind::kNote) answers.push_back(Answer{std::move(entry.done), entry.record.seq()});

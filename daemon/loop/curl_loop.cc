@@ -23,6 +23,9 @@ constexpr milliseconds kLongestWait{60000};
 // transfers, so that it would close nearly all connections after a burst.
 constexpr long kMaxIdleConnections = 1024;
 
+// The queue of tasks keeps its memory from turn to turn, up to this many tasks.
+constexpr std::size_t kMaxKeptRoom = 1024;
+
 void PrepareProcess() {
   static const bool ready = [] {
     // With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE to us, and OpenSSL writes to sockets that the peer may
@@ -125,14 +128,15 @@ void CurlLoop::Run() {
 }
 
 bool CurlLoop::RunTasks() {
-  std::vector<Task> tasks;
   {
     const std::lock_guard lock(mutex_);
     waiting_ = false;
     if (stopping_) return false;
-    tasks.swap(tasks_);
+    turn_.swap(tasks_);
   }
-  for (Task& task : tasks) std::exchange(task, nullptr)();
+  for (Task& task : turn_) std::exchange(task, nullptr)();
+  turn_.clear();
+  if (turn_.capacity() > kMaxKeptRoom) turn_.shrink_to_fit();
   return true;
 }
 
@@ -190,10 +194,11 @@ void CurlLoop::Wait() {
     wait = std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds(0), wait);
   }
   int ready = 0;
+  CURLMcode polled = CURLM_OK;
   if (wait.count() > 0 || transfers_ > 0) {
-    curl_multi_poll(multi_, nullptr, 0, static_cast<int>(wait.count()), &ready);
+    polled = curl_multi_poll(multi_, nullptr, 0, static_cast<int>(wait.count()), &ready);
   }
-  sockets_are_ready_ = ready > 0;
+  sockets_are_ready_ = ready > 0 || polled != CURLM_OK;
 }
 
 // Destroys what it discards at its end, without the lock: the destructors of what tasks hold may call this

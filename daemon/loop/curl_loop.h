@@ -83,6 +83,7 @@ class CurlLoop final : public EventLoop {
   bool stopped_ = false;
 
   // Loop thread only.
+  std::vector<Task> turn_;  // the tasks of this turn; empty between turns
   std::map<TimerId, Task> timers_;
   std::uint64_t last_timer_ = 0;
   std::size_t transfers_ = 0;
