@@ -23,7 +23,6 @@
 #include "absl/time/time.h"
 #include "daemon/base/form.h"
 #include "daemon/base/json.h"
-#include "daemon/base/overload.h"
 #include "daemon/base/thread.h"
 
 namespace tokend::telemetry {
@@ -33,6 +32,8 @@ namespace {
 constexpr std::size_t kMaxQueuedLines = 2048;
 // When so many lines are queued, they are written without waiting for more.
 constexpr std::size_t kMaxGatheredLines = kMaxQueuedLines / 4;
+// What most lines need.
+constexpr std::size_t kLikelyLineBytes = 512;
 // Longer values are cut.
 constexpr std::size_t kMaxValueBytes = 1024;
 // The longest time that StopLog waits for the queued lines to be written.
@@ -54,28 +55,24 @@ bool IsPlain(std::string_view text) {
          text.find_first_not_of(kPlain) == std::string_view::npos;
 }
 
-// A value as JSON. Long texts are cut.
-void AppendValue(const LogField& field, std::string& line) {
-  std::visit(Overload{[&line](std::string_view text) { AppendJson(CutUtf8(text, kMaxValueBytes), line); },
-                      [&line](std::int64_t number) { AppendJson(number, line); },
-                      [&line](double number) { AppendJson(number, line); }},
-             field.value);
-}
+std::string_view Cut(std::string_view text) { return CutUtf8(text, kMaxValueBytes); }
+std::int64_t Cut(std::int64_t number) { return number; }
+double Cut(double number) { return number; }
 
 std::string JsonLine(std::string_view time, config::LogLevel level, std::string_view event,
                      std::span<const LogField> fields) {
   std::string line;
+  line.reserve(kLikelyLineBytes);
   JsonObject object(line);
   object.Member("time", time);
   object.Member("level", Name(level));
   object.Member("event", event);
   for (const LogField& field : fields) {
-    std::string value;
-    AppendValue(field, value);
-    object.RawMember(field.name, value);
+    std::visit([&](const auto& value) { object.Member(field.name, Cut(value)); }, field.value);
   }
   object.End();
-  return line + '\n';
+  line += '\n';
+  return line;
 }
 
 std::string TextLine(std::string_view time, config::LogLevel level, std::string_view event,
@@ -88,7 +85,7 @@ std::string TextLine(std::string_view time, config::LogLevel level, std::string_
     if (text != nullptr && IsPlain(*text)) {
       line += *text;
     } else {
-      AppendValue(field, line);
+      std::visit([&line](const auto& value) { AppendJson(Cut(value), line); }, field.value);
     }
   }
   return line + '\n';
