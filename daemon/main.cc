@@ -91,6 +91,7 @@ int main(int argc, char** argv) {
     return cli.exit(error) == 0 ? kDone : kBadUsage;
   } catch (const std::exception&) {
     std::cerr << "tokend: out of memory, threads or descriptors; raise the limits of the process\n";
+    telemetry::StopLog();
     return kFailed;
   }
 }

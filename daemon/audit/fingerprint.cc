@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 #include "daemon/base/form.h"
 #include "daemon/base/read_file.h"
@@ -20,6 +21,11 @@ constexpr std::size_t kMinKey = 32;
 constexpr std::size_t kMaxKey = 4096;
 
 }  // namespace
+
+Fingerprinter::Fingerprinter(Secret key, bool made_here) : key_(std::move(key)), made_here_(made_here) {
+  constexpr std::size_t kDigits = 8;
+  key_name_ = Mac("tokend fingerprint key id").substr(0, kDigits);
+}
 
 Result<Fingerprinter> Fingerprinter::FromFile(const std::string& path) {
   Result<Secret> key = ReadBoundedFile(path, kMaxKey);
@@ -44,11 +50,6 @@ bool operator==(const Fingerprinter& a, const Fingerprinter& b) {
 }
 
 std::string Fingerprinter::Of(const Bearer& bearer) const { return "hmac-sha256:" + Mac(bearer.Expose()); }
-
-std::string Fingerprinter::KeyName() const {
-  constexpr std::size_t kDigits = 8;
-  return Mac("tokend fingerprint key id").substr(0, kDigits);
-}
 
 std::string Fingerprinter::Mac(std::string_view text) const {
   const std::string_view key = key_.Expose();

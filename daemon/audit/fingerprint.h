@@ -30,15 +30,16 @@ class Fingerprinter {
 
   // Names the key without revealing it: the first 8 hex digits of HMAC-SHA-256(key, "tokend fingerprint key
   // id").
-  std::string KeyName() const;
+  const std::string& KeyName() const { return key_name_; }
 
  private:
-  Fingerprinter(Secret key, bool made_here) : key_(std::move(key)), made_here_(made_here) {}
+  Fingerprinter(Secret key, bool made_here);
 
   std::string Mac(std::string_view text) const;
 
   Secret key_;
   bool made_here_;
+  std::string key_name_;
 };
 
 }  // namespace tokend::audit

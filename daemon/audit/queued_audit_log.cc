@@ -27,44 +27,46 @@ QueuedAuditLog::QueuedAuditLog(Parts parts, loop::EventLoop& loop, Hooks hooks, 
 QueuedAuditLog::~QueuedAuditLog() { Stop(); }
 
 void QueuedAuditLog::Note(Record record) {
-  const std::lock_guard lock(mutex_);
-  if (!finished_) Enqueue(Entry{Kind::kNote, std::move(record), nullptr});
+  std::unique_lock lock(mutex_);
+  if (!finished_) Enqueue(Entry{Kind::kNote, std::move(record), nullptr}, lock);
 }
 
 void QueuedAuditLog::NoteRefusal(Record record, Allowance allowance) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   if (finished_) return;
   const bool first = !refusals_.due();
   refusals_.Add(Refusal(std::move(record), allowance), std::chrono::steady_clock::now());
+  lock.unlock();
   if (first) work_.notify_one();
 }
 
 void QueuedAuditLog::Append(Record record, Done<std::uint64_t> done) {
   const Kind kind = RoleOf(record) == Event::Role::kIntent ? Kind::kIntent : Kind::kOther;
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     if (!finished_ && healthy() && places_ + PlacesOf(kind) <= kMaxPlaces) {
       places_ += PlacesOf(kind);
-      return Enqueue(Entry{kind, std::move(record), std::move(done)});
+      return Enqueue(Entry{kind, std::move(record), std::move(done)}, lock);
     }
   }
   Refuse(std::move(done));
 }
 
-// Wakes the writer for the first entry alone: while entries wait in the inbox, the writer does not sleep for
-// lack of work.
-void QueuedAuditLog::Enqueue(Entry entry) {
-  const bool first = inbox_.empty();
-  inbox_.push_back(std::move(entry));
-  if (first) work_.notify_one();
-}
-
 void QueuedAuditLog::AppendReserved(Record record, Done<std::uint64_t> done) {
   {
-    const std::lock_guard lock(mutex_);
-    if (!finished_) return Enqueue(Entry{Kind::kEnd, std::move(record), std::move(done)});
+    std::unique_lock lock(mutex_);
+    if (!finished_) return Enqueue(Entry{Kind::kEnd, std::move(record), std::move(done)}, lock);
   }
   Refuse(std::move(done));
+}
+
+// Wakes the writer for the first entry alone: while entries wait in the inbox, the writer does not sleep for
+// lack of work. Gives the lock back first, because the writer takes it as soon as it wakes.
+void QueuedAuditLog::Enqueue(Entry entry, std::unique_lock<std::mutex>& lock) {
+  const bool first = inbox_.empty();
+  inbox_.push_back(std::move(entry));
+  lock.unlock();
+  if (first) work_.notify_one();
 }
 
 void QueuedAuditLog::UseKeys(Keys keys) {
@@ -261,6 +263,7 @@ void QueuedAuditLog::WriteBatch() {
   if (parts_.copy) parts_.copy->Offer(batch.lines);
 
   std::vector<Answer> answers;
+  answers.reserve(batch.records);
   for (std::size_t i = 0; i < batch.records; ++i) {
     Entry& entry = taken_[i];
     if (entry.kind != Kind::kNote) answers.push_back(Answer{std::move(entry.done), entry.record.seq()});

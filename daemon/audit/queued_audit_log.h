@@ -127,7 +127,7 @@ class QueuedAuditLog final : public AuditLog {
   // An intent takes a place for itself and one for its end, which then takes no further place.
   static std::size_t PlacesOf(Kind kind) { return kind == Kind::kIntent ? 2 : 1; }
   bool Stalled() const;
-  void Enqueue(Entry entry);
+  void Enqueue(Entry entry, std::unique_lock<std::mutex>& lock);
   void Refuse(Done<std::uint64_t> done);
   void Reply(std::vector<Answer> answers, std::size_t places);
 

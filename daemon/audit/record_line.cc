@@ -24,21 +24,15 @@ struct TextLimits {
 
 bool IsRequest(const v1::Record& record) { return RoleOf(record) == Event::Role::kRequest; }
 
-std::string CallerJson(const v1::Caller& caller, std::size_t limit) {
-  std::string out;
-  JsonObject object(out);
+void WriteCaller(const v1::Caller& caller, std::size_t limit, JsonObject& object) {
   object.Text("name", CutUtf8(caller.name(), limit));
   object.Text("authentication", caller.authentication());
   object.Text("listener", CutUtf8(caller.listener(), limit));
   object.Text("peer", CutUtf8(caller.peer(), limit));
   object.Text("on_behalf_of", CutUtf8(caller.on_behalf_of(), limit));
-  object.End();
-  return out;
 }
 
-std::string TargetJson(const v1::Target& target, std::size_t limit) {
-  std::string scopes;
-  JsonArray array(scopes);
+void WriteScopes(const v1::Target& target, std::size_t limit, JsonArray& array) {
   std::size_t room = limit;
   for (const std::string& scope : target.scopes()) {
     if (room == 0) break;
@@ -46,39 +40,28 @@ std::string TargetJson(const v1::Target& target, std::size_t limit) {
     if (limit != kUncut) room -= std::max<std::size_t>(cut.size(), 1);
     array.Element(cut);
   }
-  array.End();
-
-  std::string out;
-  JsonObject object(out);
-  object.Text("organization", CutUtf8(target.organization(), limit));
-  object.Text("application", CutUtf8(target.application(), limit));
-  object.Raw("scopes", scopes);
-  object.Text("description", CutUtf8(target.description(), limit));
-  object.End();
-  return out;
 }
 
-std::string UpstreamJson(const v1::Upstream& upstream) {
-  std::string out;
-  JsonObject object(out);
+void WriteTarget(const v1::Target& target, std::size_t limit, JsonObject& object) {
+  object.Text("organization", CutUtf8(target.organization(), limit));
+  object.Text("application", CutUtf8(target.application(), limit));
+  object.Nested<JsonArray>("scopes", [&](JsonArray& scopes) { WriteScopes(target, limit, scopes); });
+  object.Text("description", CutUtf8(target.description(), limit));
+}
+
+void WriteUpstream(const v1::Upstream& upstream, JsonObject& object) {
   object.Number("http_status", upstream.http_status());
   object.Number("error_code", upstream.error_code());
   object.Number("latency_us", upstream.latency_us());
   object.Number("key_generation", upstream.key_generation());
-  object.End();
-  return out;
 }
 
-std::string TokenJson(const v1::Token& token) {
-  std::string out;
-  JsonObject object(out);
+void WriteToken(const v1::Token& token, JsonObject& object) {
   object.Text("id", token.id());
   object.Text("organization", token.organization());
   object.Text("application", token.application());
   object.Text("fingerprint", token.fingerprint());
   object.Text("fingerprint_key", token.fingerprint_key());
-  object.End();
-  return out;
 }
 
 std::string ToLine(const v1::Record& record, const TextLimits& limits) {
@@ -90,15 +73,15 @@ std::string ToLine(const v1::Record& record, const TextLimits& limits) {
   object.Text("event", record.event());
   object.Text("request_id", CutUtf8(record.request_id(), limits.detail));
   object.Number("intent", record.intent());
-  object.Raw("caller", CallerJson(record.caller(), limits.caller));
+  object.Nested("caller", [&](JsonObject& caller) { WriteCaller(record.caller(), limits.caller, caller); });
   object.Text("digest", record.digest());
   object.Number("resolves", record.resolves());
   object.Text("trace", record.trace());
-  object.Raw("target", TargetJson(record.target(), limits.target));
+  object.Nested("target", [&](JsonObject& target) { WriteTarget(record.target(), limits.target, target); });
   object.Text("grant", CutUtf8(record.grant(), limits.detail));
   object.Text("config", record.config());
-  object.Raw("upstream", UpstreamJson(record.upstream()));
-  object.Raw("token", TokenJson(record.token()));
+  object.Nested("upstream", [&](JsonObject& upstream) { WriteUpstream(record.upstream(), upstream); });
+  object.Nested("token", [&](JsonObject& token) { WriteToken(record.token(), token); });
   object.Text("reason", record.reason());
   object.Text("detail", CutUtf8(record.detail(), limits.detail));
   object.Number("count", record.count());

@@ -48,8 +48,16 @@ class JsonObject {
   void Number(std::string_view key, T value) {
     if (value != 0) Member(key, value);
   }
-  void Raw(std::string_view key, std::string_view json) {
-    if (!json.empty() && json != "{}" && json != "[]") RawMember(key, json);
+  // The value is an object, or with JsonArray an array, that `fill` writes: fill(JsonObject&).
+  template <class Container = JsonObject, class Fill>
+  void Nested(std::string_view key, Fill fill) {
+    const std::size_t before = out_.size();
+    Key(key);
+    Container container(out_);
+    const std::size_t empty = out_.size();
+    fill(container);
+    container.End();
+    if (out_.size() == empty + 1) out_.resize(before);
   }
 
  private:

@@ -43,7 +43,7 @@ void Attempt::Intend() {
   overdue_ =
       Timer(stages_.loop, context_.config->audit_deadline, [self = Self()] { self->OnIntentOverdue(); });
   audit::Record record = NewRecord();
-  record.set_digest(state::ToText(context_.Digest()));
+  record.set_digest(state::ToText(context_.digest));
   stages_.audit.AppendIntent(std::move(record), [self = Self()](Result<IntentReceipt> intent) {
     self->OnIntentDurable(std::move(intent));
   });

@@ -101,6 +101,7 @@ bool Issuance::MayBeKnown() const {
 
 void Issuance::Admit() {
   if (stages_.live.stopping()) return Fail(Stopping());
+  context_.digest = context_.MakeDigest();
   const TokenRequest& request = context_.request;
   if (!refused_) {
     context_.charges = ChargesFor(*context_.config, context_.permitted->grant(), context_.caller.name(),
@@ -113,7 +114,7 @@ void Issuance::Admit() {
   wait_ = StateWait(stages_.state, ledger_id_, this);
   stages_.state.Admit(
       {.request_id = ledger_id_,
-       .digest = context_.Digest(),
+       .digest = context_.digest,
        .target = {request.organization(), request.application(),
                   refused_ ? request.scopes() : context_.permitted->scopes(),
                   refused_ ? request.description() : context_.permitted->description()},

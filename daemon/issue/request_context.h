@@ -23,6 +23,7 @@ struct RequestContext {
   const state::TimePoint deadline;   // when the call ends at the latest
   const state::TimePoint intend_by;  // the same; earlier where a relay's own caller stops waiting earlier
   std::optional<Permitted> permitted = {};         // once a grant has been found
+  state::RequestDigest digest = {};                // MakeDigest's, once the request is on the loop
   state::Charges charges = {};                     // of each attempt
   bool caller_left = false;                        // it cancelled, or its deadline has passed
   std::optional<state::Intent> first_intent = {};  // of a request_id that this request asks again
@@ -33,7 +34,7 @@ struct RequestContext {
   }
 
   // Retries of one request have the same digest. A relay sends the digest of its own caller's request.
-  state::RequestDigest Digest() const {
+  state::RequestDigest MakeDigest() const {
     if (request.relayed()) {
       if (const auto told = state::ParseDigest(request.relayed()->digest)) return *told;
     }
@@ -56,7 +57,7 @@ struct RequestContext {
             .request_id = request.request_id(),
             .deadline = deadline,
             .caller = caller.name(),
-            .digest = state::ToText(Digest()),
+            .digest = state::ToText(digest),
             .first_intended_at = first_intent ? first_intent->at : now,
             .traceparent = request.traceparent(),
             .asked_before = first_intent.has_value()};

@@ -23,6 +23,9 @@ constexpr milliseconds kLongestWait{60000};
 // transfers, so that it would close nearly all connections after a burst.
 constexpr long kMaxIdleConnections = 1024;
 
+// The queue of tasks keeps its memory from turn to turn, up to this many tasks.
+constexpr std::size_t kMaxKeptRoom = 1024;
+
 void PrepareProcess() {
   static const bool ready = [] {
     // With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE to us, and OpenSSL writes to sockets that the peer may
@@ -125,14 +128,15 @@ void CurlLoop::Run() {
 }
 
 bool CurlLoop::RunTasks() {
-  std::vector<Task> tasks;
   {
     const std::lock_guard lock(mutex_);
     waiting_ = false;
     if (stopping_) return false;
-    tasks.swap(tasks_);
+    turn_.swap(tasks_);
   }
-  for (Task& task : tasks) std::exchange(task, nullptr)();
+  for (Task& task : turn_) std::exchange(task, nullptr)();
+  turn_.clear();
+  if (turn_.capacity() > kMaxKeptRoom) turn_.shrink_to_fit();
   return true;
 }
 
@@ -144,8 +148,17 @@ void CurlLoop::RunTimers() {
   }
 }
 
+// Each curl_multi_perform costs time for every transfer that runs, so a turn that has only tasks leaves it
+// out.
+bool CurlLoop::TransfersAreDue() const {
+  if (transfers_ == 0 || sockets_are_ready_) return transfers_ > 0;
+  long due_ms = -1;  // 0 also for a transfer that was added just now
+  curl_multi_timeout(multi_, &due_ms);
+  return due_ms == 0;
+}
+
 void CurlLoop::RunTransfers() {
-  if (transfers_ == 0) return;
+  if (!TransfersAreDue()) return;
   std::size_t most = 0;
   for (const auto& [client, connections] : host_connections_) most = std::max(most, connections);
   if (most != host_connections_set_) {
@@ -167,18 +180,25 @@ void CurlLoop::RunTransfers() {
   }
 }
 
+// Where tasks wait already, this only asks whether sockets are ready.
 void CurlLoop::Wait() {
+  milliseconds wait = kLongestWait;
   {
     const std::lock_guard lock(mutex_);
-    if (stopping_ || !tasks_.empty()) return;
-    waiting_ = true;
+    if (stopping_) return;
+    waiting_ = tasks_.empty();
+    if (!waiting_) wait = milliseconds(0);
   }
-  milliseconds wait = kLongestWait;
   if (!timers_.empty()) {
     const auto left = timers_.begin()->first.due - clock().Now();
-    wait = std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds(0), kLongestWait);
+    wait = std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds(0), wait);
   }
-  curl_multi_poll(multi_, nullptr, 0, static_cast<int>(wait.count()), nullptr);
+  int ready = 0;
+  CURLMcode polled = CURLM_OK;
+  if (wait.count() > 0 || transfers_ > 0) {
+    polled = curl_multi_poll(multi_, nullptr, 0, static_cast<int>(wait.count()), &ready);
+  }
+  sockets_are_ready_ = ready > 0 || polled != CURLM_OK;
 }
 
 // Destroys what it discards at its end, without the lock: the destructors of what tasks hold may call this

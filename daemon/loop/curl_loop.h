@@ -65,6 +65,8 @@ class CurlLoop final : public EventLoop {
   // False once the loop is to end.
   bool RunTasks();
   void RunTimers();
+  // Whether libcurl has work: a ready socket, a new transfer or a time that has come.
+  bool TransfersAreDue() const;
   void RunTransfers();
   void Wait();
   void DiscardTasks();
@@ -81,9 +83,11 @@ class CurlLoop final : public EventLoop {
   bool stopped_ = false;
 
   // Loop thread only.
+  std::vector<Task> turn_;  // the tasks of this turn; empty between turns
   std::map<TimerId, Task> timers_;
   std::uint64_t last_timer_ = 0;
   std::size_t transfers_ = 0;
+  bool sockets_are_ready_ = false;  // since the last wait
   std::map<const HttpClient*, std::size_t> host_connections_;
   std::size_t host_connections_set_ = 0;
 };

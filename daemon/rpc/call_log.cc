@@ -10,8 +10,8 @@
 namespace tokend::rpc {
 
 using config::LogLevel;
-using telemetry::Log;
 using telemetry::LogField;
+using telemetry::LogGathered;
 
 constexpr std::string_view kCreateTokenName = "CreateToken";  // as the line names the method
 
@@ -81,14 +81,14 @@ std::vector<LogField> CallLine::Fields(std::string_view listener) const {
 void CallLog::Add(CallLine line, Time now) {
   Report(line);
   if (line.code != Code::kOk) return refused_.Add(std::move(line), now);
-  Log(LogLevel::kInfo, "call", line.Fields(listener_));
+  LogGathered(LogLevel::kInfo, "call", line.Fields(listener_));
 }
 
 void CallLog::WriteDue(Time now) {
   for (const auto& [line, count] : refused_.TakeDue(now)) {
     std::vector<LogField> fields = line.Fields(listener_);
     fields.push_back({"count", static_cast<std::int64_t>(count)});
-    Log(LogLevel::kInfo, "call", fields);
+    LogGathered(LogLevel::kInfo, "call", fields);
   }
 }
 

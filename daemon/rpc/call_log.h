@@ -38,9 +38,9 @@ struct CallLine {
   void KeepCommon(const CallLine& other);
 };
 
-// Writes the `call` lines of one listener to the operational log: those of served calls at once, and those of
-// refused calls gathered as the audit log's records of them are. Reports each call to `recent` at once. One
-// thread at a time.
+// Writes the `call` lines of one listener to the operational log by LogGathered. Alike refused calls become
+// one line, as they become one record of the audit log. Reports each call to `recent` at once. One thread at
+// a time.
 class CallLog {
  public:
   using Time = std::chrono::steady_clock::time_point;

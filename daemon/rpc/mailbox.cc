@@ -9,6 +9,12 @@
 #include <utility>
 
 namespace tokend::rpc {
+namespace {
+
+// The queue keeps its memory from pass to pass, up to this many tasks.
+constexpr std::size_t kMaxKeptRoom = 1024;
+
+}  // namespace
 
 Mailbox::Mailbox() : descriptor_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (descriptor() < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
@@ -34,17 +40,18 @@ void Mailbox::RunOrPost(Task task) {
 }
 
 void Mailbox::RunTasks(const std::function<void()>& after_each) {
-  std::vector<Task> tasks;
   {
     const std::lock_guard lock(mutex_);
-    tasks.swap(tasks_);
+    running_.swap(tasks_);
     std::uint64_t count = 0;
     [[maybe_unused]] const auto taken = read(descriptor(), &count, sizeof(count));
   }
-  for (Task& task : tasks) {
+  for (Task& task : running_) {
     std::exchange(task, nullptr)();  // and destroys what the task holds
     after_each();
   }
+  running_.clear();
+  if (running_.capacity() > kMaxKeptRoom) running_.shrink_to_fit();
 }
 
 void Mailbox::Close() {

@@ -41,6 +41,7 @@ class Mailbox {
   std::mutex mutex_;
   std::vector<Task> tasks_;
   bool closed_ = false;
+  std::vector<Task> running_;  // the owner's: the tasks that RunTasks runs; empty between its calls
 };
 
 }  // namespace tokend::rpc

@@ -94,6 +94,7 @@ class Client {
   }
 
   HttpClient& http() { return *client_; }
+  CurlLoop& loop() { return loop_; }
 
  private:
   CurlLoop loop_;

@@ -82,6 +82,20 @@ TEST(CurlHttpClient, RefusesABodyThatIsEmptyOrTooLarge) {
   EXPECT_EQ(server.connections(), 0);
 }
 
+// Turns of the loop that have tasks alone leave libcurl out.
+TEST(CurlHttpClient, BringsAnswersWhileTasksNeverCease) {
+  ScriptedServer server(AnswerAll);
+  std::atomic<bool> done = false;
+  std::function<void()> again;
+  Client client;  // ends before what its tasks use
+  again = [&] {
+    if (!done) client.loop().Post([&again] { again(); });
+  };
+  client.Run(again);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(client.Ask(server.Url()).status, 200);
+  done = true;
+}
+
 TEST(CurlHttpClient, ReusesAConnection) {
   ScriptedServer server(AnswerAll);
   Client client;

@@ -59,7 +59,7 @@ std::string FieldsOf(const std::string& line) {
   return at == std::string::npos ? line : line.substr(at + kEvent.size());
 }
 
-TEST_F(CallLogTest, AServedCallIsOneLineAtOnceWithItsPeer) {
+TEST_F(CallLogTest, AServedCallIsOneLineOfItsOwnWithItsPeer) {
   for (int i = 0; i < 100; ++i) log_.Add(Served(), kLogStart);
   EXPECT_FALSE(log_.due());
   const auto lines = Lines();

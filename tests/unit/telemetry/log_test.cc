@@ -3,10 +3,13 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <climits>
 #include <csignal>
 #include <functional>
 #include <limits>
@@ -229,35 +232,158 @@ TEST(LogThatNobodyReads, DISABLED_ReturnsInTime) {
   _exit(logged - start > 5s || stopped - logged > 5s ? 1 : 0);
 }
 
+struct Tally {
+  int written = 0;
+  std::int64_t dropped = 0;
+};
+
+// Reads what the log writes until it ends with the text, and counts the lines of calls and those that are
+// said to be dropped.
+Tally ReadUntil(int descriptor, const std::string& last) {
+  std::string text;
+  char block[4096];
+  while (!text.ends_with(last)) {
+    const ssize_t count = read(descriptor, block, sizeof(block));
+    if (count <= 0) return {};
+    text.append(block, static_cast<std::size_t>(count));
+  }
+  text.erase(0, text.find('{'));
+  Tally tally;
+  const std::string count_key = "\"event\":\"log_lines_dropped\",\"count\":";
+  for (const auto line : absl::StrSplit(text, '\n')) {
+    if (line.find("\"event\":\"call\"") != absl::string_view::npos) ++tally.written;
+    if (const auto at = line.find(count_key.c_str()); at != absl::string_view::npos) {
+      tally.dropped += std::stoll(std::string(line.substr(at + count_key.size())));
+    }
+  }
+  return tally;
+}
+
 TEST(Log, SaysHowManyLinesWereDroppedOnceThereIsRoom) {
   constexpr int kLines = 10000;
   StandardErrorPipe standard_error;
   standard_error.Fill();
   StartLog({});
   for (int line = 0; line < kLines; ++line) Log(LogLevel::kInfo, "call", {{"line", line}});
-
-  std::string text;
-  const std::string last = "\"line\":" + std::to_string(kLines - 1) + "}\n";
-  char block[4096];
-  while (!text.ends_with(last)) {
-    const ssize_t count = read(standard_error.read_end(), block, sizeof(block));
-    ASSERT_GT(count, 0);
-    text.append(block, static_cast<std::size_t>(count));
-  }
+  const Tally tally = ReadUntil(standard_error.read_end(), "\"line\":" + std::to_string(kLines - 1) + "}\n");
   StopLog();
+  EXPECT_GT(tally.dropped, 0);
+  EXPECT_EQ(tally.written + tally.dropped, kLines);
+}
 
-  text.erase(0, text.find('{'));
-  int written = 0;
-  std::int64_t dropped = 0;
-  const std::string count_key = "\"event\":\"log_lines_dropped\",\"count\":";
-  for (const auto line : absl::StrSplit(text, '\n')) {
-    if (line.find("\"event\":\"call\"") != absl::string_view::npos) ++written;
-    if (const auto at = line.find(count_key.c_str()); at != absl::string_view::npos) {
-      dropped += std::stoll(std::string(line.substr(at + count_key.size())));
-    }
+// A log whose gathered lines wait for a day, unless something makes it write them. Standard error is a socket
+// that keeps apart what was written apart.
+class GatheringLog {
+ public:
+  GatheringLog() : saved_(dup(STDERR_FILENO)) {
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends_), 0);
+    dup2(ends_[1], STDERR_FILENO);
+    StartLog({}, 24h);
   }
-  EXPECT_GT(dropped, 0);
-  EXPECT_EQ(written + dropped, kLines);
+  ~GatheringLog() {
+    StopLog();
+    dup2(saved_, STDERR_FILENO);
+    close(saved_);
+    close(ends_[0]);
+    close(ends_[1]);
+  }
+  GatheringLog(const GatheringLog&) = delete;
+  GatheringLog& operator=(const GatheringLog&) = delete;
+
+  static void Gather(int line) {
+    const LogField field{"line", line};
+    LogGathered(LogLevel::kInfo, "call", {&field, 1});
+  }
+
+  // What one write has written; empty if nothing comes in ten seconds.
+  std::string NextWrite() const {
+    pollfd end{ends_[0], POLLIN, 0};
+    if (poll(&end, 1, 10000) <= 0) return "";
+    std::string text(65536, '\0');
+    const ssize_t count = read(ends_[0], text.data(), text.size());
+    text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+    return text;
+  }
+
+  // The writes until one that ends with the text, or until nothing comes.
+  std::vector<std::string> WritesUntil(const std::string& last) const {
+    std::vector<std::string> writes;
+    while (writes.empty() || (!writes.back().empty() && !writes.back().ends_with(last))) {
+      writes.push_back(NextWrite());
+    }
+    return writes;
+  }
+
+ private:
+  int saved_;
+  int ends_[2] = {-1, -1};
+};
+
+TEST(Log, WritesGatheredLinesTogether) {
+  const GatheringLog log;
+  for (int line = 0; line < 100; ++line) GatheringLog::Gather(line);
+  Log(LogLevel::kInfo, "draining", {});
+  const auto writes = log.WritesUntil("\"event\":\"draining\"}\n");
+  EXPECT_THAT(writes.back(), EndsWith("\"event\":\"draining\"}\n"));
+  EXPECT_LT(writes.size(), 10U);
+  std::string text;
+  for (const std::string& write : writes) {
+    EXPECT_LE(write.size(), std::size_t{PIPE_BUF});
+    EXPECT_THAT(write, EndsWith("\n")) << "a line is divided";
+    text += write;
+  }
+  std::size_t at = 0;
+  for (int line = 0; line < 100; ++line) {
+    at = text.find("\"line\":" + std::to_string(line) + "}", at);
+    ASSERT_NE(at, std::string::npos) << line;
+  }
+}
+
+TEST(Log, WritesAtOnceWhatIsNotGatheredAndTheLinesBeforeIt) {
+  const GatheringLog log;
+  GatheringLog::Gather(1);
+  Log(LogLevel::kWarning, "key", {});
+  const auto writes = log.WritesUntil("\"event\":\"key\"}\n");
+  EXPECT_THAT(writes.front(), HasSubstr("\"line\":1}"));
+  EXPECT_THAT(writes.back(), EndsWith("\"event\":\"key\"}\n"));
+}
+
+TEST(Log, WritesManyGatheredLinesWithoutWaiting) {
+  const GatheringLog log;
+  constexpr int kLines = 600;
+  for (int line = 0; line < kLines; ++line) GatheringLog::Gather(line);
+  EXPECT_THAT(log.NextWrite(), HasSubstr("\"line\":0}"));
+}
+
+TEST(Log, WritesAGatheredLineWithinItsTime) {
+  StandardErrorPipe standard_error;
+  StartLog({});
+  const LogField field{"line", 1};
+  LogGathered(LogLevel::kInfo, "call", {&field, 1});
+  pollfd end{standard_error.read_end(), POLLIN, 0};
+  EXPECT_EQ(poll(&end, 1, 10000), 1);
+  StopLog();
+  EXPECT_THAT(standard_error.Lines(), ElementsAre(HasSubstr("\"line\":1}")));
+}
+
+TEST(Log, WritesGatheredLinesBeforeItStops) {
+  StandardErrorPipe standard_error;
+  StartLog({}, 24h);
+  for (int line = 0; line < 10; ++line) GatheringLog::Gather(line);
+  StopLog();
+  EXPECT_THAT(standard_error.Lines(), SizeIs(10));
+}
+
+TEST(Log, SaysHowManyGatheredLinesWereDropped) {
+  constexpr int kLines = 10000;
+  StandardErrorPipe standard_error;
+  standard_error.Fill();
+  StartLog({}, 24h);
+  for (int line = 0; line < kLines; ++line) GatheringLog::Gather(line);
+  const Tally tally = ReadUntil(standard_error.read_end(), "\"line\":" + std::to_string(kLines - 1) + "}\n");
+  StopLog();
+  EXPECT_GT(tally.dropped, 0);
+  EXPECT_EQ(tally.written + tally.dropped, kLines);
 }
 
 TEST(Log, GoesOnWhereStandardErrorIsGone) {
