@@ -15,7 +15,6 @@
 
 #include "daemon/base/form.h"
 #include "daemon/base/text.h"
-#include "daemon/config/simple_yaml.h"
 
 namespace tokend::config {
 namespace {
@@ -182,20 +181,6 @@ class YamlBuilder : public YAML::EventHandler {
   bool started_ = false;
 };
 
-namespace {
-
-// Null where yaml-cpp must read the text, or tell what is wrong with it.
-std::shared_ptr<const YamlDocument> ParseSimple(std::string_view text) {
-  YamlBuilder builder;
-  try {
-    return ReadSimpleYaml(text, builder) ? builder.Take() : nullptr;
-  } catch (const Stop&) {
-    return nullptr;
-  }
-}
-
-}  // namespace
-
 std::shared_ptr<const YamlDocument> ParseYaml(std::string_view text, Report& report) {
   Position here;
   for (const char c : text) {
@@ -209,7 +194,6 @@ std::shared_ptr<const YamlDocument> ParseYaml(std::string_view text, Report& rep
     report.ErrorAt({}, "is not UTF-8");
     return nullptr;
   }
-  if (auto simple = ParseSimple(text)) return simple;
   YamlBuilder builder;
   try {
     // yaml-cpp accepts a quote that never closes if the file ends with a newline. With a comment at the end
