@@ -1,4 +1,5 @@
 #include <curl/curl.h>
+#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <signal.h>
@@ -9,7 +10,7 @@
 #include <iostream>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -30,9 +31,9 @@ constexpr long kTimeoutMs = 30000;
 constexpr int kLongestWaitMs = 1000;
 
 struct Flags {
-  std::string address;
+  std::string identity;  // the listener's certificate is in identity.crt, its key in identity.key
+  std::string ca_file;   // for clients and for the upstream
   std::string base_url;
-  std::string ca_file;
   std::string key_file;
 };
 
@@ -189,6 +190,21 @@ class Service final : public tokend::v1::TokenService::CallbackService {
   Upstream& upstream_;
 };
 
+std::string Contents(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+// TLS, for clients that have a certificate, as tokend has it.
+std::shared_ptr<grpc::ServerCredentials> Credentials(const Flags& flags) {
+  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = Contents(flags.ca_file);
+  options.pem_key_cert_pairs.push_back(
+      {Contents(flags.identity + ".key"), Contents(flags.identity + ".crt")});
+  return grpc::SslServerCredentials(options);
+}
+
 int Serve(const Flags& flags) {
   sigset_t signals;
   sigemptyset(&signals);
@@ -201,14 +217,15 @@ int Serve(const Flags& flags) {
   Upstream upstream(flags);
   Service service(flags.base_url, upstream);
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(flags.address, grpc::InsecureServerCredentials());
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", Credentials(flags), &port);
   builder.RegisterService(&service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (!server) {
     std::cerr << "bench-bare-proxy: cannot listen" << std::endl;
     return 1;
   }
-  std::cout << "listening" << std::endl;
+  std::cout << "listening " << port << std::endl;
   int signal = 0;
   sigwait(&signals, &signal);
   server->Shutdown();
@@ -219,8 +236,8 @@ int Serve(const Flags& flags) {
 
 int main(int argc, char** argv) {
   if (argc != 5) {
-    std::cerr << "usage: bench-bare-proxy ADDRESS BASE_URL CA_FILE KEY_FILE" << std::endl;
+    std::cerr << "usage: bench-bare-proxy IDENTITY CA_FILE BASE_URL KEY_FILE" << std::endl;
     return 1;
   }
-  return Serve({.address = argv[1], .base_url = argv[2], .ca_file = argv[3], .key_file = argv[4]});
+  return Serve({.identity = argv[1], .ca_file = argv[2], .base_url = argv[3], .key_file = argv[4]});
 }
