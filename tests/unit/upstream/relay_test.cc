@@ -683,6 +683,15 @@ TEST_F(RelayTest, ARequestAskedBeforeEndsAsUnknownWhenTheCentreRefusesIt) {
   EXPECT_THAT(UnknownBy().detail, HasSubstr("NOT_PERMITTED"));
 }
 
+TEST_F(RelayTest, ARequestAskedBeforeEndsAsUnknownWhenNothingIsSentUntilItsDeadline) {
+  centre_.sends = false;
+  MintRequest request = Request(milliseconds(300));
+  request.asked_before = true;
+  Mint(request);
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(UnknownBy().reason, Reason::kOutcomeUnknown);
+}
+
 // The end of the daemon.
 
 TEST_F(RelayTest, EndsEachRequestWhenItStops) {
@@ -696,6 +705,16 @@ TEST_F(RelayTest, EndsEachRequestWhenItStops) {
   loop_.RunPending();
   EXPECT_EQ(RefusedWith().reason, Reason::kUpstreamUnavailable) << "no call begins after the stop";
   EXPECT_EQ(centre_.made, 1U);
+}
+
+TEST_F(RelayTest, EndsAtTheStopARequestWhoseCallIsAnsweredLater) {
+  centre_.answers_at_stop = false;
+  Mint();
+  relay_->Stop();
+  EXPECT_EQ(UnknownBy().reason, Reason::kOutcomeUnknown);
+  EXPECT_THAT(UnknownBy().detail, HasSubstr("before the daemon's end"));
+  AnswerWithToken();
+  EXPECT_EQ(outcomes_.size(), 1U);
 }
 
 TEST_F(RelayTest, RefusesAtTheStopWhatNeverLeft) {
