@@ -274,6 +274,14 @@ TEST_F(RelayTest, CallsAMessageThatCannotBeReadAnInvalidAnswer) {
   EXPECT_EQ(UnknownBy().reason, Reason::kUpstreamInvalidResponse);
 }
 
+TEST_F(RelayTest, WithholdsATokenThatIsAnsweredBeforeTheCallWasSent) {
+  Mint();
+  CentralAnswer answer = AnswerOk(ResponseTo(centre_.running.at(0).request(), "bearer-1"));
+  answer.sent = loop::Sent::kNo;
+  Answer(std::move(answer));
+  EXPECT_EQ(UnknownBy().reason, Reason::kUpstreamInvalidResponse);
+}
+
 // Errors.
 
 TEST_F(RelayTest, PassesARefusalOnWithItsReasonAndItsDetails) {
