@@ -158,7 +158,7 @@ class Bench(contextlib.ExitStack):
 
     def __enter__(self):
         adopt_orphans()
-        os.umask(0o077)
+        self.callback(os.umask, os.umask(0o077))  # tokend takes no key that others may read
         self.home = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory(prefix="tokend-bench-")))
         self.callback(end_orphans)
         try:

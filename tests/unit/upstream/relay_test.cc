@@ -274,6 +274,14 @@ TEST_F(RelayTest, CallsAMessageThatCannotBeReadAnInvalidAnswer) {
   EXPECT_EQ(UnknownBy().reason, Reason::kUpstreamInvalidResponse);
 }
 
+TEST_F(RelayTest, WithholdsATokenThatIsAnsweredBeforeTheCallWasSent) {
+  Mint();
+  CentralAnswer answer = AnswerOk(ResponseTo(centre_.running.at(0).request(), "bearer-1"));
+  answer.sent = loop::Sent::kNo;
+  Answer(std::move(answer));
+  EXPECT_EQ(UnknownBy().reason, Reason::kUpstreamInvalidResponse);
+}
+
 // Errors.
 
 TEST_F(RelayTest, PassesARefusalOnWithItsReasonAndItsDetails) {
@@ -683,6 +691,15 @@ TEST_F(RelayTest, ARequestAskedBeforeEndsAsUnknownWhenTheCentreRefusesIt) {
   EXPECT_THAT(UnknownBy().detail, HasSubstr("NOT_PERMITTED"));
 }
 
+TEST_F(RelayTest, ARequestAskedBeforeEndsAsUnknownWhenNothingIsSentUntilItsDeadline) {
+  centre_.sends = false;
+  MintRequest request = Request(milliseconds(300));
+  request.asked_before = true;
+  Mint(request);
+  loop_.Advance(seconds(1));
+  EXPECT_EQ(UnknownBy().reason, Reason::kOutcomeUnknown);
+}
+
 // The end of the daemon.
 
 TEST_F(RelayTest, EndsEachRequestWhenItStops) {
@@ -696,6 +713,16 @@ TEST_F(RelayTest, EndsEachRequestWhenItStops) {
   loop_.RunPending();
   EXPECT_EQ(RefusedWith().reason, Reason::kUpstreamUnavailable) << "no call begins after the stop";
   EXPECT_EQ(centre_.made, 1U);
+}
+
+TEST_F(RelayTest, EndsAtTheStopARequestWhoseCallIsAnsweredLater) {
+  centre_.answers_at_stop = false;
+  Mint();
+  relay_->Stop();
+  EXPECT_EQ(UnknownBy().reason, Reason::kOutcomeUnknown);
+  EXPECT_THAT(UnknownBy().detail, HasSubstr("before the daemon's end"));
+  AnswerWithToken();
+  EXPECT_EQ(outcomes_.size(), 1U);
 }
 
 TEST_F(RelayTest, RefusesAtTheStopWhatNeverLeft) {
