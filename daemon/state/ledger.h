@@ -110,7 +110,7 @@ class Ledger {
 
  private:
   static constexpr std::chrono::milliseconds kResolution{100};
-  static constexpr std::size_t kMany = 4096;
+  static constexpr std::size_t kMany = 256;
 
   // Each request_id stands in memory once.
   struct Node : Entry {
