@@ -65,24 +65,25 @@ void PrintMapping(const Message& message, std::size_t indent, std::string& out);
 
 // " {}", or the mapping on the lines below.
 void PrintNested(const Message& message, std::size_t indent, std::string& out) {
-  std::string nested;
-  PrintMapping(message, indent, nested);
-  out += (nested.empty() ? " {}\n" : "\n") + nested;
+  out += '\n';
+  const std::size_t begin = out.size();
+  PrintMapping(message, indent, out);
+  if (out.size() == begin) out.replace(begin - 1, 1, " {}\n");
 }
 
-// "- " takes the place of the first key's indent.
+// "- " takes the place of the end of the first key's indent.
 void PrintItems(const Message& message, const FieldDescriptor& field, std::size_t indent, std::string& out) {
   for (int i = 0; i < message.GetReflection()->FieldSize(message, &field); ++i) {
-    std::string item;
-    PrintMapping(message.GetReflection()->GetRepeatedMessage(message, &field, i), indent + kIndent, item);
-    out += std::string(indent, ' ') + "- " + item.substr(indent + kIndent);
+    const std::size_t begin = out.size();
+    PrintMapping(message.GetReflection()->GetRepeatedMessage(message, &field, i), indent + kIndent, out);
+    out.replace(begin + indent, kIndent, "- ");
   }
 }
 
 void PrintMapping(const Message& message, std::size_t indent, std::string& out) {
   for (const FieldDescriptor* field : FieldsOf(*message.GetDescriptor())) {
     if (!IsPrinted(message, *field)) continue;
-    out += std::string(indent, ' ') + field->name() + ":";
+    out.append(indent, ' ').append(field->name()).append(":");
     const bool is_message = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
     if (is_message && field->is_repeated() && message.GetReflection()->FieldSize(message, field) != 0) {
       out += '\n';

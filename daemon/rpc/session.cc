@@ -67,10 +67,12 @@ void* AllocateWithoutPages(std::size_t size) {
 nghttp2_mem* WipingMemory() {
   static nghttp2_mem memory = {
       nullptr,
-      [](std::size_t size, void*) { return AllocateWithoutPages(size); },
+      [](std::size_t size, void*) { return WipingMalloc(size); },
       [](void* freed, void*) { WipingFree(freed); },
       [](std::size_t count, std::size_t size, void*) { return WipingCalloc(count, size); },
-      [](void* held, std::size_t size, void*) { return WipingRealloc(held, size); },
+      [](void* held, std::size_t size, void*) {
+        return held == nullptr ? AllocateWithoutPages(size) : WipingRealloc(held, size);
+      },
   };
   return &memory;
 }

@@ -49,7 +49,6 @@ class Ledger {
   // Adds a call that runs, in place of what is known of the request_id.
   Entry& Put(const std::string& request_id, Entry entry) {
     Remove(request_id);
-    most_ = std::max(most_, size() + 1);
     return **nodes_.insert(std::make_unique<Node>(request_id, std::move(entry))).first;
   }
 
@@ -87,9 +86,10 @@ class Ledger {
     while (!intents_.empty() && intents_.begin()->first <= due) {
       const auto forgotten = nodes_.extract(nodes_.find(intents_.begin()->second->request_id));
       intents_.erase(intents_.begin());
+      ++forgotten_;
       if (on_forgotten_) on_forgotten_(forgotten.value()->request_id);
     }
-    if (most_ >= kMany && size() <= most_ / 2) ReturnMemory();
+    if (forgotten_ >= std::max(kMany, size())) ReturnMemory();
   }
 
   // Until the first outcome is forgotten; nothing if there is none.
@@ -110,7 +110,7 @@ class Ledger {
 
  private:
   static constexpr std::chrono::milliseconds kResolution{100};
-  static constexpr std::size_t kMany = 4096;
+  static constexpr std::size_t kMany = 256;
 
   // Each request_id stands in memory once.
   struct Node : Entry {
@@ -137,11 +137,12 @@ class Ledger {
     }
   };
 
-  // The allocator would keep the memory of a peak for ever.
+  // The allocator would keep the memory of a peak for ever. The time that this takes is shared by many
+  // requests.
   void ReturnMemory() {
+    forgotten_ = 0;
     nodes_.rehash(0);
     ReturnFreeMemory();
-    most_ = size();
   }
 
   void Unlist(Entry& entry) { intents_.erase({entry.intended_at, &static_cast<Node&>(entry)}); }
@@ -165,7 +166,7 @@ class Ledger {
   const OnForgotten on_forgotten_;
   absl::flat_hash_set<std::unique_ptr<Node>, ById, ById> nodes_;
   std::set<std::pair<TimePoint, Node*>> intents_;  // of the outcomes
-  std::size_t most_ = 0;                           // entries since memory was returned
+  std::size_t forgotten_ = 0;                      // since memory was returned
   std::optional<loop::TimerId> timer_;
   TimePoint timer_for_{};  // when the first was to be forgotten as the timer was set
 };

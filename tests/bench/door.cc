@@ -86,10 +86,10 @@ class Server final : public Session::Owner {
   void Begin() {
     session_ = std::make_unique<Session>(*this, now_);
     session_->Receive(std::string(http2::kPreface) + http2::Frame(NGHTTP2_SETTINGS, 0, 0, "") +
-                          http2::Frame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, "") +
                           http2::Frame(NGHTTP2_WINDOW_UPDATE, 0, 0, http2::Number(kAmpleWindow, 4)),
                       now_);
     Produce();
+    session_->Receive(http2::Frame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, ""), now_);
     stream_ = 1;
     const std::string head = http2::HeaderFrames(
         0, http2::RequestHeaders(kPath, {{"grpc-timeout", "10S"}, {"user-agent", "grpc-go/1.60.1"}}));

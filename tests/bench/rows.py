@@ -198,9 +198,9 @@ def waiting(bench, size, pairs):
         cpu = (tokend.cpu_s() - cpu_s) / (time.monotonic() - begun)
         after = tokend.memory()
     tokend.kill()  # its calls would be waited for
-    yield Figure("5,000 calls waiting for upstream slots", "CPU", "% of a core", 1, False, [100 * cpu])
-    yield Figure("5,000 calls waiting for upstream slots", "a call", "KiB", 6, False,
-                 [(after[0] - before[0]) / calls / KIB], f"{calls} calls")
+    row = f"{size.waiting:,} calls waiting for upstream slots"
+    yield Figure(row, "CPU", "% of a core", 1, False, [100 * cpu])
+    yield Figure(row, "a call", "KiB", 6, False, [(after[0] - before[0]) / calls / KIB])
 
 
 def idle(bench, size, pairs):
@@ -240,8 +240,8 @@ def grants(bench, size, pairs):
         ready.append(tokend.ready_ms)
         resident.append(tokend.memory()[0] / MIB)
         tokend.stop()
-    yield Figure("10,000 grants", "ready", "ms", 150, False, ready)
-    yield Figure("10,000 grants", "resident", "MiB", 40, False, resident)
+    yield Figure(f"{size.grants:,} grants", "ready", "ms", 150, False, ready)
+    yield Figure(f"{size.grants:,} grants", "resident", "MiB", 40, False, resident)
 
 
 def audit_log(bench, size, pairs):
@@ -286,7 +286,7 @@ def memory(bench, size, pairs):
         time.sleep(1 + size.settle_seconds)
         resident.append(tokend.memory()[0])
     tokend.stop()
-    yield Figure("memory after many calls / after 10,000", f"{size.many_calls:,} calls", "", 1.05, False,
+    yield Figure(f"memory after {size.many_calls:,} calls", f"/ after {size.few_calls:,}", "", 1.05, False,
                  [resident[1] / resident[0]],
                  f"{resident[0] / MIB:.1f} MiB, then {resident[1] / MIB:.1f} MiB")
 

@@ -278,7 +278,9 @@ class Bench(contextlib.ExitStack):
     # tokend
 
     def config(self, name, delay_ms=0, grants=1000, remember="10s", max_in_flight=256, more=""):
-        """Everything on: TLS, identity, grants, limits, ledger, audit log, call log, admin page."""
+        """Everything on: TLS, identity, grants, limits, ledger, audit log, call log, admin page.
+
+        Its times are long, so that a smoke run succeeds on a busy machine."""
         one = "\n".join(
             f"    - {{name: team-{i}, callers: [\"spiffe://bench.example/ns/team-{i}/sa/*\"], organizations: [acme],"
             f" applications: [ios-app, \"android-*\"], scopes: [sdk],"
@@ -297,6 +299,7 @@ upstream:
     base_url: https://localhost:{self.upstream_ports[delay_ms]}
     ca_file: {self.home}/ca.crt
     max_in_flight: {max_in_flight}
+    connect_timeout: 1m
     timeout: 2m
     organizations:
       - name: acme
@@ -309,6 +312,7 @@ requests: {{remember: {remember}, max_entries: 2000000}}
 audit:
   file: {{path: {self.home}/{name}/audit.jsonl, max_size: 256MiB, keep: 2}}
   fingerprint_key_file: {self.home}/fingerprint-key
+  deadline: 1m
 server: {{max_in_flight: 8192, drain: 1s}}
 admin: {{address: "127.0.0.1:0"}}
 {more}"""

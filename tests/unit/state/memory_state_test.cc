@@ -51,22 +51,41 @@ TEST_F(InMemory, ClaimsAndSpends) {
   EXPECT_EQ(levels, (std::vector<TimePoint>{Clock() + seconds(6), Clock() + seconds(1)}));
 }
 
-// Beside the token itself. deploy/sizing.md has what this comes to.
-TEST_F(InMemory, ARequestIdWithItsTokenTakesAFewHundredBytes) {
-  constexpr std::int64_t kIds = 1000;
-  state_ = std::make_unique<MemoryState>(
-      loop_, config::Requests{.remember = std::chrono::minutes(10), .max_entries = 2 * kIds});
-  const auto token = std::make_shared<const Token>();
-  const std::int64_t before = fakes::CountedBytes();
-  for (std::int64_t i = 0; i < kIds; ++i) {
-    const std::string id =
-        LedgerId("ci", "", "00000000-0000-4000-8000-" + std::to_string(100'000'000'000 + i));
-    state_->Admit({.request_id = id, .target = {"acme", "ios-app", {"sdk"}, "nightly build"}}, &id,
-                  [](const AdmitResult& result) { EXPECT_TRUE(std::holds_alternative<Fresh>(result)); });
-    state_->Settle(id, Answered{token, 1}, Clock());
+class ManyInMemory : public InMemory {
+ protected:
+  static constexpr std::int64_t kIds = 10'000;
+
+  ManyInMemory() {
+    state_ = std::make_unique<MemoryState>(
+        loop_, config::Requests{.remember = std::chrono::minutes(10), .max_entries = 2 * kIds});
   }
-  EXPECT_EQ(state_->entries(), static_cast<std::size_t>(kIds));
-  EXPECT_LT((fakes::CountedBytes() - before) / kIds, 450);
+
+  void AnswerAll() {
+    for (std::int64_t i = 0; i < kIds; ++i) {
+      const std::string id =
+          LedgerId("ci", "", "00000000-0000-4000-8000-" + std::to_string(100'000'000'000 + i));
+      state_->Admit({.request_id = id, .target = {"acme", "ios-app", {"sdk"}, "nightly build"}}, &id,
+                    [](const AdmitResult& result) { EXPECT_TRUE(std::holds_alternative<Fresh>(result)); });
+      state_->Settle(id, Answered{token_, 1}, Clock());
+    }
+    EXPECT_EQ(state_->entries(), static_cast<std::size_t>(kIds));
+  }
+
+  const std::shared_ptr<const Token> token_ = std::make_shared<const Token>();
+  const std::int64_t before_ = fakes::CountedBytes();
+};
+
+// Beside the token itself.
+TEST_F(ManyInMemory, ARequestIdTakesAFewHundredBytes) {
+  AnswerAll();
+  EXPECT_LT((fakes::CountedBytes() - before_) / kIds, 450);
+}
+
+TEST_F(ManyInMemory, NothingIsLeftOfWhatIsForgotten) {
+  AnswerAll();
+  loop_.Advance(minutes(11));
+  EXPECT_EQ(state_->entries(), 0U);
+  EXPECT_LT(fakes::CountedBytes() - before_, kIds);
 }
 
 TEST_F(InMemory, InQuarantineOnlyKnownRequestIdsOfCallersAreAnswered) {
