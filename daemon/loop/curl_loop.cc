@@ -148,17 +148,8 @@ void CurlLoop::RunTimers() {
   }
 }
 
-// Each curl_multi_perform costs time for every transfer that runs, so a turn that has only tasks leaves it
-// out.
-bool CurlLoop::TransfersAreDue() const {
-  if (transfers_ == 0 || sockets_are_ready_) return transfers_ > 0;
-  long due_ms = -1;  // 0 also for a transfer that was added just now
-  curl_multi_timeout(multi_, &due_ms);
-  return due_ms == 0;
-}
-
 void CurlLoop::RunTransfers() {
-  if (!TransfersAreDue()) return;
+  if (transfers_ == 0) return;
   std::size_t most = 0;
   for (const auto& [client, connections] : host_connections_) most = std::max(most, connections);
   if (most != host_connections_set_) {
@@ -180,25 +171,18 @@ void CurlLoop::RunTransfers() {
   }
 }
 
-// Where tasks wait already, this only asks whether sockets are ready.
 void CurlLoop::Wait() {
-  milliseconds wait = kLongestWait;
   {
     const std::lock_guard lock(mutex_);
-    if (stopping_) return;
-    waiting_ = tasks_.empty();
-    if (!waiting_) wait = milliseconds(0);
+    if (stopping_ || !tasks_.empty()) return;
+    waiting_ = true;
   }
+  milliseconds wait = kLongestWait;
   if (!timers_.empty()) {
     const auto left = timers_.begin()->first.due - clock().Now();
-    wait = std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds(0), wait);
+    wait = std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds(0), kLongestWait);
   }
-  int ready = 0;
-  CURLMcode polled = CURLM_OK;
-  if (wait.count() > 0 || transfers_ > 0) {
-    polled = curl_multi_poll(multi_, nullptr, 0, static_cast<int>(wait.count()), &ready);
-  }
-  sockets_are_ready_ = ready > 0 || polled != CURLM_OK;
+  curl_multi_poll(multi_, nullptr, 0, static_cast<int>(wait.count()), nullptr);
 }
 
 // Destroys what it discards at its end, without the lock: the destructors of what tasks hold may call this

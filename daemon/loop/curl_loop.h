@@ -65,8 +65,6 @@ class CurlLoop final : public EventLoop {
   // False once the loop is to end.
   bool RunTasks();
   void RunTimers();
-  // Whether libcurl has work: a ready socket, a new transfer or a time that has come.
-  bool TransfersAreDue() const;
   void RunTransfers();
   void Wait();
   void DiscardTasks();
@@ -87,7 +85,6 @@ class CurlLoop final : public EventLoop {
   std::map<TimerId, Task> timers_;
   std::uint64_t last_timer_ = 0;
   std::size_t transfers_ = 0;
-  bool sockets_are_ready_ = false;  // since the last wait
   std::map<const HttpClient*, std::size_t> host_connections_;
   std::size_t host_connections_set_ = 0;
 };
