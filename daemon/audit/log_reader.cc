@@ -110,13 +110,10 @@ void ReadObject(const element& value, View& to, bool& fits) {
 
 void ReadTime(const element& value, View& to, bool& fits) {
   std::string_view text;
-  if (value.get(text) != simdjson::SUCCESS) {
-    fits = false;
-  } else if (const std::optional<RecordTime> time = ParseTime(text)) {
-    to.time = *time;
-  } else {
-    fits = false;
-  }
+  std::optional<RecordTime> time;
+  if (value.get(text) == simdjson::SUCCESS) time = ParseTime(text);
+  fits = fits && time.has_value();
+  if (time) to.time = *time;
 }
 
 constexpr std::array kRecord = {

@@ -38,7 +38,7 @@ LoadResult Parse(std::string_view text, std::string_view filename, const Config*
                     .warnings = report.Warnings(),
                     .files = FilesOf(schema),
                     .text_fingerprint = Fingerprint(text),
-                    .report = std::move(report)};
+                    .report = report};
   if (!result.errors.empty()) return result;
   result.config = Build(schema);
   result.config->effective = Effective(schema);

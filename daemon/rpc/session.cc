@@ -52,7 +52,7 @@ Option MakeOption() {
 // Each session begins with a buffer for frames of 16 KiB, and most use its first page at most. Pages that an
 // earlier owner of the memory has written are returned to the system, until they are written again.
 void* AllocateWithoutPages(std::size_t size) {
-  constexpr std::size_t kFrame = 16 * 1024;
+  constexpr std::size_t kFrame = std::size_t{16} * 1024;
   static const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
   void* const memory = WipingMalloc(size);
   if (memory == nullptr || size < kFrame) return memory;
