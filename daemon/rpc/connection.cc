@@ -115,13 +115,15 @@ class Connection::Call final : public Stream, public ServerCall {
     if (!std::exchange(is_waiting_, true)) connection_.waiting_.push_back(id());
   }
 
+  // The connection has checked its capacity. A second check could fail, and would put this call behind calls
+  // that came after it.
   void Continue() {
     is_waiting_ = false;
     if (is_finished()) return;
     if (is_dispatched()) {
       DeliverMessages();
     } else {
-      connection_.Dispatch(*this);
+      connection_.Start(*this);
     }
   }
 
@@ -437,6 +439,10 @@ bool Connection::CanStartCall() const { return HasRoom() && !IsSliceOver(); }
 
 void Connection::Dispatch(Call& call) {
   if (!CanStartCall()) return call.WaitForCapacity();
+  Start(call);
+}
+
+void Connection::Start(Call& call) {
   if (call.is_watch() && watches_ >= bounds::kMaxHealthWatches) {
     return call.Finish(ToStatus({Reason::kOverloaded}, MakeUuid()));
   }

@@ -133,6 +133,7 @@ class Connection final : public Session::Owner {
   bool HasRoom() const;
   bool CanStartCall() const;
   void Dispatch(Call& call);
+  void Start(Call& call);
   void DispatchWaiting();
   void EndCalls(bool streaming_only);
   void CancelCalls();

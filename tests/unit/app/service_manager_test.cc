@@ -135,10 +135,13 @@ TEST_F(ServiceManagerTest, MessageThatFindsNoRoomIsSentAgainWithTheStateOfThen) 
 }
 
 TEST_F(ServiceManagerTest, SendsNothingToAnEmptyRelativeOrTooLongAddress) {
+  const std::filesystem::path started_in = std::filesystem::current_path();
   std::filesystem::current_path(folder_.path());
   const fakes::NotifySocket relative("relative");
   // The longest name that a socket can have, and an address of which it is the beginning.
-  const fakes::NotifySocket longest("@tokend-test-" + std::string(sizeof(sockaddr_un::sun_path) - 13, 'x'));
+  std::string name = "@tokend-test-" + std::to_string(getpid());
+  name.resize(sizeof(sockaddr_un::sun_path), 'x');
+  const fakes::NotifySocket longest(name);
   for (const std::string& address : {std::string(), relative.name(), longest.name() + 'x'}) {
     setenv("NOTIFY_SOCKET", address.c_str(), 1);
     ServiceManager manager;
@@ -147,6 +150,7 @@ TEST_F(ServiceManagerTest, SendsNothingToAnEmptyRelativeOrTooLongAddress) {
     manager.SetServing(true);
     manager.Stop(seconds(1));
   }
+  std::filesystem::current_path(started_in);
   EXPECT_THAT(socket_.Take(), IsEmpty());
   EXPECT_THAT(relative.Take(), IsEmpty());
   EXPECT_THAT(longest.Take(), IsEmpty());

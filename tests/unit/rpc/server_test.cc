@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <mutex>
 
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 #include "tests/fakes/own_hosts.h"
 #include "tests/unit/rpc/server_fixture.h"

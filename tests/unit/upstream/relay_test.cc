@@ -280,6 +280,7 @@ TEST_F(RelayTest, WithholdsATokenThatIsAnsweredBeforeTheCallWasSent) {
   answer.sent = loop::Sent::kNo;
   Answer(std::move(answer));
   EXPECT_EQ(UnknownBy().reason, Reason::kUpstreamInvalidResponse);
+  EXPECT_NE(std::get<Indeterminate>(Outcome().result).withheld, nullptr);
 }
 
 // Errors.
