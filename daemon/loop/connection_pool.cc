@@ -1,5 +1,9 @@
 #include "daemon/loop/connection_pool.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <limits>
 #include <new>
 
@@ -7,6 +11,16 @@ namespace tokend::loop {
 namespace {
 
 constexpr std::size_t kAnyNumber = std::numeric_limits<std::size_t>::max();
+
+// 0 for what is not a socket of IP.
+int LocalPortOf(int socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  if (address.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
+  if (address.ss_family == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
+  return 0;
+}
 
 }  // namespace
 
@@ -25,14 +39,29 @@ ConnectionPool::~ConnectionPool() { curl_share_cleanup(share_); }
 bool ConnectionPool::TooOld(TimePoint now) const { return max_age_.count() > 0 && now - born_ >= max_age_; }
 
 bool ConnectionPool::Take(int local_port) {
-  std::size_t& requests = requests_[local_port];
+  std::size_t& requests = connections_[local_port].requests;
   if (requests >= max_requests_) return false;
   ++requests;
   return true;
 }
 
-void ConnectionPool::Spoil(int local_port) { requests_[local_port] = max_requests_; }
+void ConnectionPool::Spoil(int local_port) { connections_[local_port].requests = max_requests_; }
 
-void ConnectionPool::Forget(int local_port) { requests_.erase(local_port); }
+void ConnectionPool::Forget(int local_port) { connections_.erase(local_port); }
+
+void ConnectionPool::Closed(int socket) {
+  std::erase(sockets_, socket);
+  for (auto& [port, connection] : connections_) {
+    if (connection.socket == socket) connection.socket = -1;
+  }
+}
+
+int ConnectionPool::SocketOf(int local_port) {
+  int& socket = connections_[local_port].socket;
+  if (socket >= 0) return socket;
+  const auto found = std::ranges::find(sockets_, local_port, &LocalPortOf);
+  if (found != sockets_.end()) socket = *found;
+  return socket;
+}
 
 }  // namespace tokend::loop

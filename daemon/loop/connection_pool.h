@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <unordered_map>
+#include <vector>
 
 #include "daemon/loop/tls_refusals.h"
 
@@ -38,12 +39,19 @@ class ConnectionPool {
   // Whether the pool is younger than this and no request has had a connection of it: one that is made in it
   // is as new as one of another pool.
   bool IsNew(TimePoint now, std::chrono::milliseconds age) const {
-    return requests_.empty() && now - born_ < age;
+    return connections_.empty() && now - born_ < age;
   }
 
   // Whether one more request may go on the connection with this local port; counts it. Where a later
   // connection of the pool has the same port, the requests of both count together.
   bool Take(int local_port);
+
+  // Libcurl has opened this socket for a connection of the pool, or closes it.
+  void Opened(int socket) { sockets_.push_back(socket); }
+  void Closed(int socket);
+
+  // The socket of the connection with this local port; -1 where it is not known.
+  int SocketOf(int local_port);
 
   // The connection carries no further request.
   void Spoil(int local_port);
@@ -56,8 +64,13 @@ class ConnectionPool {
   const std::chrono::milliseconds max_age_;
   const TimePoint born_;
   TlsRefusals tls_refusals_;
-  CURLSH* const share_;
-  std::unordered_map<int, std::size_t> requests_;  // by local port
+  struct Connection {
+    std::size_t requests = 0;
+    int socket = -1;  // once it was asked for
+  };
+  std::vector<int> sockets_;                       // that are open
+  std::unordered_map<int, Connection> connections_;  // by local port
+  CURLSH* const share_;  // last: libcurl closes the sockets with it
 };
 
 }  // namespace tokend::loop

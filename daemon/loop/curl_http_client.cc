@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cassert>
@@ -208,6 +209,8 @@ class CurlExchange final : public CurlTransfer {
     Set(handle_, CURLOPT_PRIVATE, static_cast<void*>(static_cast<CurlTransfer*>(this)));
     Set(handle_, CURLOPT_SSL_CTX_FUNCTION, &CurlExchange::OnTls);
     Set(handle_, CURLOPT_SSL_CTX_DATA, static_cast<void*>(this));
+    Set(handle_, CURLOPT_SOCKOPTFUNCTION, &CurlExchange::OnOpened);
+    Set(handle_, CURLOPT_CLOSESOCKETFUNCTION, &CurlExchange::OnClosed);
     Set(handle_, CURLOPT_PREREQFUNCTION, &CurlExchange::OnConnection);
     Set(handle_, CURLOPT_PREREQDATA, static_cast<void*>(this));
     // Neither POSTFIELDS nor a seek function: with either, libcurl sends a POST again by itself when a reused
@@ -310,6 +313,8 @@ class CurlExchange final : public CurlTransfer {
     turned_away_ = is_late_ = false;
     pool_ = client_.pool_;
     Set(handle_, CURLOPT_SHARE, pool_->share());
+    Set(handle_, CURLOPT_SOCKOPTDATA, static_cast<void*>(pool_.get()));
+    Set(handle_, CURLOPT_CLOSESOCKETDATA, static_cast<void*>(pool_.get()));
     const auto spent = std::chrono::floor<milliseconds>(client_.loop_.clock().Now() - started_);
     const milliseconds longest = request_.timeout.count() > 0 ? request_.timeout : client_.options_.timeout;
     Set(handle_, CURLOPT_TIMEOUT_MS, AtLeastOneMs(longest - spent));
@@ -321,6 +326,21 @@ class CurlExchange final : public CurlTransfer {
   void Leave() {
     curl_easy_setopt(handle_, CURLOPT_SHARE, nullptr);
     pool_.reset();
+  }
+
+  static int OnOpened(void* pool, curl_socket_t socket, curlsocktype) {
+    static_cast<ConnectionPool*>(pool)->Opened(socket);
+    return CURL_SOCKOPT_OK;
+  }
+
+  static int OnClosed(void* pool, curl_socket_t socket) {
+    static_cast<ConnectionPool*>(pool)->Closed(socket);
+    return close(socket);
+  }
+
+  void Gather(CurlLoop::Piece piece) {
+    const int socket = pool_->SocketOf(*local_port_);
+    if (socket >= 0) client_.loop_.Gather(socket, piece);
   }
 
   // A TLS handshake is about to begin.
@@ -352,6 +372,7 @@ class CurlExchange final : public CurlTransfer {
     exchange.turned_away_ =
         !has_own && (exchange.client_.HasFailed(pool, local_port) || !pool->Take(local_port));
     exchange.local_port_ = local_port;
+    if (!exchange.turned_away_) exchange.Gather(CurlLoop::Piece::kHeader);
     return exchange.turned_away_ ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
   }
 
@@ -364,6 +385,7 @@ class CurlExchange final : public CurlTransfer {
       using Protocol = CurlHttpClient::Protocol;
       exchange.client_.SetProtocol(SpeaksHttp2(exchange.handle_) ? Protocol::kHttp2 : Protocol::kHttp1);
       if (exchange.request_.sent != nullptr) *exchange.request_.sent = Sent::kYes;
+      exchange.Gather(CurlLoop::Piece::kBody);
     }
     TOKEND_FAILPOINT("post.body", "");
     const std::size_t piece = body.copy(to, size * count, exchange.body_sent_);

@@ -1,5 +1,9 @@
 #include "daemon/loop/curl_loop.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cassert>
 #include <chrono>
@@ -25,6 +29,11 @@ constexpr long kMaxIdleConnections = 1024;
 
 // The queue of tasks keeps its memory from turn to turn, up to this many tasks.
 constexpr std::size_t kMaxKeptRoom = 1024;
+
+// False for what is not a TCP connection.
+bool SetCork(int socket, int on) {
+  return setsockopt(socket, IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0;
+}
 
 void PrepareProcess() {
   static const bool ready = [] {
@@ -118,11 +127,32 @@ void CurlLoop::SetHostConnections(const HttpClient* client, std::size_t connecti
   }
 }
 
+void CurlLoop::Gather(int socket, Piece piece) {
+  assert(OnLoopThread());
+  auto found = std::ranges::find(gathered_, socket, &Gathered::socket);
+  if (found == gathered_.end()) {
+    if (!SetCork(socket, 1)) return;
+    found = gathered_.insert(found, {socket, false, false});
+  }
+  if (piece == Piece::kBody) found->has_body = true;
+}
+
+// A connection that was closed meanwhile, or whose number is another socket's by now, holds nothing back: for
+// these it has no effect.
+void CurlLoop::SendGathered() {
+  std::erase_if(gathered_, [](Gathered& gathered) {
+    if (!gathered.has_body && !std::exchange(gathered.is_kept, true)) return false;
+    SetCork(gathered.socket, 0);
+    return true;
+  });
+}
+
 void CurlLoop::Run() {
   loop_thread_ = std::this_thread::get_id();
   while (RunTasks()) {
     RunTimers();
     RunTransfers();
+    SendGathered();
     Wait();
   }
 }

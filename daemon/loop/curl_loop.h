@@ -59,6 +59,12 @@ class CurlLoop final : public EventLoop {
   // How many connections to one host a client can use. The largest number of all clients is in force; zero
   // withdraws the client's. May be called from within libcurl's callbacks.
   void SetHostConnections(const HttpClient* client, std::size_t connections);
+  // For HTTP clients: `piece` of a request is about to be sent on this connection. Libcurl sends the pieces of
+  // each request one by one, and the second one a turn after the first. The connection holds them back until
+  // the end of the turn in which a body is sent, so that the requests of a turn leave together. Linux holds
+  // bytes back for at most 200 ms (TCP_CORK in tcp(7)). Loop thread, also within libcurl's callbacks.
+  enum class Piece { kHeader, kBody };
+  void Gather(int socket, Piece piece);
 
  private:
   void Run();
@@ -66,6 +72,7 @@ class CurlLoop final : public EventLoop {
   bool RunTasks();
   void RunTimers();
   void RunTransfers();
+  void SendGathered();
   void Wait();
   void DiscardTasks();
   bool OnLoopThread() const;
@@ -87,6 +94,12 @@ class CurlLoop final : public EventLoop {
   std::size_t transfers_ = 0;
   std::map<const HttpClient*, std::size_t> host_connections_;
   std::size_t host_connections_set_ = 0;
+  struct Gathered {
+    int socket;
+    bool has_body;
+    bool is_kept;  // from the turn before
+  };
+  std::vector<Gathered> gathered_;  // connections that hold bytes back
 };
 
 }  // namespace tokend::loop
