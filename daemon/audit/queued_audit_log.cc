@@ -161,7 +161,7 @@ void QueuedAuditLog::Reply(std::vector<Answer> answers, std::size_t places) {
   }
   if (answers.empty()) return;
   loop_.Post([answers = std::move(answers)]() mutable {
-    for (Answer& answer : answers) answer.done(std::move(answer.result));
+    for (Answer& answer : answers) answer.entry.done(std::move(answer.result));
   });
 }
 
@@ -196,11 +196,17 @@ bool QueuedAuditLog::Wait() {
   }
 }
 
+void QueuedAuditLog::TakeInbox() {
+  std::move(inbox_.begin(), inbox_.end(), std::back_inserter(taken_));
+  inbox_.clear();
+}
+
 void QueuedAuditLog::Take() {
   const std::lock_guard lock(mutex_);
-  while (!inbox_.empty() && taken_.size() < kMaxBatchRecords) {
-    taken_.push_back(std::move(inbox_.front()));
-    inbox_.pop_front();
+  if (taken_.empty()) {
+    taken_.swap(inbox_);  // both keep their memory
+  } else {
+    TakeInbox();
   }
   for (auto& [refusal, count] :
        stop_by_ ? refusals_.TakeAll() : refusals_.TakeDue(std::chrono::steady_clock::now())) {
@@ -266,10 +272,12 @@ void QueuedAuditLog::WriteBatch() {
   answers.reserve(batch.records);
   for (std::size_t i = 0; i < batch.records; ++i) {
     Entry& entry = taken_[i];
-    if (entry.kind != Kind::kNote) answers.push_back(Answer{std::move(entry.done), entry.record.seq()});
+    const std::uint64_t sequence = entry.record.seq();
+    if (entry.kind != Kind::kNote) answers.push_back(Answer{std::move(entry), sequence});
   }
   const std::size_t places = answers.size();  // an intent keeps the place of its end
   taken_.erase(taken_.begin(), taken_.begin() + static_cast<std::ptrdiff_t>(batch.records));
+  if (taken_.empty() && taken_.capacity() > kMaxBatchRecords) taken_.shrink_to_fit();
   TOKEND_FAILPOINT("durable", batch.lines);
   Reply(std::move(answers), places);
   TOKEND_FAILPOINT("told", batch.lines);
@@ -293,19 +301,18 @@ void QueuedAuditLog::Break(const Status& status) {
   {
     const std::lock_guard lock(mutex_);
     healthy_ = false;
-    std::move(inbox_.begin(), inbox_.end(), std::back_inserter(taken_));
-    inbox_.clear();
+    TakeInbox();
   }
   if (hooks_.on_health) hooks_.on_health(Health::kFaulted, std::string(status.message()));
-  std::deque<Entry> kept;
+  std::vector<Entry> kept;
   std::vector<Answer> failed;
   std::size_t places = 0;
   for (Entry& entry : taken_) {
     if (entry.kind == Kind::kEnd || entry.kind == Kind::kNote) {
       kept.push_back(std::move(entry));
     } else {
-      failed.push_back(Answer{std::move(entry.done), NotDurable()});
       places += PlacesOf(entry.kind);
+      failed.push_back(Answer{std::move(entry), NotDurable()});
     }
   }
   taken_ = std::move(kept);
@@ -365,11 +372,10 @@ void QueuedAuditLog::Finish() {
       config_->result = NotDurable();
       config_kept_.notify_all();
     }
-    std::move(inbox_.begin(), inbox_.end(), std::back_inserter(taken_));
-    inbox_.clear();
+    TakeInbox();
   }
   for (Entry& entry : taken_) {
-    if (entry.kind != Kind::kNote) failed.push_back(Answer{std::move(entry.done), NotDurable()});
+    if (entry.kind != Kind::kNote) failed.push_back(Answer{std::move(entry), NotDurable()});
   }
   taken_.clear();
   Reply(std::move(failed), 0);

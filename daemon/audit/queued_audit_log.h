@@ -5,7 +5,6 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -112,7 +111,8 @@ class QueuedAuditLog final : public AuditLog {
     Done<std::uint64_t> done;
   };
   struct Answer {
-    Done<std::uint64_t> done;
+    Entry
+        entry;  // the loop destroys it: a record's memory goes back to the thread that allocates the next one
     Result<std::uint64_t> result;
   };
   // A configuration that UseConfig waits for.
@@ -134,6 +134,7 @@ class QueuedAuditLog final : public AuditLog {
   void Run();
   bool Wait();
   void TakeConfig();
+  void TakeInbox();
   void Take();
   // One batch: the first records of taken_, and checkpoints where they are due.
   struct Batch {
@@ -165,7 +166,7 @@ class QueuedAuditLog final : public AuditLog {
 
   mutable std::mutex mutex_;
   std::condition_variable work_;
-  std::deque<Entry> inbox_;
+  std::vector<Entry> inbox_;
   RefusalAggregator<Refusal> refusals_;
   std::shared_ptr<ConfigChange> config_;  // until the writer takes it
   std::condition_variable config_kept_;
@@ -180,7 +181,7 @@ class QueuedAuditLog final : public AuditLog {
   std::size_t since_checkpoint_ = 0;  // records since the last checkpoint
   std::optional<SteadyTime>
       checkpoint_at_;        // when the next one is due; nothing while there are no such records
-  std::deque<Entry> taken_;  // from the inbox, in the order in which they will be written
+  std::vector<Entry> taken_;  // from the inbox, in the order in which they will be written
   SteadyTime retry_at_{};
   SteadyTime repaired_at_{};
   std::thread thread_;

@@ -68,9 +68,9 @@ class ConnectionPool {
     std::size_t requests = 0;
     int socket = -1;  // once it was asked for
   };
-  std::vector<int> sockets_;                       // that are open
+  std::vector<int> sockets_;                         // that are open
   std::unordered_map<int, Connection> connections_;  // by local port
-  CURLSH* const share_;  // last: libcurl closes the sockets with it
+  CURLSH* const share_;                              // last: libcurl closes the sockets with it
 };
 
 }  // namespace tokend::loop

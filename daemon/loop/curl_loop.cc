@@ -31,9 +31,7 @@ constexpr long kMaxIdleConnections = 1024;
 constexpr std::size_t kMaxKeptRoom = 1024;
 
 // False for what is not a TCP connection.
-bool SetCork(int socket, int on) {
-  return setsockopt(socket, IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0;
-}
+bool SetCork(int socket, int on) { return setsockopt(socket, IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0; }
 
 void PrepareProcess() {
   static const bool ready = [] {

@@ -59,10 +59,10 @@ class CurlLoop final : public EventLoop {
   // How many connections to one host a client can use. The largest number of all clients is in force; zero
   // withdraws the client's. May be called from within libcurl's callbacks.
   void SetHostConnections(const HttpClient* client, std::size_t connections);
-  // For HTTP clients: `piece` of a request is about to be sent on this connection. Libcurl sends the pieces of
-  // each request one by one, and the second one a turn after the first. The connection holds them back until
-  // the end of the turn in which a body is sent, so that the requests of a turn leave together. Linux holds
-  // bytes back for at most 200 ms (TCP_CORK in tcp(7)). Loop thread, also within libcurl's callbacks.
+  // For HTTP clients: `piece` of a request is about to be sent on this connection. Libcurl sends the pieces
+  // of each request one by one, and the second one a turn after the first. The connection holds them back
+  // until the end of the turn in which a body is sent, so that the requests of a turn leave together. Linux
+  // holds bytes back for at most 200 ms (TCP_CORK in tcp(7)). Loop thread, also within libcurl's callbacks.
   enum class Piece { kHeader, kBody };
   void Gather(int socket, Piece piece);
 

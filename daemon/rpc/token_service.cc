@@ -73,16 +73,19 @@ class CreateTokenCall final : public AuthenticatedCall {
     const auto deadline =
         server_call() != nullptr ? server_call()->deadline().value_or(now + kLongestTimeout) : now;
     auto self = std::static_pointer_cast<CreateTokenCall>(shared_from_this());
-    // The reply may arrive before Create returns.
-    call_ = services().issuer.Create(
-        caller, std::get<TokenRequest>(std::move(parsed)), deadline, [self](issue::Reply reply) {
-          self->RunOnListener([self, reply = std::move(reply)] { self->OnReply(reply); });
-        });
+    // The reply may arrive before Create returns. The request is not kept alive here: it ends, and gives its
+    // memory back, on the thread that has allocated most of it.
+    call_ = services().issuer.Create(caller, std::get<TokenRequest>(std::move(parsed)), deadline,
+                                     [self](issue::Reply reply) {
+                                       self->reply_ = std::move(reply);
+                                       self->RunOnListener([self] { self->OnReply(); });
+                                     });
     if (replied_) call_.reset();
     if (server_call() == nullptr) CancelWork();
   }
 
-  void OnReply(const issue::Reply& reply) {
+  void OnReply() {
+    const issue::Reply reply = *std::exchange(reply_, std::nullopt);
     replied_ = true;
     call_.reset();
     if (const auto* released = std::get_if<issue::Released>(&reply)) {
@@ -96,18 +99,19 @@ class CreateTokenCall final : public AuthenticatedCall {
   }
 
   void CancelWork() override {
-    if (const auto call = std::exchange(call_, nullptr)) call->Cancel();
+    if (const auto call = std::exchange(call_, std::nullopt).value_or(std::weak_ptr<issue::Call>()).lock()) {
+      call->Cancel();
+    }
   }
 
-  Failure FailureOnStop() const override {
-    return {call_ != nullptr ? Reason::kOutcomeUnknown : Reason::kShuttingDown};
-  }
+  Failure FailureOnStop() const override { return {call_ ? Reason::kOutcomeUnknown : Reason::kShuttingDown}; }
 
   v1::CreateTokenRequest message_;
   bool readable_ = false;
   RequestId id_;
+  std::optional<issue::Reply> reply_;  // from the loop's thread, until OnReply takes it
   bool replied_ = false;
-  std::shared_ptr<issue::Call> call_;  // null unless the request runs and the client waits
+  std::optional<std::weak_ptr<issue::Call>> call_;  // while the request runs and the client waits
 };
 
 void Set(std::chrono::nanoseconds from, google::protobuf::Duration& to) {

@@ -20,6 +20,9 @@ namespace json = simdjson::ondemand;
 constexpr int kMaxNesting = 1000;
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // in UTF-8
 
+// The parser keeps its memory from answer to answer, for texts of up to this many bytes.
+constexpr std::size_t kMaxKeptCapacity = std::size_t{16} * 1024;
+
 // Stands for an escaped character beyond ASCII. No text that the reader looks for holds it.
 constexpr char kNotAscii = '\xff';
 
@@ -257,6 +260,13 @@ class Reader {
   bool repeated_ = false;
 };
 
+// It holds positions in the last text, and no character of it: its buffer of unescaped strings stays unused.
+json::parser& KeptParser() {
+  thread_local json::parser parser;
+  if (parser.capacity() > kMaxKeptCapacity) parser = json::parser();
+  return parser;
+}
+
 }  // namespace
 
 AnswerBody ReadAnswerBody(const Secret& body, const std::vector<std::string>& asked_scopes) {
@@ -269,10 +279,9 @@ AnswerBody ReadAnswerBody(const Secret& body, const std::vector<std::string>& as
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
 
   AnswerBody result;
-  json::parser parser;
   json::document document;
   const simdjson::padded_string_view view(text.data(), text.size(), text.size() + sizeof kPadding);
-  if (parser.iterate(view).get(document) != simdjson::SUCCESS) return result;
+  if (KeptParser().iterate(view).get(document) != simdjson::SUCCESS) return result;
   result.valid = Reader(text, asked_scopes, result).ReadDocument(document);
   return result;
 }
