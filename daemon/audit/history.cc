@@ -43,6 +43,22 @@ void CheckLink(const RecordView& record, FileReport& report) {
   report.damage = "breaks the chain after seq " + std::to_string(report.last.sequence);
 }
 
+PastRequest PastRequestOf(const RecordView& intent, std::uint64_t ended_by) {
+  const RecordView::Target& target = intent.target;
+  return PastRequest{std::string(intent.request_id),
+                     std::string(intent.caller.name),
+                     std::string(intent.caller.on_behalf_of),
+                     std::string(target.organization),
+                     std::string(target.application),
+                     {target.scopes.begin(), target.scopes.end()},
+                     std::string(target.description),
+                     std::string(intent.digest),
+                     intent.time,
+                     intent.seq,
+                     ended_by,
+                     intent.resolves};
+}
+
 // Finds the last gap of a log. It hears of the files from the newest to the oldest, and of the lines of each
 // file in their order.
 class GapFinder {
@@ -140,7 +156,7 @@ class HistoryReader {
       report.latest = std::max(report.latest, record->time);
       report.last = Head{record->seq, Sha256Hex(text)};
       report.started = report.started || record->event == event::kDaemonStarted;
-      Take(*record);
+      Take(*record, text);
     }
     gaps_.EndFile(report);
     CloseFile(report);
@@ -157,12 +173,12 @@ class HistoryReader {
   }
 
  private:
-  void Take(const RecordView& record) {
+  void Take(const RecordView& record, std::string_view line) {
     if (record.time >= since_) recent_ = std::min(recent_, record.seq);
     const Event* const event = FindEvent(record.event);
     if (event == nullptr) return;
     if (event->role == Event::Role::kIntent) {
-      running_.emplace(record.seq, ToRecord(record));
+      running_.emplace(record.seq, line);
     } else if (event->role == Event::Role::kEnd) {
       const Ending ending{event->token, record.seq};
       const auto intent = running_.find(record.intent);
@@ -176,17 +192,18 @@ class HistoryReader {
   }
 
   // Where no token was created, the ledger forgets the request.
-  void End(const v1::Record& intent, const Ending& ending) {
-    if (ending.token == Event::Token::kNone || TimeOf(intent) < since_) return;
-    past_.push_back(MakePastRequest(intent, ending.sequence));
+  void End(std::string_view line, const Ending& ending) {
+    if (ending.token == Event::Token::kNone) return;
+    const RecordView& intent = *intents_.Parse(line);
+    if (intent.time >= since_) past_.push_back(PastRequestOf(intent, ending.sequence));
   }
 
   void CloseFile(const FileReport& report) {
     assert(report.last.sequence < limit_);
-    for (auto& [sequence, intent] : running_) {
+    for (const auto& [sequence, intent] : running_) {
       const auto ending = endings_.find(sequence);
       if (ending == endings_.end()) {
-        open_.push_back(std::move(intent));
+        open_.push_back(ToRecord(*intents_.Parse(intent)));
       } else {
         End(intent, ending->second);
         endings_.erase(ending);
@@ -199,12 +216,13 @@ class HistoryReader {
   LogStore& store_;
   const RecordTime since_;
   LineParser parser_;
+  LineParser intents_;  // of lines that parser_ has read before
   GapFinder gaps_;
   // The lowest sequence number of the files read so far. Lines of older files from there on are not part of
   // the log.
   std::uint64_t limit_ = std::numeric_limits<std::uint64_t>::max();
-  std::map<std::uint64_t, v1::Record> running_;  // intents of this file that have no end so far
-  std::map<std::uint64_t, Ending> endings_;      // ends of intents in older files, by the intent's number
+  std::map<std::uint64_t, std::string> running_;  // lines of this file's intents that have no end so far
+  std::map<std::uint64_t, Ending> endings_;       // ends of intents in older files, by the intent's number
   std::vector<v1::Record> open_;
   std::vector<PastRequest> past_;
   std::uint64_t recent_ = std::numeric_limits<std::uint64_t>::max();
@@ -228,8 +246,10 @@ PastRequest MakePastRequest(const v1::Record& intent, std::uint64_t ended_by) {
 }
 
 void JoinIntents(std::vector<PastRequest>& past, std::uint64_t recent) {
-  std::sort(past.begin(), past.end(),
-            [](const PastRequest& a, const PastRequest& b) { return a.intent < b.intent; });
+  if (!std::ranges::is_sorted(past, {}, &PastRequest::intent)) {
+    std::ranges::sort(past, {}, &PastRequest::intent);
+  }
+  if (std::ranges::all_of(past, [](const PastRequest& request) { return request.resolves == 0; })) return;
   std::map<std::uint64_t, PastRequest> joined;
   for (PastRequest& request : past) {
     const std::uint64_t first = std::exchange(request.resolves, 0);
