@@ -104,6 +104,7 @@ void SetTransport(CURL* handle, const HttpClientOptions& options) {
   if (!options.unix_socket.empty()) Set(handle, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
   Set(handle, CURLOPT_TCP_KEEPALIVE, 1L);
   Set(handle, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
+  Set(handle, CURLOPT_BUFFERSIZE, 8192L);
   Set(handle, CURLOPT_CONNECTTIMEOUT_MS, AtLeastOneMs(options.connect_timeout));
   Set(handle, CURLOPT_TIMEOUT_MS, AtLeastOneMs(options.timeout));
   SetMaxIdle(handle, options.connection_max_idle);
@@ -223,6 +224,7 @@ class CurlExchange final : public CurlTransfer {
     Set(handle_, CURLOPT_WRITEDATA, static_cast<void*>(this));
   }
   ~CurlExchange() {
+    SetLocalPort(std::nullopt);
     curl_easy_cleanup(handle_);
     curl_slist_free_all(connect_to_);
   }
@@ -306,7 +308,7 @@ class CurlExchange final : public CurlTransfer {
 
   // Gives the request to libcurl, for a connection of the client's pool.
   void Enter() {
-    local_port_.reset();
+    SetLocalPort(std::nullopt);
     speaks_otherwise_ = false;
     tls_ = nullptr;
     refused_ = nullptr;
@@ -326,6 +328,17 @@ class CurlExchange final : public CurlTransfer {
   void Leave() {
     curl_easy_setopt(handle_, CURLOPT_SHARE, nullptr);
     pool_.reset();
+  }
+
+  void SetLocalPort(std::optional<int> local_port) {
+    auto& by_port = client_.by_port_;
+    if (local_port_) {
+      const auto old = by_port.find(*local_port_);
+      old->second.erase(this);
+      if (old->second.empty()) by_port.erase(old);
+    }
+    local_port_ = local_port;
+    if (local_port_) by_port[*local_port_].insert(this);
   }
 
   static int OnOpened(void* pool, curl_socket_t socket, curlsocktype) {
@@ -371,7 +384,7 @@ class CurlExchange final : public CurlTransfer {
     ConnectionPool* const pool = exchange.pool_.get();
     exchange.turned_away_ =
         !has_own && (exchange.client_.HasFailed(pool, local_port) || !pool->Take(local_port));
-    exchange.local_port_ = local_port;
+    exchange.SetLocalPort(local_port);
     if (!exchange.turned_away_) exchange.Gather(CurlLoop::Piece::kHeader);
     return exchange.turned_away_ ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
   }
@@ -466,7 +479,7 @@ class CurlExchange final : public CurlTransfer {
   HttpPost request_;
   HttpClient::Done done_;
   std::chrono::steady_clock::time_point started_;
-  std::optional<int> local_port_;  // of its connection, once it has one
+  std::optional<int> local_port_;  // of its connection, once it has one; SetLocalPort sets it
   const SSL* tls_ = nullptr;       // the connection's session, only to compare: it may have ended
   const char* refused_ = nullptr;  // why the server refuses the client's certificate
   bool is_late_ = false;           // there was no connection before request_.send_by
@@ -547,8 +560,10 @@ void CurlHttpClient::Abandon(const std::shared_ptr<ConnectionPool>& pool, int lo
 }
 
 bool CurlHttpClient::HasFailed(const ConnectionPool* pool, int local_port) const {
-  return std::ranges::any_of(
-      running_, [&](const auto& running) { return running.first->HasFailedOn(pool, local_port); });
+  const auto found = by_port_.find(local_port);
+  return found != by_port_.end() && std::ranges::any_of(found->second, [&](const CurlExchange* exchange) {
+           return exchange->HasFailedOn(pool, local_port);
+         });
 }
 
 void CurlHttpClient::WipeCopies(std::string_view secret) { loop::WipeCopies(secret); }

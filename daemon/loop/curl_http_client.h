@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "daemon/loop/connection_pool.h"
@@ -60,6 +61,8 @@ class CurlHttpClient final : public HttpClient {
   Protocol protocol_ = Protocol::kHttp2;
   std::shared_ptr<ConnectionPool> pool_;  // of requests that begin; null before the first one
   bool stopped_ = false;
+  // The exchanges whose last connection has this local port.
+  std::unordered_map<int, std::unordered_set<const CurlExchange*>> by_port_;
   std::unordered_map<CurlExchange*, std::unique_ptr<CurlExchange>> running_;
   std::vector<std::unique_ptr<CurlExchange>> idle_;
 };

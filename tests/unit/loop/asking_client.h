@@ -8,6 +8,7 @@
 #include <future>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -42,9 +43,12 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
+  // On the loop's thread; also from within what runs there.
   void Run(std::function<void()> what) {
+    if (std::this_thread::get_id() == loop_thread_) return what();
     std::promise<void> ran;
     loop_.Post([&] {
+      loop_thread_ = std::this_thread::get_id();
       what();
       ran.set_value();
     });
@@ -97,6 +101,7 @@ class Client {
   CurlLoop& loop() { return loop_; }
 
  private:
+  std::thread::id loop_thread_;
   CurlLoop loop_;
   std::unique_ptr<HttpClient> client_;
 };

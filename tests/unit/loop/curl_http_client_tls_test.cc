@@ -1,4 +1,8 @@
+#include <dirent.h>
 #include <gtest/gtest.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -400,6 +404,57 @@ TEST(CurlHttpClientTls, TakesAConnectionOfHttp1ForEachRequest) {
   const Burst burst = MeasureBurst(Protocol::kHttp1, 64, 64);
   EXPECT_EQ(burst.connections, 64u);
   EXPECT_EQ(burst.together, 64u);
+}
+
+TEST(CurlHttpClientTls, ManyLargeAnswersAtOnceComeWhole) {
+  FakeApplivery server(Speaking(Protocol::kHttp2));
+  const std::string body(60000, 'b');
+  const std::size_t kAnswers = 100;
+  server.Script(kApplication,
+                std::vector<Fault>(kAnswers, Fault::Status(502, body).After(milliseconds(200))));
+  Client client(TlsOptions(server));
+  for (auto& answered : client.BeginMany(kAnswers, Url(server))) {
+    ASSERT_EQ(answered.wait_for(kPatience), std::future_status::ready);
+    const HttpAnswer answer = answered.get();
+    EXPECT_EQ(answer.ending, Ending::kComplete) << answer.error;
+    EXPECT_EQ(answer.body.size(), body.size());
+  }
+}
+
+// How many TCP segments with data this process has received on connections to its own port.
+std::uint32_t SegmentsReceived(std::uint16_t port) {
+  std::uint32_t segments = 0;
+  DIR* const descriptors = opendir("/proc/self/fd");
+  while (const dirent* const entry = readdir(descriptors)) {
+    const int socket = std::atoi(entry->d_name);
+    sockaddr_in local{};
+    socklen_t size = sizeof local;
+    if (getsockname(socket, reinterpret_cast<sockaddr*>(&local), &size) != 0) continue;
+    tcp_info info{};
+    size = sizeof info;
+    if (local.sin_family != AF_INET || ntohs(local.sin_port) != port) continue;
+    if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) segments += info.tcpi_data_segs_in;
+  }
+  closedir(descriptors);
+  return segments;
+}
+
+TEST(CurlHttpClientTls, TheRequestsOfATurnLeaveTogether) {
+  FakeApplivery server(Speaking(Protocol::kHttp2));
+  Client client(TlsOptions(server));
+  ASSERT_EQ(client.Ask(Url(server)).status, 200);
+  const std::uint32_t before = SegmentsReceived(server.port());
+  constexpr std::size_t kRequests = 40;
+  server.Script(kApplication,
+                std::vector<Fault>(kRequests, Fault::Status(200, "{}").After(milliseconds(500))));
+  std::vector<std::future<HttpAnswer>> answers;
+  client.Run([&] {
+    for (std::size_t i = 0; i < kRequests; ++i) answers.push_back(client.Begin(Url(server)));
+  });
+  for (auto& answer : answers) EXPECT_EQ(answer.get().status, 200);
+  // A segment of its own for each header and each body would make twice as many as there are requests.
+  // Libcurl also resets each stream after its answer.
+  EXPECT_LT(SegmentsReceived(server.port()) - before, kRequests * 3 / 2);
 }
 
 }  // namespace
