@@ -201,16 +201,23 @@ def many_in_flight(bench, size, pairs):
 
 def waiting(bench, size, pairs):
     """Calls that wait for a slot of the upstream, all of which are held by calls without an answer."""
-    slots = 64
+    slots, connections = 64, 64
     tokend = bench.start_tokend("waiting", bench.config("waiting", delay_ms=60_000, max_in_flight=slots))
-    calls = size.waiting + slots
-    calls -= calls % 64
-    with bench.held_load(tokend.address, *bench.identities(), "--connections", 64, "--in-flight", calls, "--calls",
-                         calls) as load:
-        before = tokend.memory()
+    calls = size.waiting - size.waiting % connections
+
+    def held(count):
+        return bench.held_load(tokend.address, *bench.identities(), "--connections", connections, "--in-flight", count,
+                               "--calls", count)
+
+    def begin(load, total):
         load.begin()
-        servers.wait_until(lambda: tokend.gauge("tokend_calls_in_flight") == calls, "all calls are in flight")
+        servers.wait_until(lambda: tokend.gauge("tokend_calls_in_flight") == total, "all calls are in flight")
         time.sleep(size.settle_seconds / 5)
+
+    with held(slots) as holders, held(calls) as load:
+        begin(holders, slots)
+        before = tokend.memory()
+        begin(load, slots + calls)
         cpu_s, begun = tokend.cpu_s(), time.monotonic()
         time.sleep(size.wait_seconds)
         cpu = (tokend.cpu_s() - cpu_s) / (time.monotonic() - begun)
