@@ -1,6 +1,5 @@
 #include "daemon/rpc/listener.h"
 
-#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -15,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "daemon/base/release_memory.h"
 #include "daemon/base/thread.h"
 #include "daemon/rpc/peer_address.h"
 #include "daemon/rpc/reflection_service.h"
@@ -110,7 +110,7 @@ Listener::Listener(std::vector<ListeningSocket> sockets, CallServices services,
       trim_memory_(context_.timers, [this] {
         closed_since_trim_ = 0;
         freed_since_trim_ = 0;
-        malloc_trim(0);
+        ReturnFreeMemory();
       }) {
   if (is_tls_) ShowCertificateEnd(*tls_.Get());
   context_.identifies_caller = [this](const Peer& peer) { return IdentifiesCaller(peer); };

@@ -124,11 +124,13 @@ class Measurement {
   double seconds() const { return seconds_; }
   std::size_t calls() const { return latencies_us_.size(); }
 
-  void Print() {
+  // `all_calls`: also those of the parts that are not measured.
+  void Print(std::uint64_t all_calls) {
     const std::size_t calls = latencies_us_.size();
     if (calls == 0) return;
     std::sort(latencies_us_.begin(), latencies_us_.end());
-    std::cout << "{\"calls\":" << calls << ",\"calls_per_s\":" << static_cast<double>(calls) / seconds_
+    std::cout << "{\"calls\":" << calls << ",\"all_calls\":" << all_calls
+              << ",\"calls_per_s\":" << static_cast<double>(calls) / seconds_
               << ",\"p50_ms\":" << latencies_us_[calls / 2] / 1000
               << ",\"p99_ms\":" << latencies_us_[calls * 99 / 100] / 1000
               << ",\"client_us\":" << cpu_s_ * 1e6 / static_cast<double>(calls) << "}" << std::endl;
@@ -182,6 +184,8 @@ class Load {
     };
     Drive(part);
   }
+
+  std::uint64_t answered() const { return answered_; }
 
  private:
   void Watch(int descriptor, std::uint32_t events, std::uint64_t which) {
@@ -245,8 +249,9 @@ class Load {
 
   // Begins the calls that the rate asks for by now.
   void BeginDue() {
-    last_answer_ = Clock::now();
-    const double passed_s = std::min(Seconds(last_answer_ - start_), part_->seconds);
+    const Clock::time_point now = Clock::now();
+    if (in_flight_ == 0) last_answer_ = now;
+    const double passed_s = std::min(Seconds(now - start_), part_->seconds);
     while (static_cast<double>(all_begun_) < passed_s * flags_.rate && in_flight_ < flags_.in_flight)
       Begin(all_begun_ % connections_.size());
     for (const auto& connection : connections_) connection->Flush();
@@ -263,6 +268,7 @@ class Load {
   void OnAnswer(std::size_t which, const Exchange& exchange) {
     last_answer_ = Clock::now();
     --in_flight_;
+    ++answered_;
     if (!IsExpected(exchange)) {
       failure_ = "an answer has the HTTP status " + std::to_string(exchange.http_status) +
                  " and the gRPC status " + std::to_string(exchange.grpc_status);
@@ -297,6 +303,7 @@ class Load {
   const Part* part_ = nullptr;
   std::vector<std::uint64_t> begun_;  // of this part, by each connection
   std::uint64_t all_begun_ = 0;
+  std::uint64_t answered_ = 0;  // of all parts
   std::size_t in_flight_ = 0;
   Clock::time_point start_;
   Clock::time_point until_;
@@ -341,7 +348,7 @@ int Run(const Flags& flags) {
   if (flags.wait && !load.AwaitStart()) return 0;
   Measurement measured;
   load.Run(measured);
-  measured.Print();
+  measured.Print(load.answered());
   return 0;
 }
 

@@ -52,7 +52,8 @@ class Pairs:
             for name, (process, address, flags) in loads.items():
                 before = process.cpu_s()
                 result = self.bench.load(address, *flags, "--seconds", self.size.seconds)
-                result["cpu_us"] = (process.cpu_s() - before) * 1e6 / result["calls"]
+                # Of all calls of the load: also of the mints that its replays repeat.
+                result["cpu_us"] = (process.cpu_s() - before) * 1e6 / result["all_calls"]
                 results[name].append(result)
         for name, rounds in results.items():
             self.details.append(Detail(name, load, **{
@@ -195,7 +196,9 @@ def many_in_flight(bench, size, pairs):
     process.popen.stdout.close()
     tokend.stop()
     what = "1,000 POSTs in flight over an upstream of 200 ms"
-    yield Figure(what, "rate / the ideal 5,000/s", "", 0.9, True, [result["calls_per_s"] / 5000])
+    # The first answers come after 200 ms.
+    ideal = 5000 * (1 - 0.2 / (2.5 * size.seconds))
+    yield Figure(what, "rate / the ideal 5,000/s", "", 0.9, True, [result["calls_per_s"] / ideal])
     yield Figure(what, "resident, the most", "MiB", 64, False, [max(resident) / MIB])
 
 

@@ -37,10 +37,13 @@ def wait_until(holds, what, patience_s=PATIENCE_S):
     return result
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_ports(count):
+    """Ports that differ and were free a moment ago: take them at once."""
+    with contextlib.ExitStack() as probes:
+        opened = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in opened:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in opened]
 
 
 def _children(pid):
@@ -79,6 +82,7 @@ class Process:
         with open(self.log, "wb") as output:
             self.popen = subprocess.Popen(command, stderr=output, **({"stdout": output} | options))
         self.pid = self.popen.pid
+        self.is_stopped = False
 
     def await_line(self, text):
         def found():
@@ -128,18 +132,24 @@ class Process:
         return next(float(line.split()[1]) for line in lines if line.startswith(name + " "))
 
     def kill(self):
+        self.is_stopped = True
         self.popen.kill()
         self.popen.wait()
 
     def stop(self):
-        if self.popen.poll() is not None:
+        """Ends the process by SIGTERM. Fails unless it ran until then and ends well; a second call does nothing."""
+        if self.is_stopped:
             return
+        self.is_stopped = True
         self.popen.send_signal(signal.SIGTERM)
         try:
-            self.popen.wait(PATIENCE_S)
+            code = self.popen.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.popen.kill()
             self.popen.wait()
+            code = f"nothing in {PATIENCE_S} s"
+        if code != 0:
+            raise RuntimeError(f"bench: {self.popen.args[0]} ended with {code}:\n{self.log.read_text()[-2000:]}")
 
 
 def _openssl(*arguments, cwd):
@@ -154,7 +164,6 @@ class Bench(contextlib.ExitStack):
         self.binaries = pathlib.Path(binaries)
         self.count = 0
         self.key = secrets.token_hex(16)
-        self.upstream_ports = {delay: free_port() for delay in DELAYS_MS}
 
     def __enter__(self):
         adopt_orphans()
@@ -220,8 +229,8 @@ class Bench(contextlib.ExitStack):
         def accepts():
             if process.popen.poll() is not None:
                 raise RuntimeError(f"bench: nginx has ended:\n{process.log.read_text()}")
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
+            with socket.socket() as probe:  # nginx writes its pid once it listens
+                return (folder / "pid").exists() and probe.connect_ex(("127.0.0.1", port)) == 0
 
         wait_until(accepts, f"{name} on port {port}")
         return process
@@ -229,6 +238,7 @@ class Bench(contextlib.ExitStack):
     def _start_upstream(self):
         # It reads the body first: libcurl takes an answer before the end of the request for a failure now and then.
         servers = ""
+        self.upstream_ports = dict(zip(DELAYS_MS, free_ports(len(DELAYS_MS))))
         for delay, port in self.upstream_ports.items():
             sleep = f"echo_sleep {delay / 1000}; " if delay else ""
             servers += (f"  server {{ listen 127.0.0.1:{port} ssl http2 backlog=4096;\n"
@@ -239,7 +249,7 @@ class Bench(contextlib.ExitStack):
 
     def start_nginx_proxy(self):
         """What a user would put there otherwise: TLS with client certificates, limit, key, log, kept connections."""
-        port = free_port()
+        [port] = free_ports(1)
         http = f"""  access_log {self.home}/nginx/access.log;
   limit_req_zone $ssl_client_s_dn zone=callers:10m rate=1000000r/s;
   upstream applivery {{ server 127.0.0.1:{self.upstream_ports[0]}; keepalive 512; keepalive_requests 1000000000; }}

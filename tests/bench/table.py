@@ -83,7 +83,10 @@ def measure(given, binaries):
             if given.rows and row.__name__ not in given.rows:
                 continue
             begun = time.monotonic()
-            figures += row(bench, size, pairs)
+            found = list(row(bench, size, pairs))
+            if not found:
+                raise RuntimeError(f"bench: {row.__name__} has measured nothing")
+            figures += found
             print(f"{row.__name__}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     print(report.text_table(report.HEAD, [figure.cells() for figure in figures]))
     if pairs.details:
@@ -108,5 +111,5 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except (RuntimeError, subprocess.CalledProcessError) as error:
+    except (RuntimeError, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         sys.exit(str(error))

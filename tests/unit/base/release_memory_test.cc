@@ -7,6 +7,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tokend {
@@ -36,7 +37,7 @@ TEST(ReleaseMemory, ReturnsMemoryThatWasFreedBelowMemoryInUse) {
   constexpr std::size_t kBlocks = 32 * 1024;
   std::vector<std::unique_ptr<std::vector<char>>> blocks;
   for (std::size_t i = 0; i < kBlocks; ++i) blocks.push_back(std::make_unique<std::vector<char>>(1000, 'x'));
-  const auto in_use = std::make_unique<std::vector<char>>(1000, 'x');  // the allocator cannot shrink the heap
+  const auto in_use = std::move(blocks.back());  // the highest one: the allocator cannot shrink the heap
   blocks.clear();
   const std::size_t before = ResidentNow().anonymous;
   ReturnFreeMemory();

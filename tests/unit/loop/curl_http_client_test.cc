@@ -82,7 +82,6 @@ TEST(CurlHttpClient, RefusesABodyThatIsEmptyOrTooLarge) {
   EXPECT_EQ(server.connections(), 0);
 }
 
-// Turns of the loop that have tasks alone leave libcurl out.
 TEST(CurlHttpClient, BringsAnswersWhileTasksNeverCease) {
   ScriptedServer server(AnswerAll);
   std::atomic<bool> done = false;
