@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -58,6 +59,22 @@ PastRequest PastRequestOf(const RecordView& intent, std::uint64_t ended_by) {
                      ended_by,
                      intent.resolves};
 }
+
+// A line that is kept, with the padding that LineParser needs.
+class KeptLine {
+ public:
+  explicit KeptLine(std::string_view line) {
+    text_.reserve(line.size() + simdjson::SIMDJSON_PADDING);
+    text_.append(line).append(simdjson::SIMDJSON_PADDING, '\0');
+  }
+
+  std::string_view text() const {
+    return std::string_view(text_).substr(0, text_.size() - simdjson::SIMDJSON_PADDING);
+  }
+
+ private:
+  std::string text_;
+};
 
 // Finds the last gap of a log. It hears of the files from the newest to the oldest, and of the lines of each
 // file in their order.
@@ -192,10 +209,17 @@ class HistoryReader {
   }
 
   // Where no token was created, the ledger forgets the request.
-  void End(std::string_view line, const Ending& ending) {
+  void End(const KeptLine& line, const Ending& ending) {
     if (ending.token == Event::Token::kNone) return;
-    const RecordView& intent = *intents_.Parse(line);
+    const RecordView& intent = Reread(line);
     if (intent.time >= since_) past_.push_back(PastRequestOf(intent, ending.sequence));
+  }
+
+  // The record, valid until the next call.
+  const RecordView& Reread(const KeptLine& intent) {
+    const RecordView* const record = intent_parser_.Parse(intent.text());
+    if (record == nullptr) throw std::bad_alloc();  // parser_ has read the line before
+    return *record;
   }
 
   void CloseFile(const FileReport& report) {
@@ -203,7 +227,7 @@ class HistoryReader {
     for (const auto& [sequence, intent] : running_) {
       const auto ending = endings_.find(sequence);
       if (ending == endings_.end()) {
-        open_.push_back(ToRecord(*intents_.Parse(intent)));
+        open_.push_back(ToRecord(Reread(intent)));
       } else {
         End(intent, ending->second);
         endings_.erase(ending);
@@ -216,13 +240,13 @@ class HistoryReader {
   LogStore& store_;
   const RecordTime since_;
   LineParser parser_;
-  LineParser intents_;  // of lines that parser_ has read before
+  LineParser intent_parser_;  // reads again lines that parser_ has accepted
   GapFinder gaps_;
   // The lowest sequence number of the files read so far. Lines of older files from there on are not part of
   // the log.
   std::uint64_t limit_ = std::numeric_limits<std::uint64_t>::max();
-  std::map<std::uint64_t, std::string> running_;  // lines of this file's intents that have no end so far
-  std::map<std::uint64_t, Ending> endings_;       // ends of intents in older files, by the intent's number
+  std::map<std::uint64_t, KeptLine> running_;  // lines of this file's intents that have no end so far
+  std::map<std::uint64_t, Ending> endings_;    // ends of intents in older files, by the intent's number
   std::vector<v1::Record> open_;
   std::vector<PastRequest> past_;
   std::uint64_t recent_ = std::numeric_limits<std::uint64_t>::max();

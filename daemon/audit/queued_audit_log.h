@@ -110,9 +110,9 @@ class QueuedAuditLog final : public AuditLog {
     Record record;
     Done<std::uint64_t> done;
   };
+  // The loop's thread destroys the entry, since that thread allocates the next record.
   struct Answer {
-    Entry
-        entry;  // the loop destroys it: a record's memory goes back to the thread that allocates the next one
+    Entry entry;
     Result<std::uint64_t> result;
   };
   // A configuration that UseConfig waits for.
@@ -180,7 +180,7 @@ class QueuedAuditLog final : public AuditLog {
   // Used by the writer's thread alone.
   std::size_t since_checkpoint_ = 0;  // records since the last checkpoint
   std::optional<SteadyTime>
-      checkpoint_at_;        // when the next one is due; nothing while there are no such records
+      checkpoint_at_;         // when the next one is due; nothing while there are no such records
   std::vector<Entry> taken_;  // from the inbox, in the order in which they will be written
   SteadyTime retry_at_{};
   SteadyTime repaired_at_{};

@@ -3,7 +3,7 @@
 // Memory that the process needed and needs no more. Any thread.
 namespace tokend {
 
-// Returns memory that was freed to the system: the allocator would keep it. For after work that comes seldom
+// Gives freed memory, which the allocator would keep, back to the system. For after work that comes seldom
 // and needed much memory, as this takes milliseconds.
 void ReturnFreeMemory();
 

@@ -3,7 +3,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <limits>
 #include <new>
 
@@ -50,18 +49,21 @@ void ConnectionPool::Spoil(int local_port) { connections_[local_port].requests =
 void ConnectionPool::Forget(int local_port) { connections_.erase(local_port); }
 
 void ConnectionPool::Closed(int socket) {
-  std::erase(sockets_, socket);
-  for (auto& [port, connection] : connections_) {
-    if (connection.socket == socket) connection.socket = -1;
-  }
+  const auto closed = local_ports_.extract(socket);
+  if (closed.empty()) return;
+  const auto connection = connections_.find(closed.mapped());
+  if (connection != connections_.end()) connection->second.socket = -1;
 }
 
 int ConnectionPool::SocketOf(int local_port) {
-  int& socket = connections_[local_port].socket;
-  if (socket >= 0) return socket;
-  const auto found = std::ranges::find(sockets_, local_port, &LocalPortOf);
-  if (found != sockets_.end()) socket = *found;
-  return socket;
+  const auto connection = connections_.find(local_port);
+  if (connection == connections_.end()) return -1;
+  if (connection->second.socket >= 0) return connection->second.socket;
+  for (auto& [socket, port] : local_ports_) {
+    if (port == 0) port = LocalPortOf(socket);
+    if (port == local_port) connection->second.socket = socket;
+  }
+  return connection->second.socket;
 }
 
 }  // namespace tokend::loop

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <unordered_map>
-#include <vector>
 
 #include "daemon/loop/tls_refusals.h"
 
@@ -46,11 +45,13 @@ class ConnectionPool {
   // connection of the pool has the same port, the requests of both count together.
   bool Take(int local_port);
 
-  // Libcurl has opened this socket for a connection of the pool, or closes it.
-  void Opened(int socket) { sockets_.push_back(socket); }
+  // Libcurl has opened this socket for a connection of the pool, or closes it. It does not say so where no
+  // connection came about; the socket's number is then another file's, or soon is.
+  void Opened(int socket) { local_ports_[socket] = 0; }
   void Closed(int socket);
 
-  // The socket of the connection with this local port; -1 where it is not known.
+  // The socket of the connection with this local port, once Take has counted a request on it; -1 where it is
+  // not known.
   int SocketOf(int local_port);
 
   // The connection carries no further request.
@@ -68,7 +69,7 @@ class ConnectionPool {
     std::size_t requests = 0;
     int socket = -1;  // once it was asked for
   };
-  std::vector<int> sockets_;                         // that are open
+  std::unordered_map<int, int> local_ports_;         // of sockets; 0: not asked for
   std::unordered_map<int, Connection> connections_;  // by local port
   CURLSH* const share_;                              // last: libcurl closes the sockets with it
 };

@@ -104,7 +104,6 @@ void SetTransport(CURL* handle, const HttpClientOptions& options) {
   if (!options.unix_socket.empty()) Set(handle, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
   Set(handle, CURLOPT_TCP_KEEPALIVE, 1L);
   Set(handle, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
-  Set(handle, CURLOPT_BUFFERSIZE, 8192L);
   Set(handle, CURLOPT_CONNECTTIMEOUT_MS, AtLeastOneMs(options.connect_timeout));
   Set(handle, CURLOPT_TIMEOUT_MS, AtLeastOneMs(options.timeout));
   SetMaxIdle(handle, options.connection_max_idle);
@@ -351,9 +350,11 @@ class CurlExchange final : public CurlTransfer {
     return close(socket);
   }
 
-  void Gather(CurlLoop::Piece piece) {
+  // A request without a body has no second piece to wait for.
+  void HoldBack(CurlLoop::Piece piece) {
+    if (request_.body.empty()) return;
     const int socket = pool_->SocketOf(*local_port_);
-    if (socket >= 0) client_.loop_.Gather(socket, piece);
+    if (socket >= 0) client_.loop_.HoldBack(socket, piece);
   }
 
   // A TLS handshake is about to begin.
@@ -385,7 +386,7 @@ class CurlExchange final : public CurlTransfer {
     exchange.turned_away_ =
         !has_own && (exchange.client_.HasFailed(pool, local_port) || !pool->Take(local_port));
     exchange.SetLocalPort(local_port);
-    if (!exchange.turned_away_) exchange.Gather(CurlLoop::Piece::kHeader);
+    if (!exchange.turned_away_) exchange.HoldBack(CurlLoop::Piece::kHeader);
     return exchange.turned_away_ ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
   }
 
@@ -398,7 +399,7 @@ class CurlExchange final : public CurlTransfer {
       using Protocol = CurlHttpClient::Protocol;
       exchange.client_.SetProtocol(SpeaksHttp2(exchange.handle_) ? Protocol::kHttp2 : Protocol::kHttp1);
       if (exchange.request_.sent != nullptr) *exchange.request_.sent = Sent::kYes;
-      exchange.Gather(CurlLoop::Piece::kBody);
+      exchange.HoldBack(CurlLoop::Piece::kBody);
     }
     TOKEND_FAILPOINT("post.body", "");
     const std::size_t piece = body.copy(to, size * count, exchange.body_sent_);

@@ -125,22 +125,21 @@ void CurlLoop::SetHostConnections(const HttpClient* client, std::size_t connecti
   }
 }
 
-void CurlLoop::Gather(int socket, Piece piece) {
+void CurlLoop::HoldBack(int socket, Piece piece) {
   assert(OnLoopThread());
-  auto found = std::ranges::find(gathered_, socket, &Gathered::socket);
-  if (found == gathered_.end()) {
+  auto found = std::ranges::find(held_back_, socket, &HeldBack::socket);
+  if (found == held_back_.end()) {
     if (!SetCork(socket, 1)) return;
-    found = gathered_.insert(found, {socket, false, false});
+    found = held_back_.insert(found, {socket, false, false});
   }
   if (piece == Piece::kBody) found->has_body = true;
 }
 
-// A connection that was closed meanwhile, or whose number is another socket's by now, holds nothing back: for
-// these it has no effect.
-void CurlLoop::SendGathered() {
-  std::erase_if(gathered_, [](Gathered& gathered) {
-    if (!gathered.has_body && !std::exchange(gathered.is_kept, true)) return false;
-    SetCork(gathered.socket, 0);
+// SetCork has no effect on a socket that was closed meanwhile, or on another file that has its number now.
+void CurlLoop::SendHeldBack() {
+  std::erase_if(held_back_, [](HeldBack& held) {
+    if (!held.has_body && !std::exchange(held.waited_a_turn, true)) return false;
+    SetCork(held.socket, 0);
     return true;
   });
 }
@@ -150,7 +149,7 @@ void CurlLoop::Run() {
   while (RunTasks()) {
     RunTimers();
     RunTransfers();
-    SendGathered();
+    SendHeldBack();
     Wait();
   }
 }

@@ -64,7 +64,7 @@ class CurlLoop final : public EventLoop {
   // until the end of the turn in which a body is sent, so that the requests of a turn leave together. Linux
   // holds bytes back for at most 200 ms (TCP_CORK in tcp(7)). Loop thread, also within libcurl's callbacks.
   enum class Piece { kHeader, kBody };
-  void Gather(int socket, Piece piece);
+  void HoldBack(int socket, Piece piece);
 
  private:
   void Run();
@@ -72,7 +72,7 @@ class CurlLoop final : public EventLoop {
   bool RunTasks();
   void RunTimers();
   void RunTransfers();
-  void SendGathered();
+  void SendHeldBack();
   void Wait();
   void DiscardTasks();
   bool OnLoopThread() const;
@@ -94,12 +94,12 @@ class CurlLoop final : public EventLoop {
   std::size_t transfers_ = 0;
   std::map<const HttpClient*, std::size_t> host_connections_;
   std::size_t host_connections_set_ = 0;
-  struct Gathered {
+  struct HeldBack {
     int socket;
     bool has_body;
-    bool is_kept;  // from the turn before
+    bool waited_a_turn;
   };
-  std::vector<Gathered> gathered_;  // connections that hold bytes back
+  std::vector<HeldBack> held_back_;  // connections that hold bytes back
 };
 
 }  // namespace tokend::loop

@@ -152,12 +152,12 @@ class Gathering {
   bool stopped_ = false;
 };
 
-// The level of a message of spdlog says when the line is written. It is not the level that the line names.
+// Spdlog's level of a message only marks when the line is written. The line names its own level.
 constexpr auto kAtOnce = spdlog::level::warn;
 constexpr auto kGathered = spdlog::level::info;
 
 // Writes whole lines to standard error, on the log's thread alone. Before a line it says how many lines were
-// dropped. While it waits for further lines they queue up, and to queue one wakes no thread.
+// dropped. While it waits for further lines they queue up, and queueing a line wakes no thread.
 class StandardErrorSink final : public spdlog::sinks::sink {
  public:
   // `queue` must outlive the log's thread.

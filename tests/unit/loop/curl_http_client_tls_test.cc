@@ -421,6 +421,24 @@ TEST(CurlHttpClientTls, ManyLargeAnswersAtOnceComeWhole) {
   }
 }
 
+// With a buffer smaller than a DATA frame, libcurl 7.88 would hold the answers behind a large one for ever.
+TEST(CurlHttpClientTls, AnswersBehindALargeOneComeAtOnce) {
+  FakeApplivery server(Speaking(Protocol::kHttp2));
+  Client client(TlsOptions(server));
+  ASSERT_EQ(client.Ask(Url(server)).status, 200);
+  for (const std::size_t size : {9000UL, 16384UL, 16385UL, 20000UL, 33000UL, 60000UL}) {
+    server.Script(kApplication, {Fault::Status(502, std::string(size, 'b')).After(milliseconds(100)),
+                                 Fault::Status(502, "short").After(milliseconds(100)),
+                                 Fault::Status(502, "short too").After(milliseconds(100))});
+    for (auto& answered : client.BeginMany(3, Url(server))) {
+      ASSERT_EQ(answered.wait_for(kPatience), std::future_status::ready) << "behind " << size << " bytes";
+      const HttpAnswer answer = answered.get();
+      EXPECT_EQ(answer.ending, Ending::kComplete)
+          << answer.body.size() << " bytes behind " << size << ": " << answer.error;
+    }
+  }
+}
+
 // How many TCP segments with data this process has received on connections to its own port.
 std::uint32_t SegmentsReceived(std::uint16_t port) {
   std::uint32_t segments = 0;
