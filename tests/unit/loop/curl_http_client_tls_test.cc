@@ -382,7 +382,7 @@ struct Burst {
 
 Burst MeasureBurst(Protocol protocol, std::size_t requests, std::size_t max_connections) {
   FakeAppliveryOptions server_options = Speaking(protocol);
-  server_options.delay = milliseconds(3000);
+  server_options.delay = milliseconds(6000);  // longer than a busy machine needs for all handshakes
   FakeApplivery server(server_options);
   HttpClientOptions options = TlsOptions(server);
   options.max_connections = max_connections;
@@ -401,9 +401,9 @@ TEST(CurlHttpClientTls, TakesFewConnectionsOfHttp2ForManyRequests) {
 }
 
 TEST(CurlHttpClientTls, TakesAConnectionOfHttp1ForEachRequest) {
-  const Burst burst = MeasureBurst(Protocol::kHttp1, 64, 64);
-  EXPECT_EQ(burst.connections, 64u);
-  EXPECT_EQ(burst.together, 64u);
+  const Burst burst = MeasureBurst(Protocol::kHttp1, 32, 32);
+  EXPECT_EQ(burst.connections, 32u);
+  EXPECT_EQ(burst.together, 32u);
 }
 
 TEST(CurlHttpClientTls, ManyLargeAnswersAtOnceComeWhole) {

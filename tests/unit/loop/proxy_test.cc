@@ -65,7 +65,7 @@ class Silenced : public testing::TestWithParam<fakes::Protocol> {
     options.protocols = {GetParam()};
     server_ = std::make_unique<FakeApplivery>(options);
     HttpClientOptions client_options = Options();
-    client_options.timeout = std::chrono::milliseconds(500);
+    client_options.timeout = std::chrono::seconds(2);
     client_options.proxy = proxy_.url();
     client_options.ca_file = testing::TempDir() + "silenced_ca_" + std::to_string(getpid()) + ".pem";
     std::ofstream(client_options.ca_file) << server_->ca_pem();
