@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -35,6 +36,7 @@ void AuditLogWithCallsWaiting(benchmark::State& state) {
   fakes::HandCrankedLoop loop;
   config::Audit config;
   config.file = config::AuditFile{.path = folder / "audit.jsonl", .max_size = 256U << 20U, .keep = 30};
+  config.deadline = std::chrono::seconds(2);
   OpenOptions options;
   options.config = "0123456789abcdef";
   Keys keys{std::make_shared<const Fingerprinter>(Fingerprinter::WithNewKey()), nullptr};
