@@ -541,6 +541,7 @@ TEST_P(ProxyTest, NginxPassesCallsOn) {
   const auto proxy = StartProxy({"/usr/sbin/nginx", "-c", folder_ / "nginx.conf", "-p", folder_ / ""});
   ExpectServed(port);
   proxy->Signal(SIGTERM);
+  proxy->Wait();  // otherwise the processes that it has started would outlive it
 }
 
 TEST_P(ProxyTest, NghttpxPassesCallsOn) {
@@ -555,6 +556,7 @@ TEST_P(ProxyTest, NghttpxPassesCallsOn) {
        "--frontend-http2-connection-window-size=16M", "--accesslog-file=/dev/null"});
   ExpectServed(port);
   proxy->Signal(SIGTERM);
+  proxy->Wait();  // otherwise the processes that it has started would outlive it
 }
 
 TEST_F(Interop, PlainHttp2ClientsGetTheirAnswers) {
