@@ -3,22 +3,29 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
 
 namespace tokend {
 namespace {
 
 // Debian 12 builds Abseil for C++14, where absl::string_view is a type of its own.
-absl::string_view Key(std::string_view text) { return {text.data(), text.size()}; }
+absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
-void Insert(std::size_t size, std::vector<std::size_t>& sizes) {
-  if (std::find(sizes.begin(), sizes.end(), size) == sizes.end()) sizes.push_back(size);
+// The key of a further text under a key.
+std::size_t Under(std::size_t key, std::string_view text) { return absl::HashOf(key, View(text)); }
+
+constexpr std::size_t kNoKey = 0;
+
+template <class Sizes>
+void Insert(std::size_t size, Sizes& sizes) {
+  const auto same = static_cast<typename Sizes::value_type>(size);
+  if (std::find(sizes.begin(), sizes.end(), same) == sizes.end()) sizes.push_back(same);
 }
 
-PatternIndex::Items Ordered(PatternIndex::Items items) {
+void Order(PatternIndex::Items& items) {
   std::sort(items.begin(), items.end());
   items.erase(std::unique(items.begin(), items.end()), items.end());
-  return items;
 }
 
 std::string_view SuffixOf(std::string_view pattern) {
@@ -59,48 +66,52 @@ void PatternIndex::Add(std::string_view pattern, Item item) {
     literals_[std::string(pattern)].push_back(item);
     return;
   }
-  Insert(wildcard, prefix_sizes_);
-  Bucket& bucket = by_prefix_[std::string(pattern.substr(0, wildcard))];
   const std::string_view suffix = SuffixOf(pattern);
-  Insert(suffix.size(), bucket.suffix_sizes);
-  Group& group = bucket.by_suffix[std::string(suffix)];
+  const Key prefix_key = Under(kNoKey, pattern.substr(0, wildcard));
+  const Key both_keys = Under(prefix_key, suffix);
+  Insert(wildcard, prefix_sizes_);
+  Insert(suffix.size(), suffix_sizes_[prefix_key]);
   const Segments segments = InnerSegmentsOf(pattern);
   if (segments.empty()) {
-    group.others.push_back({*std::move(parsed), item});
-    return;
+    groups_[both_keys].places.push_back(static_cast<std::uint32_t>(entries_.size()));
+  } else {
+    // The pattern is stored under the segment that the fewest patterns share so far.
+    const auto shared_by = [&](std::string_view segment) {
+      const auto found = groups_.find(Under(both_keys, segment));
+      return found == groups_.end() ? 0 : found->second.places.size();
+    };
+    const auto* best =
+        std::min_element(segments.begin(), segments.end(),
+                         [&](std::string_view a, std::string_view b) { return shared_by(a) < shared_by(b); });
+    groups_[both_keys].has_segments = true;
+    groups_[Under(both_keys, *best)].places.push_back(static_cast<std::uint32_t>(entries_.size()));
   }
-  // The pattern is stored under the segment that the fewest patterns share so far.
-  const auto shared_by = [&group](std::string_view segment) {
-    const auto found = group.by_segment.find(Key(segment));
-    return found == group.by_segment.end() ? 0 : found->second.size();
-  };
-  const auto* best =
-      std::min_element(segments.begin(), segments.end(),
-                       [&](std::string_view a, std::string_view b) { return shared_by(a) < shared_by(b); });
-  group.by_segment[std::string(*best)].push_back({*std::move(parsed), item});
+  entries_.push_back({*std::move(parsed), item});
 }
 
 template <class Visit>
 void PatternIndex::VisitCandidates(std::string_view begin, std::string_view end, std::string_view text,
                                    Visit visit) const {
-  const auto visit_all = [&visit](const Entries& entries) {
-    return std::all_of(entries.begin(), entries.end(), visit);
+  const auto visit_all = [&](const Group& group) {
+    return std::all_of(group.places.begin(), group.places.end(),
+                       [&](std::uint32_t place) { return visit(entries_[place]); });
   };
   const Segments segments = SegmentsOf(text);
   for (const std::size_t prefix : prefix_sizes_) {
     if (prefix > begin.size()) continue;
-    const auto bucket = by_prefix_.find(Key(begin.substr(0, prefix)));
-    if (bucket == by_prefix_.end()) continue;
-    for (const std::size_t suffix : bucket->second.suffix_sizes) {
+    const Key prefix_key = Under(kNoKey, begin.substr(0, prefix));
+    const auto sizes = suffix_sizes_.find(prefix_key);
+    if (sizes == suffix_sizes_.end()) continue;
+    for (const std::size_t suffix : sizes->second) {
       if (suffix > end.size()) continue;
-      const auto found = bucket->second.by_suffix.find(Key(end.substr(end.size() - suffix)));
-      if (found == bucket->second.by_suffix.end()) continue;
-      const Group& group = found->second;
-      if (!visit_all(group.others)) return;
-      if (group.by_segment.empty()) continue;
+      const Key both_keys = Under(prefix_key, end.substr(end.size() - suffix));
+      const auto group = groups_.find(both_keys);
+      if (group == groups_.end()) continue;
+      if (!visit_all(group->second)) return;
+      if (!group->second.has_segments) continue;
       for (const std::string_view segment : segments) {
-        const auto under = group.by_segment.find(Key(segment));
-        if (under != group.by_segment.end() && !visit_all(under->second)) return;
+        const auto under = groups_.find(Under(both_keys, segment));
+        if (under != groups_.end() && !visit_all(under->second)) return;
       }
     }
   }
@@ -108,21 +119,22 @@ void PatternIndex::VisitCandidates(std::string_view begin, std::string_view end,
 
 PatternIndex::Items PatternIndex::Matching(std::string_view name) const {
   Items items;
-  if (const auto found = literals_.find(Key(name)); found != literals_.end()) {
+  if (const auto found = literals_.find(View(name)); found != literals_.end()) {
     items.insert(items.end(), found->second.begin(), found->second.end());
   }
   VisitCandidates(name, name, name, [&](const Entry& entry) {
     if (entry.pattern.Matches(name)) items.push_back(entry.item);
     return true;
   });
-  return Ordered(std::move(items));
+  Order(items);
+  return items;
 }
 
 PatternIndex::Items PatternIndex::Covering(std::string_view pattern, Item limit, std::size_t& budget) const {
   Items items;
   const Result<Pattern> narrow = Pattern::Parse(pattern);
   if (!narrow.ok()) return items;
-  if (const auto found = literals_.find(Key(pattern)); found != literals_.end()) {
+  if (const auto found = literals_.find(View(pattern)); found != literals_.end()) {
     for (const Item item : found->second) {
       if (item >= limit || budget == 0) break;
       --budget;
@@ -135,7 +147,8 @@ PatternIndex::Items PatternIndex::Covering(std::string_view pattern, Item limit,
     if (entry.item < limit && entry.pattern.Covers(*narrow)) items.push_back(entry.item);
     return true;
   });
-  return Ordered(std::move(items));
+  Order(items);
+  return items;
 }
 
 }  // namespace tokend

@@ -36,14 +36,15 @@ class PatternIndex {
     Pattern pattern;
     Item item;
   };
-  using Entries = std::vector<Entry>;
+  // A hash of the texts that the patterns of a list have in common. Each pattern is compared in full, so that
+  // texts with the same hash cost time and change no answer.
+  using Key = std::size_t;
+  using Places = absl::InlinedVector<std::uint32_t, 2>;  // in entries_
+  using Sizes = absl::InlinedVector<std::uint32_t, 2>;
+  // The patterns with one prefix and suffix and no segment, or with these and one segment.
   struct Group {
-    absl::flat_hash_map<std::string, Entries> by_segment;
-    Entries others;  // patterns without a literal segment between their wildcards
-  };
-  struct Bucket {
-    std::vector<std::size_t> suffix_sizes;  // of the keys of by_suffix
-    absl::flat_hash_map<std::string, Group> by_suffix;
+    Places places;
+    bool has_segments = false;  // there are groups with these and a segment
   };
 
   // Calls visit(entry) for each pattern whose literal beginning is a prefix of `begin`, whose literal end is
@@ -53,9 +54,11 @@ class PatternIndex {
   void VisitCandidates(std::string_view begin, std::string_view end, std::string_view text,
                        Visit visit) const;
 
-  absl::flat_hash_map<std::string, std::vector<Item>> literals_;
-  std::vector<std::size_t> prefix_sizes_;  // of the keys of by_prefix_
-  absl::flat_hash_map<std::string, Bucket> by_prefix_;
+  absl::flat_hash_map<std::string, absl::InlinedVector<Item, 2>> literals_;
+  std::vector<Entry> entries_;                    // the patterns with wildcards
+  std::vector<std::size_t> prefix_sizes_;         // of all of them
+  absl::flat_hash_map<Key, Sizes> suffix_sizes_;  // by the prefix
+  absl::flat_hash_map<Key, Group> groups_;
 };
 
 }  // namespace tokend
