@@ -13,7 +13,7 @@
 namespace tokend {
 namespace {
 
-constexpr std::size_t kBlockBytes = 4096;
+constexpr std::size_t kBlockBytes = 16384;
 
 Status CannotRead() {
   return absl::FailedPreconditionError("cannot be read: " + std::generic_category().message(errno));

@@ -260,6 +260,7 @@ Config Build(const v1::Config& schema) {
   }
   config.upstream = BuildUpstream(schema.upstream());
   config.organizations = BuildOrganizations(schema);
+  config.grants.reserve(static_cast<std::size_t>(schema.policy().grants_size()));
   for (const v1::Grant& grant : schema.policy().grants()) config.grants.push_back(BuildGrant(grant));
   config.requests = {.remember = milliseconds(schema.requests().remember()),
                      .max_entries = schema.requests().max_entries()};
@@ -276,9 +277,14 @@ Config Build(const v1::Config& schema) {
 }
 
 bool NamesOneCaller(const std::vector<Grant>& grants) {
-  std::set<std::string> callers;
-  for (const Grant& grant : grants) callers.insert(grant.callers.begin(), grant.callers.end());
-  return callers.size() == 1 && callers.begin()->find('*') == std::string::npos;
+  const std::string* first = nullptr;
+  for (const Grant& grant : grants) {
+    for (const std::string& caller : grant.callers) {
+      if (first == nullptr) first = &caller;
+      if (Contains(caller, '*') || caller != *first) return false;
+    }
+  }
+  return first != nullptr;
 }
 
 }  // namespace tokend::config

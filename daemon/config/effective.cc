@@ -17,43 +17,49 @@ using google::protobuf::Message;
 constexpr std::size_t kIndent = 2;
 
 // No text holds a control character, so only these two need escaping.
-std::string Quote(std::string_view text) {
-  std::string quoted = "\"";
+void AppendQuoted(std::string_view text, std::string& out) {
+  out += '"';
   for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
   }
-  return quoted + '"';
+  out += '"';
 }
 
-std::string ScalarText(const Message& message, const FieldDescriptor& field) {
+void AppendScalar(const Message& message, const FieldDescriptor& field, std::string& out) {
   const auto& reflection = *message.GetReflection();
   const v1::Form form = OptionsOf(field).form();
+  std::string unused;
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_BOOL:
-      return reflection.GetBool(message, &field) ? "true" : "false";
+      out += reflection.GetBool(message, &field) ? "true" : "false";
+      return;
     case FieldDescriptor::CPPTYPE_ENUM:
-      return WordOf(*reflection.GetEnum(message, &field));
+      out += WordOf(*reflection.GetEnum(message, &field));
+      return;
     case FieldDescriptor::CPPTYPE_UINT32:
-      return FormatQuantity(form, reflection.GetUInt32(message, &field));
+      out += FormatQuantity(form, reflection.GetUInt32(message, &field));
+      return;
     case FieldDescriptor::CPPTYPE_UINT64:
-      return FormatQuantity(form, reflection.GetUInt64(message, &field));
+      out += FormatQuantity(form, reflection.GetUInt64(message, &field));
+      return;
     case FieldDescriptor::CPPTYPE_INT64:
-      return FormatQuantity(form, static_cast<std::uint64_t>(reflection.GetInt64(message, &field)));
+      out += FormatQuantity(form, static_cast<std::uint64_t>(reflection.GetInt64(message, &field)));
+      return;
     default:
-      return Quote(reflection.GetString(message, &field));
+      return AppendQuoted(reflection.GetStringReference(message, &field, &unused), out);
   }
 }
 
-std::string TextList(const Message& message, const FieldDescriptor& field) {
+void AppendTexts(const Message& message, const FieldDescriptor& field, std::string& out) {
   const auto& reflection = *message.GetReflection();
-  const int size = reflection.FieldSize(message, &field);
-  std::vector<std::string> quoted;
-  quoted.reserve(static_cast<std::size_t>(size));
-  for (int i = 0; i < size; ++i) {
-    quoted.push_back(Quote(reflection.GetRepeatedString(message, &field, i)));
+  std::string unused;
+  out += '[';
+  for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
+    if (i > 0) out += ", ";
+    AppendQuoted(reflection.GetRepeatedStringReference(message, &field, i, &unused), out);
   }
-  return Concat({"[", Enumerate(quoted), "]"});
+  out += ']';
 }
 
 bool IsPrinted(const Message& message, const FieldDescriptor& field) {
@@ -93,7 +99,9 @@ void PrintMapping(const Message& message, std::size_t indent, std::string& out) 
     } else if (is_message) {
       out += " []\n";
     } else {
-      out += " " + (field->is_repeated() ? TextList(message, *field) : ScalarText(message, *field)) + "\n";
+      out += ' ';
+      field->is_repeated() ? AppendTexts(message, *field, out) : AppendScalar(message, *field, out);
+      out += '\n';
     }
   }
 }
@@ -102,6 +110,7 @@ void PrintMapping(const Message& message, std::size_t indent, std::string& out) 
 
 std::string Effective(const v1::Config& schema) {
   std::string text;
+  text.reserve(schema.ByteSizeLong() * 3);  // about what names of keys and indents make of it
   PrintMapping(schema, 0, text);
   return text;
 }

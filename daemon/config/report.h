@@ -15,7 +15,7 @@ namespace tokend::config {
 
 class YamlDocument;
 
-// Counted from 1, columns in bytes.
+// Counted from 1, columns in characters.
 struct Position {
   int line = 1;
   int column = 1;

@@ -2,6 +2,7 @@
 
 #include <google/protobuf/descriptor.h>
 
+#include <ranges>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,11 @@ namespace tokend::config {
 
 const v1::KeyOptions& OptionsOf(const google::protobuf::FieldDescriptor& field);
 
-std::vector<const google::protobuf::FieldDescriptor*> FieldsOf(const google::protobuf::Descriptor& type);
+// The fields of a type, in the schema's order.
+inline auto FieldsOf(const google::protobuf::Descriptor& type) {
+  return std::views::iota(0, type.field_count()) |
+         std::views::transform([&type](int index) { return type.field(index); });
+}
 
 // The organizations that the upstream lists. A central tokend lists none: the result is empty.
 const google::protobuf::RepeatedPtrField<v1::Organization>& OrganizationsOf(const v1::Upstream& upstream);

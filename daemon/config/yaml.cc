@@ -1,69 +1,80 @@
 #include "daemon/config/yaml.h"
 
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/exceptions.h>
-#include <yaml-cpp/parser.h>
+#include <yaml.h>
 
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <new>
 #include <optional>
-#include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "daemon/base/form.h"
-#include "daemon/base/text.h"
 
 namespace tokend::config {
 namespace {
 
-// Thrown to end parsing: yaml-cpp offers no other way out of its events. Caught in this file.
-struct Stop {
+// Why a document is refused, and where.
+struct Refusal {
   Position position;
-  const char* why;
+  std::string_view why;
 };
-
-Position PositionOf(const YAML::Mark& mark) {
-  if (mark.is_null()) return {};
-  return {mark.line + 1, mark.column + 1};
-}
+using Verdict = std::optional<Refusal>;
 
 constexpr std::string_view kTab = "is not valid YAML: a tab indents; use spaces";
 constexpr std::string_view kNeedsQuotes =
     "is not valid YAML: a text that begins with *, &, %, @ or ` needs quotes";
+constexpr std::string_view kNoEnd = "is not valid YAML: a quoted text does not end";
 
-// yaml-cpp's messages may quote the document, so they are not passed on: known ones are put into our words.
-std::string_view Explain(const std::string& message) {
+// libyaml's words, in ours.
+std::string_view Explain(std::string_view problem) {
   struct Explanation {
-    std::string_view message;
+    std::string_view problem;
     std::string_view words;
   };
-  static const std::array<Explanation, 12> kExplanations = {{
-      {YAML::ErrorMsg::TAB_IN_INDENTATION, kTab},
-      {YAML::ErrorMsg::ALIAS_NOT_FOUND, kNeedsQuotes},
-      {YAML::ErrorMsg::CHAR_IN_ALIAS, kNeedsQuotes},
-      {YAML::ErrorMsg::UNKNOWN_TOKEN, kNeedsQuotes},
-      {YAML::ErrorMsg::END_OF_MAP,
+  static constexpr std::array<Explanation, 14> kExplanations = {{
+      {"found a tab character that violates indentation", kTab},
+      {"found a tab character where an indentation space is expected", kTab},
+      {"did not find expected alphabetic or numeric character", kNeedsQuotes},
+      {"found character that cannot start any token", kNeedsQuotes},
+      {"did not find expected key",
        "is not valid YAML: expected the mapping's next key, indented as its first"},
-      {YAML::ErrorMsg::END_OF_SEQ,
+      {"did not find expected '-' indicator",
        "is not valid YAML: expected the list's next \"- \", indented as its first"},
-      {YAML::ErrorMsg::END_OF_MAP_FLOW, "is not valid YAML: expected \",\" or \"}\""},
-      {YAML::ErrorMsg::END_OF_SEQ_FLOW, "is not valid YAML: expected \",\" or \"]\""},
-      {YAML::ErrorMsg::EOF_IN_SCALAR, "is not valid YAML: a quoted text does not end"},
-      {YAML::ErrorMsg::MAP_VALUE, "is not valid YAML: no key may stand here; quote a text that holds \": \""},
-      {YAML::ErrorMsg::MAP_KEY, "is not valid YAML: no key may stand here"},
-      {YAML::ErrorMsg::BLOCK_ENTRY, "is not valid YAML: no list item may stand here"},
+      {"did not find expected ',' or '}'", "is not valid YAML: expected \",\" or \"}\""},
+      {"did not find expected ',' or ']'", "is not valid YAML: expected \",\" or \"]\""},
+      {"found unexpected end of stream", kNoEnd},
+      {"found unexpected document indicator", kNoEnd},
+      {"could not find expected ':'", "is not valid YAML: expected \": \" after a key"},
+      {"mapping values are not allowed in this context",
+       "is not valid YAML: no key may stand here; quote a text that holds \": \""},
+      {"mapping keys are not allowed in this context", "is not valid YAML: no key may stand here"},
+      {"block sequence entries are not allowed in this context",
+       "is not valid YAML: no list item may stand here"},
   }};
   for (const auto& [known, words] : kExplanations) {
-    if (message == known) return words;
+    if (problem == known) return words;
   }
-  if (message.starts_with(YAML::ErrorMsg::UNKNOWN_ANCHOR)) return kNeedsQuotes;
   return "is not valid YAML";
 }
 
-// The position of a tab in a line's indentation; for yaml-cpp the indentation mostly ends there.
+Position PositionOf(const yaml_mark_t& mark) {
+  return {static_cast<int>(mark.line) + 1, static_cast<int>(mark.column) + 1};
+}
+
+// The place of the byte at `offset` of a UTF-8 text.
+Position PlaceIn(std::string_view text, std::size_t offset) {
+  const std::string_view before = text.substr(0, offset);
+  const std::string_view line = before.substr(before.rfind('\n') + 1);  // npos + 1 is 0
+  const auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
+  return {static_cast<int>(std::ranges::count(before, '\n')) + 1,
+          static_cast<int>(line.size()) - static_cast<int>(std::ranges::count_if(line, continues)) + 1};
+}
+
+// The position of a tab in a line's indentation; libyaml mostly reports what it makes of the line's rest.
 std::optional<Position> TabIn(std::string_view text, int line) {
   for (int i = 1; i < line; ++i) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
   const std::size_t indentation = std::min(text.find_first_not_of(" \t"), text.size());
@@ -72,58 +83,99 @@ std::optional<Position> TabIn(std::string_view text, int line) {
   return Position{line, static_cast<int>(tab) + 1};
 }
 
-// YAML forbids these characters, and yaml-cpp ends the file at 0x04.
-bool IsForbidden(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return (byte < 0x20 && c != '\t' && c != '\n' && c != '\r') || byte == 0x7F;
+std::string_view TextOf(const yaml_char_t* text, std::size_t size) {
+  return {reinterpret_cast<const char*>(text), size};
 }
+
+// The words that YAML's core schema reads as no value.
+bool IsNull(std::string_view plain) {
+  return plain.empty() || plain == "~" || plain == "null" || plain == "Null" || plain == "NULL";
+}
+
+// One event of libyaml.
+class Event {
+ public:
+  Event() = default;
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() { yaml_event_delete(&event_); }
+
+  yaml_event_t* get() { return &event_; }
+  const yaml_event_t& operator*() const { return event_; }
+  const yaml_event_t* operator->() const { return &event_; }
+
+ private:
+  yaml_event_t event_ = {};
+};
+
+// libyaml's parser of one text, which must outlive it.
+class Parser {
+ public:
+  explicit Parser(std::string_view text) : text_(text) {
+    if (yaml_parser_initialize(&parser_) == 0) throw std::bad_alloc();
+    yaml_parser_set_input_string(&parser_, reinterpret_cast<const yaml_char_t*>(text.data()), text.size());
+  }
+  Parser(const Parser&) = delete;
+  Parser& operator=(const Parser&) = delete;
+  ~Parser() { yaml_parser_delete(&parser_); }
+
+  Verdict Next(Event& event) {
+    if (yaml_parser_parse(&parser_, event.get()) != 0) return std::nullopt;
+    if (parser_.error == YAML_MEMORY_ERROR) throw std::bad_alloc();
+    if (parser_.error == YAML_READER_ERROR) {
+      return Refusal{PlaceIn(text_, parser_.problem_offset),
+                     "holds a control character, which YAML does not allow"};
+    }
+    const Position place = PositionOf(parser_.problem_mark);
+    const std::optional<Position> tab = TabIn(text_, place.line);
+    return Refusal{tab.value_or(place), tab ? kTab : Explain(parser_.problem)};
+  }
+
+ private:
+  const std::string_view text_;
+  yaml_parser_t parser_ = {};
+};
 
 }  // namespace
 
-// yaml-cpp's tree keeps the first of two equal keys silently and expands aliases; its events do neither.
-class YamlBuilder : public YAML::EventHandler {
+// Builds a document of libyaml's events. libyaml's own tree would expand aliases.
+class YamlBuilder {
  public:
+  // `size`: of the document's text in bytes.
+  explicit YamlBuilder(std::size_t size) : document_(std::make_shared<YamlDocument>(kGrowth * (1 + size))) {}
+
   std::shared_ptr<const YamlDocument> Take() { return std::move(document_); }
 
-  void OnDocumentStart(const YAML::Mark& mark) override {
-    if (std::exchange(started_, true)) throw Stop{PositionOf(mark), "only one YAML document is accepted"};
+  Verdict Add(const yaml_event_t& event) {
+    const Position position = PositionOf(event.start_mark);
+    switch (event.type) {
+      case YAML_DOCUMENT_START_EVENT:
+        if (std::exchange(started_, true)) return Refusal{position, "only one YAML document is accepted"};
+        return std::nullopt;
+      case YAML_ALIAS_EVENT:  // of no anchor, as anchors are refused
+        return Refusal{position, kNeedsQuotes};
+      case YAML_SCALAR_EVENT:
+        return AddScalar(event.data.scalar, position);
+      case YAML_SEQUENCE_START_EVENT: {
+        const auto& sequence = event.data.sequence_start;
+        return Open(YamlNode(YamlNode::Kind::kSequence, position), sequence.anchor, sequence.tag);
+      }
+      case YAML_MAPPING_START_EVENT: {
+        const auto& mapping = event.data.mapping_start;
+        YamlNode node(YamlNode::Kind::kMapping, position);
+        node.flow = mapping.style == YAML_FLOW_MAPPING_STYLE;
+        return Open(node, mapping.anchor, mapping.tag);
+      }
+      case YAML_SEQUENCE_END_EVENT:
+      case YAML_MAPPING_END_EVENT:
+        Close();
+        return std::nullopt;
+      default:
+        return std::nullopt;
+    }
   }
-  void OnDocumentEnd() override {}
-
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    const YamlNode node(YamlNode::Kind::kNull, PositionOf(mark));
-    Check(node, anchor, "");
-    Place(node);
-  }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    throw Stop{PositionOf(mark), "aliases are not accepted: write the value out"};
-  }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                const std::string& value) override {
-    YamlNode node(YamlNode::Kind::kScalar, PositionOf(mark));
-    Check(node, anchor, tag);
-    node.quoted = tag == kQuoted;
-    node.size_ = static_cast<std::uint32_t>(value.size());
-    node.text_ = std::copy(value.begin(), value.end(), Allocate<char>(value.size())) - value.size();
-    Place(node);
-  }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value) override {
-    Open(YamlNode(YamlNode::Kind::kSequence, PositionOf(mark)), anchor, tag);
-  }
-  void OnSequenceEnd() override { Close(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value style) override {
-    YamlNode node(YamlNode::Kind::kMapping, PositionOf(mark));
-    node.flow = style == YAML::EmitterStyle::Flow;
-    Open(node, anchor, tag);
-  }
-  void OnMapEnd() override { Close(); }
 
  private:
-  static constexpr std::string_view kPlain = "?";
-  static constexpr std::string_view kQuoted = "!";
-
   struct Container {
     YamlNode node;
     std::vector<YamlNode> keys = {};
@@ -137,23 +189,38 @@ class YamlBuilder : public YAML::EventHandler {
     return std::pmr::polymorphic_allocator<T>(&document_->memory_).allocate(count);
   }
 
-  void Check(const YamlNode& node, YAML::anchor_t anchor, std::string_view tag) const {
-    if (anchor != 0)
-      throw Stop{node.position, "anchors are not accepted: write the value out where it is needed"};
-    if (!tag.empty() && tag != kPlain && tag != kQuoted) {
-      throw Stop{node.position, "tags are not accepted: each key has its own type"};
+  Verdict AddScalar(const decltype(yaml_event_t::data.scalar)& scalar, Position position) {
+    const std::string_view text = TextOf(scalar.value, scalar.length);
+    const bool plain = scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    YamlNode node(plain && IsNull(text) ? YamlNode::Kind::kNull : YamlNode::Kind::kScalar, position);
+    if (Verdict refused = Check(node, scalar.anchor, scalar.tag)) return refused;
+    if (node.kind == YamlNode::Kind::kScalar) {
+      node.quoted = !plain;
+      node.size_ = static_cast<std::uint32_t>(text.size());
+      node.text_ = std::ranges::copy(text, Allocate<char>(text.size())).out - text.size();
     }
-    const bool is_key = depth_ > 0 && open_[depth_ - 1].ExpectsKey();
-    if (is_key && node.kind != YamlNode::Kind::kScalar) throw Stop{node.position, "a key must be a word"};
+    Place(node);
+    return std::nullopt;
   }
 
-  void Open(const YamlNode& node, YAML::anchor_t anchor, std::string_view tag) {
-    Check(node, anchor, tag);
-    if (depth_ == kMaxDepth) throw Stop{node.position, "is nested too deeply"};
+  Verdict Check(const YamlNode& node, const yaml_char_t* anchor, const yaml_char_t* tag) const {
+    if (anchor != nullptr) {
+      return Refusal{node.position, "anchors are not accepted: write the value out where it is needed"};
+    }
+    if (tag != nullptr) return Refusal{node.position, "tags are not accepted: each key has its own type"};
+    const bool is_key = depth_ > 0 && open_[depth_ - 1].ExpectsKey();
+    if (is_key && node.kind != YamlNode::Kind::kScalar) return Refusal{node.position, "a key must be a word"};
+    return std::nullopt;
+  }
+
+  Verdict Open(const YamlNode& node, const yaml_char_t* anchor, const yaml_char_t* tag) {
+    if (Verdict refused = Check(node, anchor, tag)) return refused;
+    if (depth_ == kMaxDepth) return Refusal{node.position, "is nested too deeply"};
     Container& container = open_[depth_++];
     container.node = node;
     container.keys.clear();
     container.items.clear();
+    return std::nullopt;
   }
 
   void Close() {
@@ -175,40 +242,35 @@ class YamlBuilder : public YAML::EventHandler {
     (container.ExpectsKey() ? container.keys : container.items).push_back(node);
   }
 
-  std::shared_ptr<YamlDocument> document_ = std::make_shared<YamlDocument>();
+  // A node has 24 bytes, and its text in the file half of that or more.
+  static constexpr std::size_t kGrowth = 4;
+
+  std::shared_ptr<YamlDocument> document_;
   std::array<Container, kMaxDepth> open_;  // the first `depth_` are open, each in the one before it
   std::size_t depth_ = 0;
   bool started_ = false;
 };
 
+namespace {
+
+Verdict Build(std::string_view text, YamlBuilder& builder) {
+  // libyaml would also read UTF-16.
+  if (!Utf16Length(text)) return Refusal{{}, "is not UTF-8"};
+  Parser parser(text);
+  while (true) {
+    Event event;
+    if (Verdict refused = parser.Next(event)) return refused;
+    if (event->type == YAML_STREAM_END_EVENT) return std::nullopt;
+    if (Verdict refused = builder.Add(*event)) return refused;
+  }
+}
+
+}  // namespace
+
 std::shared_ptr<const YamlDocument> ParseYaml(std::string_view text, Report& report) {
-  Position here;
-  for (const char c : text) {
-    if (IsForbidden(c)) {
-      report.ErrorAt(here, "holds a control character, which YAML does not allow");
-      return nullptr;
-    }
-    here = c == '\n' ? Position{here.line + 1, 1} : Position{here.line, here.column + 1};
-  }
-  if (!Utf16Length(text)) {
-    report.ErrorAt({}, "is not UTF-8");
-    return nullptr;
-  }
-  YamlBuilder builder;
-  try {
-    // yaml-cpp accepts a quote that never closes if the file ends with a newline. With a comment at the end
-    // it reports the quote; a comment has no other effect.
-    std::istringstream in(Concat({text, "\n#"}));
-    YAML::Parser parser(in);
-    while (parser.HandleNextDocument(builder)) {
-    }
-  } catch (const Stop& stop) {
-    report.ErrorAt(stop.position, stop.why);
-    return nullptr;
-  } catch (const YAML::Exception& error) {
-    const Position place = std::min(PositionOf(error.mark), here);
-    const std::optional<Position> tab = TabIn(text, place.line);
-    report.ErrorAt(tab.value_or(place), tab ? kTab : Explain(error.msg));
+  YamlBuilder builder(text.size());
+  if (const Verdict refused = Build(text, builder)) {
+    report.ErrorAt(refused->position, refused->why);
     return nullptr;
   }
   auto document = builder.Take();

@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "daemon/base/large_blocks.h"
 #include "daemon/config/report.h"
 
 namespace tokend::config {
@@ -52,6 +53,9 @@ static_assert(sizeof(YamlNode) == 24);
 // One document and all its nodes. It is freed as a whole.
 class YamlDocument {
  public:
+  // `size`: of its nodes and texts in bytes, about.
+  explicit YamlDocument(std::size_t size) : memory_(size, &LargeBlocks()) {}
+
   const YamlNode& root() const { return root_; }
 
  private:

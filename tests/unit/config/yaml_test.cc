@@ -87,9 +87,15 @@ TEST(ParseYaml, RefusesWhatIsNotUtf8Text) {
   EXPECT_THAT(ErrorsOf("a: \xFF\n"), ElementsAre("t:1:1: error: is not UTF-8"));
   EXPECT_THAT(ErrorsOf(std::string_view("a: 1\nb: \0\n", 10)),
               ElementsAre("t:2:4: error: holds a control character, which YAML does not allow"));
-  // yaml-cpp takes this one for the end of the file: what follows would not count.
+  // Some parsers take this one for the end of the file.
   EXPECT_THAT(ErrorsOf("a: 1\n\x04\nb: 2\n"),
               ElementsAre("t:2:1: error: holds a control character, which YAML does not allow"));
+}
+
+TEST(ParseYaml, CountsColumnsInCharacters) {
+  EXPECT_THAT(ErrorsOf("a: [\"\u00FC\u20AC\", *x]\n"), ElementsAre(StartsWith("t:1:11: error: ")));
+  EXPECT_THAT(ErrorsOf("a: \u00FC\nb: \u00FC\u20AC\u0001\n"),
+              ElementsAre(StartsWith("t:2:6: error: holds a control")));
 }
 
 TEST(ParseYaml, SaysInItsOwnWordsWhatIsNotYaml) {
@@ -111,8 +117,12 @@ TEST(ParseYaml, SaysInItsOwnWordsWhatIsNotYaml) {
   EXPECT_THAT(ErrorsOf("a: \"x"), ElementsAre("t:1:6: error: is not valid YAML: a quoted text does not end"));
   EXPECT_THAT(ErrorsOf("a: 'x\n \n"),
               ElementsAre("t:3:1: error: is not valid YAML: a quoted text does not end"));
-  EXPECT_THAT(ErrorsOf("a: b: c\n").size(), 1U);
-  EXPECT_THAT(ErrorsOf("a: \"\\qsecret\"\n"), ElementsAre("t:1:7: error: is not valid YAML"));
+  EXPECT_THAT(
+      ErrorsOf("a: b: c\n"),
+      ElementsAre("t:1:5: error: is not valid YAML: no key may stand here; quote a text that holds \": \""));
+  EXPECT_THAT(ErrorsOf("a: 1\nb\nc: 2\n"),
+              ElementsAre("t:3:1: error: is not valid YAML: expected \": \" after a key"));
+  EXPECT_THAT(ErrorsOf("a: \"\\qsecret\"\n"), ElementsAre("t:1:5: error: is not valid YAML"));
 }
 
 }  // namespace
