@@ -40,10 +40,11 @@ constexpr seconds kConnectionGrace{1};
 // How long a stop may take besides drain_delay and drain.
 constexpr seconds kLongestEnd{30};
 
-audit::OpenOptions AuditOptions(const config::Config& config, telemetry::Metrics& metrics) {
+// Takes the configuration's text: the audit log keeps it.
+audit::OpenOptions AuditOptions(config::Config& config, telemetry::Metrics& metrics) {
   const auto remember = config.requests.remember;
   return {.config = config.fingerprint,
-          .config_text = config.effective,
+          .config_text = std::exchange(config.effective, {}),
           .remember = remember,
           .keep_for = remember + TraitsOf(config.upstream).timeout + kLongestRecording,
           .hooks = AuditHooks(metrics)};
@@ -113,7 +114,7 @@ Status Run(const std::string& path, Settings settings, loop::CurlLoop& loop) {
   ServiceManager manager;
 
   Result<audit::Opened> opened =
-      audit::OpenAuditLog(config.audit, settings.audit_keys, AuditOptions(config, metrics), loop);
+      audit::OpenAuditLog(config.audit, settings.audit_keys, AuditOptions(settings.config, metrics), loop);
   if (!opened.ok()) return opened.status();
   WarnOfClock(opened->ahead);
   CountEndedAtStart(opened->ended, metrics);

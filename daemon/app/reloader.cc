@@ -57,9 +57,7 @@ std::shared_ptr<const issue::ConfigSnapshot> TakeSnapshot(config::Config& config
 }
 
 Reloader::Reloader(std::string path, Settings settings, const Parts& parts)
-    : path_(std::move(path)), settings_(std::move(settings)), parts_(parts), last_(ReloadedNow({})) {
-  settings_.config.effective = std::string();  // the audit log has it
-}
+    : path_(std::move(path)), settings_(std::move(settings)), parts_(parts), last_(ReloadedNow({})) {}
 
 std::shared_ptr<const LastReload> Reloader::ReloadedNow(std::vector<std::string> errors) const {
   auto last = std::make_shared<LastReload>(
@@ -124,10 +122,10 @@ void Reloader::Reload(FileWatch& watch) {
 // Records name a configuration only where its text is kept beside the log. Where that fails, the settings
 // become a rejection, and the next attempt follows without a change.
 void Reloader::KeepConfig(std::variant<Settings, Rejection>& read) {
-  const auto* settings = std::get_if<Settings>(&read);
+  auto* settings = std::get_if<Settings>(&read);
   if (settings == nullptr || settings->config.fingerprint == settings_.config.fingerprint) return;
-  const config::Config& config = settings->config;
-  const Status kept = parts_.audit.UseConfig(config.fingerprint, config.effective);
+  config::Config& config = settings->config;
+  const Status kept = parts_.audit.UseConfig(config.fingerprint, std::exchange(config.effective, {}));
   if (kept.ok()) return;
   try_again_ = true;
   read = Rejection{Rejection::Of::kConfig,

@@ -134,7 +134,7 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
   if (!gap.ok()) return gap.status();
   if (!options.config_text.empty()) {
     if (Status kept = journal->KeepConfig(options.config, options.config_text); !kept.ok()) return kept;
-    journal->UseConfig(options.config, options.config_text);
+    journal->UseConfig(options.config, std::exchange(options.config_text, {}));
   }
   TOKEND_FAILPOINT("recovery.config", "");
   Chain chain(history->head, options.config, loop.clock());

@@ -110,7 +110,7 @@ void QueuedAuditLog::TakeConfig() {
     config_kept_.notify_all();
   }
   if (!kept.ok()) return;
-  parts_.journal->UseConfig(change->fingerprint, change->text);
+  parts_.journal->UseConfig(change->fingerprint, std::exchange(change->text, {}));
   parts_.chain.UseConfig(change->fingerprint);
 }
 
