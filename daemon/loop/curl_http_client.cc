@@ -110,20 +110,25 @@ void SetTransport(CURL* handle, const HttpClientOptions& options) {
 }
 
 // The TLS session of the transfer's connection. Null without TLS, and once libcurl has ended the transfer.
-const SSL* TlsOf(CURL* handle) {
+SSL* TlsOf(CURL* handle) {
   curl_tlssessioninfo* tls = nullptr;
   curl_easy_getinfo(handle, CURLINFO_TLS_SSL_PTR, &tls);
   if (tls == nullptr || tls->backend != CURLSSLBACKEND_OPENSSL) return nullptr;
-  return static_cast<const SSL*>(tls->internals);
+  return static_cast<SSL*>(tls->internals);
 }
 
-bool SpeaksHttp2(CURL* handle) {
-  const SSL* const tls = TlsOf(handle);
+bool SpeaksHttp2(const SSL* tls) {
   if (tls == nullptr) return false;
   const unsigned char* name = nullptr;
   unsigned int size = 0;
   SSL_get0_alpn_selected(tls, &name, &size);
   return size == 2 && std::memcmp(name, "h2", 2) == 0;
+}
+
+// Libcurl has OpenSSL free its buffers of 16 KiB after each record. A connection of HTTP/2 has records all
+// the time, and there are few of them.
+void KeepBuffers(SSL* tls) {
+  if (SpeaksHttp2(tls)) SSL_clear_mode(tls, SSL_MODE_RELEASE_BUFFERS);
 }
 
 // Of a URL that libcurl has read.
@@ -362,6 +367,7 @@ class CurlExchange final : public CurlTransfer {
     const auto& exchange = *static_cast<CurlExchange*>(self);
     const HttpClientOptions& options = exchange.client_.options_;
     auto* const tls = static_cast<SSL_CTX*>(context);
+    SSL_CTX_set_options(tls, SSL_OP_CLEANSE_PLAINTEXT);
     if (!VerifyHost(tls, ServerOf(exchange.request_.url).host)) return CURLE_SSL_CONNECT_ERROR;
     if (options.only_http2 && SSL_CTX_set_alpn_protos(tls, kOnlyHttp2, sizeof(kOnlyHttp2)) != 0) {
       return CURLE_SSL_CONNECT_ERROR;
@@ -377,9 +383,11 @@ class CurlExchange final : public CurlTransfer {
     auto& exchange = *static_cast<CurlExchange*>(self);
     const HttpClientOptions& options = exchange.client_.options_;
     const bool has_own = HasOwnConnections(options);
-    exchange.speaks_otherwise_ = options.only_http2 && !has_own && !SpeaksHttp2(exchange.handle_);
+    SSL* const tls = TlsOf(exchange.handle_);
+    exchange.speaks_otherwise_ = options.only_http2 && !has_own && !SpeaksHttp2(tls);
     if (exchange.speaks_otherwise_) return CURL_PREREQFUNC_ABORT;
-    exchange.tls_ = TlsOf(exchange.handle_);
+    exchange.tls_ = tls;
+    KeepBuffers(tls);
     exchange.is_late_ = exchange.client_.loop_.clock().Now() >= exchange.request_.send_by;
     if (exchange.is_late_) return CURL_PREREQFUNC_ABORT;
     ConnectionPool* const pool = exchange.pool_.get();
@@ -397,7 +405,8 @@ class CurlExchange final : public CurlTransfer {
     if (exchange.body_sent_ == body.size()) return CURL_READFUNC_ABORT;
     if (exchange.body_sent_ == 0) {
       using Protocol = CurlHttpClient::Protocol;
-      exchange.client_.SetProtocol(SpeaksHttp2(exchange.handle_) ? Protocol::kHttp2 : Protocol::kHttp1);
+      exchange.client_.SetProtocol(SpeaksHttp2(TlsOf(exchange.handle_)) ? Protocol::kHttp2
+                                                                        : Protocol::kHttp1);
       if (exchange.request_.sent != nullptr) *exchange.request_.sent = Sent::kYes;
       exchange.HoldBack(CurlLoop::Piece::kBody);
     }
@@ -568,6 +577,8 @@ bool CurlHttpClient::HasFailed(const ConnectionPool* pool, int local_port) const
 }
 
 void CurlHttpClient::WipeCopies(std::string_view secret) { loop::WipeCopies(secret); }
+
+void CurlHttpClient::DropIdleHandles() { idle_.clear(); }
 
 void CurlHttpClient::Stop() {
   stopped_ = true;

@@ -11,6 +11,7 @@
 #include <new>
 #include <stdexcept>
 
+#include "daemon/base/release_memory.h"
 #include "daemon/base/thread.h"
 #include "daemon/loop/curl_http_client.h"
 #include "daemon/loop/curl_memory.h"
@@ -29,6 +30,11 @@ constexpr long kMaxIdleConnections = 1024;
 
 // The queue of tasks keeps its memory from turn to turn, up to this many tasks.
 constexpr std::size_t kMaxKeptRoom = 1024;
+
+// After a burst of at least this many requests at the same time, the loop returns memory when no request has
+// run for this long. Requests that come one after another leave little behind, and the next one uses it.
+constexpr std::size_t kBurst = 16;
+constexpr std::chrono::seconds kQuiet{5};
 
 // False for what is not a TCP connection.
 bool SetCork(int socket, int on) { return setsockopt(socket, IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0; }
@@ -110,14 +116,33 @@ void CurlLoop::Cancel(TimerId timer) {
 void CurlLoop::Add(CURL* handle) {
   if (curl_multi_add_handle(multi_, handle) != CURLM_OK) throw std::bad_alloc();
   ++transfers_;
+  most_transfers_ = std::max(most_transfers_, transfers_);
 }
 
 void CurlLoop::Remove(CURL* handle) {
   curl_multi_remove_handle(multi_, handle);
   --transfers_;
+  if (transfers_ > 0 || most_transfers_ < kBurst) return;
+  last_transfer_ = clock().Now();
+  AwaitQuiet();
 }
 
-void CurlLoop::SetHostConnections(const HttpClient* client, std::size_t connections) {
+void CurlLoop::AwaitQuiet() {
+  if (awaits_quiet_) return;
+  awaits_quiet_ = true;
+  After(last_transfer_ + kQuiet - clock().Now(), [this] { ReturnMemoryIfQuiet(); });
+}
+
+void CurlLoop::ReturnMemoryIfQuiet() {
+  awaits_quiet_ = false;
+  if (transfers_ > 0) return;  // the last one to end asks again
+  if (clock().Now() - last_transfer_ < kQuiet) return AwaitQuiet();
+  most_transfers_ = 0;
+  for (const auto& [client, connections] : host_connections_) client->DropIdleHandles();
+  ReturnFreeMemory();
+}
+
+void CurlLoop::SetHostConnections(CurlHttpClient* client, std::size_t connections) {
   if (connections == 0) {
     host_connections_.erase(client);
   } else {

@@ -17,6 +17,8 @@
 
 namespace tokend::loop {
 
+class CurlHttpClient;
+
 // One HTTP exchange on a CurlLoop, found again through CURLOPT_PRIVATE of its easy handle.
 class CurlTransfer {
  public:
@@ -58,7 +60,7 @@ class CurlLoop final : public EventLoop {
   void Remove(CURL* handle);
   // How many connections to one host a client can use. The largest number of all clients is in force; zero
   // withdraws the client's. May be called from within libcurl's callbacks.
-  void SetHostConnections(const HttpClient* client, std::size_t connections);
+  void SetHostConnections(CurlHttpClient* client, std::size_t connections);
   // For HTTP clients: `piece` of a request is about to be sent on this connection. Libcurl sends the pieces
   // of each request one by one, and the second one a turn after the first. The connection holds them back
   // until the end of the turn in which a body is sent, so that the requests of a turn leave together. Linux
@@ -74,6 +76,9 @@ class CurlLoop final : public EventLoop {
   void RunTransfers();
   void SendHeldBack();
   void Wait();
+  // A burst of requests leaves much memory behind. The loop returns it once it has been quiet for a while.
+  void AwaitQuiet();
+  void ReturnMemoryIfQuiet();
   void DiscardTasks();
   bool OnLoopThread() const;
 
@@ -92,7 +97,10 @@ class CurlLoop final : public EventLoop {
   std::map<TimerId, Task> timers_;
   std::uint64_t last_timer_ = 0;
   std::size_t transfers_ = 0;
-  std::map<const HttpClient*, std::size_t> host_connections_;
+  std::size_t most_transfers_ = 0;                         // at the same time, since memory was returned
+  std::chrono::steady_clock::time_point last_transfer_{};  // when the last one ended
+  bool awaits_quiet_ = false;                              // a timer runs
+  std::map<CurlHttpClient*, std::size_t> host_connections_;
   std::size_t host_connections_set_ = 0;
   struct HeldBack {
     int socket;

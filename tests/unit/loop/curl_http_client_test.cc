@@ -1,6 +1,7 @@
 #include "daemon/loop/curl_http_client.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <atomic>
@@ -539,6 +540,24 @@ TEST(CurlHttpClient, HasAConnectionForEachRequestOfHttp1) {
   Client client(options);
   for (auto& answer : client.BeginMany(kRequests, server.Url())) EXPECT_EQ(answer.get().status, 200);
 }
+
+#ifndef TOKEND_SANITIZED  // a sanitizer has an allocator of its own
+TEST(CurlHttpClient, FreesTheHandlesOfABurstOnceItIsQuiet) {
+  constexpr int kRequests = 64;
+  constexpr std::size_t kBytesOfOne = 16384;  // at least: libcurl's buffer for a body
+  const auto in_use = [] { return mallinfo2().uordblks; };
+  ScriptedServer server(AnswerAll);
+  Client client;
+  for (auto& answer : client.BeginMany(kRequests, server.Url())) EXPECT_EQ(answer.get().status, 200);
+  const std::size_t after_burst = in_use();
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (in_use() + kRequests * kBytesOfOne > after_burst && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  EXPECT_LE(in_use() + kRequests * kBytesOfOne, after_burst);
+  EXPECT_EQ(client.Ask(server.Url()).status, 200);
+}
+#endif
 
 // Names and stopping.
 
