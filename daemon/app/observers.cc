@@ -109,12 +109,14 @@ upstream::RelayUpstream::Observer UpstreamObserver(const UpstreamTraits& upstrea
   };
 }
 
-void CountEndedAtStart(const std::vector<audit::PastRequest>& ended, telemetry::Metrics& metrics) {
+void CountEndedAtStart(const audit::PastRequests& ended, telemetry::Metrics& metrics) {
   for (const audit::PastRequest& request : ended) {
     metrics.TokenEnded(TokenOutcome::kUnknown);
-    metrics.recent().TokenUnaccounted({TokenOutcome::kUnknown, request.request_id, request.caller,
-                                       request.organization, request.application},
-                                      request.time);
+    const audit::RecordView intent = request.texts.Read();
+    metrics.recent().TokenUnaccounted(
+        {TokenOutcome::kUnknown, std::string(intent.request_id), std::string(intent.caller.name),
+         std::string(intent.target.organization), std::string(intent.target.application)},
+        request.time);
   }
 }
 

@@ -22,6 +22,6 @@ issue::RetryPolicy::OnBudget RetryObserver(const UpstreamTraits& upstream, telem
 upstream::RelayUpstream::Observer UpstreamObserver(const UpstreamTraits& upstream,
                                                    telemetry::Metrics& metrics, UpstreamReach& reach);
 // The requests that the last run left without an end: their tokens may exist.
-void CountEndedAtStart(const std::vector<audit::PastRequest>& ended, telemetry::Metrics& metrics);
+void CountEndedAtStart(const audit::PastRequests& ended, telemetry::Metrics& metrics);
 
 }  // namespace tokend::app

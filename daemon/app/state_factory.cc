@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <string>
 #include <thread>
 #include <utility>
 #include <variant>
 
+#include "absl/container/flat_hash_map.h"
 #include "daemon/app/signals.h"
 
 namespace tokend::app {
@@ -17,6 +19,24 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kLongestReach{5};
 constexpr std::chrono::milliseconds kReachLook{10};
+
+// Makes the state's names of many request_ids: what stands for a caller takes a digest, so it is made once.
+class LedgerIds {
+ public:
+  // Valid until the next call.
+  const std::string& Of(const audit::RecordView& intent) {
+    const audit::RecordView::Caller& caller = intent.caller;
+    caller_.assign(caller.name).append(1, '\0').append(caller.on_behalf_of);
+    std::string& prefix = prefixes_[caller_];
+    if (prefix.empty()) prefix = state::LedgerPrefix(caller.name, caller.on_behalf_of);
+    return id_.assign(prefix).append(intent.request_id);
+  }
+
+ private:
+  absl::flat_hash_map<std::string, std::string> prefixes_;  // by the names of the caller
+  std::string caller_;
+  std::string id_;
+};
 
 }  // namespace
 
@@ -46,24 +66,26 @@ StateHome::StateHome(const config::Config& config, std::optional<state::RedisSec
   state_ = std::move(shared);
 }
 
-void StateHome::Restore(std::vector<audit::PastRequest> past, const std::optional<audit::Gap>& gap,
+void StateHome::Restore(audit::PastRequests past, const std::optional<audit::Gap>& gap,
                         const loop::Clock& clock) {
   // Where the clock was set back, a record's time may lie ahead: the record then counts as made now.
-  const auto made_at = [&clock](audit::RecordTime time) {
-    const auto age = std::max(std::chrono::ceil<nanoseconds>(clock.WallNow() - time), nanoseconds(0));
-    return clock.Now() - age;
+  const auto made_at = [now = clock.Now(), wall_now = clock.WallNow()](audit::RecordTime time) {
+    return now - std::max(std::chrono::ceil<nanoseconds>(wall_now - time), nanoseconds(0));
   };
   if (gap && own_ != nullptr && !is_relay_)
     own_->BeginQuarantine(made_at(gap->ends) + remember_, gap->detail);
-  for (audit::PastRequest& request : past) {
-    state_->Restore(state::LedgerId(request.caller, request.on_behalf_of, request.request_id),
-                    state::ParseDigest(request.digest),
-                    {std::move(request.organization), std::move(request.application),
-                     std::move(request.scopes), std::move(request.description)},
-                    {.reason = Reason::kOutcomeUnknown,
-                     .detail = "its token may have been created before a restart that lost the bearer",
-                     .audit_sequence = request.ended_by},
-                    {made_at(request.time), request.intent});
+  LedgerIds ids;
+  // Each is freed in turn, so that the ledger grows in its memory.
+  for (; !past.empty(); past.pop_front()) {
+    const audit::PastRequest& request = past.front();
+    const audit::RecordView intent = request.texts.Read();
+    const audit::RecordView::Target& target = intent.target;
+    state_->Restore(ids.Of(intent), state::ParseDigest(intent.digest),
+                    {std::string(target.organization),
+                     std::string(target.application),
+                     {target.scopes.begin(), target.scopes.end()},
+                     std::string(target.description)},
+                    request.ended_by, {made_at(request.time), request.intent});
   }
 }
 

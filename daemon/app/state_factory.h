@@ -28,8 +28,7 @@ class StateHome {
   // Tells the ledger the requests of earlier runs: none of these request_ids then leads to a second POST.
   // `gap`: the log's last one. It begins a quarantine in memory; Redis tells itself what it has lost, and a
   // relay's request_ids are known to the central tokend. Before the first request.
-  void Restore(std::vector<audit::PastRequest> past, const std::optional<audit::Gap>& gap,
-               const loop::Clock& clock);
+  void Restore(audit::PastRequests past, const std::optional<audit::Gap>& gap, const loop::Clock& clock);
 
   // Waits up to 5 s until Redis is within reach: a replica that starts beside a Redis that works then refuses
   // no request. Returns at once where the home is memory, and early when the daemon is told to stop.

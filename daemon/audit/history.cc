@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cassert>
 #include <limits>
-#include <map>
 #include <memory>
-#include <new>
 #include <optional>
 #include <utility>
+#include <vector>
 
-#include "daemon/audit/audit_log.h"
+#include "absl/container/flat_hash_map.h"
+#include "daemon/audit/events.h"
 #include "daemon/audit/log_reader.h"
 #include "daemon/base/sha256.h"
 
@@ -43,38 +43,6 @@ void CheckLink(const RecordView& record, FileReport& report) {
   if (Continues(report.last, record.seq, record.prev)) return;
   report.damage = "breaks the chain after seq " + std::to_string(report.last.sequence);
 }
-
-PastRequest PastRequestOf(const RecordView& intent, std::uint64_t ended_by) {
-  const RecordView::Target& target = intent.target;
-  return PastRequest{std::string(intent.request_id),
-                     std::string(intent.caller.name),
-                     std::string(intent.caller.on_behalf_of),
-                     std::string(target.organization),
-                     std::string(target.application),
-                     {target.scopes.begin(), target.scopes.end()},
-                     std::string(target.description),
-                     std::string(intent.digest),
-                     intent.time,
-                     intent.seq,
-                     ended_by,
-                     intent.resolves};
-}
-
-// A line that is kept, with the padding that LineParser needs.
-class KeptLine {
- public:
-  explicit KeptLine(std::string_view line) {
-    text_.reserve(line.size() + simdjson::SIMDJSON_PADDING);
-    text_.append(line).append(simdjson::SIMDJSON_PADDING, '\0');
-  }
-
-  std::string_view text() const {
-    return std::string_view(text_).substr(0, text_.size() - simdjson::SIMDJSON_PADDING);
-  }
-
- private:
-  std::string text_;
-};
 
 // Finds the last gap of a log. It hears of the files from the newest to the oldest, and of the lines of each
 // file in their order.
@@ -173,7 +141,7 @@ class HistoryReader {
       report.latest = std::max(report.latest, record->time);
       report.last = Head{record->seq, Sha256Hex(text)};
       report.started = report.started || record->event == event::kDaemonStarted;
-      Take(*record, text);
+      Take(*record);
     }
     gaps_.EndFile(report);
     CloseFile(report);
@@ -185,51 +153,43 @@ class HistoryReader {
     to.open_intents = std::move(open_);
     to.past = std::move(past_);
     to.recent = recent_;
-    std::sort(to.open_intents.begin(), to.open_intents.end(),
-              [](const v1::Record& a, const v1::Record& b) { return a.seq() < b.seq(); });
+    std::ranges::sort(to.open_intents, {}, &PastRequest::intent);
   }
 
  private:
-  void Take(const RecordView& record, std::string_view line) {
+  void Take(const RecordView& record) {
     if (record.time >= since_) recent_ = std::min(recent_, record.seq);
     const Event* const event = FindEvent(record.event);
     if (event == nullptr) return;
     if (event->role == Event::Role::kIntent) {
-      running_.emplace(record.seq, line);
+      running_.emplace(record.seq, MakePastRequest(record));
     } else if (event->role == Event::Role::kEnd) {
       const Ending ending{event->token, record.seq};
       const auto intent = running_.find(record.intent);
       if (intent == running_.end()) {
         endings_.emplace(record.intent, ending);
       } else {
-        End(intent->second, ending);
+        End(std::move(intent->second), ending);
         running_.erase(intent);
       }
     }
   }
 
   // Where no token was created, the ledger forgets the request.
-  void End(const KeptLine& line, const Ending& ending) {
-    if (ending.token == Event::Token::kNone) return;
-    const RecordView& intent = Reread(line);
-    if (intent.time >= since_) past_.push_back(PastRequestOf(intent, ending.sequence));
-  }
-
-  // The record, valid until the next call.
-  const RecordView& Reread(const KeptLine& intent) {
-    const RecordView* const record = intent_parser_.Parse(intent.text());
-    if (record == nullptr) throw std::bad_alloc();  // parser_ has read the line before
-    return *record;
+  void End(PastRequest request, const Ending& ending) {
+    if (ending.token == Event::Token::kNone || request.time < since_) return;
+    request.ended_by = ending.sequence;
+    past_.push_back(std::move(request));
   }
 
   void CloseFile(const FileReport& report) {
     assert(report.last.sequence < limit_);
-    for (const auto& [sequence, intent] : running_) {
+    for (auto& [sequence, intent] : running_) {
       const auto ending = endings_.find(sequence);
       if (ending == endings_.end()) {
-        open_.push_back(ToRecord(Reread(intent)));
+        open_.push_back(std::move(intent));
       } else {
-        End(intent, ending->second);
+        End(std::move(intent), ending->second);
         endings_.erase(ending);
       }
     }
@@ -240,53 +200,19 @@ class HistoryReader {
   LogStore& store_;
   const RecordTime since_;
   LineParser parser_;
-  LineParser intent_parser_;  // reads again lines that parser_ has accepted
   GapFinder gaps_;
   // The lowest sequence number of the files read so far. Lines of older files from there on are not part of
   // the log.
   std::uint64_t limit_ = std::numeric_limits<std::uint64_t>::max();
-  std::map<std::uint64_t, KeptLine> running_;  // lines of this file's intents that have no end so far
-  std::map<std::uint64_t, Ending> endings_;    // ends of intents in older files, by the intent's number
-  std::vector<v1::Record> open_;
-  std::vector<PastRequest> past_;
+  // By the intent's number: intents of this file that have no end so far, and ends of intents in older files.
+  absl::flat_hash_map<std::uint64_t, PastRequest> running_;
+  absl::flat_hash_map<std::uint64_t, Ending> endings_;
+  PastRequests open_;
+  PastRequests past_;
   std::uint64_t recent_ = std::numeric_limits<std::uint64_t>::max();
 };
 
 }  // namespace
-
-PastRequest MakePastRequest(const v1::Record& intent, std::uint64_t ended_by) {
-  return PastRequest{intent.request_id(),
-                     intent.caller().name(),
-                     intent.caller().on_behalf_of(),
-                     intent.target().organization(),
-                     intent.target().application(),
-                     {intent.target().scopes().begin(), intent.target().scopes().end()},
-                     intent.target().description(),
-                     intent.digest(),
-                     TimeOf(intent),
-                     intent.seq(),
-                     ended_by,
-                     intent.resolves()};
-}
-
-void JoinIntents(std::vector<PastRequest>& past, std::uint64_t recent) {
-  if (!std::ranges::is_sorted(past, {}, &PastRequest::intent)) {
-    std::ranges::sort(past, {}, &PastRequest::intent);
-  }
-  if (std::ranges::all_of(past, [](const PastRequest& request) { return request.resolves == 0; })) return;
-  std::map<std::uint64_t, PastRequest> joined;
-  for (PastRequest& request : past) {
-    const std::uint64_t first = std::exchange(request.resolves, 0);
-    if (const auto known = joined.find(first); known != joined.end()) {
-      known->second.ended_by = request.ended_by;
-    } else if (first == 0 || first >= recent) {
-      if (first != 0) request.intent = first;
-      joined.emplace(request.intent, std::move(request));
-    }
-  }
-  past.clear();
-  for (auto& [intent, request] : joined) past.push_back(std::move(request));
-}
 
 Result<History> ReadHistory(LogStore& store, const LogNames& names, RecordTime since) {
   const Result<std::vector<std::string>> listed = store.List();

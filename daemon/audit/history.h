@@ -4,38 +4,13 @@
 #include <limits>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "daemon/audit/chain.h"
 #include "daemon/audit/log_names.h"
 #include "daemon/audit/log_store.h"
-#include "tokend/audit/v1/record.pb.h"
+#include "daemon/audit/past_request.h"
 
 namespace tokend::audit {
-
-// A request_id whose token was created, or may have been. After a restart the request ledger learns it again.
-struct PastRequest {
-  std::string request_id;
-  std::string caller;
-  std::string on_behalf_of;  // a relay's own caller; empty: the caller is no relay
-  std::string organization;
-  std::string application;
-  std::vector<std::string> scopes;
-  std::string description;
-  std::string digest;          // as recorded; empty in an intent of an earlier version
-  RecordTime time;             // of its first intent
-  std::uint64_t intent = 0;    // sequence number of that intent
-  std::uint64_t ended_by = 0;  // sequence number of the record that ended its last intent
-  std::uint64_t resolves = 0;  // as in the record; 0 after JoinIntents
-};
-
-PastRequest MakePastRequest(const v1::Record& intent, std::uint64_t ended_by);
-
-// Sorts requests by their intents, and joins the requests of one request_id that a relay asked again: the
-// joined request has the time of the first intent, from which the request_id is remembered. A first
-// intent that is not among the requests was refused late, or is older than `recent`. In the second case the
-// request_id is left out. `recent`: the lowest sequence number of the records that are young enough.
-void JoinIntents(std::vector<PastRequest>& past, std::uint64_t recent);
 
 // A place in a log where records may be missing.
 struct Gap {
@@ -57,9 +32,9 @@ struct History {
   // Why the file that holds the head must be replaced by a new one, in the daemon's own words. Empty: the
   // file is intact, and lines may be appended to it.
   std::string damage;
-  std::vector<v1::Record> open_intents;  // intents that no record ends, oldest first
+  PastRequests open_intents;  // intents that no record ends, oldest first
   // Requests whose intent is from `since` or later, before JoinIntents.
-  std::vector<PastRequest> past;
+  PastRequests past;
   std::uint64_t recent = std::numeric_limits<std::uint64_t>::max();  // for JoinIntents
 };
 

@@ -69,12 +69,13 @@ Status Resume(const History& history, FileJournal& journal, Chain& chain, Stream
   return journal.Replace(make_line, next, KeepWaiting);
 }
 
-Record MakeEnd(const Record& intent) {
+Record MakeEnd(const PastRequest& open) {
+  const Record intent = ToRecord(open.texts.Read());
   Record end;
   end.set_event(event::kTokenUnknown);
   end.set_request_id(intent.request_id());
-  end.set_intent(intent.seq());
-  end.set_resolves(intent.resolves());
+  end.set_intent(open.intent);
+  end.set_resolves(open.resolves);
   end.set_trace(intent.trace());
   *end.mutable_caller() = intent.caller();
   *end.mutable_target() = intent.target();
@@ -86,7 +87,7 @@ Record MakeEnd(const Record& intent) {
 // Ends the intents that the last process left without an end, and adds them to the past requests and to
 // `ended`.
 Status EndOpenIntents(History& history, RecordTime since, Journal& journal, Chain& chain, StreamCopy* copy,
-                      std::vector<PastRequest>& ended) {
+                      PastRequests& ended) {
   std::string lines;
   std::uint64_t first = chain.head().sequence + 1;
   const auto flush = [&]() -> Status {
@@ -97,12 +98,13 @@ Status EndOpenIntents(History& history, RecordTime since, Journal& journal, Chai
     first = chain.head().sequence + 1;
     return absl::OkStatus();
   };
-  for (const Record& intent : history.open_intents) {
-    Record end = MakeEnd(intent);
+  for (PastRequest& open : history.open_intents) {
+    Record end = MakeEnd(open);
     lines += chain.Add(end);
     lines += '\n';
-    ended.push_back(MakePastRequest(intent, end.seq()));
-    if (TimeOf(intent) >= since) history.past.push_back(ended.back());
+    open.ended_by = end.seq();
+    ended.push_back(std::move(open));
+    if (ended.back().time >= since) history.past.push_back(ended.back());
     if (lines.size() < QueuedAuditLog::kMaxBatchBytes) continue;
     if (Status flushed = flush(); !flushed.ok()) return flushed;
   }
@@ -140,7 +142,7 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
   Chain chain(history->head, options.config, loop.clock());
   if (Status resumed = Resume(*history, *journal, chain, copy.get()); !resumed.ok()) return resumed;
   TOKEND_FAILPOINT("recovery.taken", "");
-  std::vector<PastRequest> ended;
+  PastRequests ended;
   if (Status written = EndOpenIntents(*history, since, *journal, chain, copy.get(), ended); !written.ok()) {
     return written;
   }

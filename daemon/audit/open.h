@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "daemon/audit/history.h"
 #include "daemon/audit/log_store.h"
@@ -32,9 +31,9 @@ struct Opened {
   std::unique_ptr<QueuedAuditLog> log;
   // The requests of the last `remember` whose token was or may have been created, oldest first: the request
   // ledger must know them again. Empty for standard output alone.
-  std::vector<PastRequest> past;
+  PastRequests past;
   // The requests whose intent had no end in the log. This start has ended them as token.unknown.
-  std::vector<PastRequest> ended;
+  PastRequests ended;
   // The log's last gap: a request that was made before it ends may be missing in `past`. It ends at the
   // latest now; standard output alone is a gap that ends now. Nothing: the log knows every request there ever
   // was.

@@ -53,11 +53,12 @@ class Ledger {
   }
 
   // Sets or replaces the outcome of an entry of this ledger.
-  void Settle(Entry& entry, Outcome&& outcome, TimePoint intended_at) {
+  template <class AnOutcome>
+  void Settle(Entry& entry, AnOutcome&& outcome, TimePoint intended_at) {
     if (entry.outcome) Unlist(entry);
-    entry.outcome = std::move(outcome);
+    entry.outcome = std::forward<AnOutcome>(outcome);
     entry.intended_at = intended_at;
-    intents_.emplace(intended_at, &static_cast<Node&>(entry));
+    intents_.emplace_hint(intents_.end(), intended_at, &static_cast<Node&>(entry));  // most are the newest
     Arm();
   }
 

@@ -1,7 +1,5 @@
 #include "daemon/state/state.h"
 
-#include <charconv>
-
 #include "daemon/base/form.h"
 
 namespace tokend::state {
@@ -12,6 +10,13 @@ constexpr std::string_view kDigestVersion = "1:";
 std::string HexOfName(std::string_view name) {
   const LimitKey key = KeyOf({name});
   return Hex({reinterpret_cast<const char*>(key.data()), key.size()});
+}
+
+// The value of a hex digit, or more than 15 for any other character.
+unsigned HexValue(char digit) {
+  if (digit >= '0' && digit <= '9') return static_cast<unsigned>(digit - '0');
+  if (digit >= 'a' && digit <= 'f') return static_cast<unsigned>(digit - 'a' + 10);
+  return 16;
 }
 
 }  // namespace
@@ -41,16 +46,22 @@ std::optional<RequestDigest> ParseDigest(std::string_view text) {
   text.remove_prefix(kDigestVersion.size());
   if (text.size() != 2 * digest.size()) return std::nullopt;
   for (std::size_t i = 0; i < digest.size(); ++i) {
-    const char* const from = text.data() + 2 * i;
-    if (std::from_chars(from, from + 2, digest[i], 16).ptr != from + 2) return std::nullopt;
+    const unsigned high = HexValue(text[2 * i]);
+    const unsigned low = HexValue(text[2 * i + 1]);
+    if (high > 15 || low > 15) return std::nullopt;
+    digest[i] = static_cast<unsigned char>(high << 4U | low);
   }
   return digest;
 }
 
+std::string LedgerPrefix(std::string_view caller, std::string_view on_behalf_of) {
+  std::string prefix = HexOfName(caller) + ":";
+  if (!on_behalf_of.empty()) prefix += HexOfName(on_behalf_of) + ":";
+  return prefix;
+}
+
 std::string LedgerId(std::string_view caller, std::string_view on_behalf_of, std::string_view request_id) {
-  std::string id = HexOfName(caller) + ":";
-  if (!on_behalf_of.empty()) id += HexOfName(on_behalf_of) + ":";
-  return id.append(request_id);
+  return LedgerPrefix(caller, on_behalf_of).append(request_id);
 }
 
 std::string_view OwnerOf(std::string_view ledger_id) { return ledger_id.substr(0, ledger_id.find(':')); }
@@ -73,6 +84,12 @@ Failure TooOld(std::chrono::milliseconds remember) {
           .detail = "the request_id is older than what the ledger knows, so it may have had its token",
           .retry_after = remember,
           .message = "this request_id is so old that tokend may have forgotten its token"};
+}
+
+Failure BearerLost(std::uint64_t ended_by) {
+  return {.reason = Reason::kOutcomeUnknown,
+          .detail = "its token may have been created before a restart that lost the bearer",
+          .audit_sequence = ended_by};
 }
 
 Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after) {

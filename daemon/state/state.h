@@ -37,6 +37,9 @@ std::optional<RequestDigest> ParseDigest(std::string_view text);
 // instead of the names. `on_behalf_of`: the relay's own caller; empty: the caller is no relay.
 std::string LedgerId(std::string_view caller, std::string_view on_behalf_of, std::string_view request_id);
 
+// The part of such a name before the request_id.
+std::string LedgerPrefix(std::string_view caller, std::string_view on_behalf_of);
+
 // The part of such a name that stands for the caller.
 std::string_view OwnerOf(std::string_view ledger_id);
 
@@ -101,6 +104,10 @@ Failure LedgerFull(std::optional<std::chrono::milliseconds> retry_after);
 Failure Quarantined(std::chrono::milliseconds retry_after);
 // For a request_id that may have been used so long ago that the ledger would have forgotten it.
 Failure TooOld(std::chrono::milliseconds remember);
+
+// The outcome of a request whose token may have been created before a restart. `ended_by`: sequence number of
+// the record that ended it.
+Failure BearerLost(std::uint64_t ended_by);
 
 // What a call brings to be admitted.
 struct Admission {
@@ -171,10 +178,10 @@ class State {
   // Ends the claim of a call that left before anything was sent: a call that joined takes its place.
   virtual void Abandon(const std::string& request_id) = 0;
 
-  // Adds the unknown outcome of a request_id that an earlier run of the daemon intended. Without a digest the
-  // request_id is known whatever a call with it asks for. Before the first call.
+  // Adds a request_id that an earlier run of the daemon intended, with BearerLost(ended_by) as its outcome.
+  // Without a digest the request_id is known whatever a call with it asks for. Before the first call.
   virtual void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
-                       Target target, Failure outcome, Intent intent) = 0;
+                       Target target, std::uint64_t ended_by, Intent intent) = 0;
 
   // Whether requests can be admitted. Any thread.
   virtual Status health() const = 0;

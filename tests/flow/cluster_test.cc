@@ -118,7 +118,6 @@ class Cluster {
     return state::DigestOf(caller, "acme", "ios-app", {"sdk"}, "");
   }
   static std::string NameOf(std::size_t caller) { return "caller-" + std::to_string(caller); }
-  static Failure LostBearer() { return {Reason::kOutcomeUnknown, "a restart has lost the bearer"}; }
 
   void StartReplica(std::size_t index) {
     Replica& replica = replicas_[index];
@@ -129,7 +128,7 @@ class Cluster {
     ++replica.life;
     for (const auto& [request_id, intent] : replica.intents) {
       if (loop_.clock().Now() - intent.at >= requests_.remember) continue;
-      replica.state->Restore(request_id, intent.digest, {}, LostBearer(), intent.at);
+      replica.state->Restore(request_id, intent.digest, {}, 1, intent.at);
     }
   }
   static void StopReplica(Replica& replica) {

@@ -380,6 +380,20 @@ class RandomRelay {
     }
   }
 
+  static audit::PastRequest PastRequestOf(const audit::Record& intent, std::uint64_t ended_by) {
+    audit::RecordView view;
+    view.seq = intent.seq();
+    view.request_id = intent.request_id();
+    view.caller.name = intent.caller().name();
+    view.digest = intent.digest();
+    view.resolves = intent.resolves();
+    view.target.organization = intent.target().organization();
+    view.target.application = intent.target().application();
+    view.target.scopes.assign(intent.target().scopes().begin(), intent.target().scopes().end());
+    view.target.description = intent.target().description();
+    return audit::MakePastRequest(view, ended_by);
+  }
+
   // Starts the relay with what recovery finds in the log of the last run.
   void Start() {
     world_ = std::make_unique<World>(
@@ -388,18 +402,18 @@ class RandomRelay {
                        .requests = {.remember = std::chrono::hours(24), .max_entries = 100000},
                        .on_unknown = kAskAgain});
     std::map<std::uint64_t, audit::Record> open;
-    std::vector<audit::PastRequest> past;
+    audit::PastRequests past;
     for (const audit::Record& record : log_) {
       if (record.event() == "token.intended") open[record.seq()] = record;
       const auto intent = open.find(record.intent());
       if (intent == open.end()) continue;
       if (record.event() != "token.refused") {
-        past.push_back(audit::MakePastRequest(intent->second, record.seq()));
+        past.push_back(PastRequestOf(intent->second, record.seq()));
       }
       open.erase(intent);
     }
     for (auto& [seq, intent] : open) {
-      past.push_back(audit::MakePastRequest(intent, log_.size() + 1));
+      past.push_back(PastRequestOf(intent, log_.size() + 1));
       intent.set_event("token.unknown");
       intent.set_intent(seq);
       intent.set_seq(log_.size() + 1);
@@ -407,10 +421,15 @@ class RandomRelay {
     }
     audit::JoinIntents(past, 1);
     for (const audit::PastRequest& request : past) {
-      world_->state.Restore(
-          state::LedgerId(request.caller, "", request.request_id), state::ParseDigest(request.digest),
-          {request.organization, request.application, request.scopes, request.description},
-          {.reason = Reason::kOutcomeUnknown}, {intended_at_.at(request.intent), request.intent});
+      const audit::RecordView intent = request.texts.Read();
+      const audit::RecordView::Target& target = intent.target;
+      world_->state.Restore(state::LedgerId(intent.caller.name, "", intent.request_id),
+                            state::ParseDigest(intent.digest),
+                            {std::string(target.organization),
+                             std::string(target.application),
+                             {target.scopes.begin(), target.scopes.end()},
+                             std::string(target.description)},
+                            request.ended_by, {intended_at_.at(request.intent), request.intent});
     }
     world_->audit.Continue(log_);
     taken_ = log_.size();

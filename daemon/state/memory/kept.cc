@@ -1,49 +1,22 @@
 #include "daemon/state/memory/kept.h"
 
 #include <array>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
 #include <string_view>
 
 namespace tokend::state {
-namespace {
 
-void Append(std::string_view text, std::string& packed) {
-  const auto size = static_cast<std::uint32_t>(text.size());
-  std::array<char, sizeof(size)> bytes;
-  std::memcpy(bytes.data(), &size, sizeof(size));
-  packed.append(bytes.data(), bytes.size()).append(text);
-}
-
-std::string_view TakeFirst(std::string_view& packed) {
-  std::uint32_t size = 0;
-  std::memcpy(&size, packed.data(), sizeof(size));
-  const std::string_view text = packed.substr(sizeof(size), size);
-  packed.remove_prefix(sizeof(size) + size);
-  return text;
-}
-
-}  // namespace
-
-PackedTarget::PackedTarget(const Target& target) {
-  std::size_t size = target.organization.size() + target.application.size() + target.description.size();
-  for (const std::string& scope : target.scopes) size += scope.size();
-  texts_.reserve(size + sizeof(std::uint32_t) * (3 + target.scopes.size()));
-  Append(target.organization, texts_);
-  Append(target.application, texts_);
-  Append(target.description, texts_);
-  for (const std::string& scope : target.scopes) Append(scope, texts_);
-}
+PackedTarget::PackedTarget(const Target& target)
+    : texts_(std::array<std::string_view, 3>{target.organization, target.application, target.description},
+             target.scopes) {}
 
 Target PackedTarget::Unpack() const {
   Target target;
-  if (texts_.empty()) return target;
-  std::string_view left = texts_;
-  target.organization = TakeFirst(left);
-  target.application = TakeFirst(left);
-  target.description = TakeFirst(left);
-  while (!left.empty()) target.scopes.emplace_back(TakeFirst(left));
+  PackedTexts::Reader texts = texts_.Read();
+  if (texts.done()) return target;
+  target.organization = texts.Next();
+  target.application = texts.Next();
+  target.description = texts.Next();
+  while (!texts.done()) target.scopes.emplace_back(texts.Next());
   return target;
 }
 
@@ -56,13 +29,19 @@ KeptOutcome& KeptOutcome::operator=(Outcome outcome) {
   return *this;
 }
 
+KeptOutcome& KeptOutcome::operator=(LostBearer lost) {
+  kept_ = lost;
+  return *this;
+}
+
 Outcome KeptOutcome::Get() const {
+  if (const auto* lost = std::get_if<LostBearer>(&kept_)) return BearerLost(lost->ended_by);
   if (const auto* failure = std::get_if<std::unique_ptr<const Failure>>(&kept_)) return **failure;
   return std::get<Answered>(kept_);
 }
 
 std::unique_ptr<const Failure> KeptOutcome::TakeFailure() {
-  auto failure = std::get<std::unique_ptr<const Failure>>(std::move(kept_));
+  auto failure = std::make_unique<const Failure>(std::get<Failure>(Get()));
   reset();
   return failure;
 }

@@ -1,17 +1,18 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
-#include <string>
 #include <utility>
 #include <variant>
 
+#include "daemon/base/packed_texts.h"
 #include "daemon/state/state.h"
 
 // What the ledger in memory keeps of a request, in little memory: there are as many as
 // `requests.max_entries`.
 namespace tokend::state {
 
-// A Target, with all its texts in one block.
+// A Target, or none.
 class PackedTarget {
  public:
   PackedTarget() = default;
@@ -20,25 +21,32 @@ class PackedTarget {
   Target Unpack() const;
 
  private:
-  std::string texts_;  // each after its length
+  PackedTexts texts_;
 };
 
-// An outcome, or none. A failure is rare and large, so it has memory of its own.
+// Stands for BearerLost.
+struct LostBearer {
+  std::uint64_t ended_by;
+};
+
+// An outcome, or none. A failure is rare and large, so it has memory of its own; those that a restart makes
+// are many and alike.
 class KeptOutcome {
  public:
   explicit operator bool() const { return !std::holds_alternative<std::monostate>(kept_); }
   KeptOutcome& operator=(Outcome outcome);
+  KeptOutcome& operator=(LostBearer lost);
   void reset() { kept_ = std::monostate(); }
 
   // A copy of the outcome; there is one.
   Outcome Get() const;
 
-  bool is_failure() const { return std::holds_alternative<std::unique_ptr<const Failure>>(kept_); }
+  bool is_failure() const { return *this && !std::holds_alternative<Answered>(kept_); }
   // Takes the failure, and leaves no outcome.
   std::unique_ptr<const Failure> TakeFailure();
 
  private:
-  std::variant<std::monostate, Answered, std::unique_ptr<const Failure>> kept_;
+  std::variant<std::monostate, Answered, std::unique_ptr<const Failure>, LostBearer> kept_;
 };
 
 }  // namespace tokend::state

@@ -46,7 +46,7 @@ class MemoryState final : public State {
   void Amend(const std::string& request_id, std::optional<Answered> answered, Intent intent) override;
   void Abandon(const std::string& request_id) override;
   void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest, Target target,
-               Failure outcome, Intent intent) override;
+               std::uint64_t ended_by, Intent intent) override;
   Status health() const override { return absl::OkStatus(); }
   Status quarantine() const override { return quarantine_.status(); }
 

@@ -55,9 +55,9 @@ void LocalClaims::Amend(const std::string& request_id, std::optional<Answered> a
 }
 
 void LocalClaims::Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
-                          Target target, Failure outcome, TimePoint intended_at) {
+                          Target target, std::uint64_t ended_by, TimePoint intended_at) {
   Begin(request_id, {.digest = digest, .first = std::move(target), .nonce = MakeUuid()});
-  Settle(request_id, std::move(outcome), intended_at);
+  Settle(request_id, BearerLost(ended_by), intended_at);
 }
 
 void LocalClaims::Change(const std::string& request_id, LocalClaim& claim) {

@@ -67,7 +67,7 @@ class LocalClaims {
   void Settle(const std::string& request_id, Outcome outcome, TimePoint intended_at);
   void Amend(const std::string& request_id, std::optional<Answered> answered, TimePoint intended_at);
   void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest, Target target,
-               Failure outcome, TimePoint intended_at);
+               std::uint64_t ended_by, TimePoint intended_at);
 
   // Ends a claim without an outcome, if there is one: it is removed here and from Redis.
   void Release(const std::string& request_id);

@@ -187,9 +187,9 @@ void RedisState::Abandon(const std::string& request_id) {
 }
 
 void RedisState::Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
-                         Target target, Failure outcome, Intent intent) {
+                         Target target, std::uint64_t ended_by, Intent intent) {
   session_.NoteEarlierRequests();
-  claims_.Restore(request_id, digest, std::move(target), std::move(outcome), intent.at);
+  claims_.Restore(request_id, digest, std::move(target), ended_by, intent.at);
 }
 
 }  // namespace tokend::state

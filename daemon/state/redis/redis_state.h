@@ -48,7 +48,7 @@ class RedisState final : public State {
   void Amend(const std::string& request_id, std::optional<Answered> answered, Intent intent) override;
   void Abandon(const std::string& request_id) override;
   void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest, Target target,
-               Failure outcome, Intent intent) override;
+               std::uint64_t ended_by, Intent intent) override;
   // A replica that can do without Redis is healthy without it.
   Status health() const override { return is_local() ? absl::OkStatus() : reach(); }
 

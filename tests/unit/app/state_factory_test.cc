@@ -28,20 +28,23 @@ class Home : public testing::Test {
   // A request of five minutes ago, and a log that begins a minute ago.
   void Restore(StateHome& home) {
     const audit::RecordTime now = std::chrono::floor<std::chrono::microseconds>(loop_.clock().WallNow());
-    audit::PastRequest past;
-    past.request_id = "known";
-    past.caller = "ci";
-    past.organization = "acme";
-    past.application = "ios-app";
-    past.time = now - minutes(5);
-    past.intent = 7;
-    home.Restore({past}, audit::Gap{now - minutes(1), "the log was gone"}, loop_.clock());
+    audit::RecordView intent;
+    intent.request_id = "known";
+    intent.caller.name = "ci";
+    intent.target.organization = "acme";
+    intent.target.application = "ios-app";
+    intent.time = now - minutes(5);
+    intent.seq = 7;
+    home.Restore({audit::MakePastRequest(intent, 8)}, audit::Gap{now - minutes(1), "the log was gone"},
+                 loop_.clock());
   }
 
-  state::AdmitResult Ask(StateHome& home, const std::string& id) {
+  state::AdmitResult Ask(StateHome& home, const std::string& id, const std::string& caller = "ci",
+                         const std::string& on_behalf_of = "") {
     std::optional<state::AdmitResult> result;
-    home.state().Admit({.request_id = state::LedgerId("ci", "", id), .target = {"acme", "ios-app", {}}}, this,
-                       [&result](state::AdmitResult admitted) { result = std::move(admitted); });
+    home.state().Admit(
+        {.request_id = state::LedgerId(caller, on_behalf_of, id), .target = {"acme", "ios-app", {}}}, this,
+        [&result](state::AdmitResult admitted) { result = std::move(admitted); });
     return result.value();
   }
 
@@ -53,6 +56,35 @@ TEST_F(Home, KnowsWhatAnEarlierRunIntendedAndRefusesWhatItMayHaveLost) {
   Restore(home);
   EXPECT_TRUE(std::holds_alternative<state::Known>(Ask(home, "known")));
   EXPECT_EQ(std::get<Failure>(Ask(home, "new")).reason, Reason::kLimitsUnavailable);
+}
+
+TEST_F(Home, KnowsOfEachCallerWhatItIntended) {
+  struct By {
+    std::string caller;
+    std::string on_behalf_of;
+  };
+  const std::vector<By> callers = {{"ci", ""}, {"relay", "a"}, {"relay", "b"}, {"ci", ""}, {"relay", ""}};
+  audit::PastRequests past;
+  for (std::size_t i = 0; i < callers.size(); ++i) {
+    const std::string id = "id-" + std::to_string(i);
+    audit::RecordView intent;
+    intent.request_id = id;
+    intent.caller.name = callers[i].caller;
+    intent.caller.on_behalf_of = callers[i].on_behalf_of;
+    intent.time = std::chrono::floor<std::chrono::microseconds>(loop_.clock().WallNow());
+    past.push_back(audit::MakePastRequest(intent, 20 + i));
+  }
+  StateHome home(ConfigOf(config::Applivery{}), std::nullopt, loop_, {});
+  home.Restore(std::move(past), std::nullopt, loop_.clock());
+  for (std::size_t i = 0; i < callers.size(); ++i) {
+    const std::string id = "id-" + std::to_string(i);
+    const state::AdmitResult known = Ask(home, id, callers[i].caller, callers[i].on_behalf_of);
+    ASSERT_TRUE(std::holds_alternative<state::Known>(known)) << id;
+    const auto& failure = std::get<Failure>(std::get<state::Known>(known).outcome);
+    EXPECT_EQ(failure.reason, Reason::kOutcomeUnknown);
+    EXPECT_EQ(failure.audit_sequence, 20 + i);
+    EXPECT_TRUE(std::holds_alternative<state::Fresh>(Ask(home, id, "another"))) << id;
+  }
 }
 
 TEST_F(Home, OfARelayAsksAgainForWhatAnEarlierRunIntendedAndRefusesNothing) {

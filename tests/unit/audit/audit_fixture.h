@@ -21,8 +21,11 @@ inline Record IntentOf(const std::string& request_id) {
   record.set_request_id(request_id);
   record.set_grant("mobile-ci");
   record.set_digest("1:of " + request_id);
+  record.set_trace("0af7651916cd43dd8448eb211c80319c");
   record.mutable_caller()->set_name("dev");
+  record.mutable_caller()->set_authentication("mtls");
   record.mutable_caller()->set_listener("pod");
+  record.mutable_caller()->set_peer("ipv4:10.0.0.7:4711");
   record.mutable_caller()->set_on_behalf_of("ci");
   record.mutable_target()->set_organization("acme");
   record.mutable_target()->set_application("ios-app");
@@ -125,8 +128,8 @@ class AuditFixture : public testing::Test {
   config::AuditFile file_{.path = "", .max_size = 256U << 20U, .keep = 30};
   OpenOptions options_;
   std::unique_ptr<QueuedAuditLog> log_;
-  std::vector<PastRequest> past_;
-  std::vector<PastRequest> ended_;  // by the last start
+  PastRequests past_;
+  PastRequests ended_;  // by the last start
   std::chrono::microseconds ahead_{0};
   std::optional<Gap> gap_;
 };

@@ -122,16 +122,17 @@ TEST_F(RecoveryTest, EndsWhatACrashLeftOpen) {
   EXPECT_EQ(end.intent(), 2U);
   EXPECT_EQ(end.request_id(), "open");
   EXPECT_EQ(end.grant(), "mobile-ci");
+  EXPECT_EQ(end.trace(), IntentOf("open").trace());
   EXPECT_EQ(end.caller().SerializeAsString(), IntentOf("open").caller().SerializeAsString());
   EXPECT_EQ(end.target().SerializeAsString(), IntentOf("open").target().SerializeAsString());
 
   ASSERT_EQ(past_.size(), 1U);
-  EXPECT_EQ(past_[0].request_id, "open");
-  EXPECT_EQ(past_[0].description, "for \"open\"");
+  EXPECT_EQ(past_[0].texts.Read().request_id, "open");
+  EXPECT_EQ(past_[0].texts.Read().target.description, "for \"open\"");
   EXPECT_EQ(past_[0].ended_by, end.seq());
   EXPECT_EQ(past_[0].time, TimeOf(lines[1].record));
   ASSERT_EQ(ended_.size(), 1U);
-  EXPECT_EQ(ended_[0].request_id, "open");
+  EXPECT_EQ(ended_[0].texts.Read().request_id, "open");
 
   Open();
   Close();
@@ -156,8 +157,8 @@ TEST_F(RecoveryTest, FindsOpenIntentsInClosedFiles) {
   ExpectChained(Log());
   ExpectEachIntentEndedOnce(Log());
   ASSERT_EQ(past_.size(), 2U);
-  EXPECT_EQ(past_[0].request_id, "late");
-  EXPECT_EQ(past_[1].request_id, "open");
+  EXPECT_EQ(past_[0].texts.Read().request_id, "late");
+  EXPECT_EQ(past_[1].texts.Read().request_id, "open");
 }
 
 TEST_F(RecoveryTest, RemembersWhatMayHaveMadeATokenForAsLongAsItIsTold) {
@@ -171,16 +172,16 @@ TEST_F(RecoveryTest, RemembersWhatMayHaveMadeATokenForAsLongAsItIsTold) {
   Close();
   Open();
   ASSERT_EQ(past_.size(), 2U);
-  EXPECT_EQ(past_[0].request_id, "token.withheld");
+  EXPECT_EQ(past_[0].texts.Read().request_id, "token.withheld");
   EXPECT_EQ(past_[0].intent, 3U);
   EXPECT_EQ(past_[0].ended_by, 4U);
-  EXPECT_EQ(past_[1].request_id, "token.unknown");
-  EXPECT_EQ(past_[1].caller, "dev");
-  EXPECT_EQ(past_[1].on_behalf_of, "ci");
-  EXPECT_EQ(past_[1].organization, "acme");
-  EXPECT_EQ(past_[1].application, "ios-app");
-  EXPECT_THAT(past_[1].scopes, ElementsAre("sdk"));
-  EXPECT_EQ(past_[1].digest, "1:of token.unknown");
+  EXPECT_EQ(past_[1].texts.Read().request_id, "token.unknown");
+  EXPECT_EQ(past_[1].texts.Read().caller.name, "dev");
+  EXPECT_EQ(past_[1].texts.Read().caller.on_behalf_of, "ci");
+  EXPECT_EQ(past_[1].texts.Read().target.organization, "acme");
+  EXPECT_EQ(past_[1].texts.Read().target.application, "ios-app");
+  EXPECT_THAT(past_[1].texts.Read().target.scopes, ElementsAre("sdk"));
+  EXPECT_EQ(past_[1].texts.Read().digest, "1:of token.unknown");
 }
 
 // The log of a relay. One request_id in it was asked again.

@@ -90,7 +90,7 @@ TEST_F(ManyInMemory, NothingIsLeftOfWhatIsForgotten) {
 
 TEST_F(InMemory, InQuarantineOnlyKnownRequestIdsOfCallersAreAnswered) {
   state_->BeginQuarantine(Clock() + minutes(5), "the log is gone");
-  state_->Restore("known", DigestFor("ci"), {}, {.reason = Reason::kOutcomeUnknown}, Clock());
+  state_->Restore("known", DigestFor("ci"), {}, 1, Clock());
   EXPECT_EQ(Now(*state_, "known"), "OUTCOME_UNKNOWN");
   const Seen& refused = Ask("new");
   EXPECT_EQ(Outcome(refused), "LIMITS_UNAVAILABLE");
@@ -233,7 +233,7 @@ TEST_F(AskedAgain, ALateRefusalOfTheOnlyCallIsForgotten) {
 
 TEST_F(AskedAgain, WhatAnEarlierRunIntendedIsAskedForAgain) {
   const Target first{"acme", "ios-app", {"sdk"}, "nightly"};
-  state_->Restore("r", DigestFor("ci"), first, kUnknown, {first_at_, 3});
+  state_->Restore("r", DigestFor("ci"), first, 1, {first_at_, 3});
   Admission again = AdmissionOf("r");
   again.target = {"acme", "ios-app", {"beta"}, "of another template"};
   const Seen& seen = Admit(*state_, std::move(again));

@@ -311,9 +311,9 @@ class RandomRun {
     for (const auto& [id, entry] : reference_.entries()) {
       if (!entry.outcome && Pick(2) == 0) continue;
       const TimePoint intended_at = entry.outcome ? entry.expires_at - kOptions.remember : Now();
-      const Failure unknown{.reason = Reason::kOutcomeUnknown, .audit_sequence = ++last_intent_};
+      const Failure unknown = BearerLost(++last_intent_);
       restored[id] = {entry.digest, 0, model::Failed(unknown), intended_at + kOptions.remember, {}};
-      state_->Restore(id, entry.digest, {}, unknown, intended_at);
+      state_->Restore(id, entry.digest, {}, last_intent_, intended_at);
     }
     reference_.Restart(std::move(restored));
     calls_.clear();

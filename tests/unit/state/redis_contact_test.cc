@@ -208,8 +208,8 @@ TEST_F(RedisContact, OutcomesAreForgottenOnTimeInWhateverOrderTheyCome) {
   const Sealer sealer(Secret(std::string(32, 'k')));
   LocalClaims claims(loop_, session, sealer, minutes(10));
   const TimePoint now = loop_.clock().Now();
-  claims.Restore("late", {}, {}, {.reason = Reason::kOutcomeUnknown}, now);
-  claims.Restore("early", {}, {}, {.reason = Reason::kOutcomeUnknown}, now - minutes(5));
+  claims.Restore("late", {}, {}, 1, now);
+  claims.Restore("early", {}, {}, 1, now - minutes(5));
   loop_.Advance(minutes(5) + seconds(1));
   EXPECT_EQ(claims.Find("early"), nullptr);
   EXPECT_NE(claims.Find("late"), nullptr);
@@ -226,8 +226,7 @@ TEST_F(RedisContact, WhereNobodyWaitsHereAnyMoreNoQueueIsShown) {
 
 TEST_F(RedisContact, WhatIsNewestIsWrittenFirstToARedisThatHasLostSomething) {
   for (int i = 0; i < 1000; ++i) {
-    state_->Restore("id-" + std::to_string(i), {}, {}, {.reason = Reason::kOutcomeUnknown},
-                    loop_.clock().Now() - seconds(i % 500));
+    state_->Restore("id-" + std::to_string(i), {}, {}, 1, loop_.clock().Now() - seconds(i % 500));
   }
   Answer(scripts_.hello, "epoch", {{std::string("first")}, {std::int64_t{0}}, {std::int64_t{1}}});
   const ScriptedRedis::Asked first = redis_.Take(scripts_.put);
@@ -237,7 +236,7 @@ TEST_F(RedisContact, WhatIsNewestIsWrittenFirstToARedisThatHasLostSomething) {
 }
 
 TEST_F(RedisContact, IsNotOpenedOnceItIsLostAgain) {
-  state_->Restore("x", {}, {}, {.reason = Reason::kOutcomeUnknown}, loop_.clock().Now());
+  state_->Restore("x", {}, {}, 1, loop_.clock().Now());
   Answer(scripts_.hello, "epoch", {{std::string("first")}, {std::int64_t{0}}, {std::int64_t{0}}});
   LoseContact();
   Answer(scripts_.put, "ok");
@@ -245,7 +244,7 @@ TEST_F(RedisContact, IsNotOpenedOnceItIsLostAgain) {
 }
 
 TEST_F(RedisContact, IsNotOpenedBeforeThisContactsWritesAreDone) {
-  state_->Restore("x", {}, {}, {.reason = Reason::kOutcomeUnknown}, loop_.clock().Now());
+  state_->Restore("x", {}, {}, 1, loop_.clock().Now());
   Answer(scripts_.hello, "epoch", {{std::string("first")}, {std::int64_t{0}}, {std::int64_t{0}}});
   LoseContact();
   loop_.Advance(RedisSession::kHello);

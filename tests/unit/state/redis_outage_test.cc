@@ -449,8 +449,7 @@ TEST_F(RedisOutage, RestoredRequestIdsAreKnownToAllBeforeTheFirstCall) {
   Replica& b = Start();
   Replica& a = Begin();
   for (int i = 0; i < 300; ++i) {
-    a->Restore("id-" + std::to_string(i), AdmissionOf("x").digest, {},
-               {.reason = Reason::kOutcomeUnknown, .audit_sequence = 40}, Clock() - minutes(1));
+    a->Restore("id-" + std::to_string(i), AdmissionOf("x").digest, {}, 40, Clock() - minutes(1));
   }
   ASSERT_TRUE(InContact(a));
   for (const char* id : {"id-0", "id-299"}) {
@@ -471,8 +470,7 @@ TEST_F(RedisOutage, ARestartedReplicaAnswersWithWhatRedisKept) {
   Kill(a);
   Replica& again = Begin();
   for (const char* id : {"token", "cut-off"}) {
-    again->Restore(id, AdmissionOf(id).digest, {}, {.reason = Reason::kOutcomeUnknown, .audit_sequence = 8},
-                   Clock());
+    again->Restore(id, AdmissionOf(id).digest, {}, 8, Clock());
   }
   ASSERT_TRUE(InContact(again));
   EXPECT_EQ(Now(again, "token"), "bearer-x");
@@ -486,7 +484,7 @@ TEST_F(RedisOutage, AReplicaThatWritesWhatItKnowsHoldsAQuarantineButBeginsNone) 
   };
   const auto write = [this](const std::string& id) {
     Replica& replica = Begin();
-    replica->Restore(id, AdmissionOf(id).digest, {}, {.reason = Reason::kOutcomeUnknown}, Clock());
+    replica->Restore(id, AdmissionOf(id).digest, {}, 1, Clock());
     ASSERT_TRUE(InContact(replica));
   };
   write("known without one");
@@ -518,7 +516,7 @@ TEST_F(FirstRedis, TheFirstReplicaOfAllBeginsWithoutQuarantine) {
 
 TEST_F(FirstRedis, AReplicaWithAPastFindsThatSomethingIsLost) {
   Replica& a = Begin();
-  a->Restore("x", AdmissionOf("x").digest, {}, {.reason = Reason::kOutcomeUnknown}, Clock());
+  a->Restore("x", AdmissionOf("x").digest, {}, 1, Clock());
   ASSERT_TRUE(InContact(a));
   EXPECT_EQ(Now(a, "x"), "OUTCOME_UNKNOWN");
   EXPECT_EQ(Now(a, "new"), "LIMITS_UNAVAILABLE");
@@ -528,7 +526,7 @@ TEST_F(FirstRedis, AReplicaWithAPastFindsThatSomethingIsLost) {
 
 TEST_F(FirstRedis, AQuarantineIsShownByEveryReplicaUntilItEnds) {
   Replica& a = Begin();
-  a->Restore("x", AdmissionOf("x").digest, {}, {.reason = Reason::kOutcomeUnknown}, Clock());
+  a->Restore("x", AdmissionOf("x").digest, {}, 1, Clock());
   ASSERT_TRUE(InContact(a));
   Replica& b = Start();
   for (Replica* replica : {&a, &b}) {

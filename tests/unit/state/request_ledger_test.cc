@@ -194,15 +194,15 @@ TEST(EndedLedger, CallsNobodyThoughItEndsWhileItTells) {
 }
 
 TEST_F(Ledger, OutcomesAreForgottenOnTimeInWhateverOrderTheyCome) {
-  ledger_.Restore("late", DigestFor("ci"), {}, {Reason::kOutcomeUnknown}, Now());
-  ledger_.Restore("early", DigestFor("ci"), {}, {Reason::kOutcomeUnknown}, Now() - minutes(5));
+  ledger_.Restore("late", DigestFor("ci"), {}, 1, Now());
+  ledger_.Restore("early", DigestFor("ci"), {}, 1, Now() - minutes(5));
   loop_.Advance(minutes(5) + milliseconds(100));
   EXPECT_EQ(ledger_.entries(), 1U);
 }
 
 TEST_F(Ledger, AnIdThatIsSettledAnewIsKeptToItsNewExpiry) {
-  ledger_.Restore("a", DigestFor("ci"), {}, {.reason = Reason::kOutcomeUnknown}, Now() - minutes(9));
-  ledger_.Restore("a", DigestFor("ci"), {}, {.reason = Reason::kOutcomeUnknown, .audit_sequence = 5}, Now());
+  ledger_.Restore("a", DigestFor("ci"), {}, 1, Now() - minutes(9));
+  ledger_.Restore("a", DigestFor("ci"), {}, 5, Now());
   ledger_.Settle("a", Failure{.reason = Reason::kOutcomeUnknown, .audit_sequence = 6}, Now() + minutes(1));
   loop_.Advance(minutes(10) + milliseconds(500));
   EXPECT_EQ(FailureIn(ClaimFor("a")).audit_sequence, 6U);
@@ -245,8 +245,7 @@ TEST_F(Ledger, FullOfUnexpiredEntriesIsOverloadedUntilTheFirstExpires) {
 }
 
 TEST_F(Ledger, KnowsWhatAnEarlierRunIntended) {
-  ledger_.Restore("a", DigestFor("ci"), {}, {.reason = Reason::kOutcomeUnknown, .audit_sequence = 3},
-                  Now() - minutes(4));
+  ledger_.Restore("a", DigestFor("ci"), {}, 3, Now() - minutes(4));
   EXPECT_EQ(ReasonIn(ClaimFor("a")), Reason::kOutcomeUnknown);
   EXPECT_EQ(ReasonIn(ClaimFor("a", "other")), Reason::kRequestIdReused);
   loop_.Advance(minutes(7));
@@ -270,8 +269,7 @@ TEST_F(Ledger, TellsARetryWhatTheFirstCallAskedFor) {
 }
 
 TEST_F(Ledger, IdWithoutADigestIsKnownWhateverTheParameters) {
-  ledger_.Restore("a", std::nullopt, {"acme", "ios-app", {"sdk"}}, {.reason = Reason::kOutcomeUnknown},
-                  Now());
+  ledger_.Restore("a", std::nullopt, {"acme", "ios-app", {"sdk"}}, 1, Now());
   EXPECT_EQ(ReasonIn(ClaimFor("a")), Reason::kOutcomeUnknown);
   EXPECT_EQ(ReasonIn(ClaimFor("a", "other")), Reason::kOutcomeUnknown);
 }

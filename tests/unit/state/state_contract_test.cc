@@ -401,13 +401,12 @@ TEST_P(StateContract, TellsARetryWhatTheFirstCallAskedFor) {
 class RestoredStateContract : public StateContract {
  protected:
   RestoredStateContract()
-      : StateContract(
-            {.remember = std::chrono::minutes(10), .max_entries = 1000}, [](State& state, TimePoint now) {
-              const TimePoint intended_at = now - std::chrono::minutes(4);
-              state.Restore("x", DigestFor("ci"), {"acme", "ios-app", {"sdk"}},
-                            {.reason = Reason::kOutcomeUnknown, .audit_sequence = 3}, intended_at);
-              state.Restore("old", std::nullopt, {}, {.reason = Reason::kOutcomeUnknown}, intended_at);
-            }) {}
+      : StateContract({.remember = std::chrono::minutes(10), .max_entries = 1000},
+                      [](State& state, TimePoint now) {
+                        const TimePoint intended_at = now - std::chrono::minutes(4);
+                        state.Restore("x", DigestFor("ci"), {"acme", "ios-app", {"sdk"}}, 3, intended_at);
+                        state.Restore("old", std::nullopt, {}, 1, intended_at);
+                      }) {}
 };
 
 TEST_P(RestoredStateContract, RestoredIdsAreKnownAndLimitsStartFull) {
