@@ -10,18 +10,20 @@
 namespace tokend::rpc {
 namespace {
 
-// Each side needs three turns, and four if the client must offer another group.
-constexpr int kMaxTurns = 8;
+// What a side can send at once. It waits for the other side to read.
+constexpr std::size_t kBufferBytes = std::size_t{16} * 1024;
 
-// Larger than all that a side can send: the files of a listener are at most kMaxPemBytes each.
-constexpr std::size_t kBufferBytes = 2 * kMaxPemBytes;
+// Each side needs three turns, four if the client must offer another group, and one for each full buffer: the
+// files of a listener are at most kMaxPemBytes each.
+constexpr int kMaxTurns = 8 + 2 * kMaxPemBytes / kBufferBytes;
 
 enum class Turn { kDone, kWaits, kFailed };
 
 Turn MakeTurn(SSL& side) {
   const int result = SSL_do_handshake(&side);
   if (result == 1) return Turn::kDone;
-  return SSL_get_error(&side, result) == SSL_ERROR_WANT_READ ? Turn::kWaits : Turn::kFailed;
+  const int error = SSL_get_error(&side, result);
+  return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? Turn::kWaits : Turn::kFailed;
 }
 
 bool CompleteHandshake(SSL& client, SSL& server) {

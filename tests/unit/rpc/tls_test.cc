@@ -204,6 +204,14 @@ TEST_F(ServerCertificate, IsTakenWithTheChainAboveIt) {
   EXPECT_TRUE(Read(leaf_, authority_.certificate(), authority_.certificate()).ok());
 }
 
+TEST_F(ServerCertificate, IsTakenWithAChainThatIsSentInSeveralTurns) {
+  std::string above;
+  for (int i = 0; i < 100; ++i) above += authority_.certificate();
+  ASSERT_GT(above.size(), 40'000U);
+  const auto read = Read(leaf_, above);
+  EXPECT_TRUE(read.ok()) << read.status();
+}
+
 TEST_F(ServerCertificate, IsRefusedWhereEveryHandshakeWithItsChainWouldFail) {
   const fakes::TestAuthority weak = fakes::TestAuthority::WithShortKey();
   const fakes::Identity of_weak = weak.Issue("DNS:localhost");
