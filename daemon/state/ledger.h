@@ -6,11 +6,11 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/hash/hash.h"
@@ -166,8 +166,8 @@ class Ledger {
   const std::chrono::milliseconds remember_;
   const OnForgotten on_forgotten_;
   absl::flat_hash_set<std::unique_ptr<Node>, ById, ById> nodes_;
-  std::set<std::pair<TimePoint, Node*>> intents_;  // of the outcomes
-  std::size_t forgotten_ = 0;                      // since memory was returned
+  absl::btree_set<std::pair<TimePoint, Node*>> intents_;  // of the outcomes
+  std::size_t forgotten_ = 0;                             // since memory was returned
   std::optional<loop::TimerId> timer_;
   TimePoint timer_for_{};  // when the first was to be forgotten as the timer was set
 };

@@ -128,10 +128,11 @@ void MemoryState::Abandon(const std::string& request_id) {
 void MemoryState::Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
                           Target target, std::uint64_t ended_by, Intent intent) {
   // Also beyond max_entries: a request_id that is forgotten could be minted twice.
-  if (ledger_.Find(request_id) == nullptr) shares_.TakeAnyway(OwnerOf(request_id));
+  const std::size_t known = ledger_.size();
   Entry& entry =
       ledger_.Put(request_id, {.digest = digest, .first = PackedTarget(target), .intent = intent.sequence});
   ledger_.Settle(entry, LostBearer{ended_by}, intent.at);
+  if (ledger_.size() > known) shares_.TakeAnyway(OwnerOf(request_id));
   ReportEntries();
 }
 

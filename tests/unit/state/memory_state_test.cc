@@ -60,10 +60,13 @@ class ManyInMemory : public InMemory {
         loop_, config::Requests{.remember = std::chrono::minutes(10), .max_entries = 2 * kIds});
   }
 
+  static std::string IdOf(std::int64_t number) {
+    return LedgerId("ci", "", "00000000-0000-4000-8000-" + std::to_string(100'000'000'000 + number));
+  }
+
   void AnswerAll() {
     for (std::int64_t i = 0; i < kIds; ++i) {
-      const std::string id =
-          LedgerId("ci", "", "00000000-0000-4000-8000-" + std::to_string(100'000'000'000 + i));
+      const std::string id = IdOf(i);
       state_->Admit({.request_id = id, .target = {"acme", "ios-app", {"sdk"}, "nightly build"}}, &id,
                     [](const AdmitResult& result) { EXPECT_TRUE(std::holds_alternative<Fresh>(result)); });
       state_->Settle(id, Answered{token_, 1}, Clock());
@@ -78,6 +81,13 @@ class ManyInMemory : public InMemory {
 // Beside the token itself.
 TEST_F(ManyInMemory, ARequestIdTakesAFewHundredBytes) {
   AnswerAll();
+  EXPECT_LT((fakes::CountedBytes() - before_) / kIds, 450);
+}
+
+TEST_F(ManyInMemory, ARequestIdOfAnEarlierRunTakesNoMore) {
+  for (std::int64_t i = 0; i < kIds; ++i) {
+    state_->Restore(IdOf(i), DigestFor("ci"), {"acme", "ios-app", {"sdk"}, "nightly build"}, 1, Clock());
+  }
   EXPECT_LT((fakes::CountedBytes() - before_) / kIds, 450);
 }
 
