@@ -10,8 +10,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "daemon/audit/events.h"
+#include "daemon/audit/hashed_lines.h"
 #include "daemon/audit/log_reader.h"
-#include "daemon/base/sha256.h"
 
 namespace tokend::audit {
 namespace {
@@ -111,14 +111,14 @@ class HistoryReader {
   Result<FileReport> ReadOne(const std::string& name) {
     Result<std::unique_ptr<ReadFile>> file = store_.Read(name);
     if (!file.ok()) return file.status();
-    LineReader lines(**file);
+    HashedLines lines(**file);
     FileReport report;
     gaps_.BeginFile(name);
     while (true) {
-      const Result<std::optional<LineReader::Line>> line = lines.Next();
+      const Result<std::optional<HashedLines::Line>> line = lines.Next();
       if (!line.ok()) return line.status();
       if (!line->has_value()) break;
-      const auto& [text, whole] = **line;
+      const auto& [text, whole, hash] = **line;
       report.size += text.size() + (whole ? 1 : 0);
       gaps_.OnLine();
       const RecordView* const record = whole ? parser_.Parse(text) : nullptr;
@@ -139,7 +139,8 @@ class HistoryReader {
         report.first_prev = record->prev;
       }
       report.latest = std::max(report.latest, record->time);
-      report.last = Head{record->seq, Sha256Hex(text)};
+      report.last.sequence = record->seq;
+      report.last.hash = hash;
       report.started = report.started || record->event == event::kDaemonStarted;
       Take(*record);
     }

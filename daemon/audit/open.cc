@@ -18,10 +18,11 @@ constexpr char kDaemonStopped[] = "daemon_stopped";
 bool KeepWaiting() { return false; }
 
 // Turns the exception of a thread that cannot be started into an error: no exception leaves this folder.
-template <class Make>
-Result<std::invoke_result_t<Make>> WithThread(Make make) {
+// `start` returns a Result.
+template <class Start>
+std::invoke_result_t<Start> WithThread(Start start) {
   try {
-    return make();
+    return start();
   } catch (const std::system_error&) {
     return absl::ResourceExhaustedError("the system allows no further thread for the audit log");
   }
@@ -29,7 +30,7 @@ Result<std::invoke_result_t<Make>> WithThread(Make make) {
 
 Result<std::unique_ptr<QueuedAuditLog>> StartLog(QueuedAuditLog::Parts parts, OpenOptions& options,
                                                  loop::EventLoop& loop) {
-  return WithThread([&] {
+  return WithThread([&]() -> Result<std::unique_ptr<QueuedAuditLog>> {
     return std::make_unique<QueuedAuditLog>(std::move(parts), loop, std::move(options.hooks), options.timing);
   });
 }
@@ -121,7 +122,7 @@ Result<Opened> OpenFileLog(std::unique_ptr<LogStore> store, const config::AuditF
   if (Status locked = store->Lock(); !locked.ok()) return locked;
   const RecordTime now = std::chrono::floor<std::chrono::microseconds>(loop.clock().WallNow());
   const RecordTime since = now - options.remember;
-  Result<History> history = ReadHistory(*store, names, since);
+  Result<History> history = WithThread([&] { return ReadHistory(*store, names, since); });
   if (!history.ok()) return history.status();
   // Where there is no open file, this one shows that a crash came between, and goes when the next one is
   // made.
@@ -176,8 +177,8 @@ Result<Opened> OpenAuditLog(const config::Audit& config, Keys keys, OpenOptions 
   if (!store.ok()) return store.status();
   std::unique_ptr<StreamCopy> copy;
   if (config.to_stdout) {
-    Result<std::unique_ptr<StreamCopy>> started =
-        WithThread([] { return std::make_unique<StreamCopy>(STDOUT_FILENO); });
+    Result<std::unique_ptr<StreamCopy>> started = WithThread(
+        []() -> Result<std::unique_ptr<StreamCopy>> { return std::make_unique<StreamCopy>(STDOUT_FILENO); });
     if (!started.ok()) return started.status();
     copy = *std::move(started);
   }
