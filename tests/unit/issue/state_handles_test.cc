@@ -40,7 +40,7 @@ class RecordingState final : public state::State {
     intent = of;
   }
   void Abandon(const std::string& request_id) override { calls.push_back("abandon " + request_id); }
-  void Restore(const std::string&, const std::optional<state::RequestDigest>&, state::Target, Failure,
+  void Restore(const std::string&, const std::optional<state::RequestDigest>&, state::Target, std::uint64_t,
                state::Intent) override {}
   Status health() const override { return absl::OkStatus(); }
   Status quarantine() const override { return absl::OkStatus(); }
