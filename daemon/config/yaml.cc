@@ -74,7 +74,7 @@ Position PlaceIn(std::string_view text, std::size_t offset) {
           static_cast<int>(line.size()) - static_cast<int>(std::ranges::count_if(line, continues)) + 1};
 }
 
-// The position of a tab in a line's indentation; libyaml mostly reports what it makes of the line's rest.
+// The position of a tab in a line's indentation. libyaml mostly reports what the rest of the line is then.
 std::optional<Position> TabIn(std::string_view text, int line) {
   for (int i = 1; i < line; ++i) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
   const std::size_t indentation = std::min(text.find_first_not_of(" \t"), text.size());

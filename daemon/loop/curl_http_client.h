@@ -30,7 +30,7 @@ class CurlHttpClient final : public HttpClient {
   void WipeCopies(std::string_view secret) override;
   void Stop() override;
 
-  // Frees the handles that no request uses. Each holds some 80 KB after a request. Loop thread.
+  // Frees the handles that no request uses. Each holds up to 50 KB after a request. Loop thread.
   void DropIdleHandles();
 
   // Libcurl announces a larger body with "Expect: 100-continue", which gives a server more ways to answer
