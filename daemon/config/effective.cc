@@ -1,9 +1,9 @@
 #include <google/protobuf/message.h>
 
-#include <vector>
+#include <string>
+#include <string_view>
 
 #include "daemon/base/sha256.h"
-#include "daemon/base/text.h"
 #include "daemon/config/schema.h"
 #include "daemon/config/steps.h"
 #include "daemon/config/values.h"
@@ -16,7 +16,7 @@ using google::protobuf::Message;
 
 constexpr std::size_t kIndent = 2;
 
-// No text holds a control character, so only these two need escaping.
+// No text holds a character that needs another escape (CheckText in values.cc).
 void AppendQuoted(std::string_view text, std::string& out) {
   out += '"';
   for (const char c : text) {
@@ -100,7 +100,11 @@ void PrintMapping(const Message& message, std::size_t indent, std::string& out) 
       out += " []\n";
     } else {
       out += ' ';
-      field->is_repeated() ? AppendTexts(message, *field, out) : AppendScalar(message, *field, out);
+      if (field->is_repeated()) {
+        AppendTexts(message, *field, out);
+      } else {
+        AppendScalar(message, *field, out);
+      }
       out += '\n';
     }
   }

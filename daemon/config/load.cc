@@ -30,9 +30,9 @@ google::protobuf::ArenaOptions InLargeBlocks(std::size_t text_size) {
 
 LoadResult Load(const std::string& path, const Config* running, NamedFiles files) {
   std::string text;
-  std::error_code unknown;
-  const std::uintmax_t size = std::filesystem::file_size(path, unknown);
-  if (!unknown) text.reserve(std::min<std::uintmax_t>(size, kMaxFileSize));
+  std::error_code error;
+  const std::uintmax_t size = std::filesystem::file_size(path, error);
+  if (!error) text.reserve(std::min<std::uintmax_t>(size, kMaxFileSize));
   const Status read = ReadBlocks(path, kMaxFileSize, Secrecy::kPublic,
                                  [&text](std::string_view block) { text.append(block); });
   if (read.ok()) return Parse(text, path, running, files);

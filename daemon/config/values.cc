@@ -77,9 +77,21 @@ Fault CheckHttpsUrl(std::string_view text) {
   return Unless(right, "the query may hold what RFC 3986 lets stand in one, and must not be empty");
 }
 
+// Characters that a quoted text of YAML can name by an escape, but that a YAML file must not hold. So the
+// configuration in effect could not be printed with them.
+bool HasUnprintable(std::string_view text) {
+  static constexpr std::array<std::string_view, 5> kUnprintable = {
+      "\u2028", "\u2029", "\uFEFF", "\uFFFE", "\uFFFF",
+  };
+  return std::ranges::any_of(kUnprintable, [text](std::string_view character) {
+    return text.find(character) != std::string_view::npos;
+  });
+}
+
 Fault CheckText(std::string_view text) {
   if (text.empty()) return "must not be empty";
   if (text.size() > kMaxText) return Concat({"is longer than ", std::to_string(kMaxText), " bytes"});
+  if (HasUnprintable(text)) return "must not hold U+2028, U+2029, U+FEFF, U+FFFE or U+FFFF";
   return Unless(!HasControlCharacters(text), "must not hold control characters");
 }
 

@@ -7,7 +7,6 @@
 #include <memory>
 #include <new>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -28,6 +27,8 @@ constexpr std::string_view kTab = "is not valid YAML: a tab indents; use spaces"
 constexpr std::string_view kNeedsQuotes =
     "is not valid YAML: a text that begins with *, &, %, @ or ` needs quotes";
 constexpr std::string_view kNoEnd = "is not valid YAML: a quoted text does not end";
+constexpr std::string_view kNoTags = "tags are not accepted: each key has its own type";
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 // libyaml's words, in ours.
 std::string_view Explain(std::string_view problem) {
@@ -35,7 +36,7 @@ std::string_view Explain(std::string_view problem) {
     std::string_view problem;
     std::string_view words;
   };
-  static constexpr std::array<Explanation, 14> kExplanations = {{
+  static constexpr std::array<Explanation, 18> kExplanations = {{
       {"found a tab character that violates indentation", kTab},
       {"found a tab character where an indentation space is expected", kTab},
       {"did not find expected alphabetic or numeric character", kNeedsQuotes},
@@ -49,6 +50,12 @@ std::string_view Explain(std::string_view problem) {
       {"found unexpected end of stream", kNoEnd},
       {"found unexpected document indicator", kNoEnd},
       {"could not find expected ':'", "is not valid YAML: expected \": \" after a key"},
+      {"found unexpected ':'", "is not valid YAML: a text that ends with \":\" needs quotes here"},
+      {"found unknown escape character",
+       "is not valid YAML: an unknown escape; write a backslash twice, or the text in single quotes"},
+      {"did not find expected node content",
+       "is not valid YAML: expected a value; quote one that begins with \":\""},
+      {"did not find expected <document start>", "is not valid YAML: text stands outside of the document"},
       {"mapping values are not allowed in this context",
        "is not valid YAML: no key may stand here; quote a text that holds \": \""},
       {"mapping keys are not allowed in this context", "is not valid YAML: no key may stand here"},
@@ -67,7 +74,8 @@ Position PositionOf(const yaml_mark_t& mark) {
 
 // The place of the byte at `offset` of a UTF-8 text.
 Position PlaceIn(std::string_view text, std::size_t offset) {
-  const std::string_view before = text.substr(0, offset);
+  std::string_view before = text.substr(0, offset);
+  if (before.starts_with(kByteOrderMark)) before.remove_prefix(kByteOrderMark.size());
   const std::string_view line = before.substr(before.rfind('\n') + 1);  // npos + 1 is 0
   const auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
   return {static_cast<int>(std::ranges::count(before, '\n')) + 1,
@@ -85,6 +93,27 @@ std::optional<Position> TabIn(std::string_view text, int line) {
 
 std::string_view TextOf(const yaml_char_t* text, std::size_t size) {
   return {reinterpret_cast<const char*>(text), size};
+}
+
+// What libyaml accepts and this reader does not, in a UTF-8 text.
+Verdict FindUnaccepted(std::string_view text) {
+  // For libyaml these end a line, and so a comment, as YAML 1.1 says. Most editors show them within the line,
+  // where a key behind one looks like a part of the comment.
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const std::string_view rest = text.substr(i);
+    const bool is_lone_cr = rest[0] == '\r' && !rest.starts_with("\r\n");
+    if (is_lone_cr || rest.starts_with("\xC2\x85") || rest.starts_with("\xE2\x80\xA8") ||
+        rest.starts_with("\xE2\x80\xA9")) {
+      return Refusal{
+          PlaceIn(text, i),
+          "holds a character that ends a line only for some programs: CR without LF, U+0085, U+2028 "
+          "or U+2029"};
+    }
+  }
+  // libyaml takes time that grows with the square of their number.
+  const std::size_t tag = text.starts_with("%TAG") ? 0 : text.find("\n%TAG");
+  if (tag != std::string_view::npos) return Refusal{PlaceIn(text, tag == 0 ? 0 : tag + 1), kNoTags};
+  return std::nullopt;
 }
 
 // The words that YAML's core schema reads as no value.
@@ -123,15 +152,24 @@ class Parser {
     if (yaml_parser_parse(&parser_, event.get()) != 0) return std::nullopt;
     if (parser_.error == YAML_MEMORY_ERROR) throw std::bad_alloc();
     if (parser_.error == YAML_READER_ERROR) {
+      constexpr int kFirstPrintable = 0xA0;  // behind C1
       return Refusal{PlaceIn(text_, parser_.problem_offset),
-                     "holds a control character, which YAML does not allow"};
+                     parser_.problem_value < kFirstPrintable
+                         ? "holds a control character, which YAML does not allow"
+                         : "holds a character that YAML does not allow"};
     }
     const Position place = PositionOf(parser_.problem_mark);
+    if (IsAtTab()) return Refusal{place, kTab};
     const std::optional<Position> tab = TabIn(text_, place.line);
     return Refusal{tab.value_or(place), tab ? kTab : Explain(parser_.problem)};
   }
 
  private:
+  bool IsAtTab() const {
+    const auto& buffer = parser_.buffer;
+    return parser_.error == YAML_SCANNER_ERROR && buffer.pointer < buffer.last && *buffer.pointer == '\t';
+  }
+
   const std::string_view text_;
   yaml_parser_t parser_ = {};
 };
@@ -207,7 +245,7 @@ class YamlBuilder {
     if (anchor != nullptr) {
       return Refusal{node.position, "anchors are not accepted: write the value out where it is needed"};
     }
-    if (tag != nullptr) return Refusal{node.position, "tags are not accepted: each key has its own type"};
+    if (tag != nullptr) return Refusal{node.position, kNoTags};
     const bool is_key = depth_ > 0 && open_[depth_ - 1].ExpectsKey();
     if (is_key && node.kind != YamlNode::Kind::kScalar) return Refusal{node.position, "a key must be a word"};
     return std::nullopt;
@@ -242,7 +280,7 @@ class YamlBuilder {
     (container.ExpectsKey() ? container.keys : container.items).push_back(node);
   }
 
-  // A node has 24 bytes, and its text in the file half of that or more.
+  // About what nodes and texts take, against the text of the file. The memory grows if it is more.
   static constexpr std::size_t kGrowth = 4;
 
   std::shared_ptr<YamlDocument> document_;
@@ -256,6 +294,7 @@ namespace {
 Verdict Build(std::string_view text, YamlBuilder& builder) {
   // libyaml would also read UTF-16.
   if (!Utf16Length(text)) return Refusal{{}, "is not UTF-8"};
+  if (Verdict refused = FindUnaccepted(text)) return refused;
   Parser parser(text);
   while (true) {
     Event event;

@@ -31,10 +31,10 @@ constexpr long kMaxIdleConnections = 1024;
 // The queue of tasks keeps its memory from turn to turn, up to this many tasks.
 constexpr std::size_t kMaxKeptRoom = 1024;
 
-// After a burst of at least this many requests at the same time, the loop returns memory when no request has
-// run for this long. Requests that come one after another leave little behind, and the next one uses it.
+// A burst is this many requests at the same time. The loop returns memory after this long without one. What
+// fewer requests leave behind is little, and the next ones use it.
 constexpr std::size_t kBurst = 16;
-constexpr std::chrono::seconds kQuiet{5};
+constexpr std::chrono::seconds kQuiet{4};
 
 // False for what is not a TCP connection.
 bool SetCork(int socket, int on) { return setsockopt(socket, IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0; }
@@ -117,29 +117,23 @@ void CurlLoop::Add(CURL* handle) {
   if (curl_multi_add_handle(multi_, handle) != CURLM_OK) throw std::bad_alloc();
   ++transfers_;
   most_transfers_ = std::max(most_transfers_, transfers_);
+  if (transfers_ >= kBurst && !awaits_quiet_) AwaitQuiet();
 }
 
 void CurlLoop::Remove(CURL* handle) {
   curl_multi_remove_handle(multi_, handle);
   --transfers_;
-  if (transfers_ > 0 || most_transfers_ < kBurst) return;
-  last_transfer_ = clock().Now();
-  AwaitQuiet();
 }
 
 void CurlLoop::AwaitQuiet() {
-  if (awaits_quiet_) return;
   awaits_quiet_ = true;
-  After(last_transfer_ + kQuiet - clock().Now(), [this] { ReturnMemoryIfQuiet(); });
-}
-
-void CurlLoop::ReturnMemoryIfQuiet() {
-  awaits_quiet_ = false;
-  if (transfers_ > 0) return;  // the last one to end asks again
-  if (clock().Now() - last_transfer_ < kQuiet) return AwaitQuiet();
-  most_transfers_ = 0;
-  for (const auto& [client, connections] : host_connections_) client->DropIdleHandles();
-  ReturnFreeMemory();
+  most_transfers_ = transfers_;
+  After(kQuiet, [this] {
+    if (most_transfers_ >= kBurst) return AwaitQuiet();
+    awaits_quiet_ = false;
+    for (const auto& [client, connections] : host_connections_) client->DropIdleHandles();
+    ReturnFreeMemory();
+  });
 }
 
 void CurlLoop::SetHostConnections(CurlHttpClient* client, std::size_t connections) {

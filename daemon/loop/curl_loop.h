@@ -76,9 +76,8 @@ class CurlLoop final : public EventLoop {
   void RunTransfers();
   void SendHeldBack();
   void Wait();
-  // A burst of requests leaves much memory behind. The loop returns it once it has been quiet for a while.
+  // A burst of requests leaves much memory behind. The loop returns it after a while without a burst.
   void AwaitQuiet();
-  void ReturnMemoryIfQuiet();
   void DiscardTasks();
   bool OnLoopThread() const;
 
@@ -97,9 +96,8 @@ class CurlLoop final : public EventLoop {
   std::map<TimerId, Task> timers_;
   std::uint64_t last_timer_ = 0;
   std::size_t transfers_ = 0;
-  std::size_t most_transfers_ = 0;                         // at the same time, since memory was returned
-  std::chrono::steady_clock::time_point last_transfer_{};  // when the last one ended
-  bool awaits_quiet_ = false;                              // a timer runs
+  std::size_t most_transfers_ = 0;  // at the same time, since AwaitQuiet
+  bool awaits_quiet_ = false;
   std::map<CurlHttpClient*, std::size_t> host_connections_;
   std::size_t host_connections_set_ = 0;
   struct HeldBack {

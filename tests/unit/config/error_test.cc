@@ -177,6 +177,11 @@ INSTANTIATE_TEST_SUITE_P(
              "applications:",
              "description: \"a\\nb\"\n      applications:",
              {"14:20: error: policy.grants[0].description: must not hold control characters"}},
+        Case{"LineSeparatorByAnEscape",
+             "applications:",
+             "description: \"a\\Lb\"\n      applications:",
+             {"14:20: error: policy.grants[0].description: must not hold U+2028, U+2029, U+FEFF, U+FFFE or "
+              "U+FFFF"}},
         Case{"SameItemTwice",
              "[sdk]",
              "[sdk, sdk]",

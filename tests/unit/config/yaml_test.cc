@@ -3,13 +3,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "daemon/base/text.h"
 #include "daemon/config/load.h"
 
 namespace tokend::config {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::EndsWith;
+using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
@@ -92,6 +95,27 @@ TEST(ParseYaml, RefusesWhatIsNotUtf8Text) {
               ElementsAre("t:2:1: error: holds a control character, which YAML does not allow"));
 }
 
+TEST(ParseYaml, RefusesWhatEndsALineOnlyForSomePrograms) {
+  for (const std::string_view end : {"\r", "\u0085", "\u2028", "\u2029"}) {
+    for (const std::string_view place : {"# ", "c: x", "d: \"x"}) {
+      const std::string text = Concat({"a: 1\n", place, end, "b: 2\n"});
+      EXPECT_THAT(ErrorsOf(text),
+                  ElementsAre(AllOf(StartsWith(Concat({"t:2:", std::to_string(place.size() + 1)})),
+                                    HasSubstr("ends a line only for some programs"))))
+          << text;
+    }
+  }
+  EXPECT_THAT(ErrorsOf("a: \"\\L\\P\\N\\r\"\r\n"), IsEmpty()) << "escapes end no line";
+}
+
+TEST(ParseYaml, RefusesManyTagDirectivesAtOnce) {
+  std::string text = "a: 1\n";
+  for (int i = 0; i < 200'000; ++i) text += Concat({"%TAG !", std::to_string(i), "! x\n"});
+  EXPECT_THAT(ErrorsOf(text), ElementsAre("t:2:1: error: tags are not accepted: each key has its own type"));
+  EXPECT_THAT(ErrorsOf("%TAG ! x\n"),
+              ElementsAre("t:1:1: error: tags are not accepted: each key has its own type"));
+}
+
 TEST(ParseYaml, CountsColumnsInCharacters) {
   EXPECT_THAT(ErrorsOf("a: [\"\u00FC\u20AC\", *x]\n"), ElementsAre(StartsWith("t:1:11: error: ")));
   EXPECT_THAT(ErrorsOf("a: \u00FC\nb: \u00FC\u20AC\u0001\n"),
@@ -122,7 +146,27 @@ TEST(ParseYaml, SaysInItsOwnWordsWhatIsNotYaml) {
       ElementsAre("t:1:5: error: is not valid YAML: no key may stand here; quote a text that holds \": \""));
   EXPECT_THAT(ErrorsOf("a: 1\nb\nc: 2\n"),
               ElementsAre("t:3:1: error: is not valid YAML: expected \": \" after a key"));
-  EXPECT_THAT(ErrorsOf("a: \"\\qsecret\"\n"), ElementsAre("t:1:5: error: is not valid YAML"));
+  EXPECT_THAT(
+      ErrorsOf("a: \"\\qsecret\"\n"),
+      ElementsAre(
+          "t:1:5: error: is not valid YAML: an unknown escape; write a backslash twice, or the text in "
+          "single quotes"));
+  for (const std::string_view text : {"-\ta\n", "a: 1\nb:\n- \tc\n", "?\ta\n"}) {
+    EXPECT_THAT(ErrorsOf(text), ElementsAre(EndsWith("is not valid YAML: a tab indents; use spaces")))
+        << text;
+  }
+  for (const std::string_view value : {"[::1]", "{b: ::1}", "[b,,c]"}) {
+    EXPECT_THAT(
+        ErrorsOf(Concat({"a: ", value})),
+        ElementsAre(EndsWith("is not valid YAML: expected a value; quote one that begins with \":\"")))
+        << value;
+  }
+  EXPECT_THAT(ErrorsOf("a: [a:, b]\n"),
+              ElementsAre("t:1:6: error: is not valid YAML: a text that ends with \":\" needs quotes here"));
+  EXPECT_THAT(ErrorsOf("a: 1\n...\nb: 2\n"),
+              ElementsAre("t:3:1: error: is not valid YAML: text stands outside of the document"));
+  EXPECT_THAT(ErrorsOf("a: \uFFFE\n"),
+              ElementsAre("t:1:4: error: holds a character that YAML does not allow"));
 }
 
 }  // namespace
