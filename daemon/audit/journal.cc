@@ -71,7 +71,7 @@ Status FileJournal::KeepConfig(const std::string& fingerprint, const std::string
   return configs_.Keep(fingerprint, text);
 }
 
-void FileJournal::UseConfig(const std::string& fingerprint, std::string text) {
+void FileJournal::UseConfig(const std::string& fingerprint, std::string&& text) {
   configs_.Use(fingerprint, std::move(text));
   prune_at_ = clock_.Now();  // there is one more
 }

@@ -46,7 +46,7 @@ class Journal {
     return absl::OkStatus();
   }
   // From now on records name this configuration, which KeepConfig has kept.
-  virtual void UseConfig(const std::string& /*fingerprint*/, std::string /*text*/) {}
+  virtual void UseConfig(const std::string& /*fingerprint*/, std::string&& /*text*/) {}
 
   // Called after the last append.
   virtual void Close() {}
@@ -82,7 +82,7 @@ class FileJournal final : public Journal {
   // Deletes closed files and configurations that need not be kept.
   void Tidy() override;
   Status KeepConfig(const std::string& fingerprint, const std::string& text) override;
-  void UseConfig(const std::string& fingerprint, std::string text) override;
+  void UseConfig(const std::string& fingerprint, std::string&& text) override;
   void Close() override { configs_.MarkInForce(); }
   Status Replace(MakeRecovered line, std::uint64_t sequence, GiveUp give_up) override;
 

@@ -6,12 +6,20 @@
 
 namespace tokend::config {
 
+using google::protobuf::Descriptor;
 using google::protobuf::EnumDescriptor;
 using google::protobuf::EnumValueDescriptor;
 using google::protobuf::FieldDescriptor;
 
 const v1::KeyOptions& OptionsOf(const FieldDescriptor& field) {
   return field.options().GetExtension(v1::key);
+}
+
+std::vector<const FieldDescriptor*> FieldsOf(const Descriptor& type) {
+  std::vector<const FieldDescriptor*> fields;
+  fields.reserve(static_cast<std::size_t>(type.field_count()));
+  for (int i = 0; i < type.field_count(); ++i) fields.push_back(type.field(i));
+  return fields;
 }
 
 const google::protobuf::RepeatedPtrField<v1::Organization>& OrganizationsOf(const v1::Upstream& upstream) {

@@ -2,7 +2,6 @@
 
 #include <google/protobuf/descriptor.h>
 
-#include <ranges>
 #include <string>
 #include <vector>
 
@@ -13,11 +12,7 @@ namespace tokend::config {
 
 const v1::KeyOptions& OptionsOf(const google::protobuf::FieldDescriptor& field);
 
-// The fields of a type, in the schema's order.
-inline auto FieldsOf(const google::protobuf::Descriptor& type) {
-  return std::views::iota(0, type.field_count()) |
-         std::views::transform([&type](int index) { return type.field(index); });
-}
+std::vector<const google::protobuf::FieldDescriptor*> FieldsOf(const google::protobuf::Descriptor& type);
 
 // The organizations that the upstream lists. A central tokend lists none: the result is empty.
 const google::protobuf::RepeatedPtrField<v1::Organization>& OrganizationsOf(const v1::Upstream& upstream);
