@@ -299,7 +299,7 @@ TEST(CurlHttpClientTls, APostThatWaitedForAStreamGoesElsewhereOnceTheConnectionH
   HttpClientOptions options = TlsOptions(server);
   options.max_connections = 1;
   Client client(options);
-  server.Script(kApplication, {Fault::StreamReset(2).After(milliseconds(300))});
+  server.Script(kApplication, {Fault::StreamReset(2).After(milliseconds(1000))});
   std::future<HttpAnswer> failing = client.Begin(Url(server));
   ASSERT_TRUE(server.WaitForPosts(1, kPatience));
   // One: until the server's settings have come, libcurl would put several on the second connection.
