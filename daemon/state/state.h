@@ -179,7 +179,8 @@ class State {
   virtual void Abandon(const std::string& request_id) = 0;
 
   // Adds a request_id that an earlier run of the daemon intended, with BearerLost(ended_by) as its outcome.
-  // Without a digest the request_id is known whatever a call with it asks for. Before the first call.
+  // Records of earlier versions have no digest: then every call with this request_id gets that outcome,
+  // whatever the call asks for. Restore is called before the first request comes.
   virtual void Restore(const std::string& request_id, const std::optional<RequestDigest>& digest,
                        Target target, std::uint64_t ended_by, Intent intent) = 0;
 
